@@ -1,0 +1,3 @@
+//! The paripassu command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The coordinator: registry, job life cycle, relay, helper.

@@ -1,0 +1,3 @@
+//! Primitives: ring arithmetic, fixed point, shares, pseudo-random streams, sealed boxes.
+
+pub mod sealed;

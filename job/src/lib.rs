@@ -1,0 +1,1 @@
+//! The job contract: specification, plan, disclosures, life cycle.

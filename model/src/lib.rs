@@ -1,0 +1,3 @@
+//! Credit-risk modelling in the clear: data, design matrix, logistic regression, metrics, report.
+
+pub mod report;

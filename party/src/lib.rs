@@ -1,0 +1,1 @@
+//! The party node: data sources, approvals, job runner.

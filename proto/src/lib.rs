@@ -1,0 +1,1 @@
+//! Wire messages, generated code and conversions.

@@ -1,0 +1,1 @@
+//! Matching customers: which rows two parties have in common.

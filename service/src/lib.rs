@@ -1,0 +1,1 @@
+//! Shared by the nodes: TLS, identity, transport, stores.
