@@ -1,0 +1,90 @@
+//! Why a protocol ended without a result, and whose fault it was.
+
+use crate::channel::{ChannelError, Role};
+
+/// A protocol run that ended without a result. Nothing was released.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Abort {
+    /// A message did not come, or came altered.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A message decoded to something else than the protocol asks for at this point.
+    #[error("{from} sent a malformed message at `{step}`: {problem}")]
+    Malformed {
+        /// The sender.
+        from: Role,
+        /// Step path.
+        step: String,
+        /// Expected and got.
+        problem: String,
+    },
+    /// Parties disagree on something that must be equal.
+    #[error("{from} disagrees at `{step}`: {problem}")]
+    Disagreement {
+        /// Who differs from this end.
+        from: Role,
+        /// Step path.
+        step: String,
+        /// What differs, and what to do.
+        problem: String,
+    },
+    /// Too few customers in common.
+    #[error(
+        "{matched} customers in common at `{step}`, fewer than the {min} that the job asks for: check the id rules on both sides, or lower align.min_matched and ask for approval again"
+    )]
+    TooFewMatched {
+        /// Step path.
+        step: String,
+        /// Matched rows.
+        matched: u64,
+        /// Least number the job allows.
+        min: u64,
+    },
+    /// A value does not fit its fixed-point range.
+    #[error("a value does not fit its fixed-point range at `{step}`: {problem}")]
+    OutOfRange {
+        /// Step path.
+        step: String,
+        /// Which and what to do.
+        problem: String,
+    },
+    /// The optimiser did not settle.
+    #[error("training did not converge in {passes} passes: {problem}")]
+    NotConverged {
+        /// Passes made.
+        passes: u32,
+        /// Likely cause and what to do.
+        problem: String,
+    },
+    /// This end's own input cannot be used.
+    #[error("{0}")]
+    Input(String),
+}
+
+impl Abort {
+    /// The role at fault or waited for, if one can be named.
+    pub fn culprit(&self) -> Option<Role> {
+        match self {
+            Self::Channel(e) => e.culprit(),
+            Self::Malformed { from, .. } | Self::Disagreement { from, .. } => Some(*from),
+            Self::TooFewMatched { .. }
+            | Self::OutOfRange { .. }
+            | Self::NotConverged { .. }
+            | Self::Input(_) => None,
+        }
+    }
+
+    /// Stable, value-free code for logs, metrics and the wire.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Channel(e) => e.code(),
+            Self::Malformed { .. } => "malformed",
+            Self::Disagreement { .. } => "disagreement",
+            Self::TooFewMatched { .. } => "too_few_matched",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::NotConverged { .. } => "not_converged",
+            Self::Input(_) => "input",
+        }
+    }
+}
