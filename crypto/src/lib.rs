@@ -1,3 +1,10 @@
 //! Primitives: ring arithmetic, fixed point, shares, pseudo-random streams, sealed boxes.
 
+pub mod fixed;
+pub mod group;
+pub mod prg;
+pub mod ring64;
 pub mod sealed;
+pub mod share;
+pub mod simd;
+pub mod sine;

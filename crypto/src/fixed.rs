@@ -1,0 +1,73 @@
+//! Real numbers as fixed point in the ring Z_2^64: `x` is held as `round(x * 2^frac)`.
+
+/// A value that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+#[error("{value} does not fit in fixed point with {frac} fraction bits and {bits} bits in all")]
+pub struct DoesNotFit {
+    /// The value.
+    pub value: f64,
+    /// Fraction bits asked for.
+    pub frac: u32,
+    /// Width asked for, sign included.
+    pub bits: u32,
+}
+
+fn scaled(value: f64, frac: u32, bits: u32) -> Result<i64, DoesNotFit> {
+    let x = (value * 2f64.powi(frac as i32)).round_ties_even();
+    // a comparison that is false for NaN, so NaN does not fit either
+    if x.abs() < 2f64.powi(bits as i32 - 1) {
+        Ok(x as i64)
+    } else {
+        Err(DoesNotFit { value, frac, bits })
+    }
+}
+
+/// `value` as a ring element with `frac` fraction bits, to within half a unit.
+///
+/// # Errors
+/// If it is not finite or its scaled magnitude reaches 2^62.
+pub fn encode(value: f64, frac: u32) -> Result<u64, DoesNotFit> {
+    scaled(value, frac, 63).map(|x| x as u64)
+}
+
+/// `value` as a narrow integer with `frac` fraction bits, to within half a unit.
+///
+/// # Errors
+/// If it is not finite or its scaled magnitude reaches 2^31.
+pub fn encode_i32(value: f64, frac: u32) -> Result<i32, DoesNotFit> {
+    let x = scaled(value, frac, 32)?;
+    i32::try_from(x).map_err(|_| DoesNotFit {
+        value,
+        frac,
+        bits: 32,
+    })
+}
+
+/// The real number that a ring element with `frac` fraction bits stands for.
+pub fn decode(word: u64, frac: u32) -> f64 {
+    (word as i64) as f64 / 2f64.powi(frac as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_is_within_half_a_unit() {
+        for x in [0.0, 1.0, -1.0, 3.25, -1e6 + 0.3, 1e-9, 511.999] {
+            for frac in [0, 8, 20, 40] {
+                let w = encode(x, frac).unwrap();
+                assert!((decode(w, frac) - x).abs() <= 0.5 / 2f64.powi(frac as i32));
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for x in [f64::NAN, f64::INFINITY, 4.0, -5.0] {
+            assert!(encode(x, 60).is_err(), "{x}");
+        }
+        assert!(encode_i32(32768.0, 16).is_err());
+        assert_eq!(encode_i32(-32767.5, 16).unwrap(), -32767 * 65536 - 32768);
+    }
+}

@@ -1,0 +1,280 @@
+//! Products over the ring Z_2^64, for an owner's narrow integers and for full words.
+//!
+//! Matrices are row-major slices. Every function adds to its output, wrapping.
+
+use rayon::prelude::*;
+
+use crate::simd;
+
+/// A matrix entry that lifts to the ring by sign extension.
+pub trait Entry: Copy + Send + Sync {
+    /// The entry as a ring element.
+    fn lift(self) -> u64;
+}
+
+impl Entry for u64 {
+    #[inline(always)]
+    fn lift(self) -> u64 {
+        self
+    }
+}
+
+impl Entry for i32 {
+    #[inline(always)]
+    fn lift(self) -> u64 {
+        // sign extension is what embeds the integers in the ring
+        i64::from(self) as u64
+    }
+}
+
+/// Rows handled per task: fits the second-level cache at a hundred columns.
+const BLOCK: usize = 2048;
+
+/// `y += X v`, with `x: [y.len(), v.len()]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_vec<T: Entry>(x: &[T], v: &[u64], y: &mut [u64]) {
+    assert_eq!(x.len(), v.len() * y.len(), "matrix is [y, v]");
+    if v.is_empty() {
+        return;
+    }
+    y.par_chunks_mut(BLOCK)
+        .zip(x.par_chunks(BLOCK * v.len()))
+        .for_each(|(y, x)| simd::widest(|| mat_vec_block(x, v, y)));
+}
+
+#[inline(always)]
+fn mat_vec_block<T: Entry>(x: &[T], v: &[u64], y: &mut [u64]) {
+    const L: usize = 16;
+    let d = v.len();
+    let c = d / L * L;
+    for (row, y) in x.chunks_exact(d).zip(y) {
+        let mut acc = [0u64; L];
+        for (a, b) in row[..c].chunks_exact(L).zip(v[..c].chunks_exact(L)) {
+            for l in 0..L {
+                acc[l] = acc[l].wrapping_add(a[l].lift().wrapping_mul(b[l]));
+            }
+        }
+        let mut s = acc.iter().fold(*y, |s, a| s.wrapping_add(*a));
+        for (a, b) in row[c..].iter().zip(&v[c..]) {
+            s = s.wrapping_add(a.lift().wrapping_mul(*b));
+        }
+        *y = s;
+    }
+}
+
+/// `g += Xᵀ r`, with `x: [r.len(), g.len()]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_t_vec<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
+    assert_eq!(x.len(), r.len() * g.len(), "matrix is [r, g]");
+    if g.is_empty() {
+        return;
+    }
+    let d = g.len();
+    let sum = r
+        .par_chunks(BLOCK)
+        .zip(x.par_chunks(BLOCK * d))
+        .map(|(r, x)| {
+            let mut g = vec![0; d];
+            simd::widest(|| mat_t_vec_block(x, r, &mut g));
+            g
+        })
+        .reduce(
+            || vec![0; d],
+            |mut a, b| {
+                add_assign(&mut a, &b);
+                a
+            },
+        );
+    add_assign(g, &sum);
+}
+
+#[inline(always)]
+fn mat_t_vec_block<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
+    let d = g.len();
+    let four = r.len() / 4 * 4;
+    for (x, r) in x[..four * d]
+        .chunks_exact(4 * d)
+        .zip(r[..four].chunks_exact(4))
+    {
+        let (x0, x) = x.split_at(d);
+        let (x1, x) = x.split_at(d);
+        let (x2, x3) = x.split_at(d);
+        for ((((g, a), b), c), e) in g.iter_mut().zip(x0).zip(x1).zip(x2).zip(x3) {
+            *g = g
+                .wrapping_add(a.lift().wrapping_mul(r[0]))
+                .wrapping_add(b.lift().wrapping_mul(r[1]))
+                .wrapping_add(c.lift().wrapping_mul(r[2]))
+                .wrapping_add(e.lift().wrapping_mul(r[3]));
+        }
+    }
+    for (x, r) in x[four * d..].chunks_exact(d).zip(&r[four..]) {
+        axpy(*r, x, g);
+    }
+}
+
+#[inline(always)]
+fn axpy<T: Entry>(a: u64, x: &[T], y: &mut [u64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = y.wrapping_add(x.lift().wrapping_mul(a));
+    }
+}
+
+/// `Y += X V`, with `x: [rows, inner]`, `v: [inner, k]`, `y: [rows, k]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_mat<T: Entry>(x: &[T], inner: usize, v: &[u64], k: usize, y: &mut [u64]) {
+    if k == 1 {
+        return mat_vec(x, v, y);
+    }
+    assert_eq!(v.len(), inner * k, "V is [inner, k]");
+    if inner == 0 || k == 0 {
+        return;
+    }
+    assert_eq!(x.len() / inner * k, y.len(), "Y is [rows, k]");
+    y.par_chunks_mut(k)
+        .zip(x.par_chunks(inner))
+        .with_min_len(16)
+        .for_each(|(y, x)| {
+            simd::widest(|| {
+                for (a, v) in x.iter().zip(v.chunks_exact(k)) {
+                    axpy(a.lift(), v, y);
+                }
+            });
+        });
+}
+
+/// `G += Xᵀ R`, with `x: [rows, d]`, `r: [rows, k]`, `g: [d, k]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_t_mat<T: Entry>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut [u64]) {
+    if k == 1 {
+        return mat_t_vec(x, r, g);
+    }
+    assert_eq!(g.len(), d * k, "G is [d, k]");
+    if d == 0 || k == 0 {
+        return;
+    }
+    assert_eq!(x.len() / d * k, r.len(), "R is [rows, k]");
+    let block = 512;
+    let sum = r
+        .par_chunks(block * k)
+        .zip(x.par_chunks(block * d))
+        .map(|(r, x)| {
+            let mut g = vec![0; d * k];
+            simd::widest(|| {
+                for (x, r) in x.chunks_exact(d).zip(r.chunks_exact(k)) {
+                    for (a, g) in x.iter().zip(g.chunks_exact_mut(k)) {
+                        axpy(a.lift(), r, g);
+                    }
+                }
+            });
+            g
+        })
+        .reduce(
+            || vec![0; d * k],
+            |mut a, b| {
+                add_assign(&mut a, &b);
+                a
+            },
+        );
+    add_assign(g, &sum);
+}
+
+/// `y += x`.
+pub fn add_assign(y: &mut [u64], x: &[u64]) {
+    debug_assert_eq!(y.len(), x.len());
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = y.wrapping_add(*x);
+    }
+}
+
+/// `y -= x`.
+pub fn sub_assign(y: &mut [u64], x: &[u64]) {
+    debug_assert_eq!(y.len(), x.len());
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = y.wrapping_sub(*x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Level, at};
+
+    fn stream(seed: u64) -> impl FnMut() -> u64 {
+        let mut s = seed;
+        move || {
+            s = s.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let z = (s ^ (s >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
+        }
+    }
+
+    fn naive(x: &[u64], rows: usize, d: usize, v: &[u64], k: usize) -> Vec<u64> {
+        let mut y = vec![0u64; rows * k];
+        for i in 0..rows {
+            for j in 0..d {
+                for l in 0..k {
+                    y[i * k + l] =
+                        y[i * k + l].wrapping_add(x[i * d + j].wrapping_mul(v[j * k + l]));
+                }
+            }
+        }
+        y
+    }
+
+    #[test]
+    fn products_equal_the_definition() {
+        let mut next = stream(1);
+        for (rows, d, k) in [
+            (1, 1, 1),
+            (5, 3, 1),
+            (2049, 37, 1),
+            (33, 16, 4),
+            (515, 9, 7),
+            (0, 4, 2),
+        ] {
+            let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
+            let wide: Vec<u64> = x.iter().map(|a| a.lift()).collect();
+            let v: Vec<u64> = (0..d * k).map(|_| next()).collect();
+            let r: Vec<u64> = (0..rows * k).map(|_| next()).collect();
+            let want = naive(&wide, rows, d, &v, k);
+            let (mut a, mut b) = (vec![0; rows * k], vec![0; rows * k]);
+            mat_mat(&x, d, &v, k, &mut a);
+            mat_mat(&wide, d, &v, k, &mut b);
+            assert_eq!((&a, &b), (&want, &want));
+            let t: Vec<u64> = (0..d * rows)
+                .map(|i| wide[i % rows * d + i / rows])
+                .collect();
+            let want = naive(&t, d, rows, &r, k);
+            let mut g = vec![0; d * k];
+            mat_t_mat(&x, d, &r, k, &mut g);
+            assert_eq!(g, want);
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_words() {
+        let mut next = stream(2);
+        let (rows, d) = (101, 53);
+        let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
+        let v: Vec<u64> = (0..d).map(|_| next()).collect();
+        let r: Vec<u64> = (0..rows).map(|_| next()).collect();
+        let run = |l| {
+            let (mut y, mut g) = (vec![0; rows], vec![0; d]);
+            at(l, || mat_vec_block(&x, &v, &mut y));
+            at(l, || mat_t_vec_block(&x, &r, &mut g));
+            (y, g)
+        };
+        let want = run(Level::Baseline);
+        assert_eq!(run(Level::Avx2), want);
+        assert_eq!(run(Level::Avx512), want);
+    }
+}
