@@ -1,4 +1,11 @@
 //! Credit-risk modelling in the clear: data, design matrix, logistic regression, metrics, report.
+//!
+//! Everything a joint computation produces is compared with what this crate computes on pooled
+//! data. Label 1 is bad; a probability of default (PD) is higher where the customer is worse.
 
+pub mod design;
 pub mod metrics;
 pub mod report;
+pub mod schema;
+pub mod split;
+pub mod table;

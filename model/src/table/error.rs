@@ -1,0 +1,191 @@
+//! Why a data file is refused.
+
+use crate::schema::SpecError;
+use std::fmt;
+
+/// Where in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At {
+    /// The file, as the caller named it.
+    pub file: String,
+    /// Data row, from 1 (the header is not counted).
+    pub row: u64,
+    /// Line of the file, from 1 (the header is line 1), as an editor shows it.
+    pub line: u64,
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, row {} (line {})", self.file, self.row, self.line)
+    }
+}
+
+/// Why a table cannot be read or built. Cell texts are cut to 12 characters; ids are not shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The specification contradicts itself.
+    #[error("column specification for {file}: {source}")]
+    Spec {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        source: SpecError,
+    },
+    /// The file cannot be opened or read.
+    #[error("cannot read {file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The file has no header or no data row.
+    #[error("{file} holds {found}: expected a header line and at least one data row")]
+    Empty {
+        /// The file.
+        file: String,
+        /// What it holds: nothing, or only a header.
+        found: &'static str,
+    },
+    /// A named column is not in the header.
+    #[error(
+        "{file} has no column `{column}`{}: correct the name, or leave the column out",
+        suggest(suggestion)
+    )]
+    UnknownColumn {
+        /// The file.
+        file: String,
+        /// The name that was asked for.
+        column: String,
+        /// A column of the file with a name like it.
+        suggestion: Option<String>,
+    },
+    /// The header has one name twice.
+    #[error("{file} has column `{column}` more than once: rename or remove one of them")]
+    RepeatedColumn {
+        /// The file.
+        file: String,
+        /// The name.
+        column: String,
+    },
+    /// A row has more or fewer cells than the header.
+    #[error(
+        "{at}: {got} cells, expected {expected} as in the header: look for a stray or missing \
+         separator or quote"
+    )]
+    Ragged {
+        /// Where.
+        at: At,
+        /// Cells in the header.
+        expected: u64,
+        /// Cells in the row.
+        got: u64,
+    },
+    /// A cell or the header is not UTF-8.
+    #[error("{at}, column `{column}`: not UTF-8 text: save the file as UTF-8")]
+    Encoding {
+        /// Where; row 0 is the header.
+        at: At,
+        /// The column, or its number in the header.
+        column: String,
+    },
+    /// The id is empty, before or after the id rules.
+    #[error("{at}, column `{column}`: the id is empty{}: give every row an id, or drop the row",
+        if *.after_rules { " after the id rules" } else { "" })]
+    EmptyId {
+        /// Where.
+        at: At,
+        /// The id column.
+        column: String,
+        /// Whether the cell had text that the id rules removed.
+        after_rules: bool,
+    },
+    /// Two rows have one id (after the id rules).
+    #[error(
+        "{at}, column `{column}`: the same id as row {first_row} (line {first_line}){}: keep one \
+         row per id",
+        if *.after_rules { ", after the id rules" } else { "" }
+    )]
+    DuplicateId {
+        /// Where the second is.
+        at: At,
+        /// The id column.
+        column: String,
+        /// Data row of the first, from 1.
+        first_row: u64,
+        /// Line of the first.
+        first_line: u64,
+        /// Whether id rules were applied.
+        after_rules: bool,
+    },
+    /// A cell of a numeric column is no number.
+    #[error(
+        "{at}, column `{column}`: `{got}` is not a number: correct it, list it under `missing`, or \
+         declare the column categorical"
+    )]
+    NotANumber {
+        /// Where.
+        at: At,
+        /// The column.
+        column: String,
+        /// The cell, cut short.
+        got: String,
+    },
+    /// A cell of a numeric column is infinite or NaN.
+    #[error(
+        "{at}, column `{column}`: `{got}` is not finite: leave missing values empty, or list the \
+         text under `missing`"
+    )]
+    NotFinite {
+        /// Where.
+        at: At,
+        /// The column.
+        column: String,
+        /// The cell, cut short.
+        got: String,
+    },
+    /// The label is missing.
+    #[error("{at}, column `{column}`: the label is missing: drop rows whose outcome is not known")]
+    LabelMissing {
+        /// Where.
+        at: At,
+        /// The label column.
+        column: String,
+    },
+    /// The label is neither 0 nor 1.
+    #[error("{at}, column `{column}`: label `{got}`, expected 0 (good) or 1 (bad)")]
+    Label {
+        /// Where.
+        at: At,
+        /// The label column.
+        column: String,
+        /// The cell, cut short.
+        got: String,
+    },
+    /// The parts of a table built in memory differ in length.
+    #[error("`{column}` has {got} rows, expected {expected}, one per id")]
+    Parts {
+        /// The part.
+        column: String,
+        /// Number of ids.
+        expected: usize,
+        /// Rows of the part.
+        got: usize,
+    },
+}
+
+fn suggest(name: &Option<String>) -> String {
+    name.as_ref()
+        .map_or_else(String::new, |n| format!(" (did you mean `{n}`?)"))
+}
+
+/// At most 12 characters of a cell, control characters replaced.
+pub(super) fn shorten(cell: &str) -> String {
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    if cell.chars().count() <= 12 {
+        cell.chars().map(clean).collect()
+    } else {
+        cell.chars().take(11).map(clean).chain(['…']).collect()
+    }
+}

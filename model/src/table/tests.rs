@@ -1,0 +1,193 @@
+use super::*;
+use crate::schema::IdRule;
+
+fn spec() -> DatasetSpec {
+    DatasetSpec {
+        id: "id".into(),
+        label: Some("y".into()),
+        numeric: vec!["income".into()],
+        categorical: vec!["home".into()],
+        missing: vec!["NA".into()],
+        id_rules: vec![],
+    }
+}
+
+fn read(text: &[u8]) -> Result<Table, TableError> {
+    CsvReader::new("a.csv".into(), text, &spec())?.read_all()
+}
+
+fn refusal(text: &[u8]) -> String {
+    read(text)
+        .expect_err("this text must be refused")
+        .to_string()
+}
+
+#[test]
+fn reads_types_missing_values_and_quotes() {
+    let text = b"\xef\xbb\xbfid,home,extra,income,y\nc1,\"own, paid\",1,2.5,0\nc2,,2,,1\n\
+                 c3,rent,3,NA,0\nc4,\"own, paid\",4, -1e3 ,1\n";
+    let table = read(text).unwrap();
+    assert_eq!(table.ids(), ["c1", "c2", "c3", "c4"]);
+    assert_eq!(table.label(), Some(&[0, 1, 0, 1][..]));
+    let ColumnData::Numeric(income) = table.column("income").unwrap().data() else {
+        panic!()
+    };
+    assert_eq!((income[0], income[3]), (2.5, -1000.0));
+    assert!(income[1].is_nan() && income[2].is_nan());
+    let ColumnData::Categorical { levels, codes } = table.column("home").unwrap().data() else {
+        panic!()
+    };
+    assert_eq!(levels.names(), ["own, paid", "rent"]);
+    assert_eq!(codes, &[0, MISSING_CODE, 1, 0]);
+    assert_eq!(table.column("income").unwrap().missing(), 2);
+    let back = table.select(&[3, 0]);
+    assert_eq!(
+        (back.ids(), back.label()),
+        (&["c4".into(), "c1".into()][..], Some(&[1, 0][..]))
+    );
+    let shown = format!("{table:?}");
+    assert!(!shown.contains("c1") && !shown.contains("own"), "{shown}");
+}
+
+#[test]
+fn batches_equal_the_whole() {
+    let mut text = String::from("id,home,income,y\n");
+    for i in 0..103 {
+        text += &format!("{i},h{},{},{}\n", i % 7, i * i, i % 2);
+    }
+    let whole = read(text.as_bytes()).unwrap();
+    let mut reader = CsvReader::new("a.csv".into(), text.as_bytes(), &spec()).unwrap();
+    let mut batch = Table::empty(&spec());
+    let (mut ids, mut codes) = (Vec::new(), Vec::new());
+    while reader.read_batch(&mut batch, 10).unwrap() > 0 {
+        ids.extend_from_slice(batch.ids());
+        if let ColumnData::Categorical { codes: c, .. } = &batch.column("home").unwrap().data {
+            codes.extend_from_slice(c);
+        }
+        batch.clear();
+    }
+    assert_eq!(ids, whole.ids());
+    let ColumnData::Categorical { codes: all, .. } = &whole.column("home").unwrap().data else {
+        panic!()
+    };
+    assert_eq!(&codes, all);
+    assert_eq!(reader.rows(), 103);
+}
+
+#[test]
+fn every_refusal_says_where_and_what_to_do() {
+    let head = "id,home,income,y\n";
+    let ok = "c1,own,1,0\n";
+    for (tail, want) in [
+        (
+            ",own,1,0\n",
+            "a.csv, row 2 (line 3), column `id`: the id is empty: give every row an id, or drop the row",
+        ),
+        (
+            "c1,own,1,0\n",
+            "a.csv, row 2 (line 3), column `id`: the same id as row 1 (line 2): keep one row per id",
+        ),
+        (
+            "c2,own,12 thousand euros,0\n",
+            "a.csv, row 2 (line 3), column `income`: `12 thousand…` is not a number: correct it, list it under `missing`, or declare the column categorical",
+        ),
+        (
+            "c2,own,inf,0\n",
+            "a.csv, row 2 (line 3), column `income`: `inf` is not finite: leave missing values empty, or list the text under `missing`",
+        ),
+        ("c2,own,nan,0\n", "`nan` is not finite"),
+        ("c2,own,1e999,0\n", "`1e999` is not finite"),
+        (
+            "c2,own,1,2\n",
+            "a.csv, row 2 (line 3), column `y`: label `2`, expected 0 (good) or 1 (bad)",
+        ),
+        (
+            "c2,own,1,\n",
+            "a.csv, row 2 (line 3), column `y`: the label is missing: drop rows whose outcome is not known",
+        ),
+        (
+            "c2,own,1\n",
+            "a.csv, row 2 (line 3): 3 cells, expected 4 as in the header",
+        ),
+        ("c2,own,1,0,9\n", "5 cells, expected 4"),
+    ] {
+        let got = refusal(format!("{head}{ok}{tail}").as_bytes());
+        assert!(got.contains(want), "{got}\n  lacks\n{want}");
+    }
+    let got = refusal(b"id,home,income,y\nc1,ow\xff,1,0\n");
+    assert_eq!(
+        got,
+        "a.csv, row 1 (line 2), column `home`: not UTF-8 text: save the file as UTF-8"
+    );
+    assert!(refusal(b"").contains("a.csv holds nothing"));
+    assert!(refusal(head.as_bytes()).contains("a header and no rows"));
+    assert_eq!(
+        refusal(b"id,home,incme,y\nc1,own,1,0\n"),
+        "a.csv has no column `income` (did you mean `incme`?): correct the name, or leave the \
+         column out"
+    );
+    assert!(refusal(b"id,home,salary,y\nc1,own,1,0\n").contains("no column `income`: correct"));
+    assert!(refusal(b"id,home,home,income,y\nc1,own,own,1,0\n").contains("more than once"));
+    assert!(
+        Table::load(Path::new("no such file.csv"), &spec())
+            .unwrap_err()
+            .to_string()
+            .starts_with("cannot read no such file.csv")
+    );
+}
+
+#[test]
+fn id_rules_apply_before_the_repetition_check() {
+    let spec = DatasetSpec {
+        id_rules: vec![IdRule::Trim, IdRule::StripLeadingZeros],
+        ..spec()
+    };
+    let text = b"id,home,income,y\n007,own,1,0\n 8,own,1,0\n7,own,1,0\n";
+    let mut reader = CsvReader::new("a.csv".into(), &text[..], &spec).unwrap();
+    let mut table = Table::empty(&spec);
+    let got = reader.read_batch(&mut table, 10).unwrap_err();
+    assert!(
+        got.to_string()
+            .contains("the same id as row 1 (line 2), after the id rules"),
+        "{got}"
+    );
+    assert_eq!(table.ids(), ["7", "8"]);
+    assert_eq!(
+        reader
+            .id_rule_counts()
+            .iter()
+            .map(|c| c.changed)
+            .collect::<Vec<_>>(),
+        [1, 1]
+    );
+}
+
+#[test]
+fn a_refused_row_leaves_no_cells_behind() {
+    let text = b"id,home,income,y\nc1,own,1,0\nc2,own,x,1\n";
+    let mut reader = CsvReader::new("a.csv".into(), &text[..], &spec()).unwrap();
+    let mut table = Table::empty(&spec());
+    assert!(reader.read_batch(&mut table, 10).is_err());
+    assert_eq!((table.rows(), table.label()), (1, Some(&[0][..])));
+    assert!(table.columns().iter().all(|c| c.rows() == 1));
+}
+
+#[test]
+fn unused_columns_are_listed() {
+    let text = b"id,home,income,y,spare\nc1,own,1,0,z\n";
+    let reader = CsvReader::new("a.csv".into(), &text[..], &spec()).unwrap();
+    assert_eq!(reader.unused_columns().collect::<Vec<_>>(), ["spare"]);
+}
+
+#[test]
+fn parts_of_unequal_length_are_refused() {
+    let got = Table::new(
+        vec!["a".into()],
+        None,
+        vec![Column::numeric("x", vec![1.0, 2.0])],
+    );
+    assert_eq!(
+        got.unwrap_err().to_string(),
+        "`x` has 2 rows, expected 1, one per id"
+    );
+}
