@@ -4,7 +4,6 @@ pub mod fixed;
 pub mod group;
 pub mod prg;
 pub mod ring64;
-pub mod group;
 pub mod sealed;
 pub mod share;
 pub mod simd;
