@@ -78,9 +78,11 @@ impl ContractHead {
     }
 }
 
+type ReadHead = dyn Fn(&[u8]) -> Result<ContractHead, String> + Send + Sync;
+
 /// Reads the head out of a contract's bytes.
 #[derive(Clone)]
-pub struct HeadReader(Arc<dyn Fn(&[u8]) -> Result<ContractHead, String> + Send + Sync>);
+pub struct HeadReader(Arc<ReadHead>);
 
 impl HeadReader {
     /// A reader from a function that parses a contract.

@@ -1,0 +1,419 @@
+//! Who a node is: certificate, key, and whom it trusts.
+//!
+//! The certificate's one URI (`spiffe://paripassu/<kind>/<id>`) is the identity; its Ed25519 key signs
+//! decisions and job keys as well as TLS handshakes.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
+use paripassu_proto::{IdError, Peer, limits};
+use rustls::{
+    RootCertStore,
+    pki_types::{
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime,
+        pem::PemObject,
+    },
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::tls;
+
+/// File names in an identity directory.
+pub mod files {
+    /// The node's certificate.
+    pub const CERTIFICATE: &str = "node.crt";
+    /// The node's private key.
+    pub const KEY: &str = "node.key";
+    /// The request for a certificate.
+    pub const REQUEST: &str = "node.csr";
+    /// The consortium's certificate authority.
+    pub const AUTHORITY: &str = "ca.crt";
+    /// Certificates that count no longer; may be absent.
+    pub const REVOKED: &str = "crl.pem";
+}
+
+/// Why an identity cannot be used or a certificate is not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}{}", path.display(), hint(path))]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("{} is not {want}", path.display())]
+    Format {
+        /// Which.
+        path: PathBuf,
+        /// What it should be.
+        want: &'static str,
+    },
+    /// Others on the machine can read or replace the key.
+    #[error(
+        "{} has mode {mode:03o}: others can read or replace this private key; run `chmod 600` on it",
+        path.display()
+    )]
+    Permissions {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Key and certificate do not belong together.
+    #[error("{} and {} do not belong together", key.display(), certificate.display())]
+    Mismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// The certificate is not accepted.
+    #[error("{whose} {why}")]
+    Refused {
+        /// Whose certificate, such as "the certificate of party/bank".
+        whose: String,
+        /// Why.
+        why: String,
+    },
+    /// The certificate carries no usable identity.
+    #[error("the certificate carries no single spiffe:// identity")]
+    NoIdentity,
+    /// The identity in the certificate is not one of ours.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The certificate's key is of another kind.
+    #[error("the certificate's key is not an Ed25519 key")]
+    KeyKind,
+    /// A chain is empty or longer than any of ours.
+    #[error(
+        "a certificate chain of {got} certificates where 1 to {} are possible",
+        limits::MAX_CHAIN
+    )]
+    Chain {
+        /// How many.
+        got: usize,
+    },
+    /// The trust anchors cannot be used.
+    #[error("the certificate authority or revocation list cannot be used: {reason}")]
+    Anchors {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody is not who is expected.
+    #[error("the certificate is {got}'s where {want} is expected")]
+    Unexpected {
+        /// Who is expected.
+        want: String,
+        /// Who it is.
+        got: Peer,
+    },
+    /// A signature does not verify.
+    #[error("the signature is not by {signer}, or what was signed was altered")]
+    Signature {
+        /// Whose it should be.
+        signer: Peer,
+    },
+}
+
+fn hint(path: &Path) -> &'static str {
+    match path.file_name().and_then(|n| n.to_str()) {
+        Some(files::KEY) => "; make one with `paripassu pki request`",
+        Some(files::CERTIFICATE) => "; have the request signed with `paripassu pki sign`",
+        Some(files::AUTHORITY) => "; copy the consortium's ca.crt here",
+        _ => "",
+    }
+}
+
+/// An identity proven by a certificate of the consortium. Made by [`Trust::verify`] alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certified {
+    peer: Peer,
+    key: VerifyingKey,
+}
+
+impl Certified {
+    /// Who.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The key that signs for this identity.
+    pub fn key(&self) -> &VerifyingKey {
+        &self.key
+    }
+}
+
+/// The consortium's authority and what it has revoked.
+#[derive(Clone)]
+pub struct Trust {
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trust")
+    }
+}
+
+impl Trust {
+    /// Trusts what `authority` signed and none of `revoked` names.
+    ///
+    /// # Errors
+    /// When one of them cannot be parsed.
+    pub fn new(
+        authority: CertificateDer<'static>,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Result<Self, IdentityError> {
+        let anchors = |e: &dyn fmt::Display| IdentityError::Anchors {
+            reason: e.to_string(),
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).map_err(|e| anchors(&e))?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+                .with_crls(revoked)
+                .build()
+                .map_err(|e| anchors(&e))?;
+        Ok(Self { verifier })
+    }
+
+    /// Reads `ca.crt` and, if there is one, `crl.pem`.
+    ///
+    /// # Errors
+    /// Names the file that is missing or malformed.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        let path = dir.join(files::AUTHORITY);
+        let authority =
+            CertificateDer::from_pem_slice(&read(&path)?).map_err(|_| IdentityError::Format {
+                path,
+                want: "a PEM certificate",
+            })?;
+        let path = dir.join(files::REVOKED);
+        let revoked = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(IdentityError::Read { path, source }),
+            Ok(pem) => CertificateRevocationListDer::pem_slice_iter(&pem)
+                .collect::<Result<Vec<_>, _>>()
+                .ok()
+                .filter(|lists| !lists.is_empty())
+                .ok_or(IdentityError::Format {
+                    path,
+                    want: "a PEM revocation list",
+                })?,
+        };
+        Self::new(authority, revoked)
+    }
+
+    pub(crate) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        Arc::clone(&self.verifier)
+    }
+
+    /// Verifies a chain (leaf first) now: signed by the authority, in its validity, not revoked.
+    ///
+    /// # Errors
+    /// Says in plain words why it is not accepted.
+    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<Certified, IdentityError> {
+        self.verify_at(chain, UnixTime::now())
+    }
+
+    /// Like [`Self::verify`], at another time.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn verify_at(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Certified, IdentityError> {
+        let (leaf, rest) = match chain.split_first() {
+            Some(parts) if chain.len() <= limits::MAX_CHAIN => parts,
+            _ => return Err(IdentityError::Chain { got: chain.len() }),
+        };
+        let certified = read_leaf(leaf);
+        self.verifier
+            .verify_client_cert(leaf, rest, now)
+            .map_err(|e| {
+                let whose = match &certified {
+                    Ok(c) => format!("the certificate of {}", c.peer),
+                    Err(_) => "the certificate".to_owned(),
+                };
+                IdentityError::Refused {
+                    whose,
+                    why: tls::why_refused(&e),
+                }
+            })?;
+        certified
+    }
+}
+
+/// What a certificate says of its owner; proves nothing by itself.
+fn read_leaf(der: &[u8]) -> Result<Certified, IdentityError> {
+    let (_, cert) = X509Certificate::from_der(der).map_err(|_| IdentityError::NoIdentity)?;
+    let names = cert
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .ok_or(IdentityError::NoIdentity)?;
+    let mut uris = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(*uri),
+            _ => None,
+        });
+    let (Some(uri), None) = (uris.next(), uris.next()) else {
+        return Err(IdentityError::NoIdentity);
+    };
+    let peer = Peer::from_spiffe(uri)?;
+    let raw: &[u8] = &cert.public_key().subject_public_key.data;
+    let raw: &[u8; 32] = raw.try_into().map_err(|_| IdentityError::KeyKind)?;
+    let key = VerifyingKey::from_bytes(raw).map_err(|_| IdentityError::KeyKind)?;
+    Ok(Certified { peer, key })
+}
+
+/// A node's own certificate and key, with the trust it puts in others.
+pub struct Identity {
+    peer: Peer,
+    chain: Vec<CertificateDer<'static>>,
+    key: SigningKey,
+    key_der: Zeroizing<Vec<u8>>,
+    trust: Trust,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.peer)
+    }
+}
+
+impl Identity {
+    /// Reads `node.crt`, `node.key`, `ca.crt` and, if there is one, `crl.pem`.
+    ///
+    /// # Errors
+    /// When a file is missing, malformed, readable by others (the key), when key and certificate do
+    /// not belong together, or when the certificate is expired, revoked or of another authority.
+    pub fn load(dir: &Path) -> Result<Self, IdentityError> {
+        Self::load_at(dir, UnixTime::now())
+    }
+
+    /// Like [`Self::load`], judging validity at another time.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_at(dir: &Path, now: UnixTime) -> Result<Self, IdentityError> {
+        let identity = Self::load_unverified(dir)?;
+        identity.trust.verify_at(&identity.chain, now)?;
+        Ok(identity)
+    }
+
+    /// Reads the files without asking whether the certificate would be accepted; for `doctor` and
+    /// for showing what others will say of it.
+    ///
+    /// # Errors
+    /// When a file is missing or malformed or key and certificate do not belong together.
+    pub fn load_unverified(dir: &Path) -> Result<Self, IdentityError> {
+        let key_path = dir.join(files::KEY);
+        check_mode(&key_path)?;
+        let pem = Zeroizing::new(read(&key_path)?);
+        let text = std::str::from_utf8(&pem).unwrap_or_default();
+        let key = SigningKey::from_pkcs8_pem(text).map_err(|_| IdentityError::Format {
+            path: key_path.clone(),
+            want: "an Ed25519 private key in PKCS #8 PEM",
+        })?;
+        let key_der =
+            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Format {
+                path: key_path.clone(),
+                want: "a PKCS #8 PEM key",
+            })?;
+        let key_der = Zeroizing::new(key_der.secret_pkcs8_der().to_vec());
+
+        let path = dir.join(files::CERTIFICATE);
+        let chain = CertificateDer::pem_slice_iter(&read(&path)?)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|chain| !chain.is_empty())
+            .ok_or_else(|| IdentityError::Format {
+                path: path.clone(),
+                want: "a PEM certificate",
+            })?;
+        let leaf = chain
+            .first()
+            .map(|c| read_leaf(c))
+            .ok_or(IdentityError::Chain { got: 0 })??;
+        if leaf.key != key.verifying_key() {
+            return Err(IdentityError::Mismatch {
+                key: key_path,
+                certificate: path,
+            });
+        }
+        Ok(Self {
+            peer: leaf.peer,
+            chain,
+            key,
+            key_der,
+            trust: Trust::load(dir)?,
+        })
+    }
+
+    /// Who this is.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The certificate chain, leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Whom this node trusts.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Signs with the certificate's key.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
+    }
+
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    pub(crate) fn tls_key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key_der.to_vec()).into()
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
+    fs::read(path).map_err(|source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn check_mode(path: &Path) -> Result<(), IdentityError> {
+    use std::os::unix::fs::PermissionsExt;
+    let meta = fs::metadata(path).map_err(|source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mode = meta.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(IdentityError::Permissions {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}

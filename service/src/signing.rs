@@ -1,0 +1,285 @@
+//! Statements that nodes and people sign, each with one encoding.
+
+use bytes::Bytes;
+use ed25519_dalek::Signature;
+use paripassu_proto::{JobId, Peer, control::v1 as pb, limits};
+use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+
+use crate::identity::{Certified, Identity, IdentityError, Trust};
+
+const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
+const DST_DECIDE: &[u8] = b"paripassu/v1/decide";
+
+/// SHA-256 of a contract's bytes: what is signed and what keys are bound to.
+pub fn contract_digest(contract: &[u8]) -> [u8; 32] {
+    Sha256::digest(contract).into()
+}
+
+/// Why a signed statement was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatementError {
+    /// Signer or signature is not accepted.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The statement cannot be read.
+    #[error("the signed statement is malformed: {what}")]
+    Malformed {
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// "I propose this contract."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The job.
+    pub job: JobId,
+    /// SHA-256 of the contract.
+    pub digest: [u8; 32],
+}
+
+/// "I approve (or reject) this contract."
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The job.
+    pub job: JobId,
+    /// SHA-256 of the contract.
+    pub digest: [u8; 32],
+    /// Approval or rejection.
+    pub approve: bool,
+    /// Why, in the decider's words; may be empty.
+    pub reason: String,
+}
+
+impl Submission {
+    /// The one encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(&[DST_SUBMIT, self.job.as_str().as_bytes(), &self.digest])
+    }
+
+    /// Reads it; nothing may be left over.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StatementError> {
+        let [dst, job, digest] = decode(bytes)?;
+        expect_kind(dst, DST_SUBMIT)?;
+        Ok(Self {
+            job: parse_job(job)?,
+            digest: parse_digest(digest)?,
+        })
+    }
+}
+
+impl Decision {
+    /// The one encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(&[
+            DST_DECIDE,
+            self.job.as_str().as_bytes(),
+            &self.digest,
+            &[u8::from(self.approve)],
+            self.reason.as_bytes(),
+        ])
+    }
+
+    /// Reads it; nothing may be left over.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StatementError> {
+        let [dst, job, digest, approve, reason] = decode(bytes)?;
+        expect_kind(dst, DST_DECIDE)?;
+        let approve = match approve {
+            [0] => false,
+            [1] => true,
+            _ => {
+                return Err(StatementError::Malformed {
+                    what: "neither approval nor rejection",
+                });
+            }
+        };
+        let reason = std::str::from_utf8(reason)
+            .ok()
+            .filter(|r| r.len() <= limits::MAX_TEXT)
+            .ok_or(StatementError::Malformed {
+                what: "the reason is not text or too long",
+            })?;
+        Ok(Self {
+            job: parse_job(job)?,
+            digest: parse_digest(digest)?,
+            approve,
+            reason: reason.to_owned(),
+        })
+    }
+}
+
+fn encode(fields: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(fields.iter().map(|f| f.len() + 8).sum());
+    for field in fields {
+        out.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        out.extend_from_slice(field);
+    }
+    out
+}
+
+fn decode<const N: usize>(bytes: &[u8]) -> Result<[&[u8]; N], StatementError> {
+    const SHORT: StatementError = StatementError::Malformed {
+        what: "it ends early",
+    };
+    let mut rest = bytes;
+    let mut fields = [&[][..]; N];
+    for field in &mut fields {
+        let (len, tail) = rest.split_first_chunk::<8>().ok_or(SHORT)?;
+        let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| SHORT)?;
+        (*field, rest) = tail.split_at_checked(len).ok_or(SHORT)?;
+    }
+    if rest.is_empty() {
+        Ok(fields)
+    } else {
+        Err(StatementError::Malformed {
+            what: "bytes are left over",
+        })
+    }
+}
+
+fn expect_kind(got: &[u8], want: &[u8]) -> Result<(), StatementError> {
+    if got == want {
+        Ok(())
+    } else {
+        Err(StatementError::Malformed {
+            what: "it is another kind of statement or version",
+        })
+    }
+}
+
+fn parse_job(bytes: &[u8]) -> Result<JobId, StatementError> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or(StatementError::Malformed {
+            what: "the job id is none",
+        })
+}
+
+fn parse_digest(bytes: &[u8]) -> Result<[u8; 32], StatementError> {
+    bytes.try_into().map_err(|_| StatementError::Malformed {
+        what: "the digest's length",
+    })
+}
+
+/// Signs a statement's bytes and adds the chain to verify it with.
+pub fn sign(identity: &Identity, statement: Vec<u8>) -> pb::Signed {
+    let signature = identity.sign(&statement);
+    wrap(identity, statement, signature)
+}
+
+pub(crate) fn wrap(identity: &Identity, statement: Vec<u8>, signature: [u8; 64]) -> pb::Signed {
+    pb::Signed {
+        statement: statement.into(),
+        signature: Bytes::copy_from_slice(&signature),
+        chain: identity
+            .chain()
+            .iter()
+            .map(|c| Bytes::copy_from_slice(c))
+            .collect(),
+    }
+}
+
+/// Verifies the chain of a signed statement.
+///
+/// # Errors
+/// When the chain is too long or not accepted.
+pub fn signer(trust: &Trust, signed: &pb::Signed) -> Result<Certified, IdentityError> {
+    if signed.chain.len() > limits::MAX_CHAIN
+        || signed
+            .chain
+            .iter()
+            .any(|c| c.len() > limits::MAX_CERTIFICATE)
+    {
+        return Err(IdentityError::Chain {
+            got: signed.chain.len(),
+        });
+    }
+    let chain: Vec<CertificateDer<'_>> = signed
+        .chain
+        .iter()
+        .map(|c| CertificateDer::from(c.as_ref()))
+        .collect();
+    trust.verify(&chain)
+}
+
+/// Verifies chain and signature, and returns the signer; the statement may then be read.
+///
+/// # Errors
+/// When the chain is not accepted or the signature is not the signer's.
+pub fn verify(trust: &Trust, signed: &pb::Signed) -> Result<Certified, IdentityError> {
+    let certified = signer(trust, signed)?;
+    verify_by(&certified, signed)?;
+    Ok(certified)
+}
+
+/// Verifies the signature alone, against an identity already proven.
+///
+/// # Errors
+/// When the signature is not `by`'s.
+pub fn verify_by(by: &Certified, signed: &pb::Signed) -> Result<(), IdentityError> {
+    let refused = || IdentityError::Signature {
+        signer: by.peer().clone(),
+    };
+    let signature = Signature::from_slice(&signed.signature).map_err(|_| refused())?;
+    by.key()
+        .verify_strict(&signed.statement, &signature)
+        .map_err(|_| refused())
+}
+
+/// Checks that an identity is the expected one.
+///
+/// # Errors
+/// Names both.
+pub fn expect_peer(got: &Certified, want: &Peer) -> Result<(), IdentityError> {
+    if got.peer() == want {
+        Ok(())
+    } else {
+        Err(IdentityError::Unexpected {
+            want: want.to_string(),
+            got: got.peer().clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_have_one_reading() {
+        let decision = Decision {
+            job: "j-1".parse().unwrap(),
+            digest: [3; 32],
+            approve: true,
+            reason: "as agreed".into(),
+        };
+        let bytes = decision.to_bytes();
+        assert_eq!(Decision::from_bytes(&bytes).unwrap(), decision);
+        for end in 0..bytes.len() {
+            assert!(Decision::from_bytes(&bytes[..end]).is_err());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(Decision::from_bytes(&longer).is_err());
+        assert!(Submission::from_bytes(&bytes).is_err());
+
+        let submission = Submission {
+            job: "j-1".parse().unwrap(),
+            digest: [3; 32],
+        };
+        assert_eq!(
+            Submission::from_bytes(&submission.to_bytes()).unwrap(),
+            submission
+        );
+        assert!(Decision::from_bytes(&submission.to_bytes()).is_err());
+    }
+}
