@@ -1,1 +1,55 @@
 //! The report: one self-contained page, and every table as CSV and JSON.
+//!
+//! A [`Report`] holds what one party may read about one finished job. Each party has its own copy:
+//! the coefficients in it are that party's only, and results that the job does not release to it
+//! are simply absent. The caller fills the structs of this module; nothing here computes a metric
+//! from rows.
+//!
+//! - [`html`]: one file, no script, no font, no image from anywhere else, light and dark, printable.
+//! - [`tables`]: every table as CSV, full precision, an empty cell where there is no number.
+//! - [`json`], [`from_json`]: the same content for machines.
+//! - [`write()`](fn@write): `report.html`, `report.json` and `tables/*.csv`, all or nothing.
+//! - [`summary_rows`]: the comparison for a terminal.
+//!
+//! ```
+//! use paripassu_model::report::{self, Metric, Report, Uplift};
+//!
+//! let mut report = Report::default();
+//! report.job.title = "Cards <2026>".into();
+//! report.uplift.push(Uplift {
+//!     metric: Metric::Auc,
+//!     baseline: "bank alone".into(),
+//!     challenger: "joint".into(),
+//!     delta: 0.001,
+//!     low: Some(-0.004),
+//!     high: Some(0.006),
+//!     method: "DeLong, paired".into(),
+//! });
+//! assert!(report.verdict().starts_with("No uplift is shown"));
+//! assert!(report::html(&report).contains("Cards &lt;2026&gt;"));
+//! ```
+
+mod chart;
+mod curves;
+mod html;
+mod input;
+mod number;
+mod page;
+mod summary;
+mod svg;
+mod table;
+mod tables;
+mod verdict;
+mod write;
+
+pub use curves::{Band, CalibrationPoint, Curves, KsPoint, RocPoint, ScoreHistogram};
+pub use html::html;
+pub use input::{
+    Agreement, Coefficient, Coefficients, Data, Disclosure, DisclosureStatus, Evaluation, Fact,
+    Job, Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic,
+    Uplift,
+};
+pub use summary::{SummaryRows, summary_rows};
+pub use tables::tables;
+pub use verdict::Finding;
+pub use write::{ReportError, from_json, json, write};
