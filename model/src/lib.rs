@@ -4,6 +4,7 @@
 //! data. Label 1 is bad; a probability of default (PD) is higher where the customer is worse.
 
 pub mod design;
+pub mod logistic;
 pub mod metrics;
 pub mod report;
 pub mod schema;
