@@ -2,7 +2,11 @@
 
 pub mod abort;
 pub mod align;
+pub mod arith;
 pub mod channel;
+mod codec;
+mod compute;
+pub mod correlation;
 pub mod ctx;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

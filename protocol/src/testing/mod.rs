@@ -1,5 +1,6 @@
 //! All roles of a job in one process, for tests and examples: [`World`], with an attacker.
 
+pub mod dealt;
 mod mem;
 
 use std::{future::Future, sync::Arc, time::Duration};

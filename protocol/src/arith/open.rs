@@ -1,0 +1,135 @@
+//! The one place where a shared value becomes known: [`Engine::open`] and [`Engine::open_bit`].
+//!
+//! Every opening is named by an [`Opening`] and asked of the job's ledger first; what the job did
+//! not declare is not opened.
+
+use std::fmt;
+
+use paripassu_crypto::{ring64, share::Shares};
+
+use super::engine::Engine;
+use crate::{
+    abort::Abort,
+    channel::{Channel, Role},
+    codec,
+};
+
+/// Everything that this crate ever opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Opening {
+    /// One bit: whether the last step of a pass was below the tolerance.
+    Converged {
+        /// The pass, from 1.
+        pass: u32,
+    },
+    /// One bit: whether any training row's score lies outside the range of the sigmoid.
+    RangeExceeded,
+    /// The coefficients of one party's columns, to that party.
+    Coefficients {
+        /// Position of the party.
+        party: u8,
+    },
+    /// Scores of rows, summed over the parties, to the label holder.
+    Scores,
+}
+
+/// Who learns an opened value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receivers {
+    /// All data parties.
+    All,
+    /// The data party at this position.
+    One(u8),
+}
+
+impl fmt::Display for Receivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all data parties"),
+            Self::One(p) => write!(f, "party-{p}"),
+        }
+    }
+}
+
+/// The ledger of declared openings: refuses what the job did not declare, records the rest.
+pub trait Openings: Send {
+    /// Records that `values` values are about to be opened.
+    ///
+    /// # Errors
+    /// If the job does not declare it, or not as often or not to these receivers.
+    fn record(
+        &mut self,
+        opening: Opening,
+        receivers: Receivers,
+        values: usize,
+    ) -> Result<(), Abort>;
+}
+
+impl<C: Channel, S> Engine<C, S> {
+    /// Opens shared values to `receivers`. At a party that is no receiver the result is empty.
+    ///
+    /// # Leakage
+    /// The values, to the receivers: declared as `opening`.
+    ///
+    /// # Errors
+    /// If the ledger refuses, or the channel's.
+    pub async fn open(
+        &mut self,
+        shares: Shares,
+        opening: Opening,
+        receivers: Receivers,
+    ) -> Result<Vec<u64>, Abort> {
+        self.ledger().record(opening, receivers, shares.len())?;
+        let body = codec::put_words(shares.words());
+        let got = match receivers {
+            Receivers::All => self.broadcast("open", body).await?,
+            Receivers::One(p) => {
+                let name = self.name("open");
+                let to = Role::Party(p);
+                if usize::from(p) != self.me() {
+                    self.ctx().send(to, &name, body).await?;
+                    return Ok(Vec::new());
+                }
+                let peers: Vec<Role> = self.ctx().peers().collect();
+                let got = self.ctx().swap(&name, Vec::new(), &peers).await?;
+                peers.into_iter().zip(got).collect()
+            }
+        };
+        let mut sum = shares.words().to_vec();
+        for (from, body) in got {
+            let theirs = codec::take_words(&body, sum.len(), from, self.path())?;
+            ring64::add_assign(&mut sum, &theirs);
+        }
+        Ok(sum)
+    }
+
+    /// Opens one bit, held as exclusive-or shares, to all data parties.
+    ///
+    /// # Leakage
+    /// The bit: declared as `opening`.
+    ///
+    /// # Errors
+    /// If the ledger refuses, or the channel's.
+    pub(super) async fn open_bit(&mut self, bit: bool, opening: Opening) -> Result<bool, Abort> {
+        self.ledger().record(opening, Receivers::All, 1)?;
+        let got = self
+            .broadcast("open-bit", codec::put_words(&[bit.into()]))
+            .await?;
+        let mut sum = bit;
+        for (from, body) in got {
+            let theirs = codec::take_words(&body, 1, from, self.path())?;
+            match theirs[..] {
+                [b @ (0 | 1)] => sum ^= b == 1,
+                _ => {
+                    return Err(Abort::Malformed {
+                        from,
+                        step: self.path().to_owned(),
+                        problem: "a bit's share is 0 or 1".into(),
+                    });
+                }
+            }
+        }
+        Ok(sum)
+    }
+}

@@ -1,0 +1,200 @@
+//! Comparison: are all of many shared values negative? One bit is opened, nothing else.
+//!
+//! For x in lanes of w bits and a mask rho with dealt bits, c = x + rho is opened. The sign of
+//! x = c - rho is `top(c) ^ top(rho) ^ borrow`, with borrow = (c's low bits < rho's low bits).
+//! The comparison of public c with shared rho is a parallel-prefix tree over bit pairs
+//! (lt, eq): `lt = lt_hi ^ (eq_hi & lt_lo)`, `eq = eq_hi & eq_lo`, log2(w) levels, all lanes of
+//! all words at once; then an AND tree over all lanes. Every opening is masked by dealt bits.
+//! Source: the prefix comparison of Damgård et al. (TCC 2006, section 6) on bits dealt as in
+//! ePrint 2020/338 (extended doubly-authenticated bits), without the authentication.
+
+use paripassu_crypto::share::Shares;
+
+use super::{engine::Engine, open::Opening};
+use crate::{abort::Abort, channel::Channel, codec, correlation::CorrelationSource};
+
+/// Lane-wise sum of two words of lanes of 16 or 64 bits.
+pub(crate) fn add_lanes(a: u64, b: u64, lane: u32) -> u64 {
+    if lane == 64 {
+        return a.wrapping_add(b);
+    }
+    const TOP: u64 = 0x8000_8000_8000_8000;
+    // add without the top bits so that nothing carries out of a lane, then put them back
+    ((a & !TOP).wrapping_add(b & !TOP)) ^ ((a ^ b) & TOP)
+}
+
+fn top_mask(lane: u32) -> u64 {
+    if lane == 64 {
+        1 << 63
+    } else {
+        0x8000_8000_8000_8000
+    }
+}
+
+impl<C: Channel, S: CorrelationSource> Engine<C, S> {
+    /// Whether all `values` are negative (as signed ring elements), known to all parties.
+    ///
+    /// # Leakage
+    /// The bit, declared as `opening`.
+    ///
+    /// # Errors
+    /// The channel's, the source's, or the ledger's.
+    pub async fn all_negative(&mut self, values: &Shares, opening: Opening) -> Result<bool, Abort> {
+        self.all_lanes_negative(values.words().to_vec(), 64, values.len(), opening)
+            .await
+    }
+
+    /// Whether all `values` lie in (-bound, bound), bound = `2^48 * limit` units: the top 16 bits
+    /// of each are compared, so the answer is exact to `parties + 1` times 2^48 units.
+    ///
+    /// # Leakage
+    /// The bit, declared as `opening`.
+    ///
+    /// # Errors
+    /// The channel's, the source's, or the ledger's.
+    pub async fn all_within(
+        &mut self,
+        values: &Shares,
+        limit: u16,
+        opening: Opening,
+    ) -> Result<bool, Abort> {
+        let first = self.me() == 0;
+        let limit = if first { limit } else { 0 };
+        let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.len());
+        for w in values.words() {
+            let v = (w >> 48) as u16;
+            lanes.push(v.wrapping_sub(limit));
+            lanes.push(v.wrapping_neg().wrapping_sub(limit));
+        }
+        let count = lanes.len();
+        // lanes that only fill up the last word are -1: negative
+        let filler = if first { u16::MAX } else { 0 };
+        lanes.resize(count.next_multiple_of(4), filler);
+        let words = lanes
+            .chunks_exact(4)
+            .map(|l| l.iter().rev().fold(0, |w, x| w << 16 | u64::from(*x)))
+            .collect();
+        self.all_lanes_negative(words, 16, count, opening).await
+    }
+
+    async fn all_lanes_negative(
+        &mut self,
+        words: Vec<u64>,
+        lane: u32,
+        count: usize,
+        opening: Opening,
+    ) -> Result<bool, Abort> {
+        if count == 0 {
+            return self.open_bit(self.me() == 0, opening).await;
+        }
+        let signs = self.signs(words, lane).await?;
+        let all = self.all_ones(signs, lane).await?;
+        self.open_bit(all, opening).await
+    }
+
+    /// Exclusive-or shares of each lane's sign, at the lane's top bit; other bits are zero.
+    async fn signs(&mut self, words: Vec<u64>, lane: u32) -> Result<Vec<u64>, Abort> {
+        let first = self.me() == 0;
+        let rho = self.source.bits(words.len(), lane).await?;
+        let mut c: Vec<u64> = words
+            .iter()
+            .zip(rho.mask.iter())
+            .map(|(x, t)| add_lanes(*x, *t, lane))
+            .collect();
+        for (from, body) in self.broadcast("compare", codec::put_words(&c)).await? {
+            let theirs = codec::take_words(&body, c.len(), from, self.path())?;
+            c.iter_mut()
+                .zip(theirs)
+                .for_each(|(a, b)| *a = add_lanes(*a, b, lane));
+        }
+        let top = top_mask(lane);
+        let public = |x: u64| if first { x } else { 0 };
+        // per bit: lt = rho & !c, eq = !(rho ^ c); the top bit of a lane counts as equal
+        let mut lt: Vec<u64> = rho
+            .bits
+            .iter()
+            .zip(&c)
+            .map(|(r, c)| r & !c & !top)
+            .collect();
+        let mut eq: Vec<u64> = rho
+            .bits
+            .iter()
+            .zip(&c)
+            .map(|(r, c)| (r ^ public(!c)) & !top | public(top))
+            .collect();
+        let mut shift = 1;
+        while shift < lane {
+            let hi: Vec<u64> = eq.iter().map(|e| e >> shift).collect();
+            let (a, b) = self.and(&hi, &lt, &eq).await?;
+            lt.iter_mut()
+                .zip(a)
+                .for_each(|(l, a)| *l = (*l >> shift) ^ a);
+            eq = b;
+            shift *= 2;
+        }
+        let bottom = top >> (lane - 1);
+        Ok(lt
+            .iter()
+            .zip(rho.bits.iter().zip(&c))
+            .map(|(borrow, (r, c))| ((borrow & bottom) << (lane - 1)) ^ (r & top) ^ public(c & top))
+            .collect())
+    }
+
+    /// Share of the conjunction of all lanes' top bits.
+    async fn all_ones(&mut self, signs: Vec<u64>, lane: u32) -> Result<bool, Abort> {
+        let first = self.me() == 0;
+        let top = top_mask(lane);
+        // all other bits are set, so that whole words can be combined
+        let mut words: Vec<u64> = signs
+            .iter()
+            .map(|s| s & top | if first { !top } else { 0 })
+            .collect();
+        while words.len() > 1 {
+            let half = words.len() / 2;
+            let odd = words.split_off(2 * half);
+            let b = words.split_off(half);
+            let (mut both, _) = self.and(&words, &b, &[]).await?;
+            both.extend(odd);
+            words = both;
+        }
+        let mut shift = lane;
+        while shift < 64 {
+            let b: Vec<u64> = words.iter().map(|w| w >> shift).collect();
+            (words, _) = self.and(&words, &b, &[]).await?;
+            shift *= 2;
+        }
+        Ok(words.iter().any(|w| w >> (lane - 1) & 1 == 1))
+    }
+
+    /// `a & b` and `a & d`, word by word, on exclusive-or shares; `d` may be empty. One round.
+    async fn and(
+        &mut self,
+        a: &[u64],
+        b: &[u64],
+        d: &[u64],
+    ) -> Result<(Vec<u64>, Vec<u64>), Abort> {
+        let first = self.me() == 0;
+        let n = a.len();
+        let t = self.source.and(n).await?;
+        let xor = |x: &[u64], y: &[u64]| x.iter().zip(y).map(|(x, y)| x ^ y).collect::<Vec<_>>();
+        let mut opened = xor(a, &t.a);
+        opened.extend(xor(b, &t.b));
+        opened.extend(xor(d, &t.d));
+        for (from, body) in self.broadcast("and", codec::put_words(&opened)).await? {
+            let theirs = codec::take_words(&body, opened.len(), from, self.path())?;
+            opened.iter_mut().zip(theirs).for_each(|(a, b)| *a ^= b);
+        }
+        let (e, rest) = opened.split_at(n);
+        let (f, g) = rest.split_at(n);
+        // a b = (e ^ A)(f ^ B) = e f ^ e B ^ A f ^ C
+        let product = |f: &[u64], mask: &[u64], c: &[u64]| -> Vec<u64> {
+            (0..f.len())
+                .map(|i| {
+                    let public = if first { e[i] & f[i] } else { 0 };
+                    public ^ (e[i] & mask[i]) ^ (t.a[i] & f[i]) ^ c[i]
+                })
+                .collect()
+        };
+        Ok((product(f, &t.b, &t.c), product(g, &t.d, &t.e)))
+    }
+}

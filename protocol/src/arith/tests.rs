@@ -1,0 +1,261 @@
+use std::sync::Arc;
+
+use paripassu_crypto::{fixed, share::Shares, sine::Sine};
+
+use super::{Opening, Operand, Receivers, SigmoidSpec};
+use crate::{
+    abort::Abort,
+    correlation::{CorrelationSource, deal},
+    testing::{
+        World,
+        dealt::{engine, seeds, share},
+    },
+};
+
+type Eng = super::Engine<
+    crate::testing::MemChannel,
+    crate::correlation::HelperSource<crate::testing::MemChannel>,
+>;
+
+/// Runs `f` at every party of a world with a helper and returns what each opened.
+async fn run<T, F, Fut>(parties: u8, f: F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Fn(usize, Eng) -> Fut + Send + Sync + Clone + 'static,
+    Fut: Future<Output = Result<(T, Eng), Abort>> + Send,
+{
+    let world = World::new(parties);
+    let out = world
+        .run(
+            move |me, ctx| {
+                let f = f.clone();
+                async move {
+                    let mut e = engine(&ctx);
+                    e.step("test");
+                    let (out, mut e) = f(me, e).await?;
+                    e.source_mut().done().await?;
+                    Ok(out)
+                }
+            },
+            move |ctx| async move { deal(&ctx, &seeds(parties)).await.map(drop) },
+        )
+        .await;
+    out.into_iter().map(|r| r.unwrap()).collect()
+}
+
+async fn reveal(e: &mut Eng, s: Shares) -> Result<Vec<f64>, Abort> {
+    let frac = s.frac();
+    let w = e.open(s, Opening::Scores, Receivers::All).await?;
+    Ok(w.into_iter().map(|w| fixed::decode(w, frac)).collect())
+}
+
+fn numbers(n: usize, seed: u64, scale: f64) -> Vec<f64> {
+    let mut s = seed | 1;
+    (0..n)
+        .map(|_| {
+            s ^= s << 13;
+            s ^= s >> 7;
+            s ^= s << 17;
+            ((s >> 11) as f64 / (1u64 << 53) as f64 - 0.5) * 2.0 * scale
+        })
+        .collect()
+}
+
+fn close(a: &[f64], b: &[f64], tol: f64) {
+    assert_eq!(a.len(), b.len());
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!(
+            (a - b).abs() <= tol,
+            "at {i}: {a} is not within {tol} of {b}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn owner_products_equal_plain_products() {
+    for parties in [2u8, 3, 5] {
+        let (rows, cols) = (301, 7);
+        let owner = 1;
+        let x = numbers(rows * cols, 5, 30.0);
+        let fx: Vec<i32> = x
+            .iter()
+            .map(|v| fixed::encode_i32(*v, 16).unwrap())
+            .collect();
+        let x: Vec<f64> = fx.iter().map(|v| f64::from(*v) / 65536.0).collect();
+        let (v, r, s) = (
+            numbers(cols * 2, 6, 2.0),
+            numbers(rows, 7, 1.0),
+            numbers(rows, 8, 1.0),
+        );
+        let args = (fx.clone(), v.clone(), r.clone(), s.clone());
+        let got = run(parties, move |me, mut e| {
+            let (fx, v, r, s) = args.clone();
+            async move {
+                let n = e.parties();
+                let mine = (me == owner).then_some(fx);
+                let m = e.register(owner, rows, cols, 16, mine).await?;
+                let (v, r, s) = (
+                    share(&v, 30, me, n),
+                    share(&r, 24, me, n),
+                    share(&s, 20, me, n),
+                );
+                let out = e
+                    .products(&[
+                        (&m, Operand::Plain(&v, 2)),
+                        (&m, Operand::Transposed(&r, 1)),
+                        (&m, Operand::Spread(&s)),
+                    ])
+                    .await?;
+                let mut all = Vec::new();
+                for o in out {
+                    all.push(reveal(&mut e, o).await?);
+                }
+                Ok((all, e))
+            }
+        })
+        .await;
+        let mut want = vec![vec![0.0; rows * 2], vec![0.0; cols], vec![0.0; rows * cols]];
+        for i in 0..rows {
+            for j in 0..cols {
+                let a = x[i * cols + j];
+                want[0][2 * i] += a * v[2 * j];
+                want[0][2 * i + 1] += a * v[2 * j + 1];
+                want[1][j] += a * r[i];
+                want[2][i * cols + j] = a * s[i];
+            }
+        }
+        for party in got {
+            for (g, w) in party.iter().zip(&want) {
+                close(g, w, 2e-3);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn truncation_is_off_by_one_unit_at_most() {
+    for parties in [2u8, 3, 5] {
+        let x = numbers(2000, 3, 2f64.powi(13));
+        let args = x.clone();
+        let got = run(parties, move |me, mut e| {
+            let x = args.clone();
+            async move {
+                let n = e.parties();
+                let jobs = vec![(share(&x, 48, me, n), 20), (share(&x[..5], 40, me, n), 39)];
+                let mut out = e.truncate(jobs).await?;
+                let b = out.pop().unwrap();
+                let a = out.pop().unwrap();
+                Ok(((reveal(&mut e, a).await?, reveal(&mut e, b).await?), e))
+            }
+        })
+        .await;
+        let unit = 2f64.powi(-20);
+        for (a, b) in got {
+            let mut bias = 0.0;
+            for (a, x) in a.iter().zip(&x) {
+                assert!(
+                    (0.0..=1.0).contains(&((a - x) / unit + 1.0)) || (a - x).abs() <= unit,
+                    "{a} {x}"
+                );
+                bias += (a - x) / unit;
+            }
+            assert!((bias / 2000.0).abs() < 1.0);
+            close(&b, &x[..5], 2f64.powi(-38));
+        }
+    }
+}
+
+#[tokio::test]
+async fn matrices_multiply() {
+    let (r, m, c) = (5, 9, 4);
+    let (x, y) = (numbers(r * m, 1, 4.0), numbers(m * c, 2, 4.0));
+    let args = (x.clone(), y.clone());
+    let got = run(3, move |me, mut e| {
+        let (x, y) = args.clone();
+        async move {
+            let (x, y) = (share(&x, 20, me, 3), share(&y, 22, me, 3));
+            let z = e.matmul(&x, &y, r, m, c).await?;
+            Ok((reveal(&mut e, z).await?, e))
+        }
+    })
+    .await;
+    let mut want = vec![0.0; r * c];
+    for i in 0..r {
+        for j in 0..m {
+            for k in 0..c {
+                want[i * c + k] += x[i * m + j] * y[j * c + k];
+            }
+        }
+    }
+    got.iter().for_each(|g| close(g, &want, 1e-4));
+}
+
+#[tokio::test]
+async fn sigmoid_and_slope_equal_the_series() {
+    let series = Arc::new(Sine::logistic(4, 16));
+    // more rows than one block of the layout, and than one message
+    let n = 40_000;
+    let z = numbers(n, 9, 15.9);
+    let (args, s) = (z.clone(), Arc::clone(&series));
+    let got = run(2, move |me, mut e| {
+        let (z, series) = (args.clone(), Arc::clone(&s));
+        async move {
+            let spec = SigmoidSpec {
+                series,
+                terms_frac: 15,
+                phase_frac: 15,
+                slope_rows: 33_000,
+                slope_gain: 1.5,
+                slope_frac: 11,
+            };
+            let (v, d) = e.sigmoid(&share(&z, 58, me, 2), &spec).await?;
+            Ok(((reveal(&mut e, v).await?, reveal(&mut e, d).await?), e))
+        }
+    })
+    .await;
+    let want: Vec<f64> = z.iter().map(|z| series.value(*z)).collect();
+    let slope: Vec<f64> = z[..33_000].iter().map(|z| 1.5 * series.slope(*z)).collect();
+    for (v, d) in got {
+        close(&v, &want, 3e-4);
+        close(&d, &slope, 4e-3);
+    }
+}
+
+#[tokio::test]
+async fn comparisons_open_the_right_bit() {
+    let o = Opening::Converged { pass: 1 };
+    for parties in [2u8, 4] {
+        let got = run(parties, move |me, mut e| async move {
+            let n = e.parties();
+            let mut bits = Vec::new();
+            let mut v: Vec<f64> = numbers(37, 4, 3.0)
+                .iter()
+                .map(|x| -x.abs() - 1e-3)
+                .collect();
+            bits.push(e.all_negative(&share(&v, 20, me, n), o).await?);
+            for (i, x) in [(36, 0.0), (0, 1e-6), (20, 100.0)] {
+                let keep = std::mem::replace(&mut v[i], x);
+                bits.push(e.all_negative(&share(&v, 20, me, n), o).await?);
+                v[i] = keep;
+            }
+            bits.push(e.all_negative(&share(&[-5.0], 20, me, n), o).await?);
+            bits.push(e.all_negative(&share(&[], 20, me, n), o).await?);
+            // 2^48 units of a value with 46 fraction bits are 4.0
+            let within = numbers(1001, 5, 90.0);
+            bits.push(e.all_within(&share(&within, 46, me, n), 28, o).await?);
+            let mut outside = within.clone();
+            outside[1000] = -120.0;
+            bits.push(e.all_within(&share(&outside, 46, me, n), 28, o).await?);
+            outside[1000] = 5000.0;
+            bits.push(e.all_within(&share(&outside, 46, me, n), 28, o).await?);
+            Ok((bits, e))
+        })
+        .await;
+        for bits in got {
+            assert_eq!(
+                bits,
+                [true, false, false, false, true, true, true, false, false]
+            );
+        }
+    }
+}

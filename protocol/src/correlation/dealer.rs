@@ -1,0 +1,416 @@
+//! The helper's side of the `helper` profile: makes correlations on request and sends corrections.
+//!
+//! Functionality: for each request, all parties' parts satisfy the request's equation and are
+//! otherwise uniform. Adversary: the helper is passive and colludes with nobody; it sees requests
+//! (sizes, a function of the public plan) and no opening: party-to-party frames are sealed against
+//! it. It sends only; it receives nothing that depends on data. Source: correlated randomness from
+//! a semi-honest third party as in SecureML (ePrint 2017/396, section 4.3, client-aided variant)
+//! and VERTICES (arXiv 2306.16139); the owner-matrix form is set out in `docs/protocols.md`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use paripassu_crypto::{
+    prg::{Label, Prg},
+    ring64, sine,
+};
+use rayon::prelude::*;
+
+use super::{MatrixId, Request, helper::part};
+use crate::{
+    abort::Abort,
+    channel::{Channel, Role},
+    codec,
+    compute::offload,
+    ctx::Ctx,
+};
+
+/// Largest number of words a single request may make, against requests out of all proportion.
+const MAX_WORDS: u64 = 1 << 32;
+const ROWS: usize = 4096;
+
+/// What the helper did in a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dealt {
+    /// Requests served.
+    pub requests: u64,
+    /// Bytes of corrections sent.
+    pub bytes: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    owner: usize,
+    rows: usize,
+    cols: usize,
+}
+
+/// Serves requests until all parties say that they are done. `seeds[p]` is shared with party p.
+///
+/// # Errors
+/// If parties ask for different things, or ask for what cannot be made, naming the party.
+pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt, Abort> {
+    let ctx = ctx.narrow("corr");
+    let dealer = Arc::new(Dealer {
+        prgs: seeds.iter().map(Prg::new).collect(),
+    });
+    let parties: Vec<Role> = (0..seeds.len() as u8).map(Role::Party).collect();
+    let mut matrices: Vec<Shape> = Vec::new();
+    let mut done = Dealt::default();
+    for id in 0u32.. {
+        let asked = ctx.swap(&format!("ask-{id}"), Vec::new(), &parties).await?;
+        let request = agreed(&asked, &parties, ctx.path())?;
+        done.requests += 1;
+        match request {
+            Request::Done => return Ok(done),
+            Request::Matrix { owner, rows, cols } => {
+                matrices.push(shape(owner, rows, cols, seeds.len(), ctx.path())?);
+                continue;
+            }
+            _ => {}
+        }
+        let plan = plan(&request, &matrices, ctx.path())?;
+        let (to, dealer) = (plan.to(), Arc::clone(&dealer));
+        let body: Bytes = offload(move || codec::put_words(&dealer.make(id, &plan))).await;
+        done.bytes += body.len() as u64;
+        ctx.send(to, &format!("correct-{id}"), body).await?;
+    }
+    Err(Abort::Input("more requests than a job may make".into()))
+}
+
+fn agreed(asked: &[Bytes], parties: &[Role], step: &str) -> Result<Request, Abort> {
+    let Some((first, rest)) = asked.split_first() else {
+        return Err(Abort::Input("a helper without parties".into()));
+    };
+    for (body, from) in rest.iter().zip(&parties[1..]) {
+        if body != first {
+            return Err(Abort::Disagreement {
+                from: *from,
+                step: step.to_owned(),
+                problem: "it asks for another correlation than party-0; are all nodes on one \
+                          version of the software?"
+                    .to_owned(),
+            });
+        }
+    }
+    Request::decode(first, parties[0], step)
+}
+
+fn too_large(step: &str, what: &str) -> Abort {
+    Abort::Malformed {
+        from: Role::Party(0),
+        step: step.to_owned(),
+        problem: format!("{what} is larger than a helper makes at once"),
+    }
+}
+
+fn words(factors: &[u64], step: &str) -> Result<usize, Abort> {
+    factors
+        .iter()
+        .try_fold(1u64, |a, b| a.checked_mul(*b))
+        .filter(|n| *n <= MAX_WORDS)
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(|| too_large(step, "a correlation"))
+}
+
+fn shape(owner: u8, rows: u64, cols: u64, parties: usize, step: &str) -> Result<Shape, Abort> {
+    let cells = words(&[rows, cols], step)?;
+    let owner = usize::from(owner);
+    if owner >= parties {
+        return Err(too_large(step, "an owner's number"));
+    }
+    // both fit: their product does, unless one of them is zero
+    let rows = usize::try_from(rows).unwrap_or(cells);
+    let cols = usize::try_from(cols).unwrap_or(cells);
+    Ok(Shape { owner, rows, cols })
+}
+
+/// A request with its sizes checked.
+enum Plan {
+    Product {
+        matrix: MatrixId,
+        shape: Shape,
+        transposed: bool,
+        k: usize,
+    },
+    Spread {
+        matrix: MatrixId,
+        shape: Shape,
+    },
+    Sine {
+        series: sine::Sine,
+        rows: usize,
+        frac: u32,
+    },
+    Truncate {
+        len: usize,
+        by: u32,
+    },
+    Matmul {
+        rows: usize,
+        inner: usize,
+        cols: usize,
+    },
+    Bits {
+        words: usize,
+        lane: u32,
+    },
+    And {
+        words: usize,
+    },
+}
+
+impl Plan {
+    /// Who gets the correction.
+    fn to(&self) -> Role {
+        match self {
+            Self::Product { shape, .. } | Self::Spread { shape, .. } => {
+                Role::Party(shape.owner as u8)
+            }
+            _ => Role::Party(0),
+        }
+    }
+}
+
+fn plan(request: &Request, matrices: &[Shape], step: &str) -> Result<Plan, Abort> {
+    let find = |m: MatrixId| {
+        matrices
+            .get(m.0 as usize)
+            .copied()
+            .ok_or_else(|| too_large(step, "a matrix's number"))
+    };
+    Ok(match *request {
+        Request::Product {
+            matrix,
+            transposed,
+            k,
+        } => {
+            let shape = find(matrix)?;
+            words(&[shape.rows.max(shape.cols) as u64, k], step)?;
+            Plan::Product {
+                matrix,
+                shape,
+                transposed,
+                k: k as usize,
+            }
+        }
+        Request::Spread { matrix } => Plan::Spread {
+            matrix,
+            shape: find(matrix)?,
+        },
+        Request::Sine {
+            rows,
+            range_log2,
+            terms,
+            frac,
+        } => {
+            let _ = words(&[rows, 2, terms.into()], step)?;
+            if range_log2 > 10 || terms > 1024 || frac > 40 {
+                return Err(too_large(step, "a sine series"));
+            }
+            let series = sine::Sine::logistic(range_log2, terms as usize);
+            Plan::Sine {
+                series,
+                rows: rows as usize,
+                frac,
+            }
+        }
+        Request::Truncate { len, by } if (1..62).contains(&by) => Plan::Truncate {
+            len: words(&[len], step)?,
+            by,
+        },
+        Request::Matmul { rows, inner, cols } => {
+            words(&[rows, inner], step)?;
+            words(&[inner, cols], step)?;
+            words(&[rows, cols], step)?;
+            Plan::Matmul {
+                rows: rows as usize,
+                inner: inner as usize,
+                cols: cols as usize,
+            }
+        }
+        Request::Bits {
+            words: w,
+            lane: lane @ (16 | 64),
+        } => Plan::Bits {
+            words: words(&[w], step)?,
+            lane,
+        },
+        Request::And { words: w } => Plan::And {
+            words: words(&[w], step)?,
+        },
+        _ => return Err(too_large(step, "a request")),
+    })
+}
+
+struct Dealer {
+    prgs: Vec<Prg>,
+}
+
+impl Dealer {
+    /// Sum over `parties` of their streams at `(id, part)`.
+    fn sum(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
+        let mut total = vec![0; len];
+        let mut one = vec![0; len];
+        for p in parties {
+            self.fill(p, id, part, &mut one);
+            ring64::add_assign(&mut total, &one);
+        }
+        total
+    }
+
+    /// Exclusive or over `parties` of their streams at `(id, part)`.
+    fn xor(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
+        let mut total = vec![0; len];
+        let mut one = vec![0; len];
+        for p in parties {
+            self.fill(p, id, part, &mut one);
+            total.iter_mut().zip(&one).for_each(|(t, o)| *t ^= o);
+        }
+        total
+    }
+
+    fn fill(&self, party: usize, id: u32, part: u8, out: &mut [u64]) {
+        let Some(prg) = self.prgs.get(party) else {
+            return;
+        };
+        out.par_chunks_mut(1 << 16)
+            .enumerate()
+            .for_each(|(i, out)| {
+                prg.fill(Label::request(id, part), (i << 16) as u64, out);
+            });
+    }
+
+    fn mask_rows(&self, matrix: MatrixId, shape: Shape, first: usize, rows: usize) -> Vec<u64> {
+        let mut a = vec![0; rows * shape.cols];
+        if let Some(prg) = self.prgs.get(shape.owner) {
+            prg.fill(Label::matrix(matrix.0), (first * shape.cols) as u64, &mut a);
+        }
+        a
+    }
+
+    fn make(&self, id: u32, plan: &Plan) -> Vec<u64> {
+        let n = self.prgs.len();
+        let all = || 0..n;
+        match *plan {
+            Plan::Product {
+                matrix,
+                shape,
+                transposed,
+                k,
+            } => {
+                let others = || (0..n).filter(move |p| *p != shape.owner);
+                let (inner, outer) = match transposed {
+                    true => (shape.rows, shape.cols),
+                    false => (shape.cols, shape.rows),
+                };
+                let v = self.sum(id, part::OPERAND, inner * k, others());
+                let mut y = self.masked_product(matrix, shape, transposed, &v, k);
+                ring64::sub_assign(&mut y, &self.sum(id, part::OUTPUT, outer * k, others()));
+                y
+            }
+            Plan::Spread { matrix, shape } => {
+                let others = || (0..n).filter(move |p| *p != shape.owner);
+                let v = self.sum(id, part::OPERAND, shape.rows, others());
+                let mut y = self.mask_rows(matrix, shape, 0, shape.rows);
+                if shape.cols > 0 {
+                    for (row, v) in y.chunks_exact_mut(shape.cols).zip(&v) {
+                        row.iter_mut().for_each(|a| *a = a.wrapping_mul(*v));
+                    }
+                }
+                let s = self.sum(id, part::OUTPUT, shape.rows * shape.cols, others());
+                ring64::sub_assign(&mut y, &s);
+                y
+            }
+            Plan::Sine {
+                ref series,
+                rows,
+                frac,
+            } => {
+                let rho = self.sum(id, part::OPERAND, rows, all());
+                let mut out = self.sum(id, part::OUTPUT, rows * series.words_per_row(), 1..n);
+                out.par_iter_mut().for_each(|w| *w = w.wrapping_neg());
+                series.dealt_terms(&rho, frac, &mut out);
+                out
+            }
+            Plan::Truncate { len, by } => {
+                let rho = self.sum(id, part::OPERAND, len, all());
+                let mut out: Vec<u64> = rho.iter().map(|r| r >> by).collect();
+                ring64::sub_assign(&mut out, &self.sum(id, part::OUTPUT, len, 1..n));
+                let mut top: Vec<u64> = rho.iter().map(|r| r >> 63).collect();
+                ring64::sub_assign(&mut top, &self.sum(id, part::THIRD, len, 1..n));
+                out.extend(top);
+                out
+            }
+            Plan::Matmul { rows, inner, cols } => {
+                let a = self.sum(id, part::OPERAND, rows * inner, all());
+                let b = self.sum(id, part::THIRD, inner * cols, all());
+                let mut c = vec![0; rows * cols];
+                ring64::mat_mat(&a, inner, &b, cols, &mut c);
+                ring64::sub_assign(&mut c, &self.sum(id, part::OUTPUT, rows * cols, 1..n));
+                c
+            }
+            Plan::Bits { words, lane } => {
+                let mut rho = vec![0u64; words];
+                let mut one = vec![0u64; words];
+                for p in all() {
+                    self.fill(p, id, part::OPERAND, &mut one);
+                    for (r, o) in rho.iter_mut().zip(&one) {
+                        *r = crate::arith::sign::add_lanes(*r, *o, lane);
+                    }
+                }
+                let mask = self.xor(id, part::OUTPUT, words, 1..n);
+                rho.iter_mut().zip(&mask).for_each(|(r, m)| *r ^= m);
+                rho
+            }
+            Plan::And { words } => {
+                let a = self.xor(id, part::OPERAND, words, all());
+                let mut out = Vec::with_capacity(2 * words);
+                for (factor, product) in [(part::THIRD, part::OUTPUT), (part::FOURTH, part::FIFTH)]
+                {
+                    let b = self.xor(id, factor, words, all());
+                    let mask = self.xor(id, product, words, 1..n);
+                    out.extend(a.iter().zip(&b).zip(&mask).map(|((a, b), m)| (a & b) ^ m));
+                }
+                out
+            }
+        }
+    }
+
+    /// `A V` or `Aᵀ V` for the mask of a matrix, made again block by block.
+    fn masked_product(
+        &self,
+        matrix: MatrixId,
+        shape: Shape,
+        transposed: bool,
+        v: &[u64],
+        k: usize,
+    ) -> Vec<u64> {
+        if shape.rows == 0 || shape.cols == 0 || k == 0 {
+            return vec![0; if transposed { shape.cols } else { shape.rows } * k];
+        }
+        if !transposed {
+            let mut y = vec![0; shape.rows * k];
+            y.par_chunks_mut(ROWS * k).enumerate().for_each(|(b, y)| {
+                let a = self.mask_rows(matrix, shape, b * ROWS, y.len() / k);
+                ring64::mat_mat(&a, shape.cols, v, k, y);
+            });
+            return y;
+        }
+        v.par_chunks(ROWS * k)
+            .enumerate()
+            .map(|(b, v)| {
+                let a = self.mask_rows(matrix, shape, b * ROWS, v.len() / k);
+                let mut g = vec![0; shape.cols * k];
+                ring64::mat_t_mat(&a, shape.cols, v, k, &mut g);
+                g
+            })
+            .reduce(
+                || vec![0; shape.cols * k],
+                |mut a, b| {
+                    ring64::add_assign(&mut a, &b);
+                    a
+                },
+            )
+    }
+}

@@ -1,0 +1,306 @@
+//! The `helper` profile, seen from a data party.
+//!
+//! Each party shares a seed with the helper. Everything a party holds of a correlation is
+//! expanded from it, except at one party, to which the helper sends the correction that makes the
+//! equation hold: the matrix's owner for products, party 0 for all else.
+
+use std::collections::VecDeque;
+
+use paripassu_crypto::prg::{Label, Prg};
+use zeroize::Zeroizing;
+
+use super::{
+    And, CorrelationSource, Masked, MatrixId, Product, Request, Sine, Triple, Truncate, Words,
+};
+use crate::{
+    abort::Abort,
+    channel::{Channel, Role},
+    codec,
+    ctx::Ctx,
+};
+
+/// Parts of a request that have a stream of their own.
+pub(super) mod part {
+    pub(in super::super) const OPERAND: u8 = 0;
+    pub(in super::super) const OUTPUT: u8 = 1;
+    pub(in super::super) const THIRD: u8 = 2;
+    pub(in super::super) const FOURTH: u8 = 3;
+    pub(in super::super) const FIFTH: u8 = 4;
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    owner: u8,
+    rows: usize,
+    cols: usize,
+}
+
+/// A [`CorrelationSource`] served by an independent helper.
+pub struct HelperSource<C> {
+    ctx: Ctx<C>,
+    me: u8,
+    prg: Prg,
+    next: u32,
+    announced: VecDeque<(Request, u32)>,
+    matrices: Vec<Shape>,
+}
+
+impl<C> std::fmt::Debug for HelperSource<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HelperSource({} requests)", self.next)
+    }
+}
+
+impl<C: Channel> HelperSource<C> {
+    /// A source for this data party, with the seed it shares with the helper.
+    ///
+    /// # Errors
+    /// If this end is not a data party.
+    pub fn new(ctx: &Ctx<C>, seed: &[u8; 32]) -> Result<Self, Abort> {
+        let Role::Party(me) = ctx.role() else {
+            return Err(Abort::Input(
+                "only a data party asks for correlations".into(),
+            ));
+        };
+        Ok(Self {
+            ctx: ctx.narrow("corr"),
+            me,
+            prg: Prg::new(seed),
+            next: 0,
+            announced: VecDeque::new(),
+            matrices: Vec::new(),
+        })
+    }
+
+    async fn send(&mut self, request: &Request) -> Result<u32, Abort> {
+        let id = self.next;
+        self.next = id
+            .checked_add(1)
+            .ok_or_else(|| Abort::Input("too many requests".into()))?;
+        self.ctx
+            .send(Role::Helper, &format!("ask-{id}"), request.encode())
+            .await?;
+        Ok(id)
+    }
+
+    async fn ticket(&mut self, request: &Request) -> Result<u32, Abort> {
+        match self.announced.iter().position(|(r, _)| r == request) {
+            Some(at) => match self.announced.remove(at) {
+                Some((_, id)) => Ok(id),
+                None => self.send(request).await,
+            },
+            None => self.send(request).await,
+        }
+    }
+
+    fn words(&self, id: u32, part: u8, len: usize) -> Words {
+        Zeroizing::new(self.prg.words(Label::request(id, part), len))
+    }
+
+    /// Words at `part`: the correction at the corrected party, the seed's elsewhere.
+    async fn corrected(&self, id: u32, at: u8, parts: &[(u8, usize)]) -> Result<Vec<Words>, Abort> {
+        if self.me != at {
+            return Ok(parts
+                .iter()
+                .map(|(p, len)| self.words(id, *p, *len))
+                .collect());
+        }
+        let name = format!("correct-{id}");
+        let body = self.ctx.recv(Role::Helper, &name).await?;
+        let total = parts.iter().map(|(_, len)| len).sum();
+        let mut all = codec::take_words(&body, total, Role::Helper, self.ctx.path())?;
+        if let [_] = parts {
+            return Ok(vec![Zeroizing::new(all)]);
+        }
+        let mut out = Vec::with_capacity(parts.len());
+        for (_, len) in parts.iter().rev() {
+            out.push(Zeroizing::new(all.split_off(all.len() - len)));
+        }
+        out.reverse();
+        Ok(out)
+    }
+
+    async fn owner_op(
+        &mut self,
+        request: Request,
+        matrix: MatrixId,
+        operand: impl Fn(Shape) -> usize,
+        output: impl Fn(Shape) -> usize,
+    ) -> Result<Product, Abort> {
+        let shape = *self
+            .matrices
+            .get(matrix.0 as usize)
+            .ok_or_else(|| Abort::Input(format!("no matrix {}", matrix.0)))?;
+        let id = self.ticket(&request).await?;
+        let operand = match shape.owner == self.me {
+            true => Zeroizing::new(Vec::new()),
+            false => self.words(id, part::OPERAND, operand(shape)),
+        };
+        let mut out = self
+            .corrected(id, shape.owner, &[(part::OUTPUT, output(shape))])
+            .await?;
+        let output = out.pop().unwrap_or_default();
+        Ok(Product { operand, output })
+    }
+}
+
+impl<C: Channel> CorrelationSource for HelperSource<C> {
+    async fn announce(&mut self, next: &[Request]) -> Result<(), Abort> {
+        for r in next {
+            let id = self.send(r).await?;
+            self.announced.push_back((r.clone(), id));
+        }
+        Ok(())
+    }
+
+    async fn matrix(&mut self, owner: u8, rows: usize, cols: usize) -> Result<MatrixId, Abort> {
+        let request = Request::Matrix {
+            owner,
+            rows: rows as u64,
+            cols: cols as u64,
+        };
+        let _ = self.ticket(&request).await?;
+        let id = self.matrices.len() as u32;
+        self.matrices.push(Shape { owner, rows, cols });
+        Ok(MatrixId(id))
+    }
+
+    fn mask(&self, matrix: MatrixId, position: u64, out: &mut [u64]) {
+        self.prg.fill(Label::matrix(matrix.0), position, out);
+    }
+
+    async fn product(
+        &mut self,
+        matrix: MatrixId,
+        transposed: bool,
+        k: usize,
+    ) -> Result<Product, Abort> {
+        let request = Request::Product {
+            matrix,
+            transposed,
+            k: k as u64,
+        };
+        let (inner, outer): (fn(Shape) -> usize, fn(Shape) -> usize) = match transposed {
+            true => (|s| s.rows, |s| s.cols),
+            false => (|s| s.cols, |s| s.rows),
+        };
+        self.owner_op(request, matrix, |s| inner(s) * k, |s| outer(s) * k)
+            .await
+    }
+
+    async fn spread(&mut self, matrix: MatrixId) -> Result<Product, Abort> {
+        self.owner_op(
+            Request::Spread { matrix },
+            matrix,
+            |s| s.rows,
+            |s| s.rows * s.cols,
+        )
+        .await
+    }
+
+    async fn sine(
+        &mut self,
+        rows: usize,
+        range_log2: u32,
+        terms: usize,
+        frac: u32,
+    ) -> Result<Sine, Abort> {
+        let request = Request::Sine {
+            rows: rows as u64,
+            range_log2,
+            terms: terms as u32,
+            frac,
+        };
+        let id = self.ticket(&request).await?;
+        let mask = self.words(id, part::OPERAND, rows);
+        let mut out = self
+            .corrected(id, 0, &[(part::OUTPUT, rows * 2 * terms)])
+            .await?;
+        Ok(Sine {
+            mask,
+            terms: out.pop().unwrap_or_default(),
+        })
+    }
+
+    async fn truncate(&mut self, len: usize, by: u32) -> Result<Truncate, Abort> {
+        let id = self
+            .ticket(&Request::Truncate {
+                len: len as u64,
+                by,
+            })
+            .await?;
+        let mask = self.words(id, part::OPERAND, len);
+        let mut out = self
+            .corrected(id, 0, &[(part::OUTPUT, len), (part::THIRD, len)])
+            .await?;
+        let top = out.pop().unwrap_or_default();
+        Ok(Truncate {
+            mask,
+            shifted: out.pop().unwrap_or_default(),
+            top,
+        })
+    }
+
+    async fn matmul(&mut self, rows: usize, inner: usize, cols: usize) -> Result<Triple, Abort> {
+        let (r, i, c) = (rows as u64, inner as u64, cols as u64);
+        let id = self
+            .ticket(&Request::Matmul {
+                rows: r,
+                inner: i,
+                cols: c,
+            })
+            .await?;
+        let a = self.words(id, part::OPERAND, rows * inner);
+        let b = self.words(id, part::THIRD, inner * cols);
+        let mut out = self
+            .corrected(id, 0, &[(part::OUTPUT, rows * cols)])
+            .await?;
+        Ok(Triple {
+            a,
+            b,
+            c: out.pop().unwrap_or_default(),
+        })
+    }
+
+    async fn bits(&mut self, words: usize, lane: u32) -> Result<Masked, Abort> {
+        let id = self
+            .ticket(&Request::Bits {
+                words: words as u64,
+                lane,
+            })
+            .await?;
+        let mask = self.words(id, part::OPERAND, words);
+        let mut out = self.corrected(id, 0, &[(part::OUTPUT, words)]).await?;
+        Ok(Masked {
+            mask,
+            bits: out.pop().unwrap_or_default(),
+        })
+    }
+
+    async fn and(&mut self, words: usize) -> Result<And, Abort> {
+        let id = self
+            .ticket(&Request::And {
+                words: words as u64,
+            })
+            .await?;
+        let a = self.words(id, part::OPERAND, words);
+        let b = self.words(id, part::THIRD, words);
+        let d = self.words(id, part::FOURTH, words);
+        let mut out = self
+            .corrected(id, 0, &[(part::OUTPUT, words), (part::FIFTH, words)])
+            .await?;
+        let e = out.pop().unwrap_or_default();
+        Ok(And {
+            a,
+            b,
+            d,
+            c: out.pop().unwrap_or_default(),
+            e,
+        })
+    }
+
+    async fn done(&mut self) -> Result<(), Abort> {
+        let _ = self.ticket(&Request::Done).await?;
+        Ok(())
+    }
+}

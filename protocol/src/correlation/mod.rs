@@ -1,0 +1,312 @@
+//! Correlated randomness: what the gates of [`crate::arith`] consume, and where it comes from.
+//!
+//! A correlation is random values held by the parties that satisfy one equation and depend on no
+//! data. Gates ask a [`CorrelationSource`] for them; which source it is (an independent helper,
+//! later the parties themselves) is invisible above this trait. Requests are a function of the
+//! public plan alone, so all ends iterate in step.
+//!
+//! Every correlation is consumed by move and used once.
+
+mod dealer;
+mod helper;
+
+use std::future::Future;
+
+pub use dealer::{Dealt, deal};
+pub use helper::HelperSource;
+use zeroize::Zeroizing;
+
+use crate::{abort::Abort, channel::Role, codec};
+use bytes::Bytes;
+
+/// Random words, wiped when dropped.
+pub type Words = Zeroizing<Vec<u64>>;
+
+/// A matrix that has a mask: its number in order of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixId(pub u32);
+
+/// What is asked for. Equal at all parties, in the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A mask `A` for a matrix of party `owner`.
+    Matrix {
+        /// Its owner.
+        owner: u8,
+        /// Rows.
+        rows: u64,
+        /// Columns.
+        cols: u64,
+    },
+    /// [`Product`] for `X V` (or `Xᵀ V`), `V` with `k` columns.
+    Product {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Whether the transpose is meant.
+        transposed: bool,
+        /// Columns of `V`.
+        k: u64,
+    },
+    /// [`Product`] for `diag(v) X`.
+    Spread {
+        /// The matrix.
+        matrix: MatrixId,
+    },
+    /// [`Sine`].
+    Sine {
+        /// Rows.
+        rows: u64,
+        /// log2 of the series' range.
+        range_log2: u32,
+        /// Terms.
+        terms: u32,
+        /// Fraction bits of the dealt terms.
+        frac: u32,
+    },
+    /// [`Truncate`].
+    Truncate {
+        /// Number of values.
+        len: u64,
+        /// Bits to drop.
+        by: u32,
+    },
+    /// [`Triple`] of matrices `[rows, inner] [inner, cols]`.
+    Matmul {
+        /// Rows of the left factor.
+        rows: u64,
+        /// Columns of the left factor.
+        inner: u64,
+        /// Columns of the right factor.
+        cols: u64,
+    },
+    /// [`Masked`] of `words` words of lanes of `lane` bits.
+    Bits {
+        /// Words.
+        words: u64,
+        /// Width of a lane: 16 or 64.
+        lane: u32,
+    },
+    /// [`And`] of `words` words.
+    And {
+        /// Words.
+        words: u64,
+    },
+    /// Nothing more will be asked for.
+    Done,
+}
+
+impl Request {
+    fn fields(&self) -> [u64; 5] {
+        match *self {
+            Self::Matrix { owner, rows, cols } => [1, owner.into(), rows, cols, 0],
+            Self::Product {
+                matrix,
+                transposed,
+                k,
+            } => [2, matrix.0.into(), transposed.into(), k, 0],
+            Self::Spread { matrix } => [3, matrix.0.into(), 0, 0, 0],
+            Self::Sine {
+                rows,
+                range_log2,
+                terms,
+                frac,
+            } => [4, rows, range_log2.into(), terms.into(), frac.into()],
+            Self::Truncate { len, by } => [5, len, by.into(), 0, 0],
+            Self::Matmul { rows, inner, cols } => [6, rows, inner, cols, 0],
+            Self::Bits { words, lane } => [7, words, lane.into(), 0, 0],
+            Self::And { words } => [8, words, 0, 0, 0],
+            Self::Done => [9, 0, 0, 0, 0],
+        }
+    }
+
+    /// The canonical bytes.
+    pub(crate) fn encode(&self) -> Bytes {
+        codec::put_words(&self.fields())
+    }
+
+    /// Reads the canonical bytes back.
+    pub(crate) fn decode(body: &Bytes, from: Role, step: &str) -> Result<Self, Abort> {
+        let w = codec::take_words(body, 5, from, step)?;
+        let bad = |problem: &str| Abort::Malformed {
+            from,
+            step: step.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let narrow = |x: u64| u32::try_from(x).map_err(|_| bad("a number out of range"));
+        let [kind, a, b, c, d] = w[..] else {
+            return Err(bad("not five words"));
+        };
+        let got = match kind {
+            1 => Self::Matrix {
+                owner: u8::try_from(a).map_err(|_| bad("an owner out of range"))?,
+                rows: b,
+                cols: c,
+            },
+            2 => Self::Product {
+                matrix: MatrixId(narrow(a)?),
+                transposed: b == 1,
+                k: c,
+            },
+            3 => Self::Spread {
+                matrix: MatrixId(narrow(a)?),
+            },
+            4 => Self::Sine {
+                rows: a,
+                range_log2: narrow(b)?,
+                terms: narrow(c)?,
+                frac: narrow(d)?,
+            },
+            5 => Self::Truncate {
+                len: a,
+                by: narrow(b)?,
+            },
+            6 => Self::Matmul {
+                rows: a,
+                inner: b,
+                cols: c,
+            },
+            7 => Self::Bits {
+                words: a,
+                lane: narrow(b)?,
+            },
+            8 => Self::And { words: a },
+            9 => Self::Done,
+            _ => return Err(bad("an unknown kind of request")),
+        };
+        if got.fields()[..] != w[..] {
+            return Err(bad("a request that is not in canonical form"));
+        }
+        Ok(got)
+    }
+}
+
+/// For an owner-matrix operation with masked matrix `D = X - A`: over all parties, the `output`s
+/// add up to `op(A, sum of operand masks)`.
+#[derive(Debug)]
+pub struct Product {
+    /// Mask of this party's operand share; empty at the owner.
+    pub operand: Words,
+    /// Share of the product of masks.
+    pub output: Words,
+}
+
+/// Over all parties, `terms` add up to `b_k cos(k w rho)` and `b_k sin(k w rho)` for rho the sum
+/// of `mask`s, in the layout of [`paripassu_crypto::sine::Sine::dealt_terms`].
+#[derive(Debug)]
+pub struct Sine {
+    /// Summand of rho.
+    pub mask: Words,
+    /// Shares of the dealt terms.
+    pub terms: Words,
+}
+
+/// Over all parties, for rho the sum of `mask`s: shares of `rho >> by` and of rho's top bit.
+#[derive(Debug)]
+pub struct Truncate {
+    /// Summand of rho.
+    pub mask: Words,
+    /// Share of `rho >> by`.
+    pub shifted: Words,
+    /// Share of rho's top bit.
+    pub top: Words,
+}
+
+/// Additive shares of matrices with `c = a b`.
+#[derive(Debug)]
+pub struct Triple {
+    /// Left factor.
+    pub a: Words,
+    /// Right factor.
+    pub b: Words,
+    /// Product.
+    pub c: Words,
+}
+
+/// Over all parties, for rho the lane-wise sum of `mask`s: exclusive-or shares of rho's bits.
+#[derive(Debug)]
+pub struct Masked {
+    /// Summand of rho.
+    pub mask: Words,
+    /// Exclusive-or share of rho.
+    pub bits: Words,
+}
+
+/// Exclusive-or shares with `c = a & b` and `e = a & d`, bit by bit.
+#[derive(Debug)]
+pub struct And {
+    /// The common factor.
+    pub a: Words,
+    /// First factor.
+    pub b: Words,
+    /// Second factor.
+    pub d: Words,
+    /// `a & b`.
+    pub c: Words,
+    /// `a & d`.
+    pub e: Words,
+}
+
+/// Where correlated randomness comes from.
+pub trait CorrelationSource: Send {
+    /// Says what will be asked for next, in order, so that it can be made meanwhile.
+    fn announce(&mut self, next: &[Request]) -> impl Future<Output = Result<(), Abort>> + Send;
+
+    /// Registers a matrix of `owner`.
+    fn matrix(
+        &mut self,
+        owner: u8,
+        rows: usize,
+        cols: usize,
+    ) -> impl Future<Output = Result<MatrixId, Abort>> + Send;
+
+    /// Words of the mask of a matrix of this end, from word `position` of its rows on.
+    fn mask(&self, matrix: MatrixId, position: u64, out: &mut [u64]);
+
+    /// A correlation for `X V` or `Xᵀ V`.
+    fn product(
+        &mut self,
+        matrix: MatrixId,
+        transposed: bool,
+        k: usize,
+    ) -> impl Future<Output = Result<Product, Abort>> + Send;
+
+    /// A correlation for `diag(v) X`.
+    fn spread(&mut self, matrix: MatrixId) -> impl Future<Output = Result<Product, Abort>> + Send;
+
+    /// A correlation for the sine series.
+    fn sine(
+        &mut self,
+        rows: usize,
+        range_log2: u32,
+        terms: usize,
+        frac: u32,
+    ) -> impl Future<Output = Result<Sine, Abort>> + Send;
+
+    /// A correlation for dropping `by` bits.
+    fn truncate(
+        &mut self,
+        len: usize,
+        by: u32,
+    ) -> impl Future<Output = Result<Truncate, Abort>> + Send;
+
+    /// A matrix triple.
+    fn matmul(
+        &mut self,
+        rows: usize,
+        inner: usize,
+        cols: usize,
+    ) -> impl Future<Output = Result<Triple, Abort>> + Send;
+
+    /// A mask with its bits.
+    fn bits(
+        &mut self,
+        words: usize,
+        lane: u32,
+    ) -> impl Future<Output = Result<Masked, Abort>> + Send;
+
+    /// Bit triples.
+    fn and(&mut self, words: usize) -> impl Future<Output = Result<And, Abort>> + Send;
+
+    /// Says that nothing more will be asked for.
+    fn done(&mut self) -> impl Future<Output = Result<(), Abort>> + Send;
+}
