@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod report;
 pub mod schema;
 pub mod split;
+pub mod synth;
 pub mod table;
