@@ -1,1 +1,132 @@
 //! Matching customers: which rows two parties have in common.
+//!
+//! [`run`] is the only entrance: it takes a [`Method`], the agreed [`Params`] and a stream of
+//! [`Ids`], and gives each party its own row numbers in an order that is the same at all parties.
+//! What a method reveals beyond that is written at the head of its module; a job names the method,
+//! so it names the disclosures.
+
+pub mod ecdh;
+mod ids;
+mod spill;
+
+use std::{fmt, path::PathBuf};
+
+pub use ids::{IdBatch, Ids, IterIds};
+
+use crate::{
+    abort::Abort,
+    channel::Channel,
+    ctx::{Cost, Ctx},
+};
+
+/// How the parties match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// Commuting masks on Curve25519, two parties: [`ecdh`].
+    Ecdh,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ecdh => f.write_str("ecdh"),
+        }
+    }
+}
+
+/// What the parties agree on, and what this node allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Agreed: binds every hash to one job, so that two jobs share no value. Public; equal at all
+    /// parties and new for each job, for instance the contract's digest.
+    pub session: [u8; 32],
+    /// Agreed: fewer customers in common than this end the job at every party.
+    pub min_matched: u64,
+    /// Agreed: items in a frame, and the step in which set sizes are visible.
+    pub batch: u32,
+    /// Most rows this node accepts from a peer, and brings itself.
+    pub max_rows: u32,
+    /// Memory for intermediate values at this node; the rest goes to an unnamed temporary file.
+    /// Frames in flight (about 4 MiB at the default batch) and the result (4 bytes for each row in
+    /// common) come on top.
+    pub memory_bytes: u64,
+    /// Where that file is made; the system's temporary directory when `None`.
+    pub spill_dir: Option<PathBuf>,
+}
+
+impl Params {
+    /// Frames of 16,384 items, at most 100 million rows, 256 MiB, and at least one row in common.
+    pub fn new(session: [u8; 32]) -> Self {
+        Self {
+            session,
+            min_matched: 1,
+            batch: 16_384,
+            max_rows: 100_000_000,
+            memory_bytes: 256 << 20,
+            spill_dir: None,
+        }
+    }
+}
+
+/// The rows that this party has in common with its peers.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alignment {
+    /// This party's row numbers, in the order of [`Ids`], arranged in the common order: entry `i`
+    /// is the same customer at every party. The order depends on all parties' secrets and on
+    /// nothing else.
+    pub rows: Vec<u32>,
+    /// Equal at all parties exactly if they hold the same alignment; reveals nothing about ids.
+    pub fingerprint: [u8; 32],
+    /// Frames the peer sent: with the batch size, all that is known of its number of rows.
+    pub peer_batches: u32,
+}
+
+impl fmt::Debug for Alignment {
+    /// Membership is a disclosure to this party only: prints the count.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alignment")
+            .field("matched", &self.rows.len())
+            .field("peer_batches", &self.peer_batches)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Matches this party's ids with its peers', below the step `align`.
+///
+/// `ids` must be normalised by the caller and distinct. `progress` is called with items done and
+/// in all, from the first frame on; the rows in common are in the result only.
+///
+/// # Errors
+/// [`Abort::Input`] before anything is sent, when this party's own ids cannot be used or the
+/// intermediate values cannot be stored; [`Abort::TooFewMatched`] at all parties;
+/// [`Abort::Disagreement`] and [`Abort::Malformed`] naming the peer; the channel's.
+///
+/// # Leakage
+/// As the method's.
+pub async fn run<C, I, P>(
+    ctx: &Ctx<C>,
+    method: Method,
+    params: &Params,
+    ids: I,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
+    let ctx = ctx.narrow("align");
+    match method {
+        Method::Ecdh => ecdh::run(&ctx, params, ids, progress).await,
+    }
+}
+
+/// Cost to a party that brings `own_rows` when its peer brings `peer_rows`, exactly as the meter
+/// will count it.
+pub fn declared_cost(method: Method, params: &Params, own_rows: u64, peer_rows: u64) -> Cost {
+    match method {
+        Method::Ecdh => ecdh::declared_cost(params, own_rows, peer_rows),
+    }
+}
