@@ -1,0 +1,196 @@
+//! Every number that planning and checking rest on, in one place, so that they can be recalibrated.
+//!
+//! Byte counts follow from the protocols and change only with them. Rates and memory are measured on
+//! two shared virtual cores and are meant to be on the careful side; nothing depends on them but the
+//! estimates that `job plan` prints.
+
+use std::ops::RangeInclusive;
+
+use crate::decimal::Decimal;
+
+// ---- what a specification may say ------------------------------------------------------------
+
+/// Data parties in one job.
+pub const PARTIES: usize = 2;
+/// Most columns one party may list.
+pub const MAX_COLUMNS: usize = 1_024;
+/// Longest column name, in bytes.
+pub const MAX_COLUMN_NAME: usize = 128;
+/// Longest canonical contract, in bytes.
+pub const MAX_CONTRACT_BYTES: usize = 1 << 20;
+/// Longest `job.toml`, in bytes.
+pub const MAX_SPEC_BYTES: usize = 1 << 20;
+/// Allowed `align.min_matched`, in rows.
+pub const MIN_MATCHED: RangeInclusive<u64> = 10..=1_000_000_000;
+/// Allowed `split.test_tenths`.
+pub const TEST_TENTHS: RangeInclusive<u64> = 1..=9;
+/// Allowed `design.rare_level_rows`.
+pub const RARE_LEVEL_ROWS: RangeInclusive<u64> = 1..=1_000_000;
+/// Allowed `model.l2`. A category gives one column per level, so the columns of one category add up to
+/// a constant: without a penalty the coefficients are not determined.
+pub const L2: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// Allowed `solver.max_passes`.
+pub const MAX_PASSES: RangeInclusive<u64> = 1..=60;
+/// Allowed `solver.tolerance`, on standardised coefficients.
+pub const TOLERANCE: RangeInclusive<f64> = 1e-7..=0.1;
+/// Allowed `solver.range`, the half width R of the sigmoid series.
+pub const RANGES: [u32; 4] = [8, 16, 32, 64];
+/// Allowed `solver.terms`.
+pub const TERMS: RangeInclusive<u64> = 4..=96;
+/// Allowed `solver.hessian_rows`.
+pub const HESSIAN_ROWS: RangeInclusive<u64> = 256..=1_000_000;
+/// Allowed `outputs.scores.step`, a power of two, on the log-odds scale.
+pub const SCORE_STEP: RangeInclusive<f64> = 0.000_015_258_789_062_5..=1.0;
+/// Allowed `limits.message_deadline_s`.
+pub const MESSAGE_DEADLINE_S: RangeInclusive<u64> = 1..=3_600;
+/// Allowed `limits.job_deadline_s`.
+pub const JOB_DEADLINE_S: RangeInclusive<u64> = 10..=604_800;
+
+// ---- defaults ---------------------------------------------------------------------------------
+
+/// Default of `align.min_matched`.
+pub const DEFAULT_MIN_MATCHED: u64 = 100;
+/// Default of `split.test_tenths`.
+pub const DEFAULT_TEST_TENTHS: u64 = 3;
+/// Default of `design.rare_level_rows`.
+pub const DEFAULT_RARE_LEVEL_ROWS: u64 = 20;
+/// Default of `model.l2`.
+pub const DEFAULT_L2: Decimal = Decimal::literal(1.0);
+/// Default of `solver.max_passes`.
+pub const DEFAULT_MAX_PASSES: u64 = 20;
+/// Default of `solver.tolerance`.
+pub const DEFAULT_TOLERANCE: Decimal = Decimal::literal(2e-5);
+/// Default of `outputs.scores.step`: 2^-10 of log-odds.
+pub const DEFAULT_SCORE_STEP: Decimal = Decimal::literal(0.000_976_562_5);
+/// Default of `limits.message_deadline_s`.
+pub const DEFAULT_MESSAGE_DEADLINE_S: u64 = 60;
+/// Default of `limits.job_deadline_s`.
+pub const DEFAULT_JOB_DEADLINE_S: u64 = 3_600;
+
+// ---- the sigmoid series and the solver --------------------------------------------------------
+
+/// Half width R of the sigmoid series by the bucket (a power of two) of the largest standardised
+/// value over all columns: the first row whose bucket is not smaller. Margins reach about half the
+/// largest value, and the series degrades gracefully up to 1.7 R.
+pub const RANGE_BY_BUCKET: [(u32, u32); 3] = [(8, 8), (32, 16), (128, 32)];
+/// Half width R where the largest value is beyond [`RANGE_BY_BUCKET`].
+pub const RANGE_BEYOND: u32 = 64;
+/// Terms K of the series by half width R: enough for coefficients within 1e-3.
+pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 8), (16, 14), (32, 32), (64, 64)];
+/// Least rows of the Hessian's subsample.
+pub const HESSIAN_MIN_ROWS: u64 = 16_384;
+/// Least rows of the Hessian's subsample per design column.
+pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
+/// Passes that recompute the Hessian.
+pub const HESSIAN_REFRESHES: u64 = 5;
+/// Iterations of the Newton-Schulz inverse.
+pub const INVERSE_ITERATIONS: u64 = 18;
+/// Passes that Newton usually needs.
+pub const USUAL_PASSES: u64 = 8;
+
+/// The half width R for a bucket of the largest standardised value.
+pub fn range_for_bucket(bucket: u32) -> u32 {
+    RANGE_BY_BUCKET
+        .iter()
+        .find(|(limit, _)| bucket <= *limit)
+        .map_or(RANGE_BEYOND, |(_, range)| *range)
+}
+
+/// The number of terms K for a half width R.
+pub fn terms_for_range(range: u32) -> u32 {
+    let [.., (_, most)] = TERMS_BY_RANGE;
+    TERMS_BY_RANGE
+        .iter()
+        .find(|(limit, _)| range <= *limit)
+        .map_or(most, |(_, terms)| *terms)
+}
+
+/// Rows of the Hessian's subsample for this many training rows and design columns.
+pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
+    HESSIAN_MIN_ROWS
+        .max(HESSIAN_ROWS_PER_COLUMN.saturating_mul(columns))
+        .min(train_rows)
+}
+
+// ---- bytes ------------------------------------------------------------------------------------
+
+/// A ring word.
+pub const WORD: u64 = 8;
+/// A masked id on its way out.
+pub const ALIGN_ITEM: u64 = 32;
+/// A doubly masked id on its way back.
+pub const ALIGN_RETURN: u64 = 12;
+/// A masked margin, cut to 32 bits.
+pub const OPENED_MARGIN: u64 = 4;
+/// Sine and cosine correlation, per row and term.
+pub const SERIES_TERM: u64 = 16;
+/// A feature as its owner keeps it.
+pub const STORED_FEATURE: u64 = 2;
+/// A summary of metrics.
+pub const METRICS: u64 = 16 * 1024;
+/// Agreement messages of one step.
+pub const AGREEMENT: u64 = 512;
+
+// ---- rounds -----------------------------------------------------------------------------------
+
+/// Alignment: agree, masked ids, doubly masked ids.
+pub const ALIGN_ROUNDS: u64 = 3;
+/// Preparation: widths and buckets, masked features.
+pub const PREPARE_ROUNDS: u64 = 2;
+/// Margin, series and gradient of one pass.
+pub const GRADIENT_ROUNDS: u64 = 3;
+/// Hessian from the shares.
+pub const HESSIAN_ROUNDS: u64 = 3;
+/// One iteration of the inverse.
+pub const INVERSE_ROUNDS: u64 = 4;
+/// The step and its declared bits.
+pub const STEP_ROUNDS: u64 = 3;
+/// Opening own coefficients.
+pub const RELEASE_ROUNDS: u64 = 1;
+/// Scores, then metrics.
+pub const EVALUATE_ROUNDS: u64 = 2;
+
+// ---- rates of one node, per second ------------------------------------------------------------
+
+/// Masked ids.
+pub const ALIGN_MASKS_PER_S: f64 = 30_000.0;
+/// Multiply-adds in the ring.
+pub const RING_MACS_PER_S: f64 = 1.0e9;
+/// Terms of the sigmoid series.
+pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
+/// Bytes of expanded seeds.
+pub const PRG_BYTES_PER_S: f64 = 1.5e9;
+/// Share of a link's bandwidth left after TLS, framing and sealing.
+pub const LINK_EFFICIENCY: f64 = 0.8;
+
+// ---- memory -----------------------------------------------------------------------------------
+
+/// A node without a job, in bytes.
+pub const NODE_MEMORY: u64 = 48 << 20;
+/// Frames in flight, in bytes.
+pub const FRAMES_MEMORY: u64 = 32 << 20;
+/// One id while aligning, at its owner, in bytes.
+pub const ALIGN_MEMORY_PER_ID: u64 = 64;
+/// Words of work space per training row, at every role.
+pub const WORK_WORDS_PER_ROW: u64 = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_covers_every_bucket() {
+        assert_eq!(
+            [1, 8, 9, 32, 64, 128, 256, u32::MAX].map(range_for_bucket),
+            [8, 8, 16, 16, 32, 32, 64, 64]
+        );
+        assert_eq!(RANGES.map(terms_for_range), [8, 14, 32, 64]);
+    }
+
+    #[test]
+    fn hessian_subsample_is_bounded_by_the_data() {
+        assert_eq!(hessian_rows(700, 50), 700);
+        assert_eq!(hessian_rows(100_000, 100), 16_384);
+        assert_eq!(hessian_rows(100_000, 1_000), 64_000);
+    }
+}

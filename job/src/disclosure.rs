@@ -1,0 +1,348 @@
+//! Everything a job opens: to whom, in what shape, how often at most.
+//!
+//! The list follows from the specification alone ([`disclosures`]). It is part of the contract that
+//! parties sign, it is printed by `job plan`, and it is what the [`Ledger`](crate::Ledger) allows while the
+//! job runs. A value that is not on the list is never opened.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decimal::Decimal,
+    id::{NodeId, excerpt, serde_as_text},
+    spec::{AutoOr, Spec, Stop},
+};
+
+/// The stable name of one disclosure, such as `align.members` or `release.coefficients.bank`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DisclosureId {
+    /// How many customers each party puts into the alignment.
+    AlignSizes,
+    /// Which of its own customers are common, to each party.
+    AlignMembers,
+    /// How many customers are common, in training and test.
+    AlignMatched,
+    /// How many design columns each party brings.
+    DesignWidth,
+    /// A power-of-two bound of each party's largest standardised value.
+    DesignRangeBucket,
+    /// Whether the margins stayed within the sigmoid series, one bit a pass.
+    TrainRangeCheck,
+    /// Whether training has converged, one bit a pass.
+    TrainConverged,
+    /// The coefficients of a party's own columns, to that party.
+    ReleaseCoefficients(NodeId),
+    /// Test scores, to the label party.
+    ReleaseScores,
+    /// Summary metrics on the test rows.
+    ReleaseMetrics,
+    /// What the relay sees of sealed traffic.
+    RelayTraffic,
+}
+
+const COEFFICIENTS: &str = "release.coefficients.";
+
+impl fmt::Display for DisclosureId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::AlignSizes => "align.sizes",
+            Self::AlignMembers => "align.members",
+            Self::AlignMatched => "align.matched",
+            Self::DesignWidth => "design.width",
+            Self::DesignRangeBucket => "design.range-bucket",
+            Self::TrainRangeCheck => "train.range-check",
+            Self::TrainConverged => "train.converged",
+            Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
+            Self::ReleaseScores => "release.scores",
+            Self::ReleaseMetrics => "release.metrics",
+            Self::RelayTraffic => "relay.traffic",
+        })
+    }
+}
+
+/// Why a text of the disclosure list was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisclosureError {
+    /// No such disclosure.
+    #[error("`{got}` is no disclosure of this version")]
+    Id {
+        /// What was given.
+        got: String,
+    },
+    /// No such receiver.
+    #[error("`{got}` is no receiver: expected `party:ID`, `helper:ID` or `relay`")]
+    Audience {
+        /// What was given.
+        got: String,
+    },
+}
+
+impl FromStr for DisclosureId {
+    type Err = DisclosureError;
+
+    fn from_str(text: &str) -> Result<Self, DisclosureError> {
+        let unknown = || DisclosureError::Id { got: excerpt(text) };
+        Ok(match text {
+            "align.sizes" => Self::AlignSizes,
+            "align.members" => Self::AlignMembers,
+            "align.matched" => Self::AlignMatched,
+            "design.width" => Self::DesignWidth,
+            "design.range-bucket" => Self::DesignRangeBucket,
+            "train.range-check" => Self::TrainRangeCheck,
+            "train.converged" => Self::TrainConverged,
+            "release.scores" => Self::ReleaseScores,
+            "release.metrics" => Self::ReleaseMetrics,
+            "relay.traffic" => Self::RelayTraffic,
+            other => {
+                let party = other.strip_prefix(COEFFICIENTS).ok_or_else(unknown)?;
+                Self::ReleaseCoefficients(party.parse().map_err(|_| unknown())?)
+            }
+        })
+    }
+}
+
+serde_as_text!(DisclosureId, "the name of a disclosure");
+
+/// Who learns a disclosed value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Audience {
+    /// A data party.
+    Party(NodeId),
+    /// The helper.
+    Helper(NodeId),
+    /// The coordinator, as the relay of sealed frames.
+    Relay,
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Party(id) => f.pad(&format!("party:{id}")),
+            Self::Helper(id) => f.pad(&format!("helper:{id}")),
+            Self::Relay => f.pad("relay"),
+        }
+    }
+}
+
+impl FromStr for Audience {
+    type Err = DisclosureError;
+
+    fn from_str(text: &str) -> Result<Self, DisclosureError> {
+        let unknown = || DisclosureError::Audience { got: excerpt(text) };
+        match text.split_once(':') {
+            Some(("party", id)) => id.parse().map(Self::Party).map_err(|_| unknown()),
+            Some(("helper", id)) => id.parse().map(Self::Helper).map_err(|_| unknown()),
+            None if text == "relay" => Ok(Self::Relay),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+serde_as_text!(Audience, "`party:ID`, `helper:ID` or `relay`");
+
+/// What one opening looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Shape {
+    /// One bit.
+    Bit,
+    /// One whole number.
+    Count,
+    /// One exponent of two.
+    PowerOfTwo,
+    /// One bit for each of the receiver's own customers.
+    Membership,
+    /// One decimal for each design column of the receiver; for the label party also the intercept.
+    Coefficients,
+    /// One number for each test row, a multiple of `step` on the log-odds scale.
+    Scores {
+        /// The step.
+        step: Decimal,
+    },
+    /// A table of summary numbers.
+    Summary,
+    /// Sizes and times of sealed messages.
+    Traffic,
+}
+
+impl Shape {
+    /// Whether one opening is exactly one value.
+    pub const fn is_single(&self) -> bool {
+        matches!(self, Self::Bit | Self::Count | Self::PowerOfTwo)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bit => f.pad("one bit"),
+            Self::Count => f.pad("one number"),
+            Self::PowerOfTwo => f.pad("one power of two"),
+            Self::Membership => f.pad("one bit per own customer"),
+            Self::Coefficients => f.pad("one number per own column"),
+            Self::Scores { step } => f.pad(&format!("one number per test row, in steps of {step}")),
+            Self::Summary => f.pad("a table of summary numbers"),
+            Self::Traffic => f.pad("sizes and times"),
+        }
+    }
+}
+
+/// One declared opening.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Disclosure {
+    /// Stable name.
+    pub id: DisclosureId,
+    /// What is opened, in a plain sentence.
+    pub what: String,
+    /// The shape of one opening.
+    pub shape: Shape,
+    /// Who learns it.
+    pub to: Vec<Audience>,
+    /// How often at most in the whole job.
+    pub at_most: u32,
+}
+
+/// Everything that a job of this specification opens, in the order in which it happens.
+pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
+    let parties: Vec<_> = spec
+        .seats()
+        .iter()
+        .map(|party| Audience::Party(party.id.clone()))
+        .collect();
+    let helper = Audience::Helper(spec.helper.id.clone());
+    let count = u32::try_from(parties.len()).unwrap_or(u32::MAX);
+    let passes = u32::try_from(spec.solver.max_passes).unwrap_or(u32::MAX);
+    let with = |more: &[&Audience]| {
+        parties
+            .iter()
+            .chain(more.iter().copied())
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let opening = |id, what: &str, shape, to, at_most| Disclosure {
+        id,
+        what: what.to_owned(),
+        shape,
+        to,
+        at_most,
+    };
+
+    let mut list = vec![
+        opening(
+            DisclosureId::RelayTraffic,
+            "Which node sends how many sealed bytes to which other and when, and each node's \
+                phase, pass and rate of progress; never what the bytes say.",
+            Shape::Traffic,
+            vec![Audience::Relay],
+            1,
+        ),
+        opening(
+            DisclosureId::AlignSizes,
+            "How many customers each party puts into the alignment, as the length of its \
+                messages shows.",
+            Shape::Count,
+            with(&[&Audience::Relay]),
+            count,
+        ),
+        opening(
+            DisclosureId::AlignMembers,
+            "Which of its own customers the other party also has; nothing about the other \
+                party's remaining customers.",
+            Shape::Membership,
+            parties.clone(),
+            1,
+        ),
+        opening(
+            DisclosureId::AlignMatched,
+            "How many customers are common, in training and in test.",
+            Shape::Count,
+            vec![helper.clone(), Audience::Relay],
+            2,
+        ),
+        opening(
+            DisclosureId::DesignWidth,
+            "How many design columns each party brings, after categories became one column per \
+                level.",
+            Shape::Count,
+            with(&[&helper, &Audience::Relay]),
+            count,
+        ),
+    ];
+    if spec.solver.range == AutoOr::Auto {
+        list.push(opening(
+            DisclosureId::DesignRangeBucket,
+            "For each party, the power of two just above its largest standardised value.",
+            Shape::PowerOfTwo,
+            with(&[&helper]),
+            count,
+        ));
+    }
+    list.push(opening(
+        DisclosureId::TrainRangeCheck,
+        "After each pass, whether the margins stayed within the range of the sigmoid series.",
+        Shape::Bit,
+        with(&[&helper]),
+        passes,
+    ));
+    if spec.solver.stop == Stop::Bit {
+        list.push(opening(
+            DisclosureId::TrainConverged,
+            "After each pass, whether training has converged.",
+            Shape::Bit,
+            with(&[&helper]),
+            passes,
+        ));
+    }
+    list.extend(spec.seats().into_iter().map(|party| {
+        let intercept = if spec.label_party() == Some(party) {
+            " and the intercept"
+        } else {
+            ""
+        };
+        opening(
+            DisclosureId::ReleaseCoefficients(party.id.clone()),
+            &format!(
+                "The final coefficients of {0}'s own columns{intercept}, to {0} alone.",
+                party.id
+            ),
+            Shape::Coefficients,
+            vec![Audience::Party(party.id.clone())],
+            1,
+        )
+    }));
+    if let Some(scores) = &spec.outputs.scores {
+        list.push(opening(
+            DisclosureId::ReleaseScores,
+            &format!(
+                "The joint score of each test row, rounded; {0} knows its own part of a score, \
+                    so it also learns the other party's part.",
+                scores.to
+            ),
+            Shape::Scores { step: scores.step },
+            vec![Audience::Party(scores.to.clone())],
+            1,
+        ));
+    }
+    if !spec.outputs.metrics_to.is_empty() {
+        list.push(opening(
+            DisclosureId::ReleaseMetrics,
+            "Summary numbers on the test rows, of the joint model and of the label party's own \
+                model: counts of good and bad, AUC, KS, Gini, log loss, capture of bads, the \
+                uplift with its interval.",
+            Shape::Summary,
+            spec.outputs
+                .metrics_to
+                .iter()
+                .cloned()
+                .map(Audience::Party)
+                .collect(),
+            1,
+        ));
+    }
+    list
+}

@@ -1,0 +1,145 @@
+//! The plan as a page of text.
+
+use std::fmt;
+
+use super::{
+    LinkBytes, Plan,
+    table::{Table, count, duration, size, wrap},
+};
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Plan of {}\n", self.name)?;
+        self.basis(f)?;
+        self.costs(f)?;
+        self.learned(f)?;
+        for warning in &self.warnings {
+            writeln!(f, "\nWARNING  {}", wrap(warning, 88, "         "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn basis(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let assumed = &self.assumptions;
+        writeln!(f, "Assumed")?;
+        let mut table = Table::new(&["party", "customers", "design columns"]);
+        for (party, size) in &assumed.parties {
+            table.row([
+                party.to_string(),
+                count(size.rows),
+                count(size.design_columns),
+            ]);
+        }
+        write!(f, "{table}")?;
+        writeln!(
+            f,
+            "  {} common: {} to train, {} to test; largest standardised value {}; {} Mbit/s, {} ms\n",
+            count(assumed.matched),
+            count(self.train_rows),
+            count(self.test_rows),
+            assumed.largest_value,
+            assumed.mbit_per_s,
+            assumed.rtt_ms,
+        )?;
+        writeln!(f, "Chosen")?;
+        writeln!(
+            f,
+            "  sigmoid series on ±{} with {} terms; Hessian on {} rows; {} passes expected, {} at most\n",
+            self.series.range,
+            self.series.terms,
+            count(self.hessian_rows),
+            self.passes,
+            self.max_passes,
+        )
+    }
+
+    fn costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let helper = self.memory.last().map(|need| &need.node);
+        let split = |links: &[LinkBytes]| {
+            let (with_helper, parties): (Vec<_>, Vec<_>) = links
+                .iter()
+                .partition(|link| Some(&link.from) == helper || Some(&link.to) == helper);
+            [parties, with_helper].map(|links| size(links.iter().map(|link| link.bytes).sum()))
+        };
+        let mut table = Table::new(&[
+            "phase",
+            "step",
+            "times",
+            "rounds",
+            "party to party",
+            "helper",
+            "time",
+        ]);
+        for step in &self.steps {
+            let [parties, with_helper] = split(&step.links);
+            let (phase, name) = (step.phase.to_string(), step.step.clone());
+            let (times, rounds) = (count(step.times), count(step.rounds));
+            table.row([
+                phase,
+                name,
+                times,
+                rounds,
+                parties,
+                with_helper,
+                duration(step.seconds),
+            ]);
+        }
+        let [parties, with_helper] = split(&self.links);
+        let (all, time) = ("all".to_owned(), duration(self.seconds));
+        table.row([
+            all,
+            String::new(),
+            "-".into(),
+            count(self.rounds),
+            parties,
+            with_helper,
+            time,
+        ]);
+        writeln!(f, "Cost\n{table}")?;
+        let mut table = Table::new(&["from", "to", "bytes"]);
+        for link in &self.links {
+            table.row([link.from.to_string(), link.to.to_string(), size(link.bytes)]);
+        }
+        writeln!(
+            f,
+            "{table}  {} in all, {:.0} bytes per training row and pass; times are estimates\n",
+            size(self.bytes),
+            self.bytes_per_row_pass
+        )?;
+        let mut table = Table::new(&["node", "role", "memory"]);
+        for need in &self.memory {
+            table.row([need.node.to_string(), need.role.clone(), size(need.bytes)]);
+        }
+        writeln!(f, "Memory\n{table}")
+    }
+
+    fn learned(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Who learns what")?;
+        for role in &self.learns {
+            writeln!(f, "\n  {}, {}", role.who, role.role)?;
+            for item in &role.learns {
+                let times = if item.at_most == 1 {
+                    "once".to_owned()
+                } else {
+                    format!("up to {} times", item.at_most)
+                };
+                let sentence = format!("{} ({times})", item.what);
+                writeln!(
+                    f,
+                    "    {:<29}{}",
+                    item.id.to_string(),
+                    wrap(&sentence, 66, &" ".repeat(33))
+                )?;
+            }
+            writeln!(
+                f,
+                "    {:<29}{}",
+                "never",
+                wrap(&role.never, 66, &" ".repeat(33))
+            )?;
+        }
+        Ok(())
+    }
+}

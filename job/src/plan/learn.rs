@@ -1,0 +1,86 @@
+//! Who learns what.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disclosure::{Audience, DisclosureId, disclosures},
+    spec::Spec,
+};
+
+/// What one role learns, and what it never does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learns {
+    /// The role.
+    pub who: Audience,
+    /// Its part in the job, in words.
+    pub role: String,
+    /// What it learns.
+    pub learns: Vec<Item>,
+    /// What it never learns, as long as the assumptions of the profile hold.
+    pub never: String,
+}
+
+/// One thing learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The disclosure.
+    pub id: DisclosureId,
+    /// What it says, in a plain sentence.
+    pub what: String,
+    /// How often at most.
+    pub at_most: u32,
+}
+
+const LABEL_PARTY_NEVER: &str = "the other party's values, means or coefficients, beyond what its \
+    part of the scores says; any margin, residual, gradient or Hessian of the training";
+const FEATURE_PARTY_NEVER: &str = "a label or a score of any customer; the other party's values, \
+    means or coefficients; any margin, residual, gradient or Hessian of the training";
+
+pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
+    let declared = disclosures(spec);
+    let of = |who: Audience, role: String, never: &str| {
+        let learns = declared
+            .iter()
+            .filter(|disclosure| disclosure.to.contains(&who))
+            .map(|disclosure| Item {
+                id: disclosure.id.clone(),
+                what: disclosure.what.clone(),
+                at_most: disclosure.at_most,
+            });
+        Learns {
+            learns: learns.collect(),
+            who,
+            role,
+            never: never.to_owned(),
+        }
+    };
+    let mut list: Vec<_> = spec
+        .seats()
+        .into_iter()
+        .map(|party| {
+            let is_label = spec.label_party() == Some(party);
+            let (part, never) = if is_label {
+                ("label party", LABEL_PARTY_NEVER)
+            } else {
+                ("feature party", FEATURE_PARTY_NEVER)
+            };
+            let role = format!(
+                "{part}, data set {}, columns: {}",
+                party.dataset, party.columns
+            );
+            of(Audience::Party(party.id.clone()), role, never)
+        })
+        .collect();
+    list.push(of(
+        Audience::Helper(spec.helper.id.clone()),
+        "helper: deals correlated randomness, must not collude with a party".to_owned(),
+        "an id, a value, a label, a share, a score or a coefficient; anything the parties send \
+            each other",
+    ));
+    list.push(of(
+        Audience::Relay,
+        "coordinator: relays frames sealed between the parties".to_owned(),
+        "what any frame says",
+    ));
+    list
+}

@@ -1,0 +1,433 @@
+//! `job.toml`: what a modeler asks for.
+//!
+//! Every key, its meaning, unit and default are documented on the fields below and, as comments, in the
+//! [template](template()). A key or value that the engine does not carry out is an error that says what is
+//! available: nothing is accepted and ignored.
+
+mod choice;
+mod columns;
+mod error;
+mod locate;
+mod parse;
+mod template;
+mod validate;
+
+use serde::{Deserialize, Serialize};
+
+pub use paripassu_model::schema::IdRule;
+
+pub use self::{
+    choice::AutoOr,
+    columns::Columns,
+    error::{Problem, SpecError, SpecErrors},
+    template::{TemplateKind, template},
+};
+use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
+
+/// A whole job specification.
+///
+/// Read one with [`Spec::from_toml`], which also checks it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Name shown in lists and reports: 1 to 64 characters of `a-z 0-9 . _ -`. Need not be unique.
+    pub name: String,
+    /// Purpose code that each party's policy is asked for, such as `application_score`.
+    pub purpose: String,
+    /// Legal basis code that each party's policy is asked for, such as `contract` or `consent`.
+    pub legal_basis: String,
+    /// Last day (UTC) on which the job may be approved and started. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Date>,
+    /// The data parties: exactly two, one of them with the label.
+    pub party: Vec<Party>,
+    /// Who deals correlated randomness.
+    pub helper: Helper,
+    /// How customers are matched.
+    #[serde(default)]
+    pub align: Align,
+    /// Which matched rows are held out.
+    #[serde(default)]
+    pub split: Split,
+    /// How columns become the design matrix.
+    #[serde(default)]
+    pub design: Design,
+    /// What is fitted.
+    #[serde(default)]
+    pub model: Model,
+    /// How it is fitted.
+    #[serde(default)]
+    pub solver: Solver,
+    /// What is released, to whom.
+    pub outputs: Outputs,
+    /// Which assumptions protect the job.
+    #[serde(default)]
+    pub security: Security,
+    /// Deadlines.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One data party.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Party {
+    /// Node id of the party, as in its certificate.
+    pub id: NodeId,
+    /// `label` for the one party that holds the outcome (1 = bad), `features` for the other.
+    pub role: PartyRole,
+    /// Name of the data set in that party's own configuration.
+    pub dataset: String,
+    /// `"all"` (every column that the party's data set offers) or `{ numeric = [..], categorical = [..] }`.
+    pub columns: Columns,
+}
+
+/// What a party brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartyRole {
+    /// Holds the label, and features.
+    Label,
+    /// Holds features.
+    Features,
+}
+
+/// The node that deals correlated randomness.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Helper {
+    /// Node id of the coordinator or of a separate helper; never one of the parties.
+    pub id: NodeId,
+}
+
+/// `[align]`: how customers are matched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Align {
+    /// Protocol. `ecdh` (default): Diffie-Hellman private set intersection without a helper, two parties.
+    pub method: AlignMethod,
+    /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
+    /// `strip_leading_zeros`. They replace the rules of the party's own data set.
+    /// Default `["trim"]`.
+    pub id_rules: Vec<IdRule>,
+    /// The job ends, with nothing trained, below this many common customers. Default 100.
+    pub min_matched: u64,
+    /// What the parties learn. `members` (default): both learn which of their customers are common.
+    pub reveal: AlignReveal,
+}
+
+impl Default for Align {
+    fn default() -> Self {
+        Self {
+            method: AlignMethod::Ecdh,
+            id_rules: vec![IdRule::Trim],
+            min_matched: constants::DEFAULT_MIN_MATCHED,
+            reveal: AlignReveal::Members,
+        }
+    }
+}
+
+/// A method of matching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlignMethod {
+    /// Diffie-Hellman private set intersection.
+    Ecdh,
+}
+
+/// What alignment opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AlignReveal {
+    /// Which of its own customers are common, to each party.
+    Members,
+}
+
+/// `[split]`: which matched rows are held out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// `id-hash` (default): the first four bytes of SHA-256 of the normalised id, as a big-endian number
+    /// modulo 10, are below `test_tenths`. Both parties find the same rows without a message.
+    pub rule: SplitRule,
+    /// Tenths of the rows held out for the test, 1 to 9. Default 3.
+    pub test_tenths: u64,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self {
+            rule: SplitRule::IdHash,
+            test_tenths: constants::DEFAULT_TEST_TENTHS,
+        }
+    }
+}
+
+/// A rule of splitting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitRule {
+    /// By the hash of the id.
+    IdHash,
+}
+
+/// `[design]`: how columns become the design matrix, at each owner on its own matched training rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Design {
+    /// A level of a category with fewer training rows joins `__other__`. Default 20.
+    pub rare_level_rows: u64,
+    /// A column that is constant on the training rows: `drop` (default) leaves it out and says so in the
+    /// owner's report, `error` ends the job.
+    pub constant_columns: ConstantColumns,
+}
+
+impl Default for Design {
+    fn default() -> Self {
+        Self {
+            rare_level_rows: constants::DEFAULT_RARE_LEVEL_ROWS,
+            constant_columns: ConstantColumns::Drop,
+        }
+    }
+}
+
+/// What to do with constant columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConstantColumns {
+    /// Leave the column out.
+    Drop,
+    /// End the job.
+    Error,
+}
+
+/// `[model]`: what is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// `logistic` (default): logistic regression.
+    pub kind: ModelKind,
+    /// Weight of 0.5·|w|² beside the sum of log losses, on standardised columns, intercept free.
+    /// 0.001 to 1000000. Default 1.
+    pub l2: Decimal,
+    /// Whether there is an intercept, held by the label party. Only `true` (default) is available.
+    pub intercept: bool,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            kind: ModelKind::Logistic,
+            l2: constants::DEFAULT_L2,
+            intercept: true,
+        }
+    }
+}
+
+/// A kind of model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Logistic regression.
+    Logistic,
+}
+
+/// `[solver]`: how the model is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Solver {
+    /// `newton` (default): full-batch Newton steps on shares, Hessian from a subsample.
+    pub method: SolverMethod,
+    /// Most passes over the training rows, 1 to 60. Default 20; Newton needs about 8.
+    pub max_passes: u64,
+    /// Training has converged when no coefficient on the standardised scale moves more than this in a
+    /// pass. 1e-7 to 0.1. Default 2e-5. Without meaning where `stop = "fixed"`.
+    pub tolerance: Decimal,
+    /// `bit` (default): one declared bit a pass says whether training has converged. `fixed`: always
+    /// `max_passes` passes and no bit.
+    pub stop: Stop,
+    /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
+    /// from a declared power-of-two bound of each party's largest standardised value.
+    pub range: AutoOr,
+    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): enough for coefficients within 1e-3.
+    pub terms: AutoOr,
+    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 16384 and 64 per design column,
+    /// at most all training rows.
+    pub hessian_rows: AutoOr,
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Self {
+            method: SolverMethod::Newton,
+            max_passes: constants::DEFAULT_MAX_PASSES,
+            tolerance: constants::DEFAULT_TOLERANCE,
+            stop: Stop::Bit,
+            range: AutoOr::Auto,
+            terms: AutoOr::Auto,
+            hessian_rows: AutoOr::Auto,
+        }
+    }
+}
+
+/// A solver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SolverMethod {
+    /// Newton steps on shares.
+    Newton,
+}
+
+/// When training stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// By one declared bit a pass.
+    Bit,
+    /// After a fixed number of passes.
+    Fixed,
+}
+
+/// `[outputs]`: what is released when the job ends well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outputs {
+    /// `own` (default): each party gets the coefficients of its own columns, the label party also the
+    /// intercept.
+    #[serde(default)]
+    pub coefficients: Coefficients,
+    /// Row-level scores. Default: none, and then no metrics either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Scores>,
+    /// Parties that get the summary metrics on the test rows. The label party, which computes them, must
+    /// be among them. Default: none.
+    #[serde(default)]
+    pub metrics_to: Vec<NodeId>,
+}
+
+/// Who gets coefficients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coefficients {
+    /// Each party those of its own columns.
+    #[default]
+    Own,
+}
+
+/// `outputs.scores`: row-level scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scores {
+    /// Receiver: the label party.
+    pub to: NodeId,
+    /// `test` (default): the held-out rows.
+    #[serde(default)]
+    pub rows: ScoreRows,
+    /// Scores (log-odds of bad) are rounded to a multiple of this power of two, 2^-16 to 1.
+    /// Default 0.0009765625 = 2^-10.
+    #[serde(default = "default_score_step")]
+    pub step: Decimal,
+    /// Whether the receiver keeps them as `predictions.csv`. Default true; with false they are used for
+    /// the metrics and forgotten.
+    #[serde(default = "yes")]
+    pub keep: bool,
+}
+
+fn default_score_step() -> Decimal {
+    constants::DEFAULT_SCORE_STEP
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Which rows are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreRows {
+    /// The held-out rows.
+    #[default]
+    Test,
+}
+
+/// `[security]`: which assumptions protect the job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Security {
+    /// `helper` (default): passively secure against any one of the parties or the helper; the helper must
+    /// not collude with a party.
+    pub profile: Profile,
+}
+
+/// A security profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// An independent node deals correlated randomness.
+    #[default]
+    Helper,
+}
+
+/// `[limits]`: deadlines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Longest wait for one message, in seconds, 1 to 3600. Default 60.
+    pub message_deadline_s: u64,
+    /// Longest run from the last approval to the release, in seconds, 10 to 604800. Default 3600.
+    pub job_deadline_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_deadline_s: constants::DEFAULT_MESSAGE_DEADLINE_S,
+            job_deadline_s: constants::DEFAULT_JOB_DEADLINE_S,
+        }
+    }
+}
+
+impl Spec {
+    /// Reads and checks a `job.toml`. `name` is the file's name, for the errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with line, key and what to do about it. A file that is no TOML, or
+    /// has an unknown key or a value of the wrong type, gives that one error.
+    pub fn from_toml(text: &str, name: &str) -> Result<Self, SpecErrors> {
+        parse::from_toml(text, name)
+    }
+
+    /// Checks a specification that did not come from [`Spec::from_toml`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key.
+    pub fn check(&self) -> Result<(), SpecErrors> {
+        let found = validate::check(self);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let errors = found.into_iter().map(|(key, problem)| SpecError {
+            line: None,
+            key: key.to_string(),
+            problem,
+        });
+        Err(SpecErrors::new("job specification", errors.collect()))
+    }
+
+    /// The parties in the order of their positions in the protocol: the label party first.
+    pub fn seats(&self) -> Vec<&Party> {
+        let (mut label, features): (Vec<_>, Vec<_>) = self
+            .party
+            .iter()
+            .partition(|party| party.role == PartyRole::Label);
+        label.extend(features);
+        label
+    }
+
+    /// The party that holds the label. A checked specification has exactly one.
+    pub fn label_party(&self) -> Option<&Party> {
+        self.party
+            .iter()
+            .find(|party| party.role == PartyRole::Label)
+    }
+}
