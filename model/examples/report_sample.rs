@@ -298,7 +298,7 @@ fn common() -> Report {
 }
 
 /// The label holder's copy, with `rows` simulated held-out rows.
-pub fn bank_report(rows: usize) -> Report {
+pub(crate) fn bank_report(rows: usize) -> Report {
     let mut dice = Dice(186);
     let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
     let (mut alone, mut joint, mut pooled, mut bad) = (vec![], vec![], vec![], vec![]);
@@ -378,7 +378,7 @@ pub fn bank_report(rows: usize) -> Report {
 }
 
 /// The partner's copy: nothing of the evaluation is released to it.
-pub fn partner_report() -> Report {
+pub(crate) fn partner_report() -> Report {
     let mut report = common();
     report.receiver = report.parties[1].clone();
     report.parties[0].rows = None;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ModelKind;
-use super::input::nan_if_null;
+use super::input::{nan_if_null, nans_if_null};
 
 /// Curves of one model; an empty list leaves that plot out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -94,6 +94,7 @@ pub struct ScoreHistogram {
     /// What the score is, for the axis, for instance `score (600 at 30:1, 20 points double)`.
     pub label: String,
     /// Bin edges, ascending, one more than bins.
+    #[serde(deserialize_with = "nans_if_null")]
     pub edges: Vec<f64>,
     /// Goods per bin.
     pub good: Vec<u64>,

@@ -2,9 +2,11 @@
 
 use super::chart::{self, Figure};
 use super::number::{bytes, count, escape, fixed, percent, signed};
+use super::page::Rows;
 use super::table::Table;
 use super::{
-    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, page, tables,
+    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, page, rows,
+    tables,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -66,7 +68,8 @@ pub fn html(report: &Report) -> String {
 
 fn header(report: &Report, title: &str) -> String {
     let receiver = escape(&report.receiver.name);
-    let mut out = format!("<header><p class=\"eyebrow\">Joint model report</p><h1>{title}</h1>");
+    let mut out =
+        format!("<header><p class=\"eyebrow\">Paripassu · joint model report</p><h1>{title}</h1>");
     if !report.job.purpose.is_empty() {
         out.push_str(&format!(
             "<p class=\"purpose\">{}</p>",
@@ -171,7 +174,7 @@ fn result(report: &Report) -> String {
     if !comparison.rows.is_empty() {
         let kinds: Vec<_> = report.comparison.iter().map(|row| row.kind).collect();
         out.push_str(&comparison.html(|i| kinds.get(i).copied().map(key).unwrap_or_default()));
-        out.push_str(&source_line(&page::provenance(report)));
+        out.push_str(&source_line(&page::provenance(report, Rows::HeldOut)));
         if kinds.contains(&ModelKind::Pooled) {
             out.push_str(
                 "<p class=\"note\">The pooled model was fitted in the clear on both parties' \
@@ -180,7 +183,6 @@ fn result(report: &Report) -> String {
         }
     }
     out.push_str(&table(&tables::uplift(report)));
-    out.push_str(&figures([chart::uplift(report)], &page::provenance(report)));
     out
 }
 
@@ -222,9 +224,8 @@ fn tiles(report: &Report) -> String {
             None => String::new(),
         };
         let label = match metric {
-            Metric::Capture => "Bads caught in worst 10\u{a0}%",
-            Metric::LogLoss => "Log loss (lower is better)",
-            other => other.label(),
+            Metric::Capture => "Worst 10\u{a0}% catches",
+            other => other.heading(),
         };
         out.push_str(&format!(
             "<div class=\"tile\"><p>{label}, joint</p><p class=\"big\">{}</p><p>{}</p></div>",
@@ -257,11 +258,12 @@ fn own_plots(report: &Report) -> impl Iterator<Item = (usize, &Curves)> {
 }
 
 fn discrimination(report: &Report) -> String {
-    let source = page::provenance(report);
+    let source = page::provenance(report, Rows::HeldOut);
     let shared = [
         chart::roc(report),
         chart::gains(report),
         chart::lift(report),
+        rows::uplift(report),
     ];
     let mut out = figures(shared, &source);
     let ks = figures(own_plots(report).map(|(i, c)| chart::ks(c, i)), &source);
@@ -300,7 +302,7 @@ fn score_decimals(curves: &Curves) -> usize {
 fn calibration(report: &Report) -> String {
     figures(
         own_plots(report).map(|(i, c)| chart::calibration(c, i)),
-        &page::provenance(report),
+        &page::provenance(report, Rows::HeldOut),
     )
 }
 
@@ -308,8 +310,8 @@ fn coefficients(report: &Report) -> String {
     let Some(own) = report.own_coefficients() else {
         return String::new();
     };
-    let source = page::provenance(report);
-    let mut out = figures([chart::coefficients(own)], &source);
+    let source = page::provenance(report, Rows::Training);
+    let mut out = figures([rows::coefficients(own)], &source);
     out.push_str(&table(&tables::coefficients(report)));
     out
 }
@@ -332,19 +334,27 @@ fn disclosures(report: &Report) -> String {
             .filter(|d| d.status() == s)
             .count()
     };
+    let kinds = |n: usize| {
+        if n == 1 {
+            "1 kind".into()
+        } else {
+            format!("{n} kinds")
+        }
+    };
     let undeclared = status(DisclosureStatus::Undeclared);
     let exceeded = status(DisclosureStatus::Exceeded);
     let (tone, words) = if undeclared + exceeded > 0 {
         let words = format!(
-            "Openings outside the declaration were recorded: {undeclared} kind(s) not declared, \
-             {exceeded} more often than declared."
+            "Openings outside the declaration were recorded: {} not declared, {} more often than \
+             declared.",
+            kinds(undeclared),
+            kinds(exceeded)
         );
         ("worse", words)
     } else {
-        let kinds = report.disclosures.len();
         let words = format!(
-            "All openings recorded at this party are among the {} kind(s) the job declared.",
-            count(kinds as u64)
+            "All openings recorded at this party are among the {} that the job declared.",
+            kinds(report.disclosures.len())
         );
         ("neutral", words)
     };
@@ -389,8 +399,8 @@ fn cost(report: &Report) -> String {
         out.push_str(&table(&traffic));
     }
     out.push_str(&figures(
-        [chart::timing(&report.timing)],
-        &page::provenance(report),
+        [rows::timing(&report.timing)],
+        &page::provenance(report, Rows::Training),
     ));
     out
 }

@@ -444,3 +444,14 @@ pub struct Machine {
 pub(super) fn nan_if_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
+
+/// As [`nan_if_null`], for each item.
+pub(super) fn nans_if_null<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<f64>, D::Error> {
+    let items = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(items
+        .into_iter()
+        .map(|item| item.unwrap_or(f64::NAN))
+        .collect())
+}

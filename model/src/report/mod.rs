@@ -29,12 +29,14 @@
 //! assert!(report::html(&report).contains("Cards &lt;2026&gt;"));
 //! ```
 
+mod axis;
 mod chart;
 mod curves;
 mod html;
 mod input;
 mod number;
 mod page;
+mod rows;
 mod summary;
 mod svg;
 mod table;

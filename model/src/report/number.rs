@@ -48,6 +48,16 @@ pub(super) fn significant(value: f64, digits: usize) -> String {
     fixed(value, decimals)
 }
 
+/// As [`significant`], without trailing zeros after the point.
+pub(super) fn compact(value: f64, digits: usize) -> String {
+    let text = significant(value, digits);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').into()
+    } else {
+        text
+    }
+}
+
 /// A count with grouped thousands.
 pub(super) fn count(value: u64) -> String {
     grouped(&value.to_string())
@@ -104,11 +114,11 @@ fn grouped(digits: &str) -> String {
     out
 }
 
-/// Text for an element or a quoted attribute. Control characters and marks that reorder text
+/// Text for an element or a quoted attribute; a percent sign stays with its number. Control characters and marks that reorder text
 /// (a name could use them to look like another) become the replacement character.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.replace(" %", "\u{a0}%").chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -153,6 +163,11 @@ mod tests {
         assert_eq!(significant(167_472.08, 4), "167,472");
         assert_eq!(significant(-3.21e-7, 3), "−3.21e−7");
         assert_eq!(significant(0.0, 3), "0");
+        assert_eq!(
+            (compact(16.0, 4), compact(0.5, 3)),
+            ("16".into(), "0.5".into())
+        );
+        assert_eq!(compact(3.1e-5, 2), "3.1e−5");
         assert_eq!(percent(0.30556, 1), "30.6\u{a0}%");
         assert_eq!(percent(f64::NAN, 1), "–");
         assert_eq!(bytes(999), "999\u{a0}B");

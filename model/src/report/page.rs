@@ -1,6 +1,6 @@
 //! The words of the page: facts, definitions, and the lines beside the plots.
 
-use super::number::{count, significant};
+use super::number::{compact, count};
 use super::{Fact, Report};
 
 fn fact(name: &str, value: impl Into<String>) -> Fact {
@@ -61,7 +61,7 @@ pub(super) fn solver_facts(report: &Report) -> Vec<Fact> {
     let number = |value: Option<f64>, digits| {
         value
             .filter(|v| v.is_finite())
-            .map_or_else(String::new, |v| significant(v, digits))
+            .map_or_else(String::new, |v| compact(v, digits))
     };
     let whole = |value: Option<u32>| value.map_or_else(String::new, |v| v.to_string());
     let converged = match solver.converged {
@@ -119,27 +119,35 @@ pub(super) fn machine_facts(report: &Report) -> Vec<Fact> {
     ])
 }
 
+/// Which rows a figure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    HeldOut,
+    Training,
+}
+
 /// Data set, split, seed and machine, to stand beside every figure.
-pub(super) fn provenance(report: &Report) -> String {
+pub(super) fn provenance(report: &Report, rows: Rows) -> String {
     let data = &report.data;
-    let mut parts = Vec::new();
-    let mut part = |name: &str, value: &str| {
-        if !value.is_empty() {
-            parts.push(format!("{name}{value}"));
-        }
+    let (counted, name) = match rows {
+        Rows::HeldOut => (data.test.rows, "held-out rows"),
+        Rows::Training => (data.train.rows, "training rows"),
     };
-    part("data set ", &data.dataset);
-    part(
-        "",
-        &data
-            .test
-            .rows
-            .map_or_else(String::new, |n| format!("{} held-out rows", count(n))),
-    );
-    part("split: ", &data.split);
-    part("seed ", &data.seed);
-    part("machine: ", &report.machine.machine);
-    parts.join(" · ")
+    let parts = [
+        ("Data set ", data.dataset.clone()),
+        (
+            "",
+            counted.map_or_else(|| name.into(), |n| format!("{} {name}", count(n))),
+        ),
+        ("split: ", data.split.clone()),
+        ("seed ", data.seed.clone()),
+        ("machine: ", report.machine.machine.clone()),
+    ];
+    let filled = parts.into_iter().filter(|(_, value)| !value.is_empty());
+    filled
+        .map(|(name, value)| format!("{name}{value}"))
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 /// Definitions that hold throughout, then the caller's notes.

@@ -5,122 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::number::{MISSING, escape, fixed};
-
-/// How tick labels read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Ticks {
-    Percent,
-    Plain,
-    Signed,
-}
-
-/// One axis: a range that ends on round ticks.
-#[derive(Debug, Clone)]
-pub(super) struct Axis {
-    low: f64,
-    high: f64,
-    step: f64,
-    ticks: Ticks,
-    label: String,
-}
-
-impl Axis {
-    /// Covers `low..=high` with about `count` round ticks.
-    pub(super) fn nice(low: f64, high: f64, count: u32, ticks: Ticks, label: &str) -> Self {
-        let (mut low, mut high) = match (low.is_finite(), high.is_finite()) {
-            (true, true) => (low.min(high), low.max(high)),
-            (true, false) => (low, low + 1.0),
-            (false, true) => (high - 1.0, high),
-            (false, false) => (0.0, 1.0),
-        };
-        if high - low < 1e-12 * high.abs().max(1e-9) {
-            let pad = if high == 0.0 { 1.0 } else { high.abs() * 0.5 };
-            (low, high) = (low - pad, high + pad);
-        }
-        let rough = (high - low) / f64::from(count.max(1));
-        let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0]
-            .into_iter()
-            .map(|m| m * power)
-            .find(|step| *step >= rough * 0.999)
-            .unwrap_or(10.0 * power);
-        let low = (low / step + 1e-9).floor() * step;
-        let high = (high / step - 1e-9).ceil() * step;
-        Self {
-            low,
-            high,
-            step,
-            ticks,
-            label: label.into(),
-        }
-    }
-
-    /// Shares from 0 to 1.
-    pub(super) fn share(label: &str) -> Self {
-        Self {
-            low: 0.0,
-            high: 1.0,
-            step: 0.2,
-            ticks: Ticks::Percent,
-            label: label.into(),
-        }
-    }
-
-    /// `count` slots centred at 1, 2, …; each gets a tick.
-    pub(super) fn slots(count: usize, label: &str) -> Self {
-        Self {
-            low: 0.5,
-            high: count.max(1) as f64 + 0.5,
-            step: 1.0,
-            ticks: Ticks::Plain,
-            label: label.into(),
-        }
-    }
-
-    fn marks(&self) -> Vec<(f64, String)> {
-        let first = (self.low / self.step - 1e-9).ceil();
-        let count = ((self.high - first * self.step) / self.step + 1e-6)
-            .floor()
-            .max(0.0) as usize;
-        (0..=count.min(40))
-            .map(|i| {
-                let value = (first + i as f64) * self.step;
-                let value = if value.abs() < self.step * 1e-9 {
-                    0.0
-                } else {
-                    value
-                };
-                (value, self.text(value))
-            })
-            .collect()
-    }
-
-    fn text(&self, value: f64) -> String {
-        let scale = if self.ticks == Ticks::Percent {
-            100.0
-        } else {
-            1.0
-        };
-        let step = self.step * scale;
-        let decimals = (0..9)
-            .find(|d| {
-                let shifted = step * 10f64.powi(*d);
-                (shifted - shifted.round()).abs() < 1e-6 * shifted.max(1.0)
-            })
-            .unwrap_or(9);
-        let decimals = usize::try_from(decimals).unwrap_or(0);
-        match self.ticks {
-            Ticks::Percent => format!("{}%", fixed(value * 100.0, decimals)),
-            Ticks::Plain => fixed(value, decimals),
-            Ticks::Signed => super::number::signed(value, decimals),
-        }
-    }
-
-    fn fraction(&self, value: f64) -> f64 {
-        ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
-    }
-}
+use super::axis::Axis;
+use super::number::{MISSING, escape, shortened};
 
 /// A corner of the plotting area.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,18 +31,21 @@ pub(super) struct Plot {
     title: String,
     description: String,
     height: f64,
+    top: f64,
     left: f64,
     right: f64,
     x: Axis,
     y: Axis,
+    rows: bool,
     body: String,
 }
 
 pub(super) const WIDTH: f64 = 480.0;
-const TOP: f64 = 30.0;
 const BOTTOM: f64 = 46.0;
 /// Mean advance of a character of 13 px text; a little generous, so that boxes never cut.
-const ADVANCE: f64 = 7.0;
+const ADVANCE: f64 = 7.4;
+/// The same for the names of rows, where a cut is worse than a gap.
+const NAME_ADVANCE: f64 = 7.4;
 
 impl Plot {
     pub(super) fn new(id: &str, title: &str, description: &str, x: Axis, y: Axis) -> Self {
@@ -171,18 +60,27 @@ impl Plot {
             title: title.into(),
             description: description.into(),
             height: 360.0,
+            top: 30.0,
             left: (14.0 + ADVANCE * widest as f64).max(38.0),
-            right: 18.0,
+            right: 24.0,
             x,
             y,
+            rows: false,
             body: String::new(),
         }
     }
 
-    /// A plot whose rows are named in a gutter at the left; `y` must be slots.
-    pub(super) fn with_rows(mut self, height: f64, gutter: f64) -> Self {
-        self.height = height;
-        self.left = gutter;
+    /// A plot with one row for each name, in a gutter at the left; `y` must be as many slots.
+    pub(super) fn with_rows<'a>(
+        mut self,
+        pitch: f64,
+        names: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Self {
+        self.top = 10.0;
+        self.height = self.top + BOTTOM + pitch * names.len() as f64;
+        let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        self.left = (16.0 + NAME_ADVANCE * longest as f64).clamp(60.0, 215.0);
+        self.rows = true;
         self
     }
 
@@ -197,7 +95,7 @@ impl Plot {
     }
 
     fn py(&self, y: f64) -> f64 {
-        self.height - BOTTOM - self.y.fraction(y) * (self.height - TOP - BOTTOM)
+        self.height - BOTTOM - self.y.fraction(y) * (self.height - self.top - BOTTOM)
     }
 
     /// A line through the points; those closer than a pixel to the last drawn are skipped.
@@ -257,12 +155,12 @@ impl Plot {
         let (c, d) = (self.py(y.0), self.py(y.1));
         let _ = write!(
             self.body,
-            r#"<rect class="{class}" x="{:.1}" y="{:.1}" width="{:.1}" height="{:.1}"><title>{}</title></rect>"#,
+            r#"<rect class="{class}" x="{:.1}" y="{:.1}" width="{:.1}" height="{:.1}">{}</rect>"#,
             a.min(b),
             c.min(d),
             (a - b).abs(),
             (c - d).abs(),
-            escape(hint)
+            hover(hint)
         );
     }
 
@@ -271,10 +169,10 @@ impl Plot {
         if x.is_finite() && y.is_finite() {
             let _ = write!(
                 self.body,
-                r#"<circle class="{class}" cx="{:.1}" cy="{:.1}" r="4"><title>{}</title></circle>"#,
+                r#"<circle class="{class}" cx="{:.1}" cy="{:.1}" r="4">{}</circle>"#,
                 self.px(x),
                 self.py(y),
-                escape(hint)
+                hover(hint)
             );
         }
     }
@@ -317,8 +215,8 @@ impl Plot {
 
     /// The name of a row, in the gutter.
     pub(super) fn row_name(&mut self, y: f64, text: &str) {
-        let room = ((self.left - 12.0) / ADVANCE).max(1.0) as usize;
-        let short = super::number::shortened(text, room);
+        let room = ((self.left - 12.0) / NAME_ADVANCE).max(1.0) as usize;
+        let short = shortened(text, room);
         let (x, y) = (self.left - 8.0, self.py(y) + 4.5);
         let _ = write!(
             self.body,
@@ -339,8 +237,8 @@ impl Plot {
         let right = WIDTH - self.right - 8.0 - width;
         let (x, y) = match corner {
             Corner::BottomRight => (right, self.height - BOTTOM - 8.0 - height),
-            Corner::TopRight => (right, TOP + 6.0),
-            Corner::TopLeft => (self.left + 10.0, TOP + 6.0),
+            Corner::TopRight => (right, self.top + 6.0),
+            Corner::TopLeft => (self.left + 10.0, self.top + 6.0),
         };
         let _ = write!(
             self.body,
@@ -371,16 +269,15 @@ impl Plot {
                 r#"<text class="label" x="{:.1}" y="{:.1}">{}</text>"#,
                 b + 7.0,
                 middle + 4.5,
-                escape(&super::number::shortened(words, 44))
+                escape(&shortened(words, 44))
             );
         }
     }
 
     /// The finished drawing.
     pub(super) fn finish(self) -> String {
-        let rows = self.left > 90.0;
         let (l, r) = (self.left, WIDTH - self.right);
-        let (t, b) = (TOP, self.height - BOTTOM);
+        let (t, b) = (self.top, self.height - BOTTOM);
         let mut axes = String::new();
         for (value, text) in self.x.marks() {
             let x = self.px(value);
@@ -390,7 +287,7 @@ impl Plot {
                 b + 17.0
             );
         }
-        if !rows {
+        if !self.rows {
             for (value, text) in self.y.marks() {
                 let y = self.py(value);
                 let _ = write!(
@@ -424,47 +321,17 @@ impl Plot {
     }
 }
 
+fn hover(words: &str) -> String {
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!("<title>{}</title>", escape(words))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn texts(axis: &Axis) -> Vec<String> {
-        axis.marks().into_iter().map(|(_, text)| text).collect()
-    }
-
-    #[test]
-    fn ticks_are_round_and_cover_the_range() {
-        let axis = Axis::nice(0.013, 0.78, 5, Ticks::Percent, "");
-        assert_eq!(texts(&axis), ["0%", "20%", "40%", "60%", "80%"]);
-        let axis = Axis::nice(-0.004, 0.061, 4, Ticks::Signed, "");
-        assert_eq!(
-            texts(&axis),
-            ["−0.02", "0.00", "+0.02", "+0.04", "+0.06", "+0.08"]
-        );
-        assert_eq!(texts(&Axis::slots(3, "")), ["1", "2", "3"]);
-        let axis = Axis::nice(412.0, 688.0, 6, Ticks::Plain, "");
-        assert_eq!(
-            texts(&axis),
-            ["400", "450", "500", "550", "600", "650", "700"]
-        );
-    }
-
-    #[test]
-    fn degenerate_ranges_give_an_axis() {
-        for (low, high) in [
-            (0.0, 0.0),
-            (3.0, 3.0),
-            (f64::NAN, f64::INFINITY),
-            (2.0, f64::NAN),
-        ] {
-            let axis = Axis::nice(low, high, 5, Ticks::Plain, "");
-            assert!(
-                axis.high > axis.low && axis.step > 0.0,
-                "{low} {high}: {axis:?}"
-            );
-            assert!(axis.marks().len() >= 2);
-        }
-    }
 
     #[test]
     fn points_without_a_place_are_left_out() {
@@ -495,6 +362,6 @@ mod tests {
         );
         let drawing = plot.finish();
         assert!(drawing.len() < 12_000, "{} bytes", drawing.len());
-        assert!(drawing.contains("L462.0 30.0"));
+        assert!(drawing.contains("L456.0 30.0"));
     }
 }

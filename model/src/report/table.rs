@@ -169,8 +169,13 @@ impl Table {
             }
         };
         let caption = escape(&self.caption);
+        let narrow = if self.columns.len() < 6 {
+            r#" class="narrow""#
+        } else {
+            ""
+        };
         let mut out = format!(
-            r#"<div class="scroll" role="region" tabindex="0" aria-label="{caption}"><table><caption>{caption}</caption><thead><tr>"#
+            r#"<div class="scroll" role="region" tabindex="0" aria-label="{caption}"><table{narrow}><caption><span>{caption}</span></caption><thead><tr>"#
         );
         for column in &self.columns {
             out.push_str(&format!(
@@ -260,7 +265,7 @@ mod tests {
     #[test]
     fn html_escapes_and_aligns() {
         let html = table().without_empty_columns().html(|_| String::new());
-        assert!(html.contains("<caption>A &lt;caption&gt;</caption>"));
+        assert!(html.contains("<caption><span>A &lt;caption&gt;</span></caption>"));
         assert!(html.contains(r#"<td class="num">0.30</td>"#));
         assert!(html.contains(r#"<td class="num">–</td>"#));
         assert!(!html.contains("s.e."));

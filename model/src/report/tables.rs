@@ -93,7 +93,7 @@ pub(super) fn uplift(report: &Report) -> Table {
         .iter()
         .map(|u| {
             vec![
-                Cell::text(u.metric.label()),
+                Cell::text(u.metric.heading()),
                 Cell::text(&u.challenger),
                 Cell::text(&u.baseline),
                 Cell::Signed(u.delta, 4),
@@ -135,8 +135,8 @@ pub(super) fn coefficients(report: &Report) -> Table {
     for row in &own.rows {
         table.rows.push(vec![
             Cell::text(&row.name),
-            Cell::Significant(row.mean, 5),
-            Cell::Significant(row.sd, 5),
+            Cell::Significant(row.mean, 4),
+            Cell::Significant(row.sd, 4),
             Cell::Fixed(row.coef, 4),
             row.per_unit()
                 .map_or(Cell::Missing, |v| Cell::Significant(v, 4)),

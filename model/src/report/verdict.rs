@@ -25,7 +25,16 @@ impl Metric {
             Self::Gini => "Gini",
             Self::LogLoss => "log loss",
             Self::Brier => "Brier score",
-            Self::Capture => "capture, worst 10 %",
+            Self::Capture => "capture of bads in the worst 10 %",
+        }
+    }
+
+    /// The name as a heading.
+    pub(super) fn heading(self) -> &'static str {
+        match self {
+            Self::LogLoss => "Log loss",
+            Self::Capture => "Capture, worst 10 %",
+            other => other.label(),
         }
     }
 
