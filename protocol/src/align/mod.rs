@@ -4,6 +4,31 @@
 //! [`Ids`], and gives each party its own row numbers in an order that is the same at all parties.
 //! What a method reveals beyond that is written at the head of its module; a job names the method,
 //! so it names the disclosures.
+//!
+#![cfg_attr(feature = "test-util", doc = "```")]
+#![cfg_attr(not(feature = "test-util"), doc = "```ignore")]
+//! use paripassu_protocol::{align::{self, IterIds, Method, Params}, testing::World};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let tables = [vec!["ann", "bob", "cy"], vec!["dan", "cy", "eve", "bob"]];
+//! let params = Params { batch: 128, ..Params::new([7; 32]) };
+//! let aligned = World::new(2)
+//!     .run(
+//!         |party, ctx| {
+//!             let (ids, params) = (IterIds(tables[party].clone().into_iter()), params.clone());
+//!             async move { align::run(&ctx, Method::Ecdh, &params, ids, |_, _| {}).await }
+//!         },
+//!         |_helper| async { Ok(()) },
+//!     )
+//!     .await;
+//! let of = |party: usize| -> Vec<&str> {
+//!     let rows = &aligned[party].as_ref().unwrap().rows;
+//!     rows.iter().map(|row| tables[party][*row as usize]).collect()
+//! };
+//! assert_eq!(of(0).len(), 2);
+//! assert_eq!(of(0), of(1)); // bob and cy, in an order neither party chose
+//! # });
+//! ```
 
 pub mod ecdh;
 mod ids;

@@ -2,6 +2,7 @@
 //! is part of a test, time is simulated: the clock stands still while a party computes.
 
 mod attacks;
+mod backlog;
 
 use std::{
     collections::{BTreeSet, HashSet},
