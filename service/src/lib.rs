@@ -7,11 +7,13 @@
 pub mod clock;
 pub mod identity;
 
+pub mod node;
 pub mod pki;
 pub mod shutdown;
 pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod transport;
 
 pub use paripassu_proto::{ContractHead, HeadReader, JobId, NodeId, NodeKind, Peer};

@@ -1,0 +1,489 @@
+//! The loop itself.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use paripassu_proto::{
+    HeadReader, JobId, NodeId, Peer,
+    control::v1::{self as pb, JobState, hub_control, node_control},
+    limits,
+};
+use paripassu_protocol::channel::Role;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    Command, JobInfo, NodeHandler, Proposal, Reporter, RunError, StateChange,
+    job::{self, RefusedJob},
+};
+use crate::{
+    clock::Clock,
+    identity::Identity,
+    shutdown::Shutdown,
+    signing::{self, Decision},
+    transport::{JobChannel, JobCore, KeyExchange, NodePort, PortEvent},
+};
+
+/// How long a run may go on after its job has ended before it is dropped.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// A callback on its way to the handler.
+enum Callback {
+    Proposal(Proposal),
+    Decision(Peer, Decision),
+    State(StateChange),
+    Link(bool, String),
+}
+
+/// A job this node takes part in now.
+struct Running {
+    info: JobInfo,
+    core: Arc<JobCore>,
+    /// Until all keys are there.
+    exchange: Option<KeyExchange>,
+    since: Instant,
+    /// Somebody has ended it already: nothing to report when the run returns.
+    ended: bool,
+}
+
+/// How a run went.
+struct Finished {
+    job: JobId,
+    channel: JobChannel,
+    result: Result<(), RunError>,
+}
+
+pub(super) struct EventLoop<H> {
+    identity: Arc<Identity>,
+    port: NodePort,
+    heads: HeadReader,
+    handler: Arc<H>,
+    clock: Clock,
+    running: HashMap<JobId, Running>,
+    runs: JoinSet<Finished>,
+    callbacks: mpsc::Sender<Callback>,
+    waiting_callbacks: Option<mpsc::Receiver<Callback>>,
+    disconnected: Option<Instant>,
+}
+
+impl<H: NodeHandler> EventLoop<H> {
+    pub(super) fn new(
+        identity: Arc<Identity>,
+        port: NodePort,
+        heads: HeadReader,
+        handler: Arc<H>,
+        clock: Clock,
+    ) -> Self {
+        let (callbacks, waiting) = mpsc::channel(256);
+        Self {
+            identity,
+            port,
+            heads,
+            handler,
+            clock,
+            running: HashMap::new(),
+            runs: JoinSet::new(),
+            callbacks,
+            waiting_callbacks: Some(waiting),
+            disconnected: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, shutdown: Shutdown) {
+        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let calling = self
+            .waiting_callbacks
+            .take()
+            .map(|waiting| tokio::spawn(call(Arc::clone(&self.handler), waiting)));
+        loop {
+            tokio::select! {
+                event = self.port.event() => match event {
+                    Some(event) => {
+                        if !self.event(event).await {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
+                Some(command) = commands.recv() => match command {
+                    Command::Decide(decision) => {
+                        let signed = signing::sign(&self.identity, decision.to_bytes());
+                        self.port.tell(node_control::Body::Decision(signed));
+                    }
+                },
+                Some(finished) = self.runs.join_next() => match finished {
+                    Ok(finished) => self.finished(finished),
+                    Err(error) => tracing::error!(%error, "a run was lost"),
+                },
+                _ = tick.tick() => self.tick(),
+                () = shutdown.asked() => break,
+            }
+        }
+        self.port.router.end_all("the node is shutting down");
+        self.runs.shutdown().await;
+        drop(self.callbacks);
+        if let Some(calling) = calling {
+            calling.abort();
+        }
+    }
+
+    async fn callback(&self, callback: Callback) {
+        if self.callbacks.send(callback).await.is_err() {
+            tracing::error!("the handler of this node has failed");
+        }
+    }
+
+    /// False when the stream is over.
+    async fn event(&mut self, event: PortEvent) -> bool {
+        match event {
+            PortEvent::Connected { resumed } => {
+                tracing::info!(resumed, "connected to the coordinator");
+                self.disconnected = None;
+                self.callback(Callback::Link(true, String::new())).await;
+            }
+            PortEvent::Disconnected { reason } => {
+                self.disconnected.get_or_insert_with(Instant::now);
+                self.callback(Callback::Link(false, reason)).await;
+            }
+            PortEvent::SessionLost { reason } => self.lost(&reason).await,
+            PortEvent::Closed { reason } => {
+                self.lost(&reason).await;
+                self.callback(Callback::Link(false, reason)).await;
+                return false;
+            }
+            PortEvent::Control(control) => {
+                if let Some(body) = control.body {
+                    self.control(body).await;
+                }
+            }
+        }
+        true
+    }
+
+    async fn control(&mut self, body: hub_control::Body) {
+        use hub_control::Body;
+        let (me, trust) = (self.identity.peer(), self.identity.trust());
+        match body {
+            Body::Proposal(message) => match job::proposal(me, trust, &self.heads, &message) {
+                Ok(proposal) => self.callback(Callback::Proposal(proposal)).await,
+                Err(error) => self.refuse(&message.job, &error),
+            },
+            Body::Decision(notice) => {
+                let verified = notice
+                    .decision
+                    .as_ref()
+                    .map(|signed| job::decision(trust, signed));
+                match verified {
+                    Some(Ok((by, decision))) => {
+                        self.callback(Callback::Decision(by, decision)).await;
+                    }
+                    Some(Err(error)) => tracing::warn!(%error, "a decision does not verify"),
+                    None => tracing::warn!("an empty decision"),
+                }
+            }
+            Body::Start(message) => match job::start(me, trust, &self.heads, &message) {
+                Ok(info) => self.begin(info),
+                Err(error) => {
+                    let id = message.proposal.map(|p| p.job).unwrap_or_default();
+                    self.refuse(&id, &error);
+                }
+            },
+            Body::JobKey(key) => self.key(&key),
+            Body::State(notice) => self.state(notice).await,
+            Body::Refusal(refusal) => {
+                tracing::warn!(
+                    job = refusal.job,
+                    code = refusal.code,
+                    reason = limits::bounded_text(&refusal.reason),
+                    "the coordinator refused a message"
+                );
+            }
+        }
+    }
+
+    /// Tells the coordinator that this node does not take part, and why.
+    fn refuse(&self, job: &str, error: &RefusedJob) {
+        tracing::warn!(job, %error, "refused a job");
+        let abort = pb::Abort {
+            culprit: String::new(),
+            reported_by: String::new(),
+            step: "start".into(),
+            code: "job_refused".into(),
+            reason: limits::bounded_text(&error.to_string()),
+        };
+        self.tell_abort(job, abort);
+    }
+
+    fn tell_abort(&self, job: &str, abort: pb::Abort) {
+        let report = pb::AbortReport {
+            job: job.to_owned(),
+            abort: Some(abort),
+        };
+        self.port.tell(node_control::Body::Abort(report));
+    }
+
+    fn begin(&mut self, info: JobInfo) {
+        let (id, role) = (info.job().clone(), info.proposal.role);
+        if self.running.contains_key(&id) {
+            tracing::warn!(job = %id, "told to start a job that is running");
+            return;
+        }
+        let peers: Vec<_> = info
+            .members()
+            .into_iter()
+            .filter(|(r, _)| *r != role)
+            .collect();
+        let begun = KeyExchange::begin(
+            &self.identity,
+            id.clone(),
+            info.proposal.digest,
+            peers.clone(),
+        );
+        let (exchange, key) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                let abort = local_abort("keys", "no_randomness", &error.to_string());
+                return self.tell_abort(id.as_str(), abort);
+            }
+        };
+        let core = Arc::new(JobCore::new(
+            id.clone(),
+            self.port.me.id.clone(),
+            role,
+            peers,
+            self.port.outlet.clone(),
+            Arc::clone(&self.port.settings),
+        ));
+        self.port.router.insert(&id, Arc::clone(&core));
+        self.port.tell(node_control::Body::JobKey(key));
+        tracing::info!(job = %id, %role, at = self.clock.now(), "job started");
+        let running = Running {
+            info,
+            core,
+            exchange: Some(exchange),
+            since: Instant::now(),
+            ended: false,
+        };
+        self.running.insert(id, running);
+    }
+
+    fn key(&mut self, key: &pb::JobKey) {
+        let Ok(id) = key.job.parse::<JobId>() else {
+            return;
+        };
+        let trust = self.identity.trust();
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        let (Some(exchange), Some(signed)) = (&mut running.exchange, &key.key) else {
+            return;
+        };
+        if let Err(error) = exchange.accept(trust, signed) {
+            let culprit = exchange.role_of(signed);
+            let error = RunError {
+                culprit,
+                step: "keys".into(),
+                code: "job_key_refused".into(),
+                reason: error.to_string(),
+            };
+            return self.give_up(&id, &error);
+        }
+        if !exchange.missing().is_empty() {
+            return;
+        }
+        let Some(exchange) = running.exchange.take() else {
+            return;
+        };
+        match exchange.finish() {
+            Ok(keys) => {
+                let channel = running.core.open(keys);
+                let info = running.info.clone();
+                let reporter = Reporter::new(id.clone(), info.members(), self.port.outlet.clone());
+                let (handler, core) = (Arc::clone(&self.handler), Arc::clone(&running.core));
+                self.runs.spawn(async move {
+                    let result = tokio::select! {
+                        result = handler.run(info, channel.clone(), reporter) => result,
+                        () = core.lingered(LINGER) => Err(core.why().into()),
+                    };
+                    Finished {
+                        job: id,
+                        channel,
+                        result,
+                    }
+                });
+            }
+            Err(error) => {
+                let error = RunError {
+                    culprit: None,
+                    step: "keys".into(),
+                    code: "job_key_refused".into(),
+                    reason: error.to_string(),
+                };
+                self.give_up(&id, &error);
+            }
+        }
+    }
+
+    /// Ends a job on this node for a reason of its own, and says so.
+    fn give_up(&mut self, id: &JobId, error: &RunError) {
+        let Some(running) = self.running.remove(id) else {
+            return;
+        };
+        running.core.end(&error.reason);
+        self.port.router.remove(id);
+        self.port.outlet.forget(id);
+        if !running.ended {
+            let culprit = error.culprit.and_then(|role| running.info.node_of(role));
+            let mut abort = local_abort(&error.step, &error.code, &error.reason);
+            abort.culprit = culprit.map(|id| id.to_string()).unwrap_or_default();
+            self.tell_abort(id.as_str(), abort);
+        }
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        let Finished {
+            job: id,
+            channel,
+            result,
+        } = finished;
+        if let Err(error) = result {
+            tracing::warn!(job = %id, code = error.code, %error, "run failed");
+            return self.give_up(&id, &error);
+        }
+        let Some(running) = self.running.remove(&id) else {
+            return;
+        };
+        self.port.router.remove(&id);
+        running.core.end("this node has completed its part");
+        if running.ended {
+            return;
+        }
+        tracing::info!(job = %id, "run completed");
+        let links = channel.report().into_iter().map(|link| pb::LinkDigest {
+            peer: link.peer.to_string(),
+            frames_sent: link.sent.frames,
+            bytes_sent: link.sent.bytes,
+            digest_sent: link.sent.digest.to_vec().into(),
+            frames_received: link.received.frames,
+            bytes_received: link.received.bytes,
+            digest_received: link.received.digest.to_vec().into(),
+        });
+        let report = pb::CompletionReport {
+            job: id.to_string(),
+            links: links.collect(),
+        };
+        self.port.tell(node_control::Body::Completion(report));
+    }
+
+    async fn state(&mut self, notice: pb::StateNotice) {
+        let state = notice.state();
+        let Ok(id) = notice.job.parse::<JobId>() else {
+            return;
+        };
+        let abort = notice.abort.unwrap_or_default();
+        let culprit: Option<NodeId> = abort.culprit.parse().ok();
+        let reason = limits::bounded_text(&abort.reason);
+        let over = matches!(
+            state,
+            JobState::Aborted | JobState::Rejected | JobState::Expired
+        );
+        if over && let Some(running) = self.running.get_mut(&id) {
+            running.ended = true;
+            match &culprit {
+                Some(culprit) => running.core.gone(culprit, &reason),
+                None => running.core.end(&reason),
+            }
+            self.port.router.remove(&id);
+            self.port.outlet.forget(&id);
+            if running.exchange.is_some() {
+                self.running.remove(&id);
+            }
+        }
+        self.callback(Callback::State(StateChange {
+            job: id,
+            state,
+            culprit,
+            reason,
+        }))
+        .await;
+    }
+
+    /// All jobs have ended with the session; their runs return by themselves.
+    async fn lost(&mut self, reason: &str) {
+        let mut ended = Vec::new();
+        self.running.retain(|id, running| {
+            running.core.end(reason);
+            if !running.ended {
+                running.ended = true;
+                ended.push(id.clone());
+            }
+            running.exchange.is_none()
+        });
+        self.port.router.end_all(reason);
+        for job in ended {
+            let change = StateChange {
+                job,
+                state: JobState::Aborted,
+                culprit: None,
+                reason: reason.to_owned(),
+            };
+            self.callback(Callback::State(change)).await;
+        }
+    }
+
+    fn tick(&mut self) {
+        let settings = Arc::clone(&self.port.settings);
+        if self
+            .disconnected
+            .is_some_and(|since| since.elapsed() > settings.grace)
+        {
+            self.port.router.end_all(&format!(
+                "the coordinator has been out of reach for more than {:?}",
+                settings.grace
+            ));
+        }
+        let late: Vec<(JobId, Role, NodeId)> = self
+            .running
+            .iter()
+            .filter(|(_, r)| r.since.elapsed() > settings.grace)
+            .filter_map(|(id, r)| {
+                let (role, node) = r.exchange.as_ref()?.missing().into_iter().next()?;
+                Some((id.clone(), role, node))
+            })
+            .collect();
+        for (id, role, node) in late {
+            let error = RunError {
+                culprit: Some(role),
+                step: "keys".into(),
+                code: "job_key_missing".into(),
+                reason: format!("`{node}` sent no job key within {:?}", settings.grace),
+            };
+            self.give_up(&id, &error);
+        }
+    }
+}
+
+fn local_abort(step: &str, code: &str, reason: &str) -> pb::Abort {
+    pb::Abort {
+        culprit: String::new(),
+        reported_by: String::new(),
+        step: limits::bounded_text(step),
+        code: limits::bounded_text(code),
+        reason: limits::bounded_text(reason),
+    }
+}
+
+/// Calls the handler, one callback after another.
+async fn call<H: NodeHandler>(handler: Arc<H>, mut waiting: mpsc::Receiver<Callback>) {
+    while let Some(callback) = waiting.recv().await {
+        match callback {
+            Callback::Proposal(proposal) => handler.on_proposal(proposal).await,
+            Callback::Decision(by, decision) => handler.on_decision(by, decision).await,
+            Callback::State(change) => handler.on_state(change).await,
+            Callback::Link(connected, reason) => handler.on_link(connected, reason).await,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Sizes and times of the transport. The defaults are measured ones; tests make them small.
+
+use std::time::Duration;
+
+use paripassu_proto::limits;
+
+const MIB: usize = 1024 * 1024;
+
+/// Sizes and times of the transport.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Piece of a message in one frame, in bytes; at most [`limits::MAX_CHUNK`].
+    pub chunk: usize,
+    /// Credit a receiver gives each sender of a job, in bytes: what may be under way unread.
+    pub window: u64,
+    /// How far a receiver that is itself stuck lets a sender run ahead, in bytes, so that two nodes
+    /// sending much to each other before reading do not wait for each other for ever.
+    pub parked: u64,
+    /// Largest message accepted, in bytes.
+    pub message: u64,
+    /// Sent and not yet acknowledged on one link, in bytes: what a reconnection may send again.
+    pub in_flight: usize,
+    /// What a node queues for its stream before its senders wait, in bytes.
+    pub outbox: usize,
+    /// How long a node's connection may be lost before its jobs end.
+    pub grace: Duration,
+    /// First pause before dialling again; doubles up to [`Self::backoff_max`], with jitter.
+    pub backoff_first: Duration,
+    /// Longest pause before dialling again.
+    pub backoff_max: Duration,
+    /// Time for TCP, TLS and the first packet.
+    pub handshake: Duration,
+    /// A connection without any sign of life for this long is probed, and dropped after as long again.
+    pub keepalive: Duration,
+    /// HTTP/2 window of one stream, in bytes.
+    pub stream_window: u32,
+    /// HTTP/2 window of one connection, in bytes.
+    pub connection_window: u32,
+    /// Largest HTTP/2 frame, in bytes.
+    pub http2_frame: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            chunk: limits::MAX_CHUNK,
+            window: 32 * MIB as u64,
+            parked: 256 * MIB as u64,
+            message: limits::MAX_MESSAGE,
+            in_flight: 32 * MIB,
+            outbox: 8 * MIB,
+            grace: Duration::from_secs(20),
+            backoff_first: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(15),
+            handshake: Duration::from_secs(10),
+            keepalive: Duration::from_secs(10),
+            stream_window: 16 * 1024 * 1024,
+            connection_window: 32 * 1024 * 1024,
+            http2_frame: 64 * 1024,
+        }
+    }
+}
