@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{abort::Abort, channel::Role};
 
 /// Words as bytes.
-pub fn put_words(words: &[u64]) -> Bytes {
+pub(crate) fn put_words(words: &[u64]) -> Bytes {
     let mut out = Vec::with_capacity(words.len() * 8);
     words
         .iter()
@@ -17,7 +17,12 @@ pub fn put_words(words: &[u64]) -> Bytes {
 ///
 /// # Errors
 /// If the message has another length, naming its sender.
-pub fn take_words(body: &Bytes, len: usize, from: Role, step: &str) -> Result<Vec<u64>, Abort> {
+pub(crate) fn take_words(
+    body: &Bytes,
+    len: usize,
+    from: Role,
+    step: &str,
+) -> Result<Vec<u64>, Abort> {
     let (chunks, rest) = body.as_chunks::<8>();
     if chunks.len() != len || !rest.is_empty() {
         return Err(wrong_length(body, len * 8, from, step));
@@ -26,7 +31,7 @@ pub fn take_words(body: &Bytes, len: usize, from: Role, step: &str) -> Result<Ve
 }
 
 /// 32-bit words as bytes.
-pub fn put_halves(words: impl ExactSizeIterator<Item = u32>) -> Bytes {
+pub(crate) fn put_halves(words: impl ExactSizeIterator<Item = u32>) -> Bytes {
     let mut out = Vec::with_capacity(words.len() * 4);
     words.for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
     out.into()
@@ -36,7 +41,12 @@ pub fn put_halves(words: impl ExactSizeIterator<Item = u32>) -> Bytes {
 ///
 /// # Errors
 /// If the message has another length, naming its sender.
-pub fn take_halves(body: &Bytes, len: usize, from: Role, step: &str) -> Result<Vec<u32>, Abort> {
+pub(crate) fn take_halves(
+    body: &Bytes,
+    len: usize,
+    from: Role,
+    step: &str,
+) -> Result<Vec<u32>, Abort> {
     let (chunks, rest) = body.as_chunks::<4>();
     if chunks.len() != len || !rest.is_empty() {
         return Err(wrong_length(body, len * 4, from, step));

@@ -10,3 +10,4 @@ pub mod correlation;
 pub mod ctx;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod vertical;

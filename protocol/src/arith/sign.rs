@@ -40,8 +40,10 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// # Errors
     /// The channel's, the source's, or the ledger's.
     pub async fn all_negative(&mut self, values: &Shares, opening: Opening) -> Result<bool, Abort> {
-        self.all_lanes_negative(values.words().to_vec(), 64, values.len(), opening)
-            .await
+        let all = self
+            .lanes_negative(values.words().to_vec(), 64, values.len())
+            .await?;
+        self.open_bit(all, opening).await
     }
 
     /// Whether all `values` lie in (-bound, bound), bound = `2^48 * limit` units: the top 16 bits
@@ -58,6 +60,35 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         limit: u16,
         opening: Opening,
     ) -> Result<bool, Abort> {
+        let all = self.lanes_within(values, limit).await?;
+        self.open_bit(all, opening).await
+    }
+
+    /// Whether both [`Engine::all_negative`] holds for `values` and [`Engine::all_within`] for
+    /// `others`: one bit for both.
+    ///
+    /// # Leakage
+    /// The bit, declared as `opening`.
+    ///
+    /// # Errors
+    /// The channel's, the source's, or the ledger's.
+    pub async fn all_negative_and_within(
+        &mut self,
+        values: &Shares,
+        others: &Shares,
+        limit: u16,
+        opening: Opening,
+    ) -> Result<bool, Abort> {
+        let a = self
+            .lanes_negative(values.words().to_vec(), 64, values.len())
+            .await?;
+        let b = self.lanes_within(others, limit).await?;
+        let (both, _) = self.and(&[a.into()], &[b.into()], &[]).await?;
+        self.open_bit(both.iter().any(|w| w & 1 == 1), opening)
+            .await
+    }
+
+    async fn lanes_within(&mut self, values: &Shares, limit: u16) -> Result<bool, Abort> {
         let first = self.me() == 0;
         let limit = if first { limit } else { 0 };
         let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.len());
@@ -74,22 +105,21 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             .chunks_exact(4)
             .map(|l| l.iter().rev().fold(0, |w, x| w << 16 | u64::from(*x)))
             .collect();
-        self.all_lanes_negative(words, 16, count, opening).await
+        self.lanes_negative(words, 16, count).await
     }
 
-    async fn all_lanes_negative(
+    /// This end's exclusive-or share of whether all lanes are negative.
+    async fn lanes_negative(
         &mut self,
         words: Vec<u64>,
         lane: u32,
         count: usize,
-        opening: Opening,
     ) -> Result<bool, Abort> {
         if count == 0 {
-            return self.open_bit(self.me() == 0, opening).await;
+            return Ok(self.me() == 0);
         }
         let signs = self.signs(words, lane).await?;
-        let all = self.all_ones(signs, lane).await?;
-        self.open_bit(all, opening).await
+        self.all_ones(signs, lane).await
     }
 
     /// Exclusive-or shares of each lane's sign, at the lane's top bit; other bits are zero.

@@ -1,0 +1,104 @@
+//! Where the binary points lie: the range budget of a training run.
+//!
+//! Ring elements have 64 bits. Bounds follow from the whitening alone: a whitened column's sum of
+//! squares is at most 4 N', a residual's magnitude at most 1, so |Z'r| <= 2 N' (Cauchy-Schwarz);
+//! Hessian entries over N' are at most 1; an entry of its inverse is the reciprocal of its least
+//! eigenvalue at most. What is cut with [`truncate`](crate::arith::Engine::truncate) must stay
+//! below 2^62 units.
+
+use crate::abort::Abort;
+
+/// Fraction bits of whitened features.
+pub const FEATURE: u32 = 16;
+/// Fraction bits of the copy of whitened features that the Hessian is made of.
+pub const HESSIAN_FEATURE: u32 = 10;
+/// Fraction bits of the Hessian, its inverse and their product; the inverse stays below 2^13.
+pub const HESSIAN: u32 = 24;
+/// Fraction bits of the ridge term's matrix.
+pub const RIDGE: u32 = 16;
+/// Fraction bits of the matrix that turns steps into steps of coefficients.
+pub const UNWHITEN: u32 = 12;
+/// Fraction bits of the gradient over N' while steps are large.
+pub const GRADIENT_COARSE: u32 = 32;
+/// Fraction bits of the gradient over N' once steps are below one in magnitude.
+pub const GRADIENT_FINE: u32 = 36;
+
+/// Binary points that depend on the job's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Points {
+    /// log2 of N'.
+    pub rows_log2: u32,
+    /// log2 of the number of Hessian rows, rounded up.
+    pub hessian_rows_log2: u32,
+    /// Fraction bits of weights: scores wrap where the sigmoid's period does.
+    pub weight: u32,
+    /// Fraction bits of dealt sine terms.
+    pub terms: u32,
+    /// Fraction bits of sines of opened phases.
+    pub phase: u32,
+    /// Fraction bits of the slope's multipliers.
+    pub slope: u32,
+}
+
+fn ceil_log2(n: usize) -> u32 {
+    n.max(1).next_power_of_two().trailing_zeros()
+}
+
+impl Points {
+    /// The points for `rows` training rows, `hessian_rows` of them in the Hessian, and a sigmoid of
+    /// period `2^period_log2`.
+    ///
+    /// # Errors
+    /// If so many rows do not fit.
+    pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
+        let (n, m) = (ceil_log2(rows), ceil_log2(hessian_rows));
+        // |Z'r| <= 2 N' must stay below 2^62 units
+        let residual = 61u32.saturating_sub(FEATURE + n).min(30);
+        // sum over m rows of Z s Z' is at most 2^m at `2 HESSIAN_FEATURE + terms + slope` bits
+        let (terms, phase) = (residual.div_ceil(2), residual / 2);
+        let slope = 61u32
+            .saturating_sub(2 * HESSIAN_FEATURE + m + terms)
+            .min(16);
+        if residual < 18 || slope < 8 {
+            return Err(Abort::OutOfRange {
+                step: "train".into(),
+                problem: format!(
+                    "{rows} training rows leave too few bits for the residual: train on at most \
+                     {} rows",
+                    1u64 << (61 - FEATURE - 18)
+                ),
+            });
+        }
+        let weight = 64 - FEATURE - period_log2;
+        Ok(Self {
+            rows_log2: n,
+            hessian_rows_log2: m,
+            weight,
+            terms,
+            phase,
+            slope,
+        })
+    }
+
+    /// Fraction bits of residuals.
+    pub fn residual(&self) -> u32 {
+        self.terms + self.phase
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_holds_up_to_its_limit() {
+        for rows in [1, 100, 21_000, 1 << 20, 1 << 27] {
+            let m = rows.min(16_384);
+            let p = Points::new(rows, m, 6).unwrap();
+            assert!(FEATURE + p.residual() + p.rows_log2 < 62);
+            assert!(2 * HESSIAN_FEATURE + p.terms + p.slope + p.hessian_rows_log2 < 62);
+            assert_eq!(FEATURE + p.weight + 6, 64);
+        }
+        assert!(Points::new(1 << 28, 16_384, 6).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! Each owner rescales its own columns, in the clear, so that the shared system is well scaled.
+
+use paripassu_crypto::{fixed, simd};
+use rayon::prelude::*;
+
+use super::{linalg, points};
+use crate::abort::Abort;
+
+/// An owner's whitened columns and the way back.
+pub(super) struct Whitened {
+    /// `Z = X T`, row-major.
+    z: Vec<f64>,
+    d: usize,
+    /// Lower-triangular, `T = L⁻ᵀ`.
+    l: Vec<f64>,
+    /// `R = l2 TᵀT / N'`.
+    ridge: Vec<f64>,
+    inverse: Vec<f64>,
+}
+
+impl Whitened {
+    /// Whitens `x: [rows, d]`; `penalty[j]` is the ridge on column j.
+    pub(super) fn new(x: Vec<f64>, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
+        let rows = x.len() / d.max(1);
+        let n = rows.next_power_of_two() as f64;
+        let mut a = linalg::gram(&x, d);
+        a.iter_mut().for_each(|a| *a /= 4.0 * n);
+        for (j, p) in penalty.iter().enumerate() {
+            a[j * d + j] += p / n;
+        }
+        let l = linalg::cholesky(&a, d).map_err(|j| {
+            Abort::Input(format!(
+                "design column {} is a linear combination of those before it, or not finite: \
+                 remove it, or set model.l2 above 0",
+                j + 1
+            ))
+        })?;
+        let mut z = x;
+        z.par_chunks_mut(512 * d).for_each(|z| {
+            simd::widest(|| {
+                z.chunks_exact_mut(d)
+                    .for_each(|row| linalg::solve_lower(&l, d, row))
+            });
+        });
+        let inverse = linalg::invert_lower(&l, d);
+        // T = L^-T, so T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
+        let mut ridge = vec![0.0; d * d];
+        for i in 0..d {
+            for j in 0..d {
+                ridge[i * d + j] = (0..d)
+                    .map(|k| inverse[i * d + k] * penalty[k] / n * inverse[j * d + k])
+                    .sum();
+            }
+        }
+        Ok(Self {
+            z,
+            d,
+            l,
+            ridge,
+            inverse,
+        })
+    }
+
+    /// The first `rows` rows with `frac` fraction bits.
+    pub(super) fn features(&self, rows: usize, frac: u32) -> Result<Vec<i32>, Abort> {
+        self.z[..rows * self.d]
+            .iter()
+            .enumerate()
+            .map(|(i, v)| {
+                fixed::encode_i32(*v, frac).map_err(|e| Abort::OutOfRange {
+                    step: "train/features".into(),
+                    problem: format!(
+                        "row {} of the aligned training table: {e}: winsorise the column with the \
+                         longest tail",
+                        i / self.d + 1
+                    ),
+                })
+            })
+            .collect()
+    }
+
+    /// The ridge term's matrix.
+    pub(super) fn ridge(&self) -> &[f64] {
+        &self.ridge
+    }
+
+    /// T, row-major: coefficients are T u.
+    pub(super) fn unwhiten(&self) -> Vec<f64> {
+        let d = self.d;
+        (0..d * d)
+            .map(|at| self.inverse[at % d * d + at / d])
+            .collect()
+    }
+
+    /// Coefficients of the standardised columns for weights of the whitened ones.
+    pub(super) fn coefficients(&self, mut u: Vec<f64>) -> Vec<f64> {
+        linalg::solve_upper(&self.l, self.d, &mut u);
+        u
+    }
+}
+
+/// A small matrix in fixed point.
+pub(super) fn encode_matrix(m: &[f64], frac: u32) -> Result<Vec<i32>, Abort> {
+    m.iter()
+        .map(|v| {
+            fixed::encode_i32(*v, frac).map_err(|e| Abort::OutOfRange {
+                step: "train/features".into(),
+                problem: format!(
+                    "{e}: a column hardly varies within the training rows; remove it or raise \
+                     model.l2"
+                ),
+            })
+        })
+        .collect()
+}
+
+/// A diagonal block of the ridge in the Hessian's point.
+pub(super) fn ridge_words(ridge: &[f64]) -> Result<Vec<u64>, Abort> {
+    ridge
+        .iter()
+        .map(|v| {
+            fixed::encode(*v, points::HESSIAN).map_err(|e| Abort::OutOfRange {
+                step: "train/features".into(),
+                problem: e.to_string(),
+            })
+        })
+        .collect()
+}
