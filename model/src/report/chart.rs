@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Ticks};
 use super::curves::band_rows;
-use super::number::{fixed, percent};
+use super::number::{fixed, percent, shortened};
 use super::svg::{Corner, Mark, Plot};
 use super::{Curves, ModelKind, Report};
 
@@ -33,6 +33,11 @@ fn fill_class(kind: ModelKind) -> &'static str {
     }
 }
 
+/// A legend may not grow over the curves.
+fn legend_name(curves: &Curves) -> String {
+    shortened(&curves.name, 24)
+}
+
 fn usable(points: impl IntoIterator<Item = (f64, f64)>) -> bool {
     points
         .into_iter()
@@ -53,8 +58,8 @@ pub(super) fn roc(report: &Report) -> Option<Figure> {
                 .iter()
                 .find(|e| e.kind == c.kind && e.name == c.name);
             let words = match auc.and_then(|e| e.auc) {
-                Some(auc) => format!("{}, AUC {}", c.name, fixed(auc, 4)),
-                None => c.name.clone(),
+                Some(auc) => format!("{}, AUC {}", legend_name(c), fixed(auc, 4)),
+                None => legend_name(c),
             };
             (line_class(c.kind), Mark::Line, words)
         })
@@ -112,7 +117,7 @@ pub(super) fn gains(report: &Report) -> Option<Figure> {
     }
     let entries: Vec<_> = drawn
         .iter()
-        .map(|c| (line_class(c.kind), Mark::Line, c.name.clone()))
+        .map(|c| (line_class(c.kind), Mark::Line, legend_name(c)))
         .collect();
     plot.legend(Corner::BottomRight, &entries);
     Some(Figure {
@@ -131,12 +136,15 @@ pub(super) fn lift(report: &Report) -> Option<Figure> {
         .filter(|(_, rows)| rows.iter().any(|r| r.lift.is_finite()))
         .collect();
     let bands = all.iter().map(|(_, rows)| rows.len()).max()?;
-    let highest = all
-        .iter()
-        .flat_map(|(_, rows)| rows)
-        .map(|r| r.lift)
-        .filter(|l| l.is_finite());
-    let highest = highest.fold(1.0, f64::max);
+    // The legend stands over the better bands: leave room above them if they are unusually high.
+    let highest_from = |band: usize| {
+        let lifts = all
+            .iter()
+            .flat_map(|(_, rows)| rows.iter().skip(band))
+            .map(|r| r.lift);
+        lifts.filter(|lift| lift.is_finite()).fold(0.0, f64::max)
+    };
+    let highest = highest_from(0).max(1.0).max(highest_from(bands / 3) / 0.68);
     let mut plot = Plot::new(
         "lift",
         "Lift by band",
@@ -172,7 +180,7 @@ pub(super) fn lift(report: &Report) -> Option<Figure> {
     plot.line([(0.5, 1.0), (bands as f64 + 0.5, 1.0)], "reference");
     let entries: Vec<_> = all
         .iter()
-        .map(|(c, _)| (fill_class(c.kind), Mark::Box, c.name.clone()))
+        .map(|(c, _)| (fill_class(c.kind), Mark::Box, legend_name(c)))
         .collect();
     plot.legend(Corner::TopRight, &entries);
     Some(Figure {

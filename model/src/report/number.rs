@@ -136,13 +136,25 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// At most `most` characters, the last an ellipsis if any were cut.
+/// At most `most` characters, an ellipsis in place of those cut from the end.
 pub(super) fn shortened(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+    cut(text, most, 0)
+}
+
+/// At most `most` characters, cut in the middle: names of columns often differ at their ends.
+pub(super) fn squeezed(text: &str, most: usize) -> String {
+    cut(text, most, most / 2)
+}
+
+fn cut(text: &str, most: usize, tail: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
         return text.into();
     }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    let head = most.saturating_sub(tail + 1);
+    let mut short: String = text.chars().take(head).collect();
     short.push('…');
+    short.extend(text.chars().skip(length - tail));
     short
 }
 
@@ -188,5 +200,7 @@ mod tests {
         assert_eq!(escape("safe\u{202e}txt"), "safe\u{fffd}txt");
         assert_eq!(shortened("abcdef", 4), "abc…");
         assert_eq!(shortened("abcd", 4), "abcd");
+        assert_eq!(squeezed("column_lag_2", 8), "col…ag_2");
+        assert_eq!(squeezed("column", 6), "column");
     }
 }

@@ -48,24 +48,14 @@ pub(super) fn uplift(report: &Report) -> Option<Figure> {
     plot.line([(0.0, 0.5), (0.0, rows.len() as f64 + 0.5)], "zero");
     for (i, (u, delta, low, high)) in rows.iter().enumerate() {
         let y = (rows.len() - i) as f64;
-        let better = u.finding() == Finding::Better;
+        let (whisker, dot) = match u.finding() {
+            Finding::Better => ("whisker joint", "fill joint"),
+            Finding::Worse => ("whisker worse", "fill worse"),
+            _ => ("whisker none", "fill none"),
+        };
         plot.row_name(y, u.metric.heading());
-        plot.whisker_across(
-            y,
-            *low,
-            *high,
-            if better {
-                "whisker joint"
-            } else {
-                "whisker none"
-            },
-        );
-        plot.dot(
-            *delta,
-            y,
-            if better { "fill joint" } else { "fill none" },
-            &u.verdict(),
-        );
+        plot.whisker_across(y, *low, *high, whisker);
+        plot.dot(*delta, y, dot, &u.verdict());
     }
     Some(Figure {
         title: "Uplift with 95 % intervals".into(),

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::axis::Axis;
-use super::number::{MISSING, escape, shortened};
+use super::number::{MISSING, escape, shortened, squeezed};
 
 /// A corner of the plotting area.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -216,7 +216,7 @@ impl Plot {
     /// The name of a row, in the gutter.
     pub(super) fn row_name(&mut self, y: f64, text: &str) {
         let room = ((self.left - 12.0) / NAME_ADVANCE).max(1.0) as usize;
-        let short = shortened(text, room);
+        let short = squeezed(text, room);
         let (x, y) = (self.left - 8.0, self.py(y) + 4.5);
         let _ = write!(
             self.body,
