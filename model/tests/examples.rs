@@ -1,5 +1,7 @@
 //! The shipped example data: right bytes, and the figures that its READMEs print.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
 use ndarray::{Array2, concatenate, s};
 use paripassu_model::design::{ConstantColumns, Design};
 use paripassu_model::logistic::{FitOptions, LogisticModel, TrainingSet, fit};

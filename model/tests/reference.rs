@@ -4,6 +4,8 @@
 //! The data folder is not part of the repository: it is found through `PARIPASSU_DATA` or beside
 //! the repository, and the tests say so and pass when it is absent.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
 use flate2::read::GzDecoder;
 use paripassu_model::design::{ConstantColumns, Design};
 use paripassu_model::logistic::{Fit, FitOptions, TrainingSet, fit};
