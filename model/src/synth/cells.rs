@@ -5,7 +5,6 @@ use super::stream::{NormalKey, StreamKey};
 use super::{Party, Portfolio, Truth};
 use serde::{Deserialize, Serialize};
 
-const VARIABLES: usize = 300;
 const FACTORS: usize = 6;
 /// Which factor a signal or proxy loads on, by local index modulo 5.
 const MENU: [[usize; 5]; 3] = [[1, 2, 3, 5, 0], [0, 2, 0, 3, 1], [4, 3, 4, 1, 4]];
@@ -101,6 +100,33 @@ impl Variable {
     fn index(self) -> usize {
         self.party.first() + self.local
     }
+
+    /// Everything that does not depend on the row.
+    fn plan(self, seed: u64) -> Plan {
+        let p = self.party.position();
+        let (j, kind) = (self.index() as u64, self.kind());
+        let loading = LOADING[p] - 0.05 * (self.local % 3) as f64;
+        Plan {
+            noise: NormalKey::new(seed, 1100 + j),
+            missing: StreamKey::new(seed, 100 + j),
+            missing_share: self.missing_share(),
+            is_missing_informative: self.is_missing_informative(),
+            is_signal: kind == Kind::Signal,
+            latent: match kind {
+                Kind::Signal | Kind::Proxy => Latent::Factor {
+                    factor: MENU[p][self.local % 5],
+                    loading,
+                    rest: (1.0 - loading * loading).sqrt(),
+                },
+                Kind::Twin => Latent::Twin {
+                    of: self.local * 7 % (factored(self.party) / 2),
+                },
+                Kind::Noise => Latent::Noise,
+            },
+            drifts: self.drifts(),
+            column_type: self.local % 10,
+        }
+    }
 }
 
 /// Number of variables of a party that load on factors.
@@ -109,6 +135,33 @@ fn factored(party: Party) -> usize {
         Party::Bank | Party::Bureau => 24,
         Party::Telco => 12,
     }
+}
+
+/// What makes a latent value.
+#[derive(Debug, Clone, Copy)]
+enum Latent {
+    Factor {
+        factor: usize,
+        loading: f64,
+        rest: f64,
+    },
+    Twin {
+        of: usize,
+    },
+    Noise,
+}
+
+/// A variable's part of the recipe, worked out once.
+#[derive(Debug, Clone)]
+struct Plan {
+    noise: NormalKey,
+    missing: StreamKey,
+    missing_share: f64,
+    is_missing_informative: bool,
+    is_signal: bool,
+    latent: Latent,
+    drifts: bool,
+    column_type: usize,
 }
 
 /// The streams of a seed, hashed once.
@@ -121,16 +174,16 @@ pub(super) struct Keys {
     pub(super) in_telco: StreamKey,
     common: NormalKey,
     factors: [NormalKey; FACTORS],
-    variables: Vec<NormalKey>,
-    missing: Vec<StreamKey>,
-    /// Weights of the signals in the score, in the order they are added: (variable, weight).
-    weights: Vec<(Variable, f64)>,
+    /// All variables: the bank's, the bureau's, the telecom company's.
+    plans: Vec<Plan>,
+    /// Weights of the signals in the score, in the order they are added: (index, weight).
+    weights: Vec<(usize, f64)>,
 }
 
 impl Keys {
     pub(super) fn new(seed: u64) -> Self {
-        let all = || 0..VARIABLES as u64;
-        let signals = Party::ALL.into_iter().flat_map(Party::variables);
+        let variables = || Party::ALL.into_iter().flat_map(Party::variables);
+        let weighted = variables().map(|v| (v.index(), v.weight()));
         Self {
             bank: StreamKey::new(seed, 1),
             month: StreamKey::new(seed, 2),
@@ -139,12 +192,8 @@ impl Keys {
             in_telco: StreamKey::new(seed, 5),
             common: NormalKey::new(seed, 1000),
             factors: std::array::from_fn(|k| NormalKey::new(seed, 1001 + k as u64)),
-            variables: all().map(|j| NormalKey::new(seed, 1100 + j)).collect(),
-            missing: all().map(|j| StreamKey::new(seed, 100 + j)).collect(),
-            weights: signals
-                .map(|v| (v, v.weight()))
-                .filter(|(_, w)| *w != 0.0)
-                .collect(),
+            plans: variables().map(|v| v.plan(seed)).collect(),
+            weights: weighted.filter(|(_, w)| *w != 0.0).collect(),
         }
     }
 }
@@ -175,43 +224,21 @@ impl Portfolio {
         }
     }
 
-    /// The latent value of a signal or proxy, or of noise.
-    fn base(&self, row: u64, common: &Common, variable: Variable) -> f64 {
-        let noise = self.keys.variables[variable.index()].normal(row);
-        match variable.kind() {
-            Kind::Signal | Kind::Proxy => {
-                let p = variable.party.position();
-                let a = LOADING[p] - 0.05 * (variable.local % 3) as f64;
-                a * common.factors[MENU[p][variable.local % 5]] + (1.0 - a * a).sqrt() * noise
-            }
-            Kind::Twin | Kind::Noise => noise,
-        }
-    }
-
-    /// The latent value of any variable; `signals` are those of its party already made.
-    fn latent(&self, row: u64, common: &Common, variable: Variable, signals: &[f64]) -> f64 {
-        let base = self.base(row, common, variable);
-        if variable.kind() != Kind::Twin {
-            return base;
-        }
-        let of = variable.local * 7 % (factored(variable.party) / 2);
-        0.9 * signals[of] + (1.0f64 - 0.81).sqrt() * base
-    }
-
     /// Bank, month, true PD and outcome of a row.
     pub fn truth(&self, row: u64) -> Truth {
         let common = self.common(row);
-        let latent = |party, local| self.base(row, &common, Variable::new(party, local));
+        // The score holds signals only, and those need no other variable.
+        let latent = |index: usize| self.keys.plans[index].latent(row, &common, &[]);
         let mut linear = 0.0;
-        for &(variable, weight) in &self.keys.weights {
-            linear += weight * self.base(row, &common, variable);
+        for &(index, weight) in &self.keys.weights {
+            linear += weight * latent(index);
         }
-        let bank = |local| latent(Party::Bank, local);
-        let bureau = |local| latent(Party::Bureau, local);
+        let bank = |local| latent(Party::Bank.first() + local);
+        let bureau = |local| latent(Party::Bureau.first() + local);
         let mut score = INTERCEPT + PRIOR_SHIFT[usize::from(common.bank)] + linear;
         let step = if bank(0) > 1.0 { 0.6 } else { 0.0 };
         score = score + step + 0.25 * (bureau(0) * bureau(0) - 1.0);
-        score = score + 0.25 * bank(1) * bureau(1) + 0.20 * bank(2) * latent(Party::Telco, 0);
+        score = score + 0.25 * bank(1) * bureau(1) + 0.20 * bank(2) * latent(Party::Telco.first());
         if common.bank == 2 {
             score += -2.0 * Variable::new(Party::Bank, 4).weight() * bank(4);
         }
@@ -230,34 +257,53 @@ impl Portfolio {
     pub fn fill(&self, party: Party, row: u64, cells: &mut [f64]) {
         let common = self.common(row);
         let mut signals = [0.0; 12];
-        for (variable, cell) in party.variables().zip(cells) {
-            let x = self.latent(row, &common, variable, &signals);
-            if let Some(slot) = signals.get_mut(variable.local) {
-                *slot = x;
+        let plans = &self.keys.plans[party.first()..];
+        for (local, (cell, plan)) in cells.iter_mut().zip(plans).take(party.width()).enumerate() {
+            let x = plan.latent(row, &common, &signals);
+            if plan.is_signal {
+                signals[local] = x;
             }
-            let drifts = variable.drifts() && common.month >= DRIFT_MONTH;
-            let value = visible(variable.local % 10, if drifts { x + 0.5 } else { x });
-            *cell = if self.is_missing(row, &common, variable) {
+            let drifts = plan.drifts && common.month >= DRIFT_MONTH;
+            let x = if drifts { x + 0.5 } else { x };
+            *cell = if plan.is_missing(row, &common) {
                 f64::NAN
             } else {
-                value
+                visible(plan.column_type, x)
             };
         }
     }
+}
 
-    fn is_missing(&self, row: u64, common: &Common, variable: Variable) -> bool {
-        let share = variable.missing_share();
+impl Plan {
+    /// The latent value; `signals` are those of the party, for its twins.
+    #[inline]
+    fn latent(&self, row: u64, common: &Common, signals: &[f64]) -> f64 {
+        let noise = self.noise.normal(row);
+        match self.latent {
+            Latent::Factor {
+                factor,
+                loading,
+                rest,
+            } => loading * common.factors[factor] + rest * noise,
+            Latent::Twin { of } => 0.9 * signals[of] + (1.0f64 - 0.81).sqrt() * noise,
+            Latent::Noise => noise,
+        }
+    }
+
+    #[inline]
+    fn is_missing(&self, row: u64, common: &Common) -> bool {
+        let share = self.missing_share;
         if share == 0.0 {
             return false;
         }
-        let threshold = if !variable.is_missing_informative() {
+        let threshold = if !self.is_missing_informative {
             share
         } else if common.factors[0] > 1.0 {
             share * 1.8
         } else {
             share * 0.8
         };
-        self.keys.missing[variable.index()].uniform(row) < threshold
+        self.missing.uniform(row) < threshold
     }
 }
 
