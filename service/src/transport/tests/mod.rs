@@ -1,1 +1,8 @@
-//! t
+//! Real sockets, real certificates, port 0.
+
+mod canary;
+mod flow;
+mod hostile;
+mod reconnect;
+mod refusals;
+pub(super) mod rig;
