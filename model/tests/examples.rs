@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 use ndarray::{Array2, concatenate, s};
-use paripassu_model::design::{ConstantColumns, Design};
+use paripassu_model::design::{Design, DesignOptions};
 use paripassu_model::logistic::{FitOptions, LogisticModel, TrainingSet, fit};
 use paripassu_model::metrics::{AucDelta, Metrics, Scored};
 use paripassu_model::schema::DatasetSpec;
@@ -100,7 +100,7 @@ fn outcome(set: &str, bank_numbers: &[&str], partner_numbers: &[&str]) -> Outcom
     let (a, b) = (bank.select(&ours), partner.select(&theirs));
     assert_eq!(a.ids(), b.ids());
     let split = IdSplit::new(3).unwrap().rows(a.ids());
-    let design = |t: &Table| Design::fit_all(t, &split.train, ConstantColumns::Drop).unwrap();
+    let design = |t: &Table| Design::fit_all(t, &split.train, DesignOptions::default()).unwrap();
     let (da, db) = (design(&a), design(&b));
     let side_by_side = |rows: &[usize]| {
         let parts = [

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
 use flate2::read::GzDecoder;
-use paripassu_model::design::{ConstantColumns, Design};
+use paripassu_model::design::{ConstantColumns, Design, DesignOptions};
 use paripassu_model::logistic::{Fit, FitOptions, TrainingSet, fit};
 use paripassu_model::metrics::{Metrics, Scored};
 use paripassu_model::schema::DatasetSpec;
@@ -111,7 +111,11 @@ impl Case {
     fn fit(&self, take: impl Fn(&String) -> bool) -> Fitted {
         let pick = |all: &[String]| all.iter().filter(|c| take(c)).cloned().collect::<Vec<_>>();
         let (numeric, categorical) = (pick(&self.numeric), pick(&self.categorical));
-        let (table, train, keep) = (&self.table, &self.rows.train, ConstantColumns::Keep);
+        let (table, train) = (&self.table, &self.rows.train);
+        let keep = DesignOptions {
+            constant: ConstantColumns::Keep,
+            ..DesignOptions::default()
+        };
         let design = Design::fit(table, train, &numeric, &categorical, keep).unwrap();
         let x = design.transform(table, train).unwrap();
         let labels = self.labels(train);

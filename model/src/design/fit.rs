@@ -14,7 +14,7 @@ impl Design {
         rows: &[usize],
         numeric_columns: &[S],
         categorical_columns: &[S],
-        constant_columns: ConstantColumns,
+        options: DesignOptions,
     ) -> Result<Self, DesignError> {
         if rows.is_empty() {
             return Err(DesignError::NoRows);
@@ -41,7 +41,7 @@ impl Design {
         }
         columns.append(&mut flags);
         for name in categorical_columns.iter().map(AsRef::as_ref) {
-            columns.extend(level_columns(table, rows, name)?);
+            columns.extend(level_columns(table, rows, name, options.rare_level_rows)?);
         }
         let mut design = Self {
             columns: Vec::new(),
@@ -49,7 +49,7 @@ impl Design {
             train_rows: rows.len(),
         };
         for (name, source) in columns {
-            design.push(table, rows, name, source, constant_columns)?;
+            design.push(table, rows, name, source, options.constant)?;
         }
         Ok(design)
     }
@@ -61,20 +61,14 @@ impl Design {
     pub fn fit_all(
         table: &Table,
         rows: &[usize],
-        constant_columns: ConstantColumns,
+        options: DesignOptions,
     ) -> Result<Self, DesignError> {
         let is_number = |c: &&crate::table::Column| matches!(c.data(), ColumnData::Numeric(_));
         let (numbers, categories): (Vec<_>, Vec<_>) = table.columns().iter().partition(is_number);
         let names = |side: &[&crate::table::Column]| {
             side.iter().map(|c| c.name().to_owned()).collect::<Vec<_>>()
         };
-        Self::fit(
-            table,
-            rows,
-            &names(&numbers),
-            &names(&categories),
-            constant_columns,
-        )
+        Self::fit(table, rows, &names(&numbers), &names(&categories), options)
     }
 
     /// Adds a column with its training mean and deviation.
@@ -125,8 +119,11 @@ fn level_columns(
     table: &Table,
     rows: &[usize],
     name: &str,
+    rare_level_rows: usize,
 ) -> Result<Vec<(String, Source)>, DesignError> {
     let (levels, codes) = categorical(table, name)?;
+    // A level that the training rows lack has no column, whatever the limit.
+    let least = rare_level_rows.max(1);
     let mut counts = vec![0usize; levels.len() + 1];
     for &i in rows {
         let code = if codes[i] == MISSING_CODE {
@@ -144,10 +141,10 @@ fn level_columns(
     }
     let known: Vec<String> = by_name
         .iter()
-        .filter(|(_, n)| **n >= RARE_LEVEL)
+        .filter(|(_, n)| **n >= least)
         .map(|(l, _)| (*l).to_owned())
         .collect();
-    let has_other = by_name.values().any(|n| (1..RARE_LEVEL).contains(n));
+    let has_other = by_name.values().any(|n| (1..least).contains(n));
     let mut columns: Vec<(String, Source)> = known
         .iter()
         .map(|level| {

@@ -4,9 +4,10 @@
 //!
 //! - a number has its missing values set to the training median; where training had any, a 0/1
 //!   column `X__missing` follows after all numbers;
-//! - a category becomes one 0/1 column `X=level` per level with at least 20 training rows, sorted
-//!   as text; all others share `X=__other__`, if training had any. A missing category is the level
-//!   `__missing__`. A level never seen gives zeros, or `__other__` where that column exists;
+//! - a category becomes one 0/1 column `X=level` per level with at least 20 training rows (see
+//!   [`DesignOptions`]), sorted as text; all others share `X=__other__`, if training had any. A
+//!   missing category is the level `__missing__`. A level never seen gives zeros, or `__other__`
+//!   where that column exists;
 //! - each column has its training mean taken off and is divided by its training population
 //!   standard deviation.
 //!
@@ -19,7 +20,7 @@ use crate::table::{ColumnData, MISSING_CODE, Table};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-/// Least number of training rows for a level to have a column of its own.
+/// Least number of training rows for a level to have a column of its own, by default.
 pub const RARE_LEVEL: usize = 20;
 /// Name of the level that stands for a missing category.
 pub const MISSING_LEVEL: &str = "__missing__";
@@ -37,6 +38,27 @@ pub enum ConstantColumns {
     Keep,
     /// Refuse the data.
     Refuse,
+}
+
+/// How a design is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DesignOptions {
+    /// What to do with a column that is constant on the training rows.
+    pub constant: ConstantColumns,
+    /// Least number of training rows for a level to have a column of its own: levels with fewer
+    /// share `__other__`. 0 and 1 alike give every level of the training rows its column.
+    pub rare_level_rows: usize,
+}
+
+impl Default for DesignOptions {
+    /// Constant columns are left out; levels below [`RARE_LEVEL`] rows are rare.
+    fn default() -> Self {
+        Self {
+            constant: ConstantColumns::default(),
+            rare_level_rows: RARE_LEVEL,
+        }
+    }
 }
 
 /// A fitted design.

@@ -20,13 +20,20 @@ fn table() -> Table {
     Table::new((0..60).map(|i| i.to_string()).collect(), None, columns).unwrap()
 }
 
+fn constant(constant: ConstantColumns) -> DesignOptions {
+    DesignOptions {
+        constant,
+        ..DesignOptions::default()
+    }
+}
+
 fn all() -> Vec<usize> {
     (0..60).collect()
 }
 
 #[test]
 fn names_and_order_follow_the_rules() {
-    let design = Design::fit_all(&table(), &all(), ConstantColumns::Keep).unwrap();
+    let design = Design::fit_all(&table(), &all(), constant(ConstantColumns::Keep)).unwrap();
     let names: Vec<&str> = design.names().collect();
     assert_eq!(names, ["x", "k", "x__missing", "c=a", "c=b", "c=__other__"]);
     assert_eq!(design.constant(), ["k"]);
@@ -44,7 +51,7 @@ fn names_and_order_follow_the_rules() {
 #[test]
 fn columns_are_standardised_on_the_training_rows() {
     let (table, rows) = (table(), all());
-    let design = Design::fit_all(&table, &rows, ConstantColumns::Drop).unwrap();
+    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
     assert_eq!(design.width(), 5);
     let x = design.transform(&table, &rows).unwrap();
     assert_eq!(x.dim(), (60, 5));
@@ -65,10 +72,10 @@ fn columns_are_standardised_on_the_training_rows() {
 #[test]
 fn unseen_levels_are_other_or_nothing() {
     let table = table();
-    let with_other = Design::fit(&table, &all(), &[], &["c"], ConstantColumns::Drop).unwrap();
+    let with_other = Design::fit(&table, &all(), &[], &["c"], DesignOptions::default()).unwrap();
     // Trained on two levels only, there is no `__other__`: rare and missing give zeros.
     let two: Vec<usize> = (0..50).collect();
-    let without = Design::fit(&table, &two, &[], &["c"], ConstantColumns::Drop).unwrap();
+    let without = Design::fit(&table, &two, &[], &["c"], DesignOptions::default()).unwrap();
     assert_eq!(without.names().collect::<Vec<_>>(), ["c=a", "c=b"]);
     assert_eq!(
         without
@@ -95,6 +102,34 @@ fn unseen_levels_are_other_or_nothing() {
 }
 
 #[test]
+fn the_least_rows_of_a_level_are_the_callers_choice() {
+    // b x30, a x20, rare x5, missing x5
+    let table = table();
+    let names = |rows: &[usize], rare_level_rows| {
+        let options = DesignOptions {
+            rare_level_rows,
+            ..DesignOptions::default()
+        };
+        let design = Design::fit(&table, rows, &[], &["c"], options).unwrap();
+        design.names().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let every = ["c=__missing__", "c=a", "c=b", "c=rare"];
+    for (least, want) in [
+        (0, &every[..]),
+        (1, &every[..]),
+        (5, &every[..]),
+        (6, &["c=a", "c=b", "c=__other__"][..]),
+        (20, &["c=a", "c=b", "c=__other__"][..]),
+        (21, &["c=b", "c=__other__"][..]),
+    ] {
+        assert_eq!(names(&all(), least), want, "{least}");
+    }
+    // A level that the training rows lack gets no column, however low the limit.
+    let two: Vec<usize> = (0..50).collect();
+    assert_eq!(names(&two, 0), ["c=a", "c=b"]);
+}
+
+#[test]
 fn a_frequent_missing_category_is_a_level() {
     let columns = vec![Column::categorical(
         "c",
@@ -102,7 +137,7 @@ fn a_frequent_missing_category_is_a_level() {
     )];
     let table = Table::new((0..50).map(|i| i.to_string()).collect(), None, columns).unwrap();
     let rows: Vec<usize> = (0..50).collect();
-    let design = Design::fit_all(&table, &rows, ConstantColumns::Drop).unwrap();
+    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
     assert_eq!(design.names().collect::<Vec<_>>(), ["c=__missing__", "c=a"]);
     assert_eq!(
         design.transform_raw(&table, &[49]).unwrap().row(0).to_vec(),
@@ -113,7 +148,7 @@ fn a_frequent_missing_category_is_a_level() {
 #[test]
 fn survives_a_round_trip_through_json() {
     let (table, rows) = (table(), all());
-    let design = Design::fit_all(&table, &rows, ConstantColumns::Drop).unwrap();
+    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
     let text = serde_json::to_string(&design).unwrap();
     let back: Design = serde_json::from_str(&text).unwrap();
     assert_eq!(design, back);
@@ -126,7 +161,8 @@ fn survives_a_round_trip_through_json() {
 #[test]
 fn refusals_name_the_column() {
     let (table, rows) = (table(), all());
-    let fit = |n: &[&str], c: &[&str], k| Design::fit(&table, &rows, n, c, k).unwrap_err();
+    let fit =
+        |n: &[&str], c: &[&str], k| Design::fit(&table, &rows, n, c, constant(k)).unwrap_err();
     let drop = ConstantColumns::Drop;
     assert_eq!(
         fit(&["w"], &[], drop),
@@ -150,8 +186,8 @@ fn refusals_name_the_column() {
             rows: 60
         }
     );
-    let none = Design::fit(&table, &[], &["x"], &[], drop).unwrap_err();
+    let none = Design::fit(&table, &[], &["x"], &[], DesignOptions::default()).unwrap_err();
     assert_eq!(none, DesignError::NoRows);
-    let far = Design::fit(&table, &[60], &["x"], &[], drop).unwrap_err();
+    let far = Design::fit(&table, &[60], &["x"], &[], DesignOptions::default()).unwrap_err();
     assert_eq!(far, DesignError::Row { got: 60, rows: 60 });
 }
