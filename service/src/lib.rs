@@ -5,6 +5,8 @@
 //! [`transport::JobChannel`]. [`node::Node`] turns the stream into proposals, decisions and runs.
 
 pub mod clock;
+pub mod contract;
+pub mod dealing;
 pub mod identity;
 
 pub mod node;
