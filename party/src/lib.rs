@@ -1,1 +1,141 @@
-//! The party node: data sources, approvals, job runner.
+//! The party node: an institution's own data, decisions, and part in joint jobs.
+//!
+//! It dials one stream out to the coordinator and listens on nothing. Proposals arrive over it; a job
+//! runs only after every party has approved its contract, and only over data sets and columns that
+//! this node's own configuration offers.
+
+pub mod config;
+pub mod dataset;
+mod handler;
+mod openings;
+mod run;
+pub mod store;
+pub mod transcript;
+
+use std::{path::PathBuf, sync::Arc};
+
+use config::PartyConfig;
+use paripassu_service::{
+    clock::Clock,
+    contract::heads,
+    identity::{Identity, IdentityError},
+    node::{Node, NodeHandle},
+    shutdown::Shutdown,
+    store::StoreError,
+    transport::{Settings, Uplink, UplinkConfig},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+/// Why a party node cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its certificate or key cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Its certificate is of another kind of node.
+    #[error("the certificate in {} is of `{got}`, not of a party: ask the consortium for one of kind `party`", dir.display())]
+    Kind {
+        /// The identity folder.
+        dir: PathBuf,
+        /// Kind and id.
+        got: String,
+    },
+    /// A folder cannot be made.
+    #[error("cannot use the folder {}: {source}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its database refuses a call.
+    #[error(transparent)]
+    Database(#[from] store::Failed),
+    /// The configured coordinator id is none.
+    #[error("`coordinator_id` in the configuration: {0}")]
+    CoordinatorId(String),
+}
+
+/// A running party node.
+#[derive(Debug)]
+pub struct Running {
+    /// To decide on proposals.
+    pub handle: NodeHandle,
+    /// Whether the stream to the coordinator stands.
+    pub connected: watch::Receiver<bool>,
+    /// Ends with the node.
+    pub task: JoinHandle<()>,
+}
+
+/// Starts a party node; it runs until `shutdown`.
+///
+/// # Errors
+/// [`StartError`]. A coordinator that cannot be reached is none: the node keeps dialling.
+pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartError> {
+    let identity = Arc::new(Identity::load(&config.identity)?);
+    if identity.peer().kind != paripassu_service::NodeKind::Party {
+        return Err(StartError::Kind {
+            dir: config.identity.clone(),
+            got: identity.peer().to_string(),
+        });
+    }
+    for path in [&config.state, &config.results] {
+        std::fs::create_dir_all(path).map_err(|source| StartError::Folder {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    let clock = Clock::system();
+    let store = Arc::new(store::Store::open(&config.state)?);
+    let interrupted = store.interrupted(clock.now())?;
+    if interrupted > 0 {
+        tracing::warn!(
+            jobs = interrupted,
+            "jobs were running when this node stopped: aborted"
+        );
+    }
+    if config.danger_approve_automatically {
+        tracing::warn!(
+            "danger_approve_automatically: every proposal over this node's data sets is approved"
+        );
+    }
+    let coordinator = config
+        .coordinator_id
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|e| StartError::CoordinatorId(format!("{e}")))?;
+    let uplink = UplinkConfig {
+        address: config.coordinator.clone(),
+        coordinator,
+        settings: Settings::default(),
+    };
+    let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
+    let site = run::Site {
+        config: Arc::new(config),
+        identity: Arc::clone(&identity),
+        clock,
+    };
+    let (connected_tx, connected) = watch::channel(false);
+    let (handle, task) = Node::start(
+        identity,
+        port,
+        heads(),
+        |node| handler::PartyHandler {
+            site,
+            store,
+            node,
+            connected: connected_tx,
+        },
+        shutdown,
+    );
+    Ok(Running {
+        handle,
+        connected,
+        task,
+    })
+}

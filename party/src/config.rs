@@ -1,0 +1,180 @@
+//! `party.toml`: what an institution tells its node.
+
+use std::path::{Path, PathBuf};
+
+use paripassu_model::schema::DatasetSpec;
+use serde::Deserialize;
+
+/// A party node's configuration. Relative paths are relative to the file's folder.
+///
+/// ```
+/// let text = r#"
+/// coordinator = "coordinator.example:7700"
+/// identity = "identity"          # node.crt, node.key, ca.crt
+/// state = "state"                # jobs, kept across restarts
+/// results = "results"            # one folder per released job
+///
+/// [[dataset]]
+/// name = "applications"
+/// path = "applications.csv"
+/// id = "customer"
+/// label = "bad"
+/// numeric = ["income", "age"]
+/// categorical = ["channel"]
+/// "#;
+/// let config = paripassu_party::config::PartyConfig::from_toml(text, "/etc/paripassu/party.toml".as_ref())?;
+/// assert_eq!(config.dataset("applications").unwrap().columns.numeric.len(), 2);
+/// assert!(config.identity.starts_with("/etc/paripassu"));
+/// # Ok::<(), paripassu_party::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartyConfig {
+    /// `host:port` of the coordinator: the one outbound connection of this node.
+    pub coordinator: String,
+    /// Node id of the coordinator, if only this one will do.
+    #[serde(default)]
+    pub coordinator_id: Option<String>,
+    /// Folder with `node.crt`, `node.key`, `ca.crt` and perhaps `crl.pem`.
+    pub identity: PathBuf,
+    /// Folder of this node's database.
+    pub state: PathBuf,
+    /// Folder of results: one folder per job.
+    pub results: PathBuf,
+    /// Memory for intermediate values of an alignment, in MiB. Default 256.
+    #[serde(default = "align_memory")]
+    pub align_memory_mib: u64,
+    /// Approves every proposal that names this party's data sets, without a person. For experiments
+    /// on public data only: whoever may submit a job then decides what leaves.
+    #[serde(default)]
+    pub danger_approve_automatically: bool,
+    /// Data sets that jobs may name.
+    #[serde(default, rename = "dataset")]
+    pub datasets: Vec<Dataset>,
+}
+
+fn align_memory() -> u64 {
+    256
+}
+
+/// A data set of this party. Only the columns listed here can ever take part in a job.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Dataset {
+    /// Name by which jobs refer to it.
+    pub name: String,
+    /// CSV file, UTF-8 with a header.
+    pub path: PathBuf,
+    /// Its columns: `id`, `label`, `numeric`, `categorical`, `missing`.
+    #[serde(flatten)]
+    pub columns: DatasetSpec,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not what is expected.
+    #[error("{}: {message}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        message: String,
+    },
+    /// Two data sets of one name.
+    #[error("{}: data set `{name}` is declared twice: give each its own name", path.display())]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A data set contradicts itself.
+    #[error("{}: data set `{name}`: {source}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The data set.
+        name: String,
+        /// Why.
+        source: paripassu_model::schema::SpecError,
+    },
+}
+
+impl PartyConfig {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Reads a configuration; `path` is where it came from.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the line.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|e| ConfigError::Toml {
+            path: path.to_owned(),
+            message: e.to_string(),
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        for p in [&mut config.identity, &mut config.state, &mut config.results] {
+            *p = base.join(&*p);
+        }
+        for d in &mut config.datasets {
+            d.path = base.join(&d.path);
+            d.columns.check().map_err(|source| ConfigError::Columns {
+                path: path.to_owned(),
+                name: d.name.clone(),
+                source,
+            })?;
+        }
+        for (i, d) in config.datasets.iter().enumerate() {
+            if config.datasets[..i].iter().any(|o| o.name == d.name) {
+                return Err(ConfigError::Twice {
+                    path: path.to_owned(),
+                    name: d.name.clone(),
+                });
+            }
+        }
+        Ok(config)
+    }
+
+    /// The data set of this name.
+    pub fn dataset(&self, name: &str) -> Option<&Dataset> {
+        self.datasets.iter().find(|d| d.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "coordinator = \"c:1\"\nidentity = \"i\"\nstate = \"s\"\nresults = \"r\"\n";
+
+    #[test]
+    fn unknown_keys_and_double_names_are_refused() {
+        let read = |more: &str| PartyConfig::from_toml(&format!("{HEAD}{more}"), "p.toml".as_ref());
+        assert!(read("").is_ok());
+        let e = read("approve = true\n").unwrap_err().to_string();
+        assert!(e.contains("p.toml") && e.contains("approve"), "{e}");
+        let d = "[[dataset]]\nname = \"a\"\npath = \"a.csv\"\nid = \"id\"\n";
+        let e = read(&format!("{d}{d}")).unwrap_err().to_string();
+        assert!(e.contains("`a`") && e.contains("twice"), "{e}");
+        assert!(read(&format!("{d}numeric = [\"id\"]\n")).is_err());
+    }
+}

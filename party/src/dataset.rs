@@ -1,0 +1,147 @@
+//! Loading the columns that a job asks for, from the data set that this party offers.
+
+use paripassu_job::spec::{Columns, Party, Spec};
+use paripassu_model::{
+    schema::{DatasetSpec, nearest_name},
+    table::{Table, TableError},
+};
+
+use crate::config::{Dataset, PartyConfig};
+
+/// Why this party's data cannot be used in a job. No message holds a value of the data beyond the
+/// cell that is to be mended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// The job names a data set that this party does not offer.
+    #[error(
+        "this party offers no data set `{name}`{hint}: declare it in the node's configuration, or name another in the job"
+    )]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// Perhaps a name that was meant.
+        hint: String,
+    },
+    /// The job asks for a column that the data set does not offer.
+    #[error(
+        "data set `{dataset}` offers no {kind} column `{column}`{hint}: allow it in the node's configuration, or leave it out of the job"
+    )]
+    Column {
+        /// The data set.
+        dataset: String,
+        /// `numeric` or `categorical`.
+        kind: &'static str,
+        /// The column.
+        column: String,
+        /// Perhaps a name that was meant.
+        hint: String,
+    },
+    /// The label party's data set has no label.
+    #[error(
+        "data set `{dataset}` declares no label column, but this party is to bring the label: set `label` in the node's configuration"
+    )]
+    NoLabel {
+        /// The data set.
+        dataset: String,
+    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+fn hint(name: &str, names: &[String]) -> String {
+    match nearest_name(name, names.iter().map(String::as_str)) {
+        Some(n) => format!(" (did you mean `{n}`?)"),
+        None => String::new(),
+    }
+}
+
+/// A job's view of one of this party's data sets.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    dataset: Dataset,
+    columns: DatasetSpec,
+}
+
+impl Selection {
+    /// Checks what the job asks of `party` against what this node offers. Reads no data.
+    ///
+    /// # Errors
+    /// [`DatasetError`], naming data set and column.
+    pub fn new(
+        config: &PartyConfig,
+        spec: &Spec,
+        party: &Party,
+        label: bool,
+    ) -> Result<Self, DatasetError> {
+        let dataset = config.dataset(&party.dataset).ok_or_else(|| {
+            let names: Vec<String> = config.datasets.iter().map(|d| d.name.clone()).collect();
+            DatasetError::Unknown {
+                name: party.dataset.clone(),
+                hint: hint(&party.dataset, &names),
+            }
+        })?;
+        let offered = &dataset.columns;
+        let (numeric, categorical) = match &party.columns {
+            Columns::All => (offered.numeric.clone(), offered.categorical.clone()),
+            Columns::Listed {
+                numeric,
+                categorical,
+            } => (numeric.clone(), categorical.clone()),
+        };
+        for (kind, asked, have) in [
+            ("numeric", &numeric, &offered.numeric),
+            ("categorical", &categorical, &offered.categorical),
+        ] {
+            if let Some(column) = asked.iter().find(|c| !have.contains(c)) {
+                return Err(DatasetError::Column {
+                    dataset: dataset.name.clone(),
+                    kind,
+                    column: column.clone(),
+                    hint: hint(column, have),
+                });
+            }
+        }
+        if label && offered.label.is_none() {
+            return Err(DatasetError::NoLabel {
+                dataset: dataset.name.clone(),
+            });
+        }
+        let columns = DatasetSpec {
+            id: offered.id.clone(),
+            label: if label { offered.label.clone() } else { None },
+            numeric,
+            categorical,
+            missing: offered.missing.clone(),
+            id_rules: spec.align.id_rules.clone(),
+        };
+        Ok(Self {
+            dataset: dataset.clone(),
+            columns,
+        })
+    }
+
+    /// Name of the data set.
+    pub fn name(&self) -> &str {
+        &self.dataset.name
+    }
+
+    /// Numeric columns.
+    pub fn numeric(&self) -> &[String] {
+        &self.columns.numeric
+    }
+
+    /// Categorical columns.
+    pub fn categorical(&self) -> &[String] {
+        &self.columns.categorical
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`DatasetError::Table`], naming file, row and column.
+    pub fn load(&self) -> Result<Table, DatasetError> {
+        Ok(Table::load(&self.dataset.path, &self.columns)?)
+    }
+}

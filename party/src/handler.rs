@@ -1,0 +1,160 @@
+//! What the party's node does with proposals, decisions and starts.
+
+use std::sync::Arc;
+
+use paripassu_job::Contract;
+use paripassu_service::{
+    Peer,
+    node::{JobInfo, JobState, NodeHandle, NodeHandler, Proposal, Reporter, RunError, StateChange},
+    signing::Decision,
+    transport::JobChannel,
+};
+
+use crate::{
+    dataset::Selection,
+    run::{self, Site},
+    store::Store,
+};
+
+/// A party node's handler.
+#[derive(Debug)]
+pub(crate) struct PartyHandler {
+    pub(crate) site: Site,
+    pub(crate) store: Arc<Store>,
+    pub(crate) node: NodeHandle,
+    pub(crate) connected: tokio::sync::watch::Sender<bool>,
+}
+
+impl PartyHandler {
+    /// Whether this node could take part at all: its data sets and columns, by the configuration.
+    fn check(&self, proposal: &Proposal) -> Result<(), String> {
+        let contract = Contract::parse(&proposal.contract).map_err(|e| e.to_string())?;
+        let me = self.node.peer().id.to_string();
+        let seats = contract.spec().seats();
+        let (position, seat) = seats
+            .iter()
+            .enumerate()
+            .find(|(_, p)| p.id.to_string() == me)
+            .ok_or("this party is not in the contract")?;
+        Selection::new(&self.site.config, contract.spec(), seat, position == 0)
+            .map(drop)
+            .map_err(|e| e.to_string())
+    }
+
+    async fn decide(&self, proposal: &Proposal, approve: bool, reason: String) {
+        let decision = Decision {
+            job: proposal.job.clone(),
+            digest: proposal.digest,
+            approve,
+            reason,
+        };
+        if self.node.decide(decision).await.is_err() {
+            tracing::error!("the node has stopped: decision not sent");
+        }
+    }
+
+    fn keep(&self, what: &str, result: Result<(), crate::store::Failed>) {
+        if let Err(error) = result {
+            tracing::error!(%error, what, "could not be stored");
+        }
+    }
+}
+
+impl NodeHandler for PartyHandler {
+    async fn on_proposal(&self, proposal: Proposal) {
+        let job = proposal.job.as_str();
+        let submitter = proposal.submitter.to_string();
+        let at = self.site.clock.now();
+        self.keep(
+            "proposal",
+            self.store
+                .proposed(job, &proposal.digest, &proposal.contract, &submitter, at),
+        );
+        match self.check(&proposal) {
+            Err(reason) => {
+                tracing::warn!(
+                    job,
+                    reason,
+                    "rejecting a proposal that this node cannot serve"
+                );
+                self.decide(&proposal, false, reason).await;
+            }
+            Ok(()) if self.site.config.danger_approve_automatically => {
+                tracing::warn!(job, submitter, "approving automatically, as configured");
+                self.decide(&proposal, true, "approved automatically".into())
+                    .await;
+            }
+            Ok(()) => tracing::info!(
+                job,
+                submitter,
+                "proposed: waiting for an officer's decision"
+            ),
+        }
+    }
+
+    async fn on_decision(&self, by: Peer, decision: Decision) {
+        let at = self.site.clock.now();
+        tracing::info!(job = %decision.job, %by, approve = decision.approve, "decided");
+        self.keep(
+            "decision",
+            self.store.decided(
+                decision.job.as_str(),
+                by.id.as_str(),
+                decision.approve,
+                &decision.reason,
+                at,
+            ),
+        );
+    }
+
+    async fn on_state(&self, change: StateChange) {
+        let culprit = change
+            .culprit
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::info!(job = %change.job, state = ?change.state, culprit, reason = change.reason, "job");
+        self.keep(
+            "state",
+            self.store.state(
+                change.job.as_str(),
+                state_name(change.state),
+                &culprit,
+                &change.reason,
+                self.site.clock.now(),
+            ),
+        );
+    }
+
+    async fn on_link(&self, connected: bool, reason: String) {
+        if !connected {
+            tracing::warn!(reason, "connection to the coordinator lost");
+        }
+        self.connected.send_replace(connected);
+    }
+
+    async fn run(
+        &self,
+        job: JobInfo,
+        channel: JobChannel,
+        reporter: Reporter,
+    ) -> Result<(), RunError> {
+        run::run(self.site.clone(), job, channel, reporter).await
+    }
+}
+
+fn state_name(state: JobState) -> &'static str {
+    match state {
+        JobState::Unspecified => "unknown",
+        JobState::Proposed => "proposed",
+        JobState::Approved => "approved",
+        JobState::Aligning => "aligning",
+        JobState::Preparing => "preparing",
+        JobState::Training => "training",
+        JobState::Evaluating => "evaluating",
+        JobState::Released => "released",
+        JobState::Rejected => "rejected",
+        JobState::Aborted => "aborted",
+        JobState::Expired => "expired",
+    }
+}

@@ -1,0 +1,563 @@
+//! One job at this party: match, prepare, train, evaluate, release.
+
+mod evaluate;
+mod outputs;
+mod page;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ndarray::Array2;
+use paripassu_job::{
+    Contract, DisclosureId, Seat,
+    spec::{self, AutoOr, Spec},
+};
+use paripassu_model::{
+    design::{ConstantColumns, Design, DesignOptions},
+    split::IdSplit,
+    table::Table,
+};
+use paripassu_protocol::{
+    abort::Abort,
+    align::{self, IterIds, Method, Params},
+    arith::Engine,
+    channel::{Channel, Role},
+    correlation::{CorrelationSource, HelperSource},
+    ctx::Ctx,
+    scoring,
+    vertical::logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
+};
+use paripassu_service::{
+    clock::Clock,
+    dealing::SEED_LABEL,
+    identity::Identity,
+    node::{JobInfo, JobState, Progress, Reporter, RunError},
+    transport::JobChannel,
+};
+use serde_json::json;
+
+use crate::{
+    config::PartyConfig,
+    dataset::Selection,
+    openings::Book,
+    transcript::{Transcript, hex},
+};
+
+/// What a run needs besides the job.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) config: Arc<PartyConfig>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) clock: Clock,
+}
+
+/// A failure with the step in which it happened.
+pub(crate) struct Failure {
+    step: &'static str,
+    abort: Abort,
+}
+
+trait At<T> {
+    fn at(self, step: &'static str) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for Result<T, Abort> {
+    fn at(self, step: &'static str) -> Result<T, Failure> {
+        self.map_err(|abort| Failure { step, abort })
+    }
+}
+
+/// Turns this party's own error, which names file, row or column, into an abort.
+pub(crate) fn own<E: std::fmt::Display>(e: E) -> Abort {
+    Abort::Input(e.to_string())
+}
+
+impl Failure {
+    fn into_run_error(self, job: &JobInfo, me: &str) -> RunError {
+        let culprit = self.abort.culprit();
+        // roles mean nothing to a person: name the nodes
+        let mut reason = self.abort.to_string();
+        for (role, id) in job.members() {
+            reason = reason.replace(&role.to_string(), &format!("`{id}`"));
+        }
+        let own = matches!(self.abort, Abort::Input(_));
+        RunError {
+            culprit: culprit.or(own.then_some(job.proposal.role)),
+            step: self.step.to_owned(),
+            code: self.abort.code().to_owned(),
+            reason: if own {
+                format!("{me}: {reason}")
+            } else {
+                reason
+            },
+        }
+    }
+}
+
+/// Everything about a job that stays the same while it runs.
+struct Run {
+    site: Site,
+    contract: Contract,
+    job: JobInfo,
+    channel: JobChannel,
+    ctx: Ctx<JobChannel>,
+    reporter: Reporter,
+    book: Book,
+    label: bool,
+    seconds: Vec<(&'static str, f64)>,
+}
+
+/// Aligned rows of this party's table, split, as a design.
+pub(crate) struct Prepared {
+    pub(crate) table_rows: usize,
+    pub(crate) matched: usize,
+    pub(crate) design: Design,
+    pub(crate) train: Array2<f64>,
+    pub(crate) test: Array2<f64>,
+    pub(crate) train_label: Option<Vec<u8>>,
+    pub(crate) test_label: Option<Vec<u8>>,
+    pub(crate) test_ids: Vec<String>,
+}
+
+/// Plays this party's part; on success all results are written.
+pub(crate) async fn run(
+    site: Site,
+    job: JobInfo,
+    channel: JobChannel,
+    reporter: Reporter,
+) -> Result<(), RunError> {
+    let me = site.identity.peer().id.to_string();
+    let info = job.clone();
+    let result = async {
+        let mut run = Run::new(site, job, channel, reporter).at("start")?;
+        run.all().await
+    }
+    .await;
+    result.map_err(|f: Failure| f.into_run_error(&info, &me))
+}
+
+impl Run {
+    fn new(
+        site: Site,
+        job: JobInfo,
+        channel: JobChannel,
+        reporter: Reporter,
+    ) -> Result<Self, Abort> {
+        let contract = Contract::parse(&job.proposal.contract).map_err(own)?;
+        let parties = contract.parties().len() as u8;
+        let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
+        let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
+        let transcript = Transcript::new(Arc::clone(&site.identity), job.job().to_string());
+        let book = Book::new(&contract, transcript, site.clock.clone());
+        let label = channel.role() == Role::Party(0);
+        let run = Self {
+            site,
+            contract,
+            job,
+            channel,
+            ctx,
+            reporter,
+            book,
+            label,
+            seconds: Vec::new(),
+        };
+        run.book.event(
+            "job.started",
+            json!({
+                "contract": run.contract.digest().to_string(),
+                "role": run.channel.role().to_string(),
+                "members": run.job.members().iter()
+                    .map(|(r, id)| (r.to_string(), id.to_string())).collect::<BTreeMap<_, _>>(),
+                "approvals": run.job.approvals.iter()
+                    .map(|a| hex(&a.signature)).collect::<Vec<_>>(),
+                "version": env!("CARGO_PKG_VERSION"),
+            }),
+        )?;
+        Ok(run)
+    }
+
+    fn spec(&self) -> &Spec {
+        self.contract.spec()
+    }
+
+    async fn all(&mut self) -> Result<(), Failure> {
+        let limit = Duration::from_secs(self.spec().limits.job_deadline_s);
+        match tokio::time::timeout(limit, self.phases()).await {
+            Ok(r) => r,
+            Err(_) => Err(Failure {
+                step: "deadline",
+                abort: Abort::Input(format!(
+                    "the job took longer than its limits.job_deadline_s = {} s",
+                    limit.as_secs()
+                )),
+            }),
+        }
+    }
+
+    async fn phases(&mut self) -> Result<(), Failure> {
+        let t = Instant::now();
+        self.reporter.phase(JobState::Aligning, "read data");
+        let (table, selection) = self.load().await.at("align/load")?;
+        let rows = self.align(&table).await.at("align")?;
+        self.done("align", t);
+
+        let t = Instant::now();
+        self.reporter.phase(JobState::Preparing, "design columns");
+        let prepared = self.prepare(table, &selection, rows).await.at("prepare")?;
+        self.done("prepare", t);
+
+        let t = Instant::now();
+        self.reporter.phase(JobState::Training, "masked features");
+        let fit = self.train(&prepared).await.at("train")?;
+        self.done("train", t);
+
+        let t = Instant::now();
+        self.reporter.phase(JobState::Evaluating, "scores");
+        let evaluation = self.evaluate(&prepared, &fit).await.at("evaluate")?;
+        self.done("evaluate", t);
+        self.release(selection, prepared, fit, evaluation)
+            .await
+            .at("release")
+    }
+
+    fn done(&mut self, phase: &'static str, since: Instant) {
+        let s = since.elapsed().as_secs_f64();
+        tracing::info!(job = %self.job.job(), phase, seconds = s, "phase done");
+        self.seconds.push((phase, s));
+    }
+
+    async fn load(&self) -> Result<(Table, Selection), Abort> {
+        let id = self.site.identity.peer().id.to_string();
+        let seat = self
+            .spec()
+            .seats()
+            .into_iter()
+            .find(|p| p.id.to_string() == id)
+            .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
+        let selection =
+            Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)?;
+        let table = blocking(move || selection.load().map(|t| (t, selection)))
+            .await
+            .map_err(own)?;
+        self.book.event(
+            "data.loaded",
+            json!({ "dataset": table.1.name(), "rows": table.0.rows(), "columns": table.0.columns().len() }),
+        )?;
+        Ok(table)
+    }
+
+    async fn align(&self, table: &Table) -> Result<Vec<usize>, Abort> {
+        let spec = self.spec();
+        let params = Params {
+            min_matched: spec.align.min_matched,
+            memory_bytes: self.site.config.align_memory_mib << 20,
+            ..Params::new(*self.contract.digest().as_bytes())
+        };
+        let reporter = self.reporter.clone();
+        let start = Instant::now();
+        let progress = move |done: u64, total: u64| {
+            reporter.progress(&timed("match customers", start, done, total));
+        };
+        let ids: Vec<String> = table.ids().to_vec();
+        for _ in self.contract.parties() {
+            self.book.disclose(&DisclosureId::AlignSizes, 1)?;
+        }
+        self.book
+            .disclose(&DisclosureId::AlignMembers, table.rows() as u64)?;
+        let aligned = align::run(
+            &self.ctx,
+            Method::Ecdh,
+            &params,
+            IterIds(ids.into_iter()),
+            progress,
+        )
+        .await?;
+        self.book.event(
+            "align.done",
+            json!({
+                "method": Method::Ecdh.to_string(),
+                "matched": aligned.rows.len(),
+                "fingerprint": hex(&aligned.fingerprint),
+                "peer_batches": aligned.peer_batches,
+            }),
+        )?;
+        Ok(aligned.rows.into_iter().map(|r| r as usize).collect())
+    }
+
+    async fn prepare(
+        &self,
+        table: Table,
+        selection: &Selection,
+        rows: Vec<usize>,
+    ) -> Result<Prepared, Abort> {
+        let tenths = u32::try_from(self.spec().split.test_tenths).map_err(own)?;
+        let split = IdSplit::new(tenths).map_err(own)?;
+        let (test, train): (Vec<usize>, Vec<usize>) =
+            rows.iter().partition(|r| split.is_test(&table.ids()[**r]));
+        if train.is_empty() || test.is_empty() {
+            return Err(own(format!(
+                "{} training and {} test rows: match more customers or change split.test_tenths",
+                train.len(),
+                test.len()
+            )));
+        }
+        for _ in 0..2 {
+            self.book.disclose(&DisclosureId::AlignMatched, 1)?;
+        }
+        for _ in self.contract.parties() {
+            self.book.disclose(&DisclosureId::DesignWidth, 1)?;
+        }
+        self.book.disclose(&DisclosureId::RelayTraffic, 0)?;
+        let options = DesignOptions {
+            constant: match self.spec().design.constant_columns {
+                spec::ConstantColumns::Drop => ConstantColumns::Drop,
+                spec::ConstantColumns::Error => ConstantColumns::Refuse,
+            },
+            rare_level_rows: usize::try_from(self.spec().design.rare_level_rows).map_err(own)?,
+        };
+        let (numeric, categorical) = (
+            selection.numeric().to_vec(),
+            selection.categorical().to_vec(),
+        );
+        let prepared = blocking(move || {
+            let design = Design::fit(&table, &train, &numeric, &categorical, options)?;
+            let label = |rows: &[usize]| {
+                table
+                    .label()
+                    .map(|y| rows.iter().map(|r| y[*r]).collect::<Vec<u8>>())
+            };
+            Ok::<_, paripassu_model::design::DesignError>(Prepared {
+                table_rows: table.rows(),
+                matched: train.len() + test.len(),
+                train: design.transform(&table, &train)?,
+                test: design.transform(&table, &test)?,
+                train_label: label(&train),
+                test_label: label(&test),
+                test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
+                design,
+            })
+        })
+        .await
+        .map_err(own)?;
+        self.book.event(
+            "data.prepared",
+            json!({
+                "train_rows": prepared.train.nrows(),
+                "test_rows": prepared.test.nrows(),
+                "design_columns": prepared.design.width(),
+                "constant_columns_dropped": prepared.design.constant(),
+            }),
+        )?;
+        Ok(prepared)
+    }
+
+    async fn train(&self, data: &Prepared) -> Result<LogisticFit, Abort> {
+        let seed = self
+            .channel
+            .shared_with(Role::Helper)
+            .ok_or_else(|| own("no key is shared with the helper"))?
+            .derive(SEED_LABEL);
+        let source = HelperSource::new(&self.ctx, &seed)?;
+        let mut engine = Engine::new(&self.ctx, source, Box::new(self.book.clone()))?;
+        let input = LogisticInput {
+            x: data.train.iter().copied().collect(),
+            cols: data.train.ncols(),
+            rows: data.train.nrows(),
+            label: data.train_label.clone(),
+        };
+        let start = Instant::now();
+        let reporter = self.reporter.clone();
+        let mut progress = move |done: u32, of: u32, fine: bool| {
+            let step = if fine {
+                "passes, final precision"
+            } else {
+                "passes"
+            };
+            reporter.progress(&timed(step, start, done.into(), of.into()));
+        };
+        let fit = logistic::train(
+            &mut engine,
+            &logistic_spec(self.spec())?,
+            input,
+            &mut progress,
+        )
+        .await?;
+        engine.source_mut().done().await?;
+        self.book.event(
+            "train.done",
+            json!({
+                "passes": fit.facts.passes,
+                "hessians": fit.facts.hessians,
+                "sigmoid_range": fit.facts.range,
+                "sigmoid_terms": fit.facts.terms,
+                "widths": fit.facts.widths,
+            }),
+        )?;
+        Ok(fit)
+    }
+
+    /// This party's part of each test score goes to the label holder, who evaluates.
+    async fn evaluate(
+        &self,
+        data: &Prepared,
+        fit: &LogisticFit,
+    ) -> Result<Option<evaluate::Evaluation>, Abort> {
+        let Some(scores) = &self.spec().outputs.scores else {
+            return Ok(None);
+        };
+        let mut parts: Vec<f64> = data
+            .test
+            .rows()
+            .into_iter()
+            .map(|row| row.iter().zip(&fit.coefficients).map(|(x, w)| x * w).sum())
+            .collect();
+        if let Some(b) = fit.intercept {
+            parts.iter_mut().for_each(|p| *p += b);
+        }
+        let ctx = self.ctx.narrow("evaluate");
+        let mut book = self.book.clone();
+        let joint = scoring::joint(&ctx, &mut book, &parts, scores.step.value()).await?;
+        let receivers: Vec<u8> = self
+            .spec()
+            .outputs
+            .metrics_to
+            .iter()
+            .filter_map(|id| match self.contract.seat(id) {
+                Some(Seat::Party(p)) if p != 0 => Some(p),
+                _ => None,
+            })
+            .collect();
+        let wanted = !self.spec().outputs.metrics_to.is_empty();
+        if wanted {
+            self.book.disclose(&DisclosureId::ReleaseMetrics, 1)?;
+        }
+        let (Some(margins), Some(train_y), Some(test_y)) =
+            (joint, &data.train_label, &data.test_label)
+        else {
+            let Role::Party(me) = self.channel.role() else {
+                return Ok(None);
+            };
+            if !receivers.contains(&me) {
+                return Ok(None);
+            }
+            let body = ctx.recv(Role::Party(0), "metrics").await?;
+            return evaluate::Evaluation::from_label_holder(&body).map(Some);
+        };
+        let (train, test) = (data.train.clone(), data.test.clone());
+        let (train_y, test_y) = (train_y.clone(), test_y.clone());
+        let l2 = self.spec().model.l2.value();
+        let evaluation = blocking(move || {
+            evaluate::Evaluation::new(&train, &train_y, &test, &test_y, margins, l2)
+        })
+        .await?;
+        for p in receivers {
+            ctx.send(Role::Party(p), "metrics", evaluation.summary_bytes()?)
+                .await?;
+        }
+        Ok(Some(evaluation))
+    }
+
+    async fn release(
+        &mut self,
+        selection: Selection,
+        data: Prepared,
+        fit: LogisticFit,
+        evaluation: Option<evaluate::Evaluation>,
+    ) -> Result<(), Abort> {
+        self.reporter.phase(JobState::Evaluating, "write results");
+        let links: Vec<_> = self
+            .channel
+            .report()
+            .into_iter()
+            .map(|l| {
+                json!({
+                    "peer": l.peer.to_string(),
+                    "frames_sent": l.sent.frames, "bytes_sent": l.sent.bytes,
+                    "digest_sent": hex(&l.sent.digest),
+                    "frames_received": l.received.frames, "bytes_received": l.received.bytes,
+                    "digest_received": hex(&l.received.digest),
+                })
+            })
+            .collect();
+        self.book.event("frames", json!(links))?;
+        let report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
+        let folder = self.site.config.results.join(self.job.job().as_str());
+        let results = outputs::Results {
+            folder,
+            party: self.site.identity.peer().id.to_string(),
+            job: self.job.job().to_string(),
+            report,
+            keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
+            transcript: String::new(),
+        };
+        let book = self.book.clone();
+        let staged = blocking(move || {
+            results.stage(&data, &fit, evaluation.as_ref(), |digests| {
+                book.event("model.committed", digests)?;
+                Ok(book.text())
+            })
+        })
+        .await?;
+        // nobody keeps results unless everybody has written theirs
+        self.ctx
+            .narrow("release")
+            .broadcast("written", bytes::Bytes::new())
+            .await?;
+        staged.commit()
+    }
+}
+
+fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
+    let is = |v: AutoOr| match v {
+        AutoOr::Auto => None,
+        AutoOr::Is(n) => Some(n),
+    };
+    let max_passes = u32::try_from(spec.solver.max_passes).map_err(own)?;
+    Ok(LogisticSpec {
+        l2: spec.model.l2.value(),
+        tolerance: spec.solver.tolerance.value(),
+        max_passes,
+        stop: match spec.solver.stop {
+            spec::Stop::Bit => Stop::Bit,
+            spec::Stop::Fixed => Stop::After(max_passes),
+        },
+        range_log2: is(spec.solver.range).map(u32::ilog2),
+        terms: is(spec.solver.terms).map(|n| n as usize),
+        hessian_rows: is(spec.solver.hessian_rows).map(|n| n as usize),
+    })
+}
+
+/// Progress with rate and time left by what has passed.
+fn timed(step: &str, start: Instant, done: u64, of: u64) -> Progress {
+    let elapsed = start.elapsed().as_secs_f64();
+    let rate = if elapsed > 0.0 {
+        done as f64 / elapsed
+    } else {
+        0.0
+    };
+    let left = if rate > 0.0 {
+        of.saturating_sub(done) as f64 / rate
+    } else {
+        0.0
+    };
+    Progress {
+        step: step.to_owned(),
+        iteration: done,
+        iterations: of,
+        rate,
+        waiting_for: None,
+        seconds_left: left as u64,
+    }
+}
+
+/// Runs `f` on the blocking pool; a panic resumes here.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(v) => v,
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(_) => std::future::pending().await,
+    }
+}

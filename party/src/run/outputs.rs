@@ -1,0 +1,218 @@
+//! Results on disk: written whole into a folder of their own, which then gets its final name.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use paripassu_model::report::{self, Report};
+use paripassu_protocol::{abort::Abort, vertical::logistic::LogisticFit};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Prepared, evaluate::Evaluation, own};
+use crate::transcript::hex;
+
+/// What is written, and where.
+pub(super) struct Results {
+    pub(super) folder: PathBuf,
+    pub(super) party: String,
+    pub(super) job: String,
+    pub(super) report: Report,
+    pub(super) keep_predictions: bool,
+    pub(super) transcript: String,
+}
+
+/// Results written, not yet under their final name; removed again if dropped.
+#[derive(Debug)]
+pub(super) struct Staged {
+    part: PathBuf,
+    folder: PathBuf,
+    committed: bool,
+}
+
+#[derive(Serialize)]
+struct ModelFile<'a> {
+    format: u32,
+    job: &'a str,
+    party: &'a str,
+    kind: &'a str,
+    /// Of the log-odds of bad, on the standardised scale; null where another party holds it.
+    intercept: Option<f64>,
+    columns: Vec<Value>,
+}
+
+fn failed(path: &Path, e: &std::io::Error) -> Abort {
+    own(format!(
+        "cannot write {}: {e}: nothing of this job's results is kept",
+        path.display()
+    ))
+}
+
+/// Writes and syncs a file.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Abort> {
+    let write = || -> std::io::Result<()> {
+        let mut f = fs::File::create(path)?;
+        f.write_all(bytes)?;
+        f.sync_all()
+    };
+    write().map_err(|e| failed(path, &e))
+}
+
+impl Results {
+    /// Writes everything beside the final folder. `seal` gets the digests of the model and the report
+    /// and returns the transcript's text.
+    pub(super) fn stage(
+        mut self,
+        data: &Prepared,
+        fit: &LogisticFit,
+        evaluation: Option<&Evaluation>,
+        seal: impl FnOnce(Value) -> Result<String, Abort>,
+    ) -> Result<Staged, Abort> {
+        let mut part = self.folder.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let staged = Staged {
+            part,
+            folder: self.folder.clone(),
+            committed: false,
+        };
+        let dir = &staged.part;
+        if dir.exists() {
+            fs::remove_dir_all(dir).map_err(|e| failed(dir, &e))?;
+        }
+        fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
+        restrict(dir);
+        let model = serde_json::to_string_pretty(&self.model(data, fit)).map_err(own)?;
+        put(&dir.join("model.json"), model.as_bytes())?;
+        if let Some(e) = evaluation {
+            let metrics = serde_json::to_string_pretty(&e.summary).map_err(own)?;
+            put(&dir.join("metrics.json"), metrics.as_bytes())?;
+            if self.keep_predictions
+                && let Some(rows) = &e.rows
+            {
+                put(
+                    &dir.join("predictions.csv"),
+                    predictions(&data.test_ids, rows).as_bytes(),
+                )?;
+            }
+        }
+        report::write(dir, &self.report).map_err(own)?;
+        let page = fs::read(dir.join("report.html")).map_err(|e| failed(dir, &e))?;
+        self.transcript = seal(json!({
+            "model.json": hex(&Sha256::digest(model.as_bytes())),
+            "report.html": hex(&Sha256::digest(&page)),
+        }))?;
+        put(&dir.join("transcript.jsonl"), self.transcript.as_bytes())?;
+        Ok(staged)
+    }
+
+    fn model<'a>(&'a self, data: &Prepared, fit: &LogisticFit) -> ModelFile<'a> {
+        ModelFile {
+            format: 1,
+            job: &self.job,
+            party: &self.party,
+            kind: "logistic",
+            intercept: fit.intercept,
+            columns: data
+                .design
+                .columns()
+                .iter()
+                .zip(&fit.coefficients)
+                .map(|(c, w)| {
+                    json!({
+                        "name": c.name, "mean": c.mean, "sd": c.sd, "coef": w, "source": c.source,
+                    })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Staged {
+    /// Gives the results their final name.
+    pub(super) fn commit(mut self) -> Result<(), Abort> {
+        fs::rename(&self.part, &self.folder).map_err(|e| failed(&self.folder, &e))?;
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.committed
+            && let Err(e) = fs::remove_dir_all(&self.part)
+        {
+            tracing::error!(folder = %self.part.display(), error = %e, "could not remove results");
+        }
+    }
+}
+
+/// Results are for the owner of the node only.
+fn restrict(dir: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if let Err(e) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700)) {
+            tracing::warn!(folder = %dir.display(), error = %e, "could not restrict permissions");
+        }
+    }
+}
+
+fn predictions(ids: &[String], rows: &super::evaluate::Rows) -> String {
+    let mut out = String::from("id,y,log_odds,pd,pd_alone\n");
+    for (i, id) in ids.iter().enumerate() {
+        let quoted = match id.contains([',', '"', '\n', '\r']) {
+            true => format!("\"{}\"", id.replace('"', "\"\"")),
+            false => id.clone(),
+        };
+        let (Some(y), Some(z), Some(p), Some(a)) = (
+            rows.labels.get(i),
+            rows.margins.get(i),
+            rows.joint.get(i),
+            rows.alone.get(i),
+        ) else {
+            continue;
+        };
+        out.push_str(&format!("{quoted},{y},{z},{p},{a}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_that_are_not_committed_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (part, folder) = (dir.path().join("j.part"), dir.path().join("j"));
+        fs::create_dir(&part).unwrap();
+        drop(Staged {
+            part: part.clone(),
+            folder: folder.clone(),
+            committed: false,
+        });
+        assert!(!part.exists() && !folder.exists());
+        fs::create_dir(&part).unwrap();
+        Staged {
+            part: part.clone(),
+            folder: folder.clone(),
+            committed: false,
+        }
+        .commit()
+        .unwrap();
+        assert!(!part.exists() && folder.exists());
+    }
+
+    #[test]
+    fn a_full_disk_names_the_file() {
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let e = put(full, b"x").unwrap_err().to_string();
+            assert!(e.contains("/dev/full") && e.contains("nothing"), "{e}");
+        }
+    }
+}

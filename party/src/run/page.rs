@@ -1,0 +1,285 @@
+//! This party's copy of the report.
+
+use paripassu_job::DisclosureId;
+use paripassu_model::report::{
+    Coefficient, Coefficients, Data, Disclosure, Evaluation as Row, Fact, Job, Machine, Metric,
+    ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
+};
+use paripassu_protocol::vertical::logistic::LogisticFit;
+
+use super::{
+    Prepared, Run,
+    evaluate::{ALONE, Evaluation, JOINT},
+};
+use crate::dataset::Selection;
+
+pub(super) fn report(
+    run: &Run,
+    selection: &Selection,
+    data: &Prepared,
+    fit: &LogisticFit,
+    evaluation: Option<&Evaluation>,
+) -> Report {
+    let me = run.site.identity.peer().id.to_string();
+    let spec = run.contract.spec();
+    let parties: Vec<Party> = spec
+        .seats()
+        .iter()
+        .enumerate()
+        .map(|(i, p)| {
+            let id = p.id.to_string();
+            let own = id == me;
+            Party {
+                name: id.clone(),
+                role: if i == 0 { "label holder" } else { "features" }.into(),
+                rows: own.then_some(data.table_rows as u64),
+                columns: fit
+                    .facts
+                    .widths
+                    .get(i)
+                    .map(|w| *w as u64 - u64::from(i == 0)),
+                id,
+            }
+        })
+        .collect();
+    let receiver = parties
+        .iter()
+        .find(|p| p.id == me)
+        .cloned()
+        .unwrap_or_default();
+    let summary = evaluation.map(|e| &e.summary);
+    Report {
+        format: Report::FORMAT,
+        job: Job {
+            id: run.job.job().to_string(),
+            title: spec.name.clone(),
+            purpose: spec.purpose.clone(),
+            contract_digest: run.contract.digest().to_string(),
+            released_at: time(run.site.clock.now()),
+        },
+        receiver,
+        parties,
+        data: Data {
+            dataset: selection.name().to_owned(),
+            split: format!(
+                "{} of 10 rows held out by the hash of the id",
+                spec.split.test_tenths
+            ),
+            seed: "none: the hash of the id decides".into(),
+            bad_definition: "label 1".into(),
+            matched: data.matched.to_string(),
+            train: Sample {
+                rows: Some(data.train.nrows() as u64),
+                bads: summary.map(|s| s.train_bads as u64),
+            },
+            test: Sample {
+                rows: Some(data.test.nrows() as u64),
+                bads: summary.map(|s| s.joint.bads as u64),
+            },
+        },
+        solver: solver(run, fit),
+        comparison: summary
+            .map(|s| {
+                vec![
+                    row(ModelKind::Alone, ALONE, &s.alone),
+                    row(ModelKind::Joint, JOINT, &s.joint),
+                ]
+            })
+            .unwrap_or_default(),
+        uplift: summary.map(uplift).unwrap_or_default(),
+        agreement: None,
+        curves: evaluation.map(Evaluation::curves).unwrap_or_default(),
+        coefficients: Some(coefficients(&me, data, fit)),
+        disclosures: disclosures(run),
+        traffic: run
+            .channel
+            .report()
+            .into_iter()
+            .map(|l| Traffic {
+                peer: l.peer.to_string(),
+                step: "whole job".into(),
+                sent_bytes: l.sent.bytes,
+                received_bytes: l.received.bytes,
+                sent_frames: l.sent.frames,
+                received_frames: l.received.frames,
+            })
+            .collect(),
+        timing: run
+            .seconds
+            .iter()
+            .map(|(name, seconds)| Phase {
+                name: (*name).into(),
+                seconds: *seconds,
+            })
+            .collect(),
+        security: Security::helper(&spec.helper.id.to_string()),
+        notes: notes(data),
+        machine: Machine {
+            version: format!("paripassu {}", env!("CARGO_PKG_VERSION")),
+            revision: option_env!("PARIPASSU_REVISION")
+                .unwrap_or("unknown")
+                .into(),
+            machine: format!(
+                "{} {}, {} threads",
+                std::env::consts::OS,
+                std::env::consts::ARCH,
+                std::thread::available_parallelism().map_or(1, usize::from)
+            ),
+        },
+    }
+}
+
+fn solver(run: &Run, fit: &LogisticFit) -> Solver {
+    let f = &fit.facts;
+    let fact = |name: &str, value: String| Fact {
+        name: name.into(),
+        value,
+    };
+    let meter = run.ctx.meter().by_phase();
+    let train = meter.get("train").cloned().unwrap_or_default();
+    Solver {
+        model: "logistic regression, vertical split".into(),
+        method:
+            "Newton on shares, columns whitened by their owners, Hessian and its inverse shared"
+                .into(),
+        l2: Some(run.contract.spec().model.l2.value()),
+        passes: Some(f.passes),
+        converged: Some(true),
+        sigmoid_terms: u32::try_from(f.terms).ok(),
+        sigmoid_range: Some(f.range),
+        sigmoid_max_error: Some(f.sigmoid_error),
+        fixed_point_bits: Some(f.points.weight),
+        facts: vec![
+            fact(
+                "Hessians",
+                format!("{} of {} rows", f.hessians, f.hessian_rows),
+            ),
+            fact(
+                "Fraction bits of residuals",
+                f.points.residual().to_string(),
+            ),
+            fact("Rounds of training", train.rounds.to_string()),
+            fact(
+                "Training bytes sent by this party",
+                train.bytes_sent.to_string(),
+            ),
+            fact(
+                "Training bytes received by this party",
+                train.bytes_received.to_string(),
+            ),
+        ],
+    }
+}
+
+fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Metrics) -> Row {
+    Row {
+        kind,
+        name: name.into(),
+        auc: Some(m.auc),
+        auc_se: Some(m.auc_se),
+        ks: Some(m.ks),
+        gini: Some(m.gini),
+        log_loss: Some(m.log_loss),
+        brier: Some(m.brier),
+        capture: Some(m.top_decile_capture),
+        capture_at: Some((m.rows / 10) as f64 / m.rows as f64),
+    }
+}
+
+fn uplift(s: &super::evaluate::Summary) -> Vec<Uplift> {
+    let of = |metric, delta: f64, ci: Option<[f64; 2]>, method: &str| Uplift {
+        metric,
+        baseline: ALONE.into(),
+        challenger: JOINT.into(),
+        delta,
+        low: ci.map(|c| c[0]),
+        high: ci.map(|c| c[1]),
+        method: method.into(),
+    };
+    vec![
+        of(
+            Metric::Auc,
+            s.uplift.delta,
+            Some(s.uplift.ci95),
+            "DeLong, paired",
+        ),
+        of(Metric::Ks, s.joint.ks - s.alone.ks, None, ""),
+        of(
+            Metric::LogLoss,
+            s.joint.log_loss - s.alone.log_loss,
+            None,
+            "",
+        ),
+        of(
+            Metric::Capture,
+            s.joint.top_decile_capture - s.alone.top_decile_capture,
+            None,
+            "",
+        ),
+    ]
+}
+
+fn coefficients(me: &str, data: &Prepared, fit: &LogisticFit) -> Coefficients {
+    Coefficients {
+        owner: me.to_owned(),
+        intercept: fit.intercept,
+        rows: data
+            .design
+            .columns()
+            .iter()
+            .zip(&fit.coefficients)
+            .map(|(c, w)| Coefficient {
+                name: c.name.clone(),
+                mean: c.mean,
+                sd: c.sd,
+                coef: *w,
+                ..Coefficient::default()
+            })
+            .collect(),
+    }
+}
+
+fn disclosures(run: &Run) -> Vec<Disclosure> {
+    run.book
+        .summary()
+        .lines
+        .iter()
+        .map(|l| Disclosure {
+            what: format!("{}: {}", l.declared.id, l.declared.what),
+            shape: match l.declared.id {
+                DisclosureId::RelayTraffic => l.declared.shape.to_string(),
+                _ if l.times > 0 => format!("{} ({} in all)", l.declared.shape, l.values),
+                _ => l.declared.shape.to_string(),
+            },
+            to: l
+                .declared
+                .to
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", "),
+            declared: Some(l.declared.at_most.into()),
+            happened: l.times as u64,
+        })
+        .collect()
+}
+
+fn notes(data: &Prepared) -> Vec<String> {
+    let constant = data.design.constant();
+    match constant.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "Constant on the training rows and left out: {}.",
+            constant.join(", ")
+        )],
+    }
+}
+
+/// RFC 3339, UTC.
+fn time(at: i64) -> String {
+    u64::try_from(at)
+        .ok()
+        .and_then(|s| paripassu_job::Timestamp::from_unix(s).ok())
+        .map(|t| t.to_string())
+        .unwrap_or_default()
+}

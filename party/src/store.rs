@@ -1,0 +1,198 @@
+//! This node's database: the jobs it has seen, what it decided, and how they ended.
+
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use paripassu_service::store::{self, StoreError};
+use rusqlite::{Connection, OptionalExtension, params};
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE job (
+    id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    contract BLOB NOT NULL,
+    submitter TEXT NOT NULL,
+    proposed_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    culprit TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    changed_at INTEGER NOT NULL
+);
+CREATE TABLE decision (
+    job TEXT NOT NULL REFERENCES job(id),
+    party TEXT NOT NULL,
+    approve INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (job, party)
+);
+"];
+
+/// The node's database.
+#[derive(Debug)]
+pub struct Store(Mutex<Connection>);
+
+/// A database call failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the node's database: {0}")]
+pub struct Failed(#[from] rusqlite::Error);
+
+/// A job as this node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRow {
+    /// Job id.
+    pub id: String,
+    /// Last state heard of.
+    pub state: String,
+    /// Node at fault, if aborted and known.
+    pub culprit: String,
+    /// Why it ended without a result.
+    pub reason: String,
+}
+
+impl Store {
+    /// Opens or creates `party.db` in the state folder.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be used.
+    pub fn open(state: &Path) -> Result<Self, StoreError> {
+        Ok(Self(Mutex::new(store::open(
+            &state.join("party.db"),
+            MIGRATIONS,
+        )?)))
+    }
+
+    fn db<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Failed> {
+        Ok(f(&self.0.lock().unwrap_or_else(PoisonError::into_inner))?)
+    }
+
+    /// Keeps a proposal; one already known stays as it is.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn proposed(
+        &self,
+        id: &str,
+        digest: &[u8],
+        contract: &[u8],
+        submitter: &str,
+        at: i64,
+    ) -> Result<(), Failed> {
+        self.db(|db| {
+            db.execute(
+                "INSERT OR IGNORE INTO job (id, digest, contract, submitter, proposed_at, state, changed_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'proposed', ?5)",
+                params![id, digest, contract, submitter, at],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Keeps a party's decision.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn decided(
+        &self,
+        id: &str,
+        party: &str,
+        approve: bool,
+        reason: &str,
+        at: i64,
+    ) -> Result<(), Failed> {
+        self.db(|db| {
+            db.execute(
+                "INSERT OR IGNORE INTO decision (job, party, approve, reason, at)
+                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM job WHERE id = ?1)",
+                params![id, party, approve, reason, at],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Keeps a job's new state.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn state(
+        &self,
+        id: &str,
+        state: &str,
+        culprit: &str,
+        reason: &str,
+        at: i64,
+    ) -> Result<(), Failed> {
+        self.db(|db| {
+            db.execute(
+                "UPDATE job SET state = ?2, culprit = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1",
+                params![id, state, culprit, reason, at],
+            )
+            .map(drop)
+        })
+    }
+
+    /// A job, if known.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn job(&self, id: &str) -> Result<Option<JobRow>, Failed> {
+        self.db(|db| {
+            db.query_row(
+                "SELECT id, state, culprit, reason FROM job WHERE id = ?1",
+                [id],
+                |r| {
+                    Ok(JobRow {
+                        id: r.get(0)?,
+                        state: r.get(1)?,
+                        culprit: r.get(2)?,
+                        reason: r.get(3)?,
+                    })
+                },
+            )
+            .optional()
+        })
+    }
+
+    /// Ends jobs that were running when the node stopped; returns how many.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn interrupted(&self, at: i64) -> Result<usize, Failed> {
+        self.db(|db| {
+            db.execute(
+                "UPDATE job SET state = 'aborted', reason = 'this node was restarted', changed_at = ?1
+                 WHERE state IN ('aligning', 'preparing', 'training', 'evaluating')",
+                [at],
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_survive_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let s = Store::open(dir.path()).unwrap();
+            s.proposed("j1", &[1], b"{}", "user/m", 5).unwrap();
+            s.proposed("j1", &[2], b"x", "user/other", 6).unwrap();
+            s.decided("j1", "bank", true, "", 6).unwrap();
+            s.decided("unknown", "bank", true, "", 6).unwrap();
+            s.state("j1", "training", "", "", 7).unwrap();
+        }
+        let s = Store::open(dir.path()).unwrap();
+        assert_eq!(s.job("j1").unwrap().unwrap().state, "training");
+        assert_eq!(s.interrupted(9).unwrap(), 1);
+        let j = s.job("j1").unwrap().unwrap();
+        assert_eq!(
+            (j.state.as_str(), j.reason.as_str()),
+            ("aborted", "this node was restarted")
+        );
+        assert_eq!(s.job("j2").unwrap(), None);
+    }
+}
