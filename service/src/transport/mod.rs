@@ -31,8 +31,6 @@ pub use job::{JobChannel, LinkReport, Passed};
 pub use keys::{KeyError, KeyExchange};
 pub(crate) use port::Outlet;
 pub use port::{NodePort, PortEvent};
-#[cfg(test)]
-pub(crate) use router::Router;
 pub use settings::Settings;
 pub use uplink::{Uplink, UplinkConfig};
 

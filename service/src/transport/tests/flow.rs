@@ -21,7 +21,8 @@ async fn both_ways_at_once_and_the_digests_agree() {
         b.recv(BANK, tag("bulk"), SOON),
         a.recv(PARTNER, tag("bulk"), SOON),
     );
-    (ab.unwrap(), ba.unwrap());
+    ab.unwrap();
+    ba.unwrap();
     assert!(at_b.unwrap() == out && at_a.unwrap() == back);
     let (ours, theirs) = (a.report().remove(0), b.report().remove(0));
     assert_eq!(

@@ -28,8 +28,8 @@ use crate::{
     shutdown::Shutdown,
     tls,
     transport::{
-        Hub, HubEvent, JobChannel, JobCore, KeyExchange, NodePort, PortEvent, Router, Settings,
-        Tap, Uplink, UplinkConfig, server,
+        Hub, HubEvent, JobChannel, JobCore, KeyExchange, NodePort, PortEvent, Settings, Tap,
+        Uplink, UplinkConfig, server,
     },
 };
 
@@ -363,9 +363,4 @@ impl Proxy {
     pub(crate) async fn cut(&self) {
         self.cut.send(()).await.unwrap();
     }
-}
-
-/// Keeps a router reachable after its port has moved into a task.
-pub(crate) fn router(port: &NodePort) -> Arc<Router> {
-    Arc::clone(&port.router)
 }
