@@ -391,7 +391,7 @@ impl Run {
             json!({
                 "passes": fit.facts.passes,
                 "hessians": fit.facts.hessians,
-                "sigmoid_range": fit.facts.range,
+                "sigmoid_range": fit.facts.range as u64,
                 "sigmoid_terms": fit.facts.terms,
                 "widths": fit.facts.widths,
             }),
