@@ -141,7 +141,8 @@ async fn a_node_that_dies_ends_the_job_after_the_grace_period() {
     let partner = world.party("party/partner", Manner::Waits, &running);
     let mut mona = world.client("user/mona", &running).await;
     mona.submit(&contract("j-1", "hub")).await.unwrap();
-    (bank.sees("run as").await, partner.sees("run as").await);
+    bank.sees("run as").await;
+    partner.sees("run as").await;
     let begin = Instant::now();
     partner.kill().await;
     let (_, last) = mona.watch("j-1").await;
@@ -167,7 +168,8 @@ async fn a_restarted_node_ends_the_job_at_once() {
     let partner = world.party("party/partner", Manner::Waits, &running);
     let mut mona = world.client("user/mona", &running).await;
     mona.submit(&contract("j-1", "hub")).await.unwrap();
-    (bank.sees("run as").await, partner.sees("run as").await);
+    bank.sees("run as").await;
+    partner.sees("run as").await;
     partner.kill().await;
     let _again = world.party("party/partner", Manner::Silent, &running);
     let (_, last) = mona.watch("j-1").await;
@@ -186,7 +188,8 @@ async fn after_a_restart_proposals_go_on_and_running_jobs_are_aborted() {
     let partner = world.party("party/partner", Manner::Waits, &running);
     let mut mona = world.client("user/mona", &running).await;
     mona.submit(&contract("runs", "hub")).await.unwrap();
-    (bank.sees("run as").await, partner.sees("run as").await);
+    bank.sees("run as").await;
+    partner.sees("run as").await;
     partner.kill().await;
     let waits = contract("waits", "hub");
     mona.submit(&waits).await.unwrap();
@@ -261,6 +264,33 @@ async fn contracts_expire_and_missing_nodes_are_named() {
     assert_eq!(last.summary.unwrap().state(), JobState::Expired);
     let late = mona.submit(&contract("late", "hub")).await.unwrap_err();
     assert_eq!(late.code(), Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_revoked_party_is_cut_off_in_the_middle_of_a_job() {
+    let world = World::new();
+    let running = world.serve().await;
+    let bank = world.party("party/bank", Manner::Waits, &running);
+    let partner = world.party("party/partner", Manner::Waits, &running);
+    let mut mona = world.client("user/mona", &running).await;
+    mona.submit(&contract("j-1", "hub")).await.unwrap();
+    bank.sees("run as").await;
+    partner.sees("run as").await;
+    world.revoke("party/partner");
+    let (_, last) = mona.watch("j-1").await;
+    let abort = last.summary.unwrap().abort.unwrap();
+    assert_eq!(abort.culprit, "partner");
+    assert!(abort.reason.contains("revoked"), "{}", abort.reason);
+    partner.sees("freed").await;
+    // and it does not get in again
+    let refused = world.client("party/partner", &running).await;
+    let mut calls = refused.calls;
+    assert!(
+        calls
+            .list_jobs(paripassu_proto::control::v1::ListJobsRequest {})
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

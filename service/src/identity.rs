@@ -12,17 +12,16 @@ use std::{
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
 use paripassu_proto::{IdError, Peer, limits};
 use rustls::{
-    RootCertStore,
     pki_types::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime,
         pem::PemObject,
     },
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::danger::ClientCertVerifier,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::tls;
+use crate::tls::{self, Refreshable};
 
 /// File names in an identity directory.
 pub mod files {
@@ -153,10 +152,11 @@ impl Certified {
     }
 }
 
-/// The consortium's authority and what it has revoked.
+/// The consortium's authority and what it has revoked. Clones follow the same revocations.
 #[derive(Clone)]
 pub struct Trust {
-    verifier: Arc<dyn ClientCertVerifier>,
+    verifier: Arc<Refreshable>,
+    dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for Trust {
@@ -174,17 +174,11 @@ impl Trust {
         authority: CertificateDer<'static>,
         revoked: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Self, IdentityError> {
-        let anchors = |e: &dyn fmt::Display| IdentityError::Anchors {
-            reason: e.to_string(),
-        };
-        let mut roots = RootCertStore::empty();
-        roots.add(authority).map_err(|e| anchors(&e))?;
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider())
-                .with_crls(revoked)
-                .build()
-                .map_err(|e| anchors(&e))?;
-        Ok(Self { verifier })
+        let verifier = Arc::new(Refreshable::new(authority, revoked)?);
+        Ok(Self {
+            verifier,
+            dir: None,
+        })
     }
 
     /// Reads `ca.crt` and, if there is one, `crl.pem`.
@@ -198,24 +192,27 @@ impl Trust {
                 path,
                 want: "a PEM certificate",
             })?;
-        let path = dir.join(files::REVOKED);
-        let revoked = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(IdentityError::Read { path, source }),
-            Ok(pem) => CertificateRevocationListDer::pem_slice_iter(&pem)
-                .collect::<Result<Vec<_>, _>>()
-                .ok()
-                .filter(|lists| !lists.is_empty())
-                .ok_or(IdentityError::Format {
-                    path,
-                    want: "a PEM revocation list",
-                })?,
-        };
-        Self::new(authority, revoked)
+        let trust = Self::new(authority, read_revoked(dir)?)?;
+        Ok(Self {
+            dir: Some(dir.to_owned()),
+            ..trust
+        })
+    }
+
+    /// Reads `crl.pem` again; true when it has changed. New connections and signatures are judged by
+    /// it at once, streams that stand when the hub rechecks them.
+    ///
+    /// # Errors
+    /// When the new list cannot be read; the old one stays in force.
+    pub fn refresh(&self) -> Result<bool, IdentityError> {
+        match &self.dir {
+            Some(dir) => self.verifier.refresh(read_revoked(dir)?),
+            None => Ok(false),
+        }
     }
 
     pub(crate) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.verifier)
+        Arc::clone(&self.verifier) as Arc<dyn ClientCertVerifier>
     }
 
     /// Verifies a chain (leaf first) now: signed by the authority, in its validity, not revoked.
@@ -253,6 +250,22 @@ impl Trust {
                 }
             })?;
         certified
+    }
+}
+
+fn read_revoked(dir: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, IdentityError> {
+    let path = dir.join(files::REVOKED);
+    match fs::read(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(IdentityError::Read { path, source }),
+        Ok(pem) => CertificateRevocationListDer::pem_slice_iter(&pem)
+            .collect::<Result<Vec<_>, _>>()
+            .ok()
+            .filter(|lists| !lists.is_empty())
+            .ok_or(IdentityError::Format {
+                path,
+                want: "a PEM revocation list",
+            }),
     }
 }
 

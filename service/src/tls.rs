@@ -19,6 +19,10 @@ use rustls::{
 
 use crate::identity::{Identity, IdentityError, Trust};
 
+mod refresh;
+
+pub(crate) use refresh::Refreshable;
+
 /// Why a TLS configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -119,6 +119,8 @@ pub(crate) struct Engine {
 }
 
 const TICK: Duration = Duration::from_millis(250);
+/// How often the revocation list is read again, and the certificates of attached nodes judged by it.
+const JUDGE: Duration = Duration::from_secs(1);
 
 impl Engine {
     pub(crate) fn open(
@@ -180,6 +182,8 @@ impl Engine {
     ) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut judge = tokio::time::interval(JUDGE);
+        judge.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -187,9 +191,20 @@ impl Engine {
                     None => return,
                 },
                 _ = tick.tick() => self.tick(),
+                _ = judge.tick() => self.judge(),
                 () = shutdown.asked() => return,
             }
         }
+    }
+
+    /// A certificate revoked or expired since its node attached ends the node's session.
+    fn judge(&self) {
+        match self.trust.refresh() {
+            Ok(true) => tracing::info!("the revocation list has changed"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the old revocation list stays in force"),
+        }
+        self.hub.recheck();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

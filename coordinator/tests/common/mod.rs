@@ -275,6 +275,17 @@ impl World {
         self.dir.path().join(who.replace('/', "-"))
     }
 
+    /// Revokes a certificate and gives the coordinator the new list.
+    pub(crate) fn revoke(&self, who: &str) {
+        let ca = self.dir.path().join("ca");
+        pki::revoke(&ca, &peer(who)).unwrap();
+        std::fs::copy(
+            ca.join(files::REVOKED),
+            self.path("coordinator/hub").join(files::REVOKED),
+        )
+        .unwrap();
+    }
+
     pub(crate) fn identity(&self, who: &str) -> Arc<Identity> {
         Arc::new(Identity::load(&self.enrol(who)).unwrap())
     }

@@ -29,6 +29,9 @@ use crate::{
 /// How long a run may go on after its job has ended before it is dropped.
 const LINGER: Duration = Duration::from_secs(10);
 
+/// How often deadlines are looked at and the revocation list is read again.
+const TICK: Duration = Duration::from_millis(500);
+
 /// A callback on its way to the handler.
 enum Callback {
     Proposal(Proposal),
@@ -92,7 +95,7 @@ impl<H: NodeHandler> EventLoop<H> {
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, shutdown: Shutdown) {
-        let mut tick = tokio::time::interval(Duration::from_millis(500));
+        let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let calling = self
             .waiting_callbacks
@@ -435,6 +438,9 @@ impl<H: NodeHandler> EventLoop<H> {
     }
 
     fn tick(&mut self) {
+        if let Err(error) = self.identity.trust().refresh() {
+            tracing::error!(%error, "the old revocation list stays in force");
+        }
         let settings = Arc::clone(&self.port.settings);
         if self
             .disconnected

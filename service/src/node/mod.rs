@@ -243,3 +243,6 @@ impl Node {
         (handle, tokio::spawn(event_loop.run(rx, shutdown)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,3 +60,36 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// These settings within what the wire allows.
+    pub(crate) fn within_limits(mut self) -> Self {
+        self.chunk = self.chunk.clamp(1, limits::MAX_CHUNK);
+        // a window takes at least a few frames, and running ahead by half of it stays below the limit
+        let frame = (limits::MAX_CHUNK + limits::SEAL_OVERHEAD) as u64 + limits::FRAME_CHARGE;
+        self.window = self.window.clamp(4 * frame, limits::MAX_CREDIT / 2);
+        self.message = self.message.min(limits::MAX_MESSAGE);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stay_within_the_wires_limits() {
+        let wild = Settings {
+            chunk: 0,
+            window: u64::MAX,
+            message: u64::MAX,
+            ..Settings::default()
+        };
+        let tamed = wild.within_limits();
+        assert_eq!((tamed.chunk, tamed.message), (1, limits::MAX_MESSAGE));
+        assert!(tamed.window <= limits::MAX_CREDIT / 2);
+        let default = Settings::default();
+        let kept = default.clone().within_limits();
+        assert_eq!((kept.chunk, kept.window), (default.chunk, default.window));
+    }
+}

@@ -46,7 +46,7 @@ pub(crate) const REPLACED: &str = "another process has attached with this node's
 impl Uplink {
     /// Starts dialling in the background, for ever until `shutdown`; what happens comes out of the port.
     pub fn start(identity: Arc<Identity>, config: UplinkConfig, shutdown: Shutdown) -> NodePort {
-        let settings = Arc::new(config.settings.clone());
+        let settings = Arc::new(config.settings.clone().within_limits());
         let link = Arc::new(Link::new(settings.in_flight, settings.outbox));
         let (port, feed) = NodePort::new(
             identity.peer().clone(),

@@ -116,7 +116,7 @@ impl Hub {
         let inner = HubInner {
             me,
             trust,
-            settings: Arc::new(settings),
+            settings: Arc::new(settings.within_limits()),
             tap,
             sessions: Mutex::default(),
             jobs: Mutex::default(),
@@ -203,6 +203,12 @@ impl Hub {
     /// Whether the node has a session: connected, or lost for less than the grace period.
     pub fn has_session(&self, peer: &Peer) -> bool {
         self.0.sessions().contains_key(peer)
+    }
+
+    /// Judges the certificates of all attached nodes again, and ends the sessions of those that have
+    /// expired or been revoked since they attached.
+    pub fn recheck(&self) {
+        self.0.recheck();
     }
 
     /// Bytes queued for a node, for checks of back-pressure.

@@ -10,6 +10,7 @@ use paripassu_proto::{
     },
 };
 use rand::{TryRng, rngs::SysRng};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
@@ -38,13 +39,15 @@ struct Connection {
 pub(super) struct Session {
     pub(super) peer: Peer,
     id: [u8; 16],
+    /// The certificates it attached with, to be judged again; none for this process itself.
+    chain: Mutex<Vec<bytes::Bytes>>,
     pub(super) link: Link,
     connection: Mutex<Option<Connection>>,
     local: bool,
 }
 
 impl Session {
-    fn new(peer: Peer, settings: &Settings) -> Result<Self, Status> {
+    fn new(peer: Peer, chain: Vec<bytes::Bytes>, settings: &Settings) -> Result<Self, Status> {
         let mut id = [0u8; 16];
         SysRng
             .try_fill_bytes(&mut id)
@@ -53,6 +56,7 @@ impl Session {
         Ok(Self {
             peer,
             id,
+            chain: Mutex::new(chain),
             link,
             connection: Mutex::default(),
             local: false,
@@ -64,6 +68,7 @@ impl Session {
         Self {
             peer,
             id: [0; 16],
+            chain: Mutex::default(),
             link,
             connection: Mutex::default(),
             local: true,
@@ -81,6 +86,19 @@ impl Session {
 
     pub(super) fn backlogged(&self) -> bool {
         self.link.queued() > BACKLOG
+    }
+
+    /// Why its certificate no longer counts, if so.
+    fn refused(&self, trust: &crate::identity::Trust) -> Option<String> {
+        if self.local {
+            return None;
+        }
+        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain: Vec<_> = chain
+            .iter()
+            .map(|c| CertificateDer::from(c.as_ref()))
+            .collect();
+        trust.verify(&chain).err().map(|e| e.to_string())
     }
 
     /// Makes `next` the session's connection and ends the one before.
@@ -131,6 +149,7 @@ impl NodeService for Attach {
     ) -> Result<Response<Responses>, Status> {
         let hub = Arc::clone(&self.0);
         let peer = server::caller_of_kind(&request, &hub.trust, &ATTACHABLE)?;
+        let chain = server::caller_chain(&request);
         let mut incoming = request.into_inner();
         let first = tokio::time::timeout(hub.settings.handshake, incoming.packet())
             .await
@@ -157,7 +176,7 @@ impl NodeService for Attach {
             stop: stop.clone(),
             outgoing: tx.clone(),
         };
-        let (session, epoch, welcome) = hub.join(&peer, &hello, connection)?;
+        let (session, epoch, welcome) = hub.join(&peer, &hello, connection, chain)?;
         let resumed = welcome.resumed;
         let packet = Packet {
             seq: 0,
@@ -186,11 +205,13 @@ impl HubInner {
         peer: &Peer,
         hello: &Hello,
         connection: Connection,
+        chain: Vec<bytes::Bytes>,
     ) -> Result<(Arc<Session>, u64, Welcome), Status> {
         let busy = |_| Status::unavailable("the coordinator does not keep up; try again");
         let known = self.sessions().get(peer).cloned();
         if let Some(session) = known {
             if session.id == hello.session.as_ref() {
+                *session.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
                 session.replace(Some(connection), &Status::unavailable("reconnected"));
                 match session.link.begin(hello.received) {
                     Ok(epoch) => {
@@ -216,7 +237,7 @@ impl HubInner {
             session.replace(None, &Status::already_exists(REPLACED));
             self.drop_session(&session, "the node was restarted");
         }
-        let session = Arc::new(Session::new(peer.clone(), &self.settings)?);
+        let session = Arc::new(Session::new(peer.clone(), chain, &self.settings)?);
         session.replace(Some(connection), &Status::unavailable("reconnected"));
         let epoch = session
             .link
@@ -316,6 +337,18 @@ impl HubInner {
         };
         if self.event(event).is_err() {
             tracing::error!(peer = %session.peer, "the coordinator does not keep up with events");
+        }
+    }
+
+    /// Ends the sessions of nodes whose certificates no longer count.
+    pub(super) fn recheck(&self) {
+        let sessions: Vec<_> = self.sessions().values().cloned().collect();
+        for session in sessions {
+            if let Some(reason) = session.refused(&self.trust) {
+                tracing::warn!(peer = %session.peer, %reason, "session ended");
+                session.replace(None, &Status::unauthenticated(reason.clone()));
+                self.drop_session(&session, &reason);
+            }
         }
     }
 
