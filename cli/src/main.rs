@@ -1,3 +1,79 @@
-//! The paripassu command.
+//! The paripassu command: every node, and everything one asks of them.
 
-fn main() {}
+mod app;
+mod client;
+mod command;
+mod failure;
+mod outcome;
+mod progress;
+mod sandbox;
+mod screen;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, error::ErrorKind};
+
+use crate::{
+    app::{Cli, Command},
+    failure::{Exit, Failure},
+    outcome::{Outcome, print_failure},
+    screen::{ColorWhen, Screen},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    let screen = Screen::new(cli.json, cli.color);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command, &screen)),
+        Err(error) => Err(Failure::ours(format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(outcome) => {
+            outcome.print(&screen);
+            outcome.exit().into()
+        }
+        Err(failure) => {
+            print_failure(&failure, &screen);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Help and version are answers; everything else that cannot be parsed is the caller's to fix.
+fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    let answer = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    if json && !answer {
+        let text = error.render().to_string();
+        let failure = Failure::user(text.trim().trim_start_matches("error: "));
+        print_failure(&failure, &Screen::new(true, ColorWhen::Auto));
+    } else if error.print().is_err() {
+        return Exit::Ours.into();
+    }
+    if answer { Exit::Ok } else { Exit::User }.into()
+}
+
+async fn run(command: Command, screen: &Screen) -> Result<Outcome, Failure> {
+    match command {
+        Command::Demo(demo) => demo.run(screen).await,
+        Command::Sandbox(sandbox) => sandbox.run(screen).await,
+        Command::Job(job) => job.run(screen).await,
+        Command::Party(party) => party.run(screen).await,
+        Command::Coordinator(coordinator) => coordinator.run(screen).await,
+        Command::Helper(helper) => helper.run(screen).await,
+        Command::Pki(pki) => pki.run(screen),
+        Command::Data(data) => data.run(screen),
+        Command::Model(model) => model.run(screen),
+        Command::Doctor(doctor) => doctor.run(screen).await,
+    }
+}

@@ -1,0 +1,405 @@
+//! `paripassu data`.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use paripassu_model::{
+    schema::DatasetSpec,
+    table::{CsvReader, Table, TableError},
+};
+use serde::Serialize;
+
+use crate::{
+    failure::{Exit, Failure},
+    outcome::Outcome,
+    screen::{Screen, count},
+};
+
+/// Most problems that are listed one by one.
+const LISTED: usize = 20;
+/// Distinct values that are counted exactly.
+const DISTINCT: usize = 100_000;
+
+/// Look at a data file before it is used.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Types, missing and distinct values of a CSV file, and every error by row and column
+    Inspect(Inspect),
+}
+
+/// Arguments of `data inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 usable as it is, 3 rows or columns must be mended.
+
+Examples:
+  paripassu data inspect bank.csv --label y
+  paripassu data inspect partner.csv --id customer --missing NA --categorical branch --json")]
+pub(crate) struct Inspect {
+    /// CSV file, UTF-8 with a header
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Column with the unique customer id
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    id: String,
+    /// Column with the outcome, 1 = bad, where there is one
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Text that means missing, besides the empty cell; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    missing: Vec<String>,
+    /// Columns to read as numbers even if not every cell is one
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    numeric: Vec<String>,
+    /// Columns to read as categories even if every cell is a number
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    categorical: Vec<String>,
+}
+
+/// What a column is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// The id.
+    Id,
+    /// The label.
+    Label,
+    /// A number.
+    Numeric,
+    /// A category.
+    Categorical,
+}
+
+/// One column of a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct ColumnFacts {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    missing: u64,
+    distinct: usize,
+    /// False where only the first values were counted.
+    distinct_exact: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    least: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    largest: Option<f64>,
+    #[serde(skip)]
+    numbers: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Inspected {
+    file: PathBuf,
+    rows: u64,
+    columns: Vec<ColumnFacts>,
+    problems: Vec<String>,
+    /// True where there are more problems than are listed.
+    more_problems: bool,
+    dataset: DatasetSpec,
+}
+
+impl Data {
+    pub(crate) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let Self::Inspect(inspect) = self;
+        inspect.run(screen)
+    }
+}
+
+impl Inspect {
+    fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let facts = columns(&self.file, &self.id, self.label.as_deref(), &self.missing)?;
+        let (rows, mut columns) = facts;
+        for (names, kind) in [
+            (&self.numeric, Kind::Numeric),
+            (&self.categorical, Kind::Categorical),
+        ] {
+            for name in names {
+                let found = columns.iter_mut().find(|column| column.name == *name);
+                let column = found.ok_or_else(|| {
+                    Failure::user(format!("{} has no column `{name}`", self.file.display()))
+                })?;
+                column.kind = kind;
+            }
+        }
+        let dataset = dataset(&columns, &self.missing);
+        let (mut problems, more_problems) = problems(&self.file, &dataset)?;
+        for column in columns.iter().filter(|column| column.distinct < 2) {
+            if matches!(column.kind, Kind::Numeric | Kind::Categorical) && rows > 0 {
+                problems.push(format!(
+                    "column `{}` is the same in every row: it cannot tell good from bad",
+                    column.name
+                ));
+            }
+        }
+        let inspected = Inspected {
+            file: self.file,
+            rows,
+            columns,
+            problems,
+            more_problems,
+            dataset,
+        };
+        let exit = if inspected.problems.is_empty() {
+            Exit::Ok
+        } else {
+            Exit::Failed
+        };
+        let text = inspected.text(screen);
+        Ok(Outcome::new(&inspected, text)?.exit_with(exit))
+    }
+}
+
+impl Inspected {
+    fn text(&self, screen: &Screen) -> String {
+        let paint = screen.out();
+        let mut table = screen.table(&[
+            "column", "taken as", "missing", "distinct", "least", "largest",
+        ]);
+        let number =
+            |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value}"));
+        for column in &self.columns {
+            let more = if column.distinct_exact { "" } else { "+" };
+            let kind = match column.kind {
+                Kind::Id => "id",
+                Kind::Label => "label",
+                Kind::Numeric => "numeric",
+                Kind::Categorical => "categorical",
+            };
+            table.row([
+                column.name.clone(),
+                kind.to_owned(),
+                count(column.missing),
+                format!("{}{more}", count(column.distinct as u64)),
+                number(column.least),
+                number(column.largest),
+            ]);
+        }
+        let mut text = format!(
+            "{}: {} rows\n{table}\n",
+            self.file.display(),
+            count(self.rows)
+        );
+        if self.problems.is_empty() {
+            text.push_str(&format!("{}\n", paint.good("✓ every row can be read")));
+        }
+        for problem in &self.problems {
+            text.push_str(&format!("{} {problem}\n", paint.bad("✗")));
+        }
+        if self.more_problems {
+            text.push_str("… and more after these: mend them and look again\n");
+        }
+        let dataset = &self.dataset;
+        text.push_str("\nFor a party's configuration:\n\n  [[dataset]]\n  name = \"…\"\n");
+        text.push_str(&format!(
+            "  path = {}\n",
+            quoted(&self.file.display().to_string())
+        ));
+        text.push_str(&format!("  id = {}\n", quoted(&dataset.id)));
+        if let Some(label) = &dataset.label {
+            text.push_str(&format!("  label = {}\n", quoted(label)));
+        }
+        for (name, columns) in [
+            ("numeric", &dataset.numeric),
+            ("categorical", &dataset.categorical),
+            ("missing", &dataset.missing),
+        ] {
+            if !columns.is_empty() {
+                let list: Vec<_> = columns.iter().map(|column| quoted(column)).collect();
+                text.push_str(&format!("  {name} = [{}]\n", list.join(", ")));
+            }
+        }
+        text
+    }
+}
+
+/// As a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// Rows of a file, and what each column seems to hold.
+pub(crate) fn columns(
+    file: &Path,
+    id: &str,
+    label: Option<&str>,
+    missing: &[String],
+) -> Result<(u64, Vec<ColumnFacts>), Failure> {
+    let refuse = |e: csv::Error| Failure::user(format!("cannot read {}: {e}", file.display()));
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_path(file)
+        .map_err(refuse)?;
+    let header = reader.byte_headers().map_err(refuse)?.clone();
+    let mut columns: Vec<ColumnFacts> = header
+        .iter()
+        .map(|name| {
+            let name = String::from_utf8_lossy(name).trim().to_owned();
+            let kind = match name.as_str() {
+                name if name == id => Kind::Id,
+                name if Some(name) == label => Kind::Label,
+                _ => Kind::Categorical,
+            };
+            ColumnFacts {
+                name,
+                kind,
+                missing: 0,
+                distinct: 0,
+                distinct_exact: true,
+                least: None,
+                largest: None,
+                numbers: true,
+            }
+        })
+        .collect();
+    let mut seen: Vec<HashSet<Vec<u8>>> = columns.iter().map(|_| HashSet::new()).collect();
+    let mut record = csv::ByteRecord::new();
+    let mut rows = 0;
+    while reader.read_byte_record(&mut record).map_err(refuse)? {
+        rows += 1;
+        for ((cell, column), seen) in record.iter().zip(&mut columns).zip(&mut seen) {
+            column.see(cell, missing);
+            if seen.len() < DISTINCT {
+                seen.insert(cell.to_vec());
+            } else {
+                column.distinct_exact = false;
+            }
+        }
+    }
+    for (column, seen) in columns.iter_mut().zip(seen) {
+        column.distinct = seen.len();
+        let values = column.least.is_some();
+        if column.kind == Kind::Categorical && column.numbers && values {
+            column.kind = Kind::Numeric;
+        }
+        if !matches!(column.kind, Kind::Numeric) {
+            (column.least, column.largest) = (None, None);
+        }
+    }
+    Ok((rows, columns))
+}
+
+impl ColumnFacts {
+    fn see(&mut self, cell: &[u8], missing: &[String]) {
+        let text = std::str::from_utf8(cell).unwrap_or("\u{fffd}").trim();
+        if text.is_empty() || missing.iter().any(|word| word == text) {
+            self.missing += 1;
+            return;
+        }
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => {
+                self.least = Some(self.least.map_or(value, |least| least.min(value)));
+                self.largest = Some(self.largest.map_or(value, |largest| largest.max(value)));
+            }
+            // A number, though not a usable one: the column is numeric and the cell a problem.
+            Ok(_) => {}
+            Err(_) => self.numbers = false,
+        }
+    }
+}
+
+/// The columns as a configuration would declare them.
+pub(crate) fn dataset(columns: &[ColumnFacts], missing: &[String]) -> DatasetSpec {
+    let of = |kind: Kind| {
+        let names = columns.iter().filter(move |column| column.kind == kind);
+        names.map(|column| column.name.clone()).collect::<Vec<_>>()
+    };
+    DatasetSpec {
+        id: of(Kind::Id).pop().unwrap_or_else(|| "id".to_owned()),
+        label: of(Kind::Label).pop(),
+        numeric: of(Kind::Numeric),
+        categorical: of(Kind::Categorical),
+        missing: missing.to_vec(),
+        id_rules: Vec::new(),
+    }
+}
+
+/// The first problems of a file, read as a party would read it, and whether there are more.
+fn problems(file: &Path, dataset: &DatasetSpec) -> Result<(Vec<String>, bool), Failure> {
+    let mut found = Vec::new();
+    let mut reader = match CsvReader::open(file, dataset) {
+        Ok(reader) => reader,
+        Err(error @ TableError::Io { .. }) => return Err(error.into()),
+        Err(error) => return Ok((vec![error.to_string()], false)),
+    };
+    let mut table = Table::empty(dataset);
+    loop {
+        match reader.read_batch(&mut table, 1 << 14) {
+            Ok(0) => return Ok((found, false)),
+            Ok(_) => table.clear(),
+            Err(error) => {
+                let over = matches!(
+                    error,
+                    TableError::Io { .. } | TableError::Empty { .. } | TableError::Spec { .. }
+                );
+                found.push(error.to_string());
+                if over || found.len() == LISTED {
+                    return Ok((found, !over));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::ColorWhen;
+
+    fn inspect(text: &str, label: Option<&str>) -> Result<Outcome, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("bank.csv");
+        std::fs::write(&file, text).unwrap();
+        Inspect {
+            file,
+            id: "id".into(),
+            label: label.map(Into::into),
+            missing: vec!["NA".into()],
+            numeric: vec![],
+            categorical: vec![],
+        }
+        .run(&Screen::new(false, ColorWhen::Never))
+    }
+
+    #[test]
+    fn kinds_are_inferred() {
+        let out = inspect(
+            "id,age,branch,y\n1,30,a,0\n2,NA,b,1\n3,41.5,a,0\n",
+            Some("y"),
+        )
+        .unwrap();
+        assert_eq!(out.exit(), Exit::Ok);
+        let dataset = &out.json()["dataset"];
+        assert_eq!(dataset["numeric"], serde_json::json!(["age"]));
+        assert_eq!(dataset["categorical"], serde_json::json!(["branch"]));
+        assert_eq!(out.json()["columns"][1]["missing"], 1);
+        assert!(out.text().contains("numeric = [\"age\"]"), "{}", out.text());
+    }
+
+    #[test]
+    fn every_problem_is_listed_by_row_and_column() {
+        let out = inspect(
+            "id,age,one,y\n1,30,k,0\n1,31,k,1\n,32,k,0\n4,inf,k,1\n5,33,k,2\n6,34,k,\n",
+            Some("y"),
+        )
+        .unwrap();
+        assert_eq!(out.exit(), Exit::Failed);
+        let problems: Vec<_> = out.json()["problems"].as_array().unwrap().iter().collect();
+        let has = |what: &str| problems.iter().any(|p| p.as_str().unwrap().contains(what));
+        for what in [
+            "row 2", "row 3", "row 4", "row 5", "row 6", "`age`", "`y`", "`one`",
+        ] {
+            assert!(has(what), "{what}: {problems:?}");
+        }
+        assert_eq!(problems.len(), 6);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_the_callers_to_fix() {
+        let refused = columns(Path::new("no-such.csv"), "id", None, &[]).unwrap_err();
+        assert_eq!(refused.exit(), Exit::User);
+        assert!(refused.message().contains("no-such.csv"));
+    }
+}

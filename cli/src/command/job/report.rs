@@ -1,0 +1,149 @@
+//! `paripassu job report`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use paripassu_model::report::{self, Report as Content};
+
+use crate::{command::read_text, failure::Failure, outcome::Outcome, screen::Screen};
+
+/// Print the results that a party's node has written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu job report JOB --out results          a party's folder of results, one folder per job
+  paripassu job report JOB --out paripassu-demo/bank")]
+pub(crate) struct Report {
+    /// Id of the job, or the beginning of it
+    #[arg(value_name = "JOB")]
+    job: String,
+    /// Folder of results of a party's node (`results` in its configuration), or of one job
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Report {
+    pub(super) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let dir = self.find()?;
+        let content = read(&dir)?;
+        let page = dir.join("report.html");
+        let json = serde_json::json!({
+            "job": content.job.id,
+            "receiver": content.receiver.id,
+            "verdict": content.verdict(),
+            "comparison": content.comparison,
+            "uplift": content.uplift,
+            "report": page,
+            "dir": dir,
+        });
+        Outcome::new(&json, text(&content, &page, screen))
+    }
+
+    /// The folder that holds this job's report.json.
+    fn find(&self) -> Result<PathBuf, Failure> {
+        let has = |dir: &Path| dir.join("report.json").is_file();
+        if has(&self.out) {
+            let found = read(&self.out)?.job.id;
+            if found.starts_with(&self.job) {
+                return Ok(self.out.clone());
+            }
+            return Err(Failure::user(format!(
+                "{} holds the report of job {found}, not of {}",
+                self.out.display(),
+                self.job
+            )));
+        }
+        let entries =
+            std::fs::read_dir(&self.out).map_err(|e| Failure::file("read", &self.out, &e))?;
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with(&self.job)) && has(path)
+            })
+            .collect();
+        match (found.pop(), found.len()) {
+            (Some(one), 0) => Ok(one),
+            (Some(_), more) => Err(Failure::user(format!(
+                "`{}` is the beginning of {} jobs: give more of the id",
+                self.job,
+                more + 1
+            ))),
+            (None, _) => Err(Failure::user(format!(
+                "{} holds no report of job {}",
+                self.out.display(),
+                self.job
+            ))
+            .hint("a report is there once the job is released; `paripassu job status` says where it stands")),
+        }
+    }
+}
+
+fn read(dir: &Path) -> Result<Content, Failure> {
+    let text = read_text(&dir.join("report.json"))?;
+    report::from_json(&text)
+        .map_err(|e| Failure::user(format!("{}: {e}", dir.join("report.json").display())))
+}
+
+fn text(content: &Content, page: &Path, screen: &Screen) -> String {
+    let summary = report::summary_rows(content);
+    let header: Vec<_> = summary.header.iter().map(String::as_str).collect();
+    let mut table = screen.table(&header);
+    for row in summary.rows {
+        table.row(row);
+    }
+    let mut out = format!(
+        "{} for {}\n",
+        screen.out().strong(&content.job.title),
+        content.receiver.name
+    );
+    if !content.comparison.is_empty() {
+        out.push_str(&format!("{table}\n"));
+    }
+    out.push_str(&format!(
+        "{}\n\n  report  {}",
+        summary.verdict,
+        page.display()
+    ));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::ColorWhen;
+
+    fn written(dir: &Path, id: &str) {
+        let mut content = Content::default();
+        content.job.id = id.into();
+        content.job.title = "Cards".into();
+        report::write(dir, &content).unwrap();
+    }
+
+    #[test]
+    fn a_report_is_found_by_job_in_either_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        written(&dir.path().join("ab12"), "ab12");
+        let screen = Screen::new(false, ColorWhen::Never);
+        let report = |job: &str, out: PathBuf| {
+            Report {
+                job: job.into(),
+                out,
+            }
+            .run(&screen)
+        };
+        let found = report("ab", dir.path().to_owned()).unwrap();
+        assert!(found.text().contains("report.html"));
+        assert_eq!(found.json()["job"], "ab12");
+        report("ab12", dir.path().join("ab12")).unwrap();
+        let wrong = report("cd", dir.path().join("ab12")).unwrap_err();
+        assert!(wrong.message().contains("ab12"), "{wrong}");
+        assert_eq!(
+            report("cd", dir.path().to_owned())
+                .unwrap_err()
+                .exit()
+                .code(),
+            1
+        );
+    }
+}

@@ -1,0 +1,230 @@
+//! `paripassu job status` and `paripassu job show`.
+
+use clap::Args;
+use paripassu_job::Contract;
+use paripassu_proto::control::v1 as pb;
+use paripassu_service::signing::Decision;
+use serde::Serialize;
+
+use crate::{
+    client::{Client, Connect, contract_of, present},
+    failure::Failure,
+    outcome::Outcome,
+    screen::Screen,
+    view::{StatusView, moment, painted, state},
+};
+
+/// Say in one line where a job stands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu job status JOB
+  paripassu job status latest --json")]
+pub(crate) struct Status {
+    /// Id of the job, the beginning of it, or `latest`
+    #[arg(value_name = "JOB")]
+    job: String,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Show a job: members, decisions, what it opens, what happened.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu job show JOB --identity bank
+  paripassu job show latest --json")]
+pub(crate) struct Show {
+    /// Id of the job, the beginning of it, or `latest`
+    #[arg(value_name = "JOB")]
+    job: String,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Status {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let mut client = Client::connect(&self.connect).await?;
+        let job = client.resolve(&self.job).await?;
+        let shown = client.show(&job).await?;
+        let status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
+        let text = line(&status, screen);
+        Outcome::new(&status, text)
+    }
+}
+
+fn line(status: &StatusView, screen: &Screen) -> String {
+    let job = &status.job;
+    let mut text = format!("{} {}", job.job, painted(job.state, screen.out()));
+    if let Some(abort) = &job.abort {
+        text.push_str(&format!(" · {}", abort.sentence()));
+    } else if job.state.is_running() {
+        if let Some(node) = status.leading() {
+            text.push_str(&format!(" · {}", node.line()));
+        }
+    } else if !job.waiting_for.is_empty() {
+        text.push_str(&format!(" · waiting for {}", job.waiting_for.join(" and ")));
+    }
+    text
+}
+
+#[derive(Debug, Serialize)]
+struct DecisionView {
+    by: String,
+    approve: bool,
+    reason: String,
+    verified: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct EventView {
+    number: u64,
+    at: Option<String>,
+    state: paripassu_job::State,
+    actor: String,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownView<'a> {
+    #[serde(flatten)]
+    status: &'a StatusView,
+    name: &'a str,
+    purpose: &'a str,
+    legal_basis: &'a str,
+    disclosures: &'a [paripassu_job::Disclosure],
+    decisions: &'a [DecisionView],
+    events: &'a [EventView],
+}
+
+impl Show {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let mut client = Client::connect(&self.connect).await?;
+        let job = client.resolve(&self.job).await?;
+        let shown = client.show(&job).await?;
+        let status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
+        let contract = contract_of(&shown)?;
+        let decisions: Vec<_> = shown
+            .decisions
+            .iter()
+            .filter_map(|signed| decision(&client, &contract, signed))
+            .collect();
+        let events: Vec<_> = shown.events.iter().map(event).collect();
+        let spec = contract.spec();
+        let view = ShownView {
+            status: &status,
+            name: &spec.name,
+            purpose: &spec.purpose,
+            legal_basis: &spec.legal_basis,
+            disclosures: contract.disclosures(),
+            decisions: &decisions,
+            events: &events,
+        };
+        Outcome::new(&view, page(&view, &contract, screen))
+    }
+}
+
+/// A decision with its signature checked here, against the caller's own trust.
+fn decision(client: &Client, contract: &Contract, signed: &pb::Signed) -> Option<DecisionView> {
+    let decision = Decision::from_bytes(&signed.statement).ok()?;
+    let by = paripassu_service::signing::verify(client.identity().trust(), signed).ok();
+    let verified = by.is_some() && decision.digest == *contract.digest().as_bytes();
+    Some(DecisionView {
+        by: by.map_or_else(|| "?".to_owned(), |by| by.peer().to_string()),
+        approve: decision.approve,
+        reason: decision.reason,
+        verified,
+    })
+}
+
+fn event(wire: &pb::JobEvent) -> EventView {
+    EventView {
+        number: wire.number,
+        at: moment(wire.at),
+        state: state(wire.state),
+        actor: wire.actor.clone(),
+        detail: wire.detail.clone(),
+    }
+}
+
+fn page(view: &ShownView<'_>, contract: &Contract, screen: &Screen) -> String {
+    let (job, paint) = (&view.status.job, screen.out());
+    let mut text = format!("{}\n\n", line(view.status, screen));
+    let mut fact = |name: &str, value: &str| {
+        text.push_str(&format!(
+            "  {} {value}\n",
+            paint.faint(format_args!("{name:<12}"))
+        ));
+    };
+    fact("name", view.name);
+    fact(
+        "purpose",
+        &format!("{}, legal basis {}", view.purpose, view.legal_basis),
+    );
+    fact("submitter", &job.submitter);
+    fact("submitted", job.submitted_at.as_deref().unwrap_or("?"));
+    if let Some(expires) = &job.expires_at {
+        fact("expires", expires);
+    }
+    fact("contract", &job.digest);
+    fact("helper", job.helper.as_deref().unwrap_or("none"));
+    for party in contract.spec().seats() {
+        let role = match party.role {
+            paripassu_job::spec::PartyRole::Label => "label and features",
+            paripassu_job::spec::PartyRole::Features => "features",
+        };
+        fact(
+            party.id.as_str(),
+            &format!("{role}: data set {}, {}", party.dataset, party.columns),
+        );
+    }
+
+    text.push_str("\nWhat it opens\n");
+    let mut table = screen.table(&["disclosure", "to", "shape", "at most"]);
+    for disclosure in view.disclosures {
+        let to: Vec<_> = disclosure.to.iter().map(ToString::to_string).collect();
+        table.row([
+            disclosure.id.to_string(),
+            to.join(", "),
+            disclosure.shape.to_string(),
+            disclosure.at_most.to_string(),
+        ]);
+    }
+    text.push_str(&format!("{table}\n"));
+
+    if !view.decisions.is_empty() {
+        text.push_str("\nDecisions\n");
+        let mut table = screen.table(&["by", "decision", "reason", "signature"]);
+        for decision in view.decisions {
+            table.row([
+                decision.by.as_str(),
+                if decision.approve {
+                    "approved"
+                } else {
+                    "rejected"
+                },
+                &decision.reason,
+                if decision.verified {
+                    "verified"
+                } else {
+                    "NOT VERIFIED"
+                },
+            ]);
+        }
+        text.push_str(&format!("{table}\n"));
+    }
+    if !view.events.is_empty() {
+        text.push_str("\nWhat happened\n");
+        let mut table = screen.table(&["at", "state", "by", "detail"]);
+        for event in view.events {
+            table.row([
+                event.at.as_deref().unwrap_or("?"),
+                event.state.as_str(),
+                &event.actor,
+                &event.detail,
+            ]);
+        }
+        text.push_str(&table.to_string());
+    }
+    text
+}

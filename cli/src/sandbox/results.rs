@@ -1,0 +1,281 @@
+//! What a sandbox leaves: each party's half, and `metrics.json` over all.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use paripassu_model::{
+    metrics::{self, AucDelta},
+    report::{self, Finding, Report},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{layout::Layout, setup::Setup, twin};
+use crate::{
+    command::{model::ModelFile, read_text, write_whole},
+    failure::Failure,
+};
+
+/// Everything that is known about the job afterwards: `metrics.json`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Metrics {
+    /// Name of the job.
+    pub(crate) name: String,
+    /// Its id.
+    pub(crate) job: String,
+    /// The label party's own columns alone; absent where the job releases no metrics.
+    pub(crate) bank: Option<Figures>,
+    /// The joint model.
+    pub(crate) joint: Option<Figures>,
+    /// The same model fitted on pooled plaintext: only a sandbox can.
+    pub(crate) pooled: Figures,
+    /// Joint over bank alone.
+    pub(crate) uplift: Option<Uplift>,
+    /// Largest distance of a coefficient, intercept included, between joint and pooled.
+    pub(crate) coef_max_abs_diff: f64,
+    /// Distance of AUC between joint and pooled.
+    pub(crate) auc_abs_diff: Option<f64>,
+    /// Distance of KS between joint and pooled.
+    pub(crate) ks_abs_diff: Option<f64>,
+    /// Row counts.
+    pub(crate) rows: Rows,
+    /// Passes over the training rows.
+    pub(crate) passes: Option<u32>,
+    /// Bytes sent over sealed links.
+    pub(crate) bytes: Bytes,
+    /// From the first process to the release, in seconds.
+    pub(crate) wall_s: f64,
+    /// Seconds by phase, as the label party measured them.
+    pub(crate) phase_s: BTreeMap<String, f64>,
+    /// The label party's report.
+    pub(crate) report: PathBuf,
+    /// Folder with everything.
+    pub(crate) out_dir: PathBuf,
+    /// Each party's folder.
+    pub(crate) parties: BTreeMap<String, PathBuf>,
+    /// Label party's id.
+    pub(crate) label_party: String,
+}
+
+/// Results of one model on the held-out rows.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) auc: f64,
+    pub(crate) ks: f64,
+    pub(crate) gini: f64,
+    pub(crate) log_loss: f64,
+    pub(crate) brier: f64,
+    /// Share of all bads in the worst tenth.
+    pub(crate) capture_10: f64,
+}
+
+/// How much the joint model gains.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Uplift {
+    pub(crate) auc: f64,
+    pub(crate) ci95: [f64; 2],
+    /// `better`, `not_shown` or `worse`.
+    pub(crate) finding: &'static str,
+    pub(crate) verdict: String,
+}
+
+/// Row counts.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Rows {
+    pub(crate) parties: BTreeMap<String, u64>,
+    pub(crate) matched: usize,
+    pub(crate) train: usize,
+    pub(crate) test: usize,
+}
+
+/// Bytes sent over sealed links, from the parties' own counts.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Bytes {
+    /// By everyone.
+    pub(crate) total: u64,
+    /// By sender.
+    pub(crate) sent: BTreeMap<String, u64>,
+    /// All bytes of the job per training row and pass.
+    pub(crate) per_train_row_and_pass: Option<f64>,
+}
+
+/// `metrics.json` of a party's results.
+#[derive(Debug, Deserialize)]
+struct Summary {
+    alone: metrics::Metrics,
+    joint: metrics::Metrics,
+    uplift: AucDelta,
+}
+
+impl From<&metrics::Metrics> for Figures {
+    fn from(of: &metrics::Metrics) -> Self {
+        Self {
+            auc: of.auc,
+            ks: of.ks,
+            gini: of.gini,
+            log_loss: of.log_loss,
+            brier: of.brier,
+            capture_10: of.top_decile_capture,
+        }
+    }
+}
+
+/// Moves each party's results to their place, fits the twin and writes `metrics.json`.
+pub(crate) async fn collect(
+    setup: &Setup,
+    layout: &Layout,
+    job: &str,
+    wall_s: f64,
+) -> Result<Metrics, Failure> {
+    let mut folders = BTreeMap::new();
+    for source in &setup.parties {
+        let party = source.party.id.as_str();
+        let from = layout.node(party).join("results").join(job);
+        let to = layout.party(party);
+        std::fs::rename(&from, &to).map_err(|e| Failure::file("move the results in", &from, &e))?;
+        folders.insert(party.to_owned(), to);
+    }
+    let tables = setup
+        .parties
+        .iter()
+        .map(|source| source.load(&setup.spec))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut rows = BTreeMap::new();
+    for (source, table) in setup.parties.iter().zip(&tables) {
+        rows.insert(source.party.id.to_string(), table.rows() as u64);
+    }
+    let spec = setup.spec.clone();
+    let twin = tokio::task::spawn_blocking(move || twin::fit(&spec, tables))
+        .await
+        .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
+
+    let label = layout.party(setup.label_party());
+    let content = read_report(&label)?;
+    let summary = read_summary(&label)?;
+    let pooled = Figures::from(&twin.metrics);
+    let joint = summary
+        .as_ref()
+        .map(|summary| Figures::from(&summary.joint));
+    let passes = content.solver.passes;
+    let result = Metrics {
+        name: setup.spec.name.clone(),
+        job: job.to_owned(),
+        bank: summary.as_ref().map(|summary| (&summary.alone).into()),
+        joint,
+        pooled,
+        uplift: summary
+            .as_ref()
+            .map(|summary| uplift(&summary.uplift, &content)),
+        coef_max_abs_diff: distance(setup, layout, &twin)?,
+        auc_abs_diff: joint.map(|joint| (joint.auc - pooled.auc).abs()),
+        ks_abs_diff: joint.map(|joint| (joint.ks - pooled.ks).abs()),
+        rows: Rows {
+            parties: rows,
+            matched: twin.matched,
+            train: twin.train,
+            test: twin.test,
+        },
+        passes,
+        bytes: traffic(setup, layout, twin.train, passes)?,
+        wall_s,
+        phase_s: content
+            .timing
+            .iter()
+            .map(|phase| (phase.name.clone(), phase.seconds))
+            .collect(),
+        report: label.join("report.html"),
+        out_dir: layout.root().to_owned(),
+        parties: folders,
+        label_party: setup.label_party().to_owned(),
+    };
+    let text = serde_json::to_string_pretty(&result).map_err(Failure::ours)?;
+    write_whole(&layout.root().join("metrics.json"), text.as_bytes())?;
+    Ok(result)
+}
+
+fn read_report(dir: &std::path::Path) -> Result<Report, Failure> {
+    let path = dir.join("report.json");
+    report::from_json(&read_text(&path)?)
+        .map_err(|e| Failure::ours(format!("{}: {e}", path.display())))
+}
+
+fn read_summary(dir: &std::path::Path) -> Result<Option<Summary>, Failure> {
+    let path = dir.join("metrics.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    serde_json::from_str(&read_text(&path)?)
+        .map(Some)
+        .map_err(|e| Failure::ours(format!("{}: {e}", path.display())))
+}
+
+fn uplift(delta: &AucDelta, content: &Report) -> Uplift {
+    let finding = content.main_uplift().map(report::Uplift::finding);
+    Uplift {
+        auc: delta.delta,
+        ci95: delta.ci95,
+        finding: match finding {
+            Some(Finding::Better) => "better",
+            Some(Finding::Worse) => "worse",
+            _ => "not_shown",
+        },
+        verdict: content.verdict(),
+    }
+}
+
+/// The largest difference between the parties' coefficients and the twin's.
+fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<f64, Failure> {
+    let mut largest: f64 = 0.0;
+    for (source, expected) in setup.parties.iter().zip(&twin.coefficients) {
+        let party = source.party.id.as_str();
+        let model = ModelFile::load(&layout.party(party).join("model.json"))?;
+        let names = |model: &ModelFile| {
+            let columns = model.columns.iter();
+            columns
+                .map(|column| column.name.clone())
+                .collect::<Vec<_>>()
+        };
+        let wanted: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
+        if names(&model) != wanted {
+            return Err(Failure::ours(format!(
+                "{party}'s design columns are not those of the plaintext twin: {} and {}",
+                names(&model).join(", "),
+                wanted.join(", ")
+            )));
+        }
+        for (column, (_, coefficient)) in model.columns.iter().zip(expected) {
+            largest = largest.max((column.coef - coefficient).abs());
+        }
+        if let Some(intercept) = model.intercept {
+            largest = largest.max((intercept - twin.intercept).abs());
+        }
+    }
+    Ok(largest)
+}
+
+/// What everyone sent: parties by their own counts, the helper by what parties received from it.
+fn traffic(
+    setup: &Setup,
+    layout: &Layout,
+    train: usize,
+    passes: Option<u32>,
+) -> Result<Bytes, Failure> {
+    let mut sent: BTreeMap<String, u64> = BTreeMap::new();
+    for source in &setup.parties {
+        let party = source.party.id.as_str();
+        let content = read_report(&layout.party(party))?;
+        for traffic in &content.traffic {
+            *sent.entry(party.to_owned()).or_default() += traffic.sent_bytes;
+            if traffic.peer == "helper" || traffic.peer == setup.spec.helper.id.as_str() {
+                *sent.entry(setup.spec.helper.id.to_string()).or_default() +=
+                    traffic.received_bytes;
+            }
+        }
+    }
+    let total: u64 = sent.values().sum();
+    let units = passes.map(|passes| f64::from(passes) * train as f64);
+    Ok(Bytes {
+        total,
+        sent,
+        per_train_row_and_pass: units.filter(|n| *n > 0.0).map(|n| total as f64 / n),
+    })
+}

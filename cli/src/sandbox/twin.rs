@@ -1,0 +1,177 @@
+//! The plaintext twin: the same model fitted on pooled columns, which only a sandbox can do.
+
+use ndarray::{Array2, Axis, concatenate};
+use paripassu_job::{Spec, spec};
+use paripassu_model::{
+    design::{ConstantColumns, Design, DesignOptions},
+    logistic::{self, FitOptions, LogisticModel, TrainingSet},
+    metrics::{Metrics, Scored},
+    split::IdSplit,
+    table::Table,
+};
+
+use crate::failure::Failure;
+
+/// A model fitted on the pooled columns of all parties, on the rows that the job used.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    /// Customers at every party.
+    pub(crate) matched: usize,
+    /// Rows fitted on.
+    pub(crate) train: usize,
+    /// Rows held out.
+    pub(crate) test: usize,
+    /// On the held-out rows.
+    pub(crate) metrics: Metrics,
+    /// Of the log-odds of bad.
+    pub(crate) intercept: f64,
+    /// By party, in the order of the design: column and coefficient.
+    pub(crate) coefficients: Vec<Vec<(String, f64)>>,
+}
+
+/// Fits the twin on tables in the order of the parties' seats.
+pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
+    let wrong = |e: &dyn std::fmt::Display| Failure::failed(format!("the plaintext twin: {e}"));
+    let tables = aligned(tables);
+    let first = tables
+        .first()
+        .ok_or_else(|| Failure::ours("a job without parties"))?;
+    let tenths = u32::try_from(spec.split.test_tenths).map_err(|e| wrong(&e))?;
+    let rows = IdSplit::new(tenths)
+        .map_err(|e| wrong(&e))?
+        .rows(first.ids());
+    let labels = first.label().unwrap_or_default();
+    let of = |rows: &[usize]| -> Vec<u8> {
+        rows.iter()
+            .filter_map(|row| labels.get(*row).copied())
+            .collect()
+    };
+    let (train_y, test_y) = (of(&rows.train), of(&rows.test));
+
+    let options = DesignOptions {
+        constant: match spec.design.constant_columns {
+            spec::ConstantColumns::Drop => ConstantColumns::Drop,
+            spec::ConstantColumns::Error => ConstantColumns::Refuse,
+        },
+        rare_level_rows: usize::try_from(spec.design.rare_level_rows).map_err(|e| wrong(&e))?,
+    };
+    let designs = tables
+        .iter()
+        .map(|table| Design::fit_all(table, &rows.train, options))
+        .collect::<Result<Vec<_>, _>>()?;
+    let side_by_side = |rows: &[usize]| -> Result<Array2<f64>, Failure> {
+        let parts = designs
+            .iter()
+            .zip(&tables)
+            .map(|(design, table)| design.transform(table, rows))
+            .collect::<Result<Vec<_>, _>>()?;
+        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+        let joined = concatenate(Axis(1), &views).map_err(|e| wrong(&e))?;
+        Ok(joined.as_standard_layout().into_owned())
+    };
+    let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
+    let set = TrainingSet::new(&train, &train_y).map_err(|e| wrong(&e))?;
+    let options = FitOptions {
+        l2: spec.model.l2.value(),
+        ..FitOptions::default()
+    };
+    let model = logistic::fit(&set, &options).map_err(|e| wrong(&e))?.model;
+    let pd = model.pd(&test).map_err(|e| wrong(&e))?;
+    let metrics = Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics();
+    Ok(Twin {
+        matched: first.rows(),
+        train: rows.train.len(),
+        test: rows.test.len(),
+        metrics,
+        intercept: model.intercept,
+        coefficients: by_party(&designs, &model),
+    })
+}
+
+fn by_party(designs: &[Design], model: &LogisticModel) -> Vec<Vec<(String, f64)>> {
+    let mut values = model.coefficients.iter().copied();
+    let of = |design: &Design, values: &mut dyn Iterator<Item = f64>| {
+        let names = design.names().map(str::to_owned);
+        names.zip(values).collect()
+    };
+    designs
+        .iter()
+        .map(|design| of(design, &mut values.by_ref().take(design.width())))
+        .collect()
+}
+
+/// The customers that every table has, in one order.
+fn aligned(tables: Vec<Table>) -> Vec<Table> {
+    let Some((first, rest)) = tables.split_first() else {
+        return tables;
+    };
+    let positions: Vec<_> = rest.iter().map(Table::positions).collect();
+    let mut rows: Vec<Vec<usize>> = vec![Vec::new(); tables.len()];
+    for (at, id) in first.ids().iter().enumerate() {
+        let others: Option<Vec<usize>> = positions
+            .iter()
+            .map(|positions| positions.get(id.as_str()).copied())
+            .collect();
+        if let Some(others) = others {
+            for (rows, row) in rows.iter_mut().zip(std::iter::once(at).chain(others)) {
+                rows.push(row);
+            }
+        }
+    }
+    tables
+        .iter()
+        .zip(&rows)
+        .map(|(table, rows)| table.select(rows))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paripassu_job::spec::{TemplateKind, template};
+    use paripassu_model::table::Column;
+
+    #[test]
+    fn common_customers_in_one_order() {
+        let table = |ids: &[&str], label: bool| {
+            let values = ids.iter().map(|id| id.len() as f64).collect();
+            Table::new(
+                ids.iter().map(ToString::to_string).collect(),
+                label.then(|| vec![0; ids.len()]),
+                vec![Column::numeric("x", values)],
+            )
+            .unwrap()
+        };
+        let both = aligned(vec![
+            table(&["a", "bb", "ccc"], true),
+            table(&["ccc", "d", "a"], false),
+        ]);
+        assert_eq!(both[0].ids(), ["a", "ccc"]);
+        assert_eq!(both[0].ids(), both[1].ids());
+    }
+
+    #[test]
+    fn each_partys_columns_keep_their_coefficients() {
+        let ids: Vec<String> = (0..400).map(|i| format!("c{i}")).collect();
+        let wave =
+            |k: usize| -> Vec<f64> { (0..400).map(|i| ((i * k) % 37) as f64 / 37.0).collect() };
+        let (x, z) = (wave(11), wave(17));
+        let label = x
+            .iter()
+            .zip(&z)
+            .enumerate()
+            .map(|(i, (x, z))| u8::from(x - z + ((i * 7) % 13) as f64 / 13.0 > 0.6))
+            .collect();
+        let bank = Table::new(ids.clone(), Some(label), vec![Column::numeric("x", x)]).unwrap();
+        let partner = Table::new(ids, None, vec![Column::numeric("z", z)]).unwrap();
+        let text = template(TemplateKind::VerticalLogistic);
+        let spec = Spec::from_toml(text, "job.toml").unwrap();
+        let twin = fit(&spec, vec![bank, partner]).unwrap();
+        assert_eq!(twin.matched, 400);
+        assert_eq!(twin.train + twin.test, 400);
+        let (name, coefficient) = &twin.coefficients[0][0];
+        assert!(name == "x" && *coefficient > 0.5, "{coefficient}");
+        let (name, coefficient) = &twin.coefficients[1][0];
+        assert!(name == "z" && *coefficient < -0.5, "{coefficient}");
+    }
+}
