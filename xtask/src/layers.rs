@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::Findings;
 
 /// What each crate may depend on, also in its tests.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("crypto", &[]),
     ("model", &[]),
     ("protocol", &["crypto", "model"]),
@@ -36,6 +36,19 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ),
     (
         "e2e",
+        &[
+            "crypto",
+            "protocol",
+            "model",
+            "job",
+            "proto",
+            "service",
+            "party",
+            "coordinator",
+        ],
+    ),
+    (
+        "bench",
         &[
             "crypto",
             "protocol",
