@@ -69,32 +69,30 @@ pub const DEFAULT_JOB_DEADLINE_S: u64 = 3_600;
 
 // ---- the sigmoid series and the solver --------------------------------------------------------
 
-/// Half width R of the sigmoid series by the bucket (a power of two) of the largest standardised
-/// value over all columns: the first row whose bucket is not smaller. Margins reach about half the
-/// largest value, and the series degrades gracefully up to 1.7 R.
-pub const RANGE_BY_BUCKET: [(u32, u32); 3] = [(8, 8), (32, 16), (128, 32)];
-/// Half width R where the largest value is beyond [`RANGE_BY_BUCKET`].
-pub const RANGE_BEYOND: u32 = 64;
-/// Terms K of the series by half width R: enough for coefficients within 1e-3.
-pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 8), (16, 14), (32, 32), (64, 64)];
+/// Half widths R of the sigmoid series that `auto` tries, in this order.
+pub const AUTO_RANGES: [u32; 3] = [16, 32, 64];
+/// Terms K of the series by half width R: enough for a series exact to 6e-5.
+pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 10), (16, 16), (32, 32), (64, 64)];
+/// Least terms while steps are large, where half of K are taken.
+pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
 pub const HESSIAN_MIN_ROWS: u64 = 16_384;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
-/// Passes that recompute the Hessian.
-pub const HESSIAN_REFRESHES: u64 = 5;
+/// Passes at full precision that share a Hessian.
+pub const FINE_PASSES_PER_HESSIAN: u64 = 4;
 /// Iterations of the Newton-Schulz inverse.
-pub const INVERSE_ITERATIONS: u64 = 18;
+pub const INVERSE_ITERATIONS: u64 = 20;
+/// Passes that Newton usually needs while steps are large.
+pub const USUAL_COARSE_PASSES: u64 = 6;
+/// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
+pub const FINE_PASSES: u64 = 3;
 /// Passes that Newton usually needs.
-pub const USUAL_PASSES: u64 = 8;
-
-/// The half width R for a bucket of the largest standardised value.
-pub fn range_for_bucket(bucket: u32) -> u32 {
-    RANGE_BY_BUCKET
-        .iter()
-        .find(|(limit, _)| bucket <= *limit)
-        .map_or(RANGE_BEYOND, |(_, range)| *range)
-}
+pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
+/// Most design columns of one party, the intercept included.
+pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
+/// Most training rows: with more, residuals do not fit their fixed point.
+pub const MAX_TRAIN_ROWS: u64 = 1 << 27;
 
 /// The number of terms K for a half width R.
 pub fn terms_for_range(range: u32) -> u32 {
@@ -103,6 +101,11 @@ pub fn terms_for_range(range: u32) -> u32 {
         .iter()
         .find(|(limit, _)| range <= *limit)
         .map_or(most, |(_, terms)| *terms)
+}
+
+/// The number of terms while steps are large, for K terms at the end.
+pub fn coarse_terms(terms: u32) -> u32 {
+    (terms / 2).max(COARSE_MIN_TERMS).min(terms)
 }
 
 /// Rows of the Hessian's subsample for this many training rows and design columns.
@@ -116,44 +119,42 @@ pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
 
 /// A ring word.
 pub const WORD: u64 = 8;
+/// Items in a frame of the alignment.
+pub const ALIGN_FRAME_ITEMS: u64 = 16_384;
+/// Random items among a party's own, at least.
+pub const ALIGN_MIN_PADDING: u64 = 64;
 /// A masked id on its way out.
 pub const ALIGN_ITEM: u64 = 32;
 /// A doubly masked id on its way back.
-pub const ALIGN_RETURN: u64 = 12;
-/// A masked margin, cut to 32 bits.
-pub const OPENED_MARGIN: u64 = 4;
-/// Sine and cosine correlation, per row and term.
-pub const SERIES_TERM: u64 = 16;
-/// A feature as its owner keeps it.
-pub const STORED_FEATURE: u64 = 2;
+pub const ALIGN_RETURN: u64 = 16;
+/// Agreement before the alignment and comparison after it.
+pub const ALIGN_FIXED: u64 = 218;
+/// The phase of a masked score.
+pub const PHASE: u64 = 4;
+/// Words of a dealt sine and cosine, per row and term.
+pub const SERIES_WORDS: u64 = 2;
+/// Rows of the sigmoid series per message.
+pub const SERIES_ROWS: u64 = 32_768;
+/// A request to the helper.
+pub const REQUEST: u64 = 40;
+/// One party's part of one test score.
+pub const SCORE: u64 = 8;
 /// A summary of metrics.
 pub const METRICS: u64 = 16 * 1024;
-/// Agreement messages of one step.
-pub const AGREEMENT: u64 = 512;
 
-// ---- rounds -----------------------------------------------------------------------------------
+// ---- rounds: a message to wait for before the next can be sent ---------------------------------
 
-/// Alignment: agree, masked ids, doubly masked ids.
-pub const ALIGN_ROUNDS: u64 = 3;
-/// Preparation: widths and buckets, masked features.
-pub const PREPARE_ROUNDS: u64 = 2;
-/// Margin, series and gradient of one pass.
-pub const GRADIENT_ROUNDS: u64 = 3;
-/// Hessian from the shares.
-pub const HESSIAN_ROUNDS: u64 = 3;
-/// One iteration of the inverse.
-pub const INVERSE_ROUNDS: u64 = 4;
-/// The step and its declared bits.
-pub const STEP_ROUNDS: u64 = 3;
-/// Opening own coefficients.
-pub const RELEASE_ROUNDS: u64 = 1;
+/// Alignment: agree, masked ids, doubly masked ids, compare; frames do not wait for one another.
+pub const ALIGN_ROUNDS: u64 = 4;
 /// Scores, then metrics.
 pub const EVALUATE_ROUNDS: u64 = 2;
 
 // ---- rates of one node, per second ------------------------------------------------------------
 
-/// Masked ids.
-pub const ALIGN_MASKS_PER_S: f64 = 30_000.0;
+/// Cores of a node that times are estimated for.
+pub const CORES: f64 = 2.0;
+/// Masked ids, per core.
+pub const ALIGN_MASKS_PER_S: f64 = 18_000.0;
 /// Multiply-adds in the ring.
 pub const RING_MACS_PER_S: f64 = 1.0e9;
 /// Terms of the sigmoid series.
@@ -169,8 +170,14 @@ pub const LINK_EFFICIENCY: f64 = 0.8;
 pub const NODE_MEMORY: u64 = 48 << 20;
 /// Frames in flight, in bytes.
 pub const FRAMES_MEMORY: u64 = 32 << 20;
-/// One id while aligning, at its owner, in bytes.
-pub const ALIGN_MEMORY_PER_ID: u64 = 64;
+/// An own id before it is sent, its tag, and a peer's tag, while aligning, in bytes.
+pub const ALIGN_MEMORY: [u64; 3] = [52, 20, 16];
+/// Most of each of these in memory; the rest goes to a temporary file.
+pub const ALIGN_MEMORY_BUDGET: [u64; 3] = [128 << 20, 64 << 20, 64 << 20];
+/// A common row while aligning, in bytes.
+pub const ALIGN_MEMORY_PER_MATCH: u64 = 4;
+/// A feature as its owner multiplies it, in fixed point.
+pub const STORED_FEATURE: u64 = 4;
 /// Words of work space per training row, at every role.
 pub const WORK_WORDS_PER_ROW: u64 = 12;
 
@@ -179,12 +186,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_covers_every_bucket() {
+    fn every_range_has_its_terms() {
+        assert_eq!(RANGES.map(terms_for_range), [10, 16, 32, 64]);
         assert_eq!(
-            [1, 8, 9, 32, 64, 128, 256, u32::MAX].map(range_for_bucket),
-            [8, 8, 16, 16, 32, 32, 64, 64]
+            [4, 6, 10, 16, 32, 64].map(coarse_terms),
+            [4, 6, 6, 8, 16, 32]
         );
-        assert_eq!(RANGES.map(terms_for_range), [8, 14, 32, 64]);
+        assert!(AUTO_RANGES.iter().all(|range| RANGES.contains(range)));
     }
 
     #[test]

@@ -9,9 +9,11 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    constants::{ALIGN_FRAME_ITEMS, ALIGN_MIN_PADDING},
     decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
-    spec::{AutoOr, Spec, Stop},
+    plan::count,
+    spec::{Spec, Stop},
 };
 
 /// The stable name of one disclosure, such as `align.members` or `release.coefficients.bank`.
@@ -26,12 +28,10 @@ pub enum DisclosureId {
     AlignMatched,
     /// How many design columns each party brings.
     DesignWidth,
-    /// A power-of-two bound of each party's largest standardised value.
-    DesignRangeBucket,
-    /// Whether the margins stayed within the sigmoid series, one bit a pass.
-    TrainRangeCheck,
-    /// Whether training has converged, one bit a pass.
+    /// Whether training has settled: one bit a pass, or one at the end.
     TrainConverged,
+    /// Whether all scores lie within the sigmoid series, one bit a range tried.
+    TrainRangeCheck,
     /// The coefficients of a party's own columns, to that party.
     ReleaseCoefficients(NodeId),
     /// Test scores, to the label party.
@@ -51,9 +51,8 @@ impl fmt::Display for DisclosureId {
             Self::AlignMembers => "align.members",
             Self::AlignMatched => "align.matched",
             Self::DesignWidth => "design.width",
-            Self::DesignRangeBucket => "design.range-bucket",
-            Self::TrainRangeCheck => "train.range-check",
             Self::TrainConverged => "train.converged",
+            Self::TrainRangeCheck => "train.range-check",
             Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
             Self::ReleaseScores => "release.scores",
             Self::ReleaseMetrics => "release.metrics",
@@ -90,9 +89,8 @@ impl FromStr for DisclosureId {
             "align.members" => Self::AlignMembers,
             "align.matched" => Self::AlignMatched,
             "design.width" => Self::DesignWidth,
-            "design.range-bucket" => Self::DesignRangeBucket,
-            "train.range-check" => Self::TrainRangeCheck,
             "train.converged" => Self::TrainConverged,
+            "train.range-check" => Self::TrainRangeCheck,
             "release.scores" => Self::ReleaseScores,
             "release.metrics" => Self::ReleaseMetrics,
             "relay.traffic" => Self::RelayTraffic,
@@ -152,13 +150,12 @@ pub enum Shape {
     Bit,
     /// One whole number.
     Count,
-    /// One exponent of two.
-    PowerOfTwo,
     /// One bit for each of the receiver's own customers.
     Membership,
     /// One decimal for each design column of the receiver; for the label party also the intercept.
     Coefficients,
-    /// One number for each test row, a multiple of `step` on the log-odds scale.
+    /// One number for each test row, the sender's part of its score: a multiple of `step` on the
+    /// log-odds scale.
     Scores {
         /// The step.
         step: Decimal,
@@ -172,7 +169,7 @@ pub enum Shape {
 impl Shape {
     /// Whether one opening is exactly one value.
     pub const fn is_single(&self) -> bool {
-        matches!(self, Self::Bit | Self::Count | Self::PowerOfTwo)
+        matches!(self, Self::Bit | Self::Count)
     }
 }
 
@@ -181,7 +178,6 @@ impl fmt::Display for Shape {
         match self {
             Self::Bit => f.pad("one bit"),
             Self::Count => f.pad("one number"),
-            Self::PowerOfTwo => f.pad("one power of two"),
             Self::Membership => f.pad("one bit per own customer"),
             Self::Coefficients => f.pad("one number per own column"),
             Self::Scores { step } => f.pad(&format!("one number per test row, in steps of {step}")),
@@ -215,7 +211,8 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         .map(|party| Audience::Party(party.id.clone()))
         .collect();
     let helper = Audience::Helper(spec.helper.id.clone());
-    let count = u32::try_from(parties.len()).unwrap_or(u32::MAX);
+    let each = u32::try_from(parties.len()).unwrap_or(u32::MAX);
+    let ranges = u32::try_from(spec.solver.ranges().len()).unwrap_or(u32::MAX);
     let passes = u32::try_from(spec.solver.max_passes).unwrap_or(u32::MAX);
     let with = |more: &[&Audience]| {
         parties
@@ -236,30 +233,36 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         opening(
             DisclosureId::RelayTraffic,
             "Which node sends how many sealed bytes to which other and when, and each node's \
-                phase, pass and rate of progress; never what the bytes say.",
+                phase, pass and rate of progress, so also how many passes the training took; \
+                never what the bytes say.",
             Shape::Traffic,
             vec![Audience::Relay],
             1,
         ),
         opening(
             DisclosureId::AlignSizes,
-            "How many customers each party puts into the alignment, as the length of its \
-                messages shows.",
+            &format!(
+                "How many customers each party puts into the alignment, up to a whole frame: its \
+                    number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
+                    them random padding.",
+                count(ALIGN_FRAME_ITEMS)
+            ),
             Shape::Count,
             with(&[&Audience::Relay]),
-            count,
+            each,
         ),
         opening(
             DisclosureId::AlignMembers,
-            "Which of its own customers the other party also has; nothing about the other \
-                party's remaining customers.",
+            "Which of its own customers the other party also has, also where the job then ends \
+                because they are too few; nothing about the other party's remaining customers.",
             Shape::Membership,
             parties.clone(),
             1,
         ),
         opening(
             DisclosureId::AlignMatched,
-            "How many customers are common, in training and in test.",
+            "How many customers are common, in training and in test, also where the job ends \
+                because they are too few.",
             Shape::Count,
             vec![helper.clone(), Audience::Relay],
             2,
@@ -270,34 +273,52 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
                 level.",
             Shape::Count,
             with(&[&helper, &Audience::Relay]),
-            count,
+            each,
         ),
     ];
-    if spec.solver.range == AutoOr::Auto {
-        list.push(opening(
-            DisclosureId::DesignRangeBucket,
-            "For each party, the power of two just above its largest standardised value.",
-            Shape::PowerOfTwo,
-            with(&[&helper]),
-            count,
-        ));
-    }
+    let (settled, settled_at_most) = match spec.solver.stop {
+        Stop::Bit => (
+            "After each pass, whether training has settled: no coefficient moved more than the \
+                tolerance (at first a coarse one) and the inverse behind the step was exact \
+                enough. The helper sees from the requests it serves whether another pass follows.",
+            passes.saturating_mul(ranges),
+        ),
+        Stop::Fixed => (
+            "After the last pass of each range tried, whether training has settled: no \
+                coefficient moved more than the tolerance and the inverse behind the step was \
+                exact enough. The helper sees from the requests it serves what follows.",
+            ranges,
+        ),
+    };
     list.push(opening(
-        DisclosureId::TrainRangeCheck,
-        "After each pass, whether the margins stayed within the range of the sigmoid series.",
+        DisclosureId::TrainConverged,
+        settled,
         Shape::Bit,
         with(&[&helper]),
-        passes,
+        settled_at_most,
     ));
-    if spec.solver.stop == Stop::Bit {
-        list.push(opening(
-            DisclosureId::TrainConverged,
-            "After each pass, whether training has converged.",
-            Shape::Bit,
-            with(&[&helper]),
-            passes,
-        ));
-    }
+    let (in_range, else_) = match spec.solver.ranges().as_slice() {
+        [only] => (only.to_string(), "the job ends"),
+        tried => (
+            tried
+                .iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", then "),
+            "the next one is tried, and after the last the job ends",
+        ),
+    };
+    list.push(opening(
+        DisclosureId::TrainRangeCheck,
+        &format!(
+            "Once training has settled with the sigmoid series of a range ({in_range}), whether \
+                the scores of all training rows lie within it; if not, {else_}. The helper sees \
+                from the requests it serves whether another range follows."
+        ),
+        Shape::Bit,
+        with(&[&helper]),
+        ranges,
+    ));
     list.extend(spec.seats().into_iter().map(|party| {
         let intercept = if spec.label_party() == Some(party) {
             " and the intercept"
@@ -316,12 +337,19 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         )
     }));
     if let Some(scores) = &spec.outputs.scores {
+        let others: Vec<_> = spec
+            .seats()
+            .iter()
+            .filter(|party| party.id != scores.to)
+            .map(|party| party.id.to_string())
+            .collect();
+        let other = others.join(", ");
         list.push(opening(
             DisclosureId::ReleaseScores,
             &format!(
-                "The joint score of each test row, rounded; {0} knows its own part of a score, \
-                    so it also learns the other party's part.",
-                scores.to
+                "{other}'s own part of the score (log-odds of bad) of each test row, rounded to \
+                    a multiple of {}; {} adds its own part and so knows the joint score.",
+                scores.step, scores.to
             ),
             Shape::Scores { step: scores.step },
             vec![Audience::Party(scores.to.clone())],

@@ -250,9 +250,8 @@ fn optional_openings_are_declared_only_where_asked_for() {
             "align.members",
             "align.matched",
             "design.width",
-            "design.range-bucket",
-            "train.range-check",
             "train.converged",
+            "train.range-check",
             "release.coefficients.bank",
             "release.coefficients.partner",
             "release.scores",
@@ -264,12 +263,7 @@ fn optional_openings_are_declared_only_where_asked_for() {
     lean.solver.range = paripassu_job::spec::AutoOr::Is(16);
     lean.outputs.scores = None;
     lean.outputs.metrics_to.clear();
-    let gone = [
-        "design.range-bucket",
-        "train.converged",
-        "release.scores",
-        "release.metrics",
-    ];
+    let gone = ["release.scores", "release.metrics"];
     let want: Vec<_> = ids(&full)
         .into_iter()
         .filter(|id| !gone.contains(&id.as_str()))
@@ -284,6 +278,58 @@ fn optional_openings_are_declared_only_where_asked_for() {
             assert_eq!(to.to_string().parse::<Audience>().unwrap(), to);
         }
     }
+}
+
+#[test]
+fn declared_bits_are_those_that_the_solver_opens() {
+    use paripassu_job::spec::{AutoOr, Stop};
+    let mut spec = spec();
+    for (stop, range, converged, range_check) in [
+        (Stop::Bit, AutoOr::Auto, 60, 3),
+        (Stop::Bit, AutoOr::Is(16), 20, 1),
+        (Stop::Fixed, AutoOr::Auto, 3, 3),
+        (Stop::Fixed, AutoOr::Is(64), 1, 1),
+    ] {
+        (spec.solver.stop, spec.solver.range) = (stop, range);
+        let list = disclosures(&spec);
+        for (id, at_most) in [
+            (DisclosureId::TrainConverged, converged),
+            (DisclosureId::TrainRangeCheck, range_check),
+        ] {
+            let bit = list.iter().find(|disclosure| disclosure.id == id).unwrap();
+            assert_eq!(
+                (bit.at_most, &bit.shape),
+                (at_most, &Shape::Bit),
+                "{id} {stop:?} {range}"
+            );
+            let to: Vec<_> = bit.to.iter().map(ToString::to_string).collect();
+            assert_eq!(to, ["party:bank", "party:partner", "helper:coordinator"]);
+            assert!(bit.what.contains("helper sees"), "{}", bit.what);
+        }
+        let check = list
+            .iter()
+            .find(|disclosure| disclosure.id == DisclosureId::TrainRangeCheck)
+            .unwrap();
+        let ranges = match range {
+            AutoOr::Auto => "(16, then 32, then 64)".to_owned(),
+            AutoOr::Is(range) => format!("({range})"),
+        };
+        assert!(check.what.contains(&ranges), "{}", check.what);
+    }
+}
+
+#[test]
+fn scores_are_the_other_partys_part() {
+    let list = disclosures(&spec());
+    let scores = list
+        .iter()
+        .find(|disclosure| disclosure.id == DisclosureId::ReleaseScores)
+        .unwrap();
+    assert_eq!(
+        scores.what,
+        "partner's own part of the score (log-odds of bad) of each test row, rounded to a \
+            multiple of 0.0009765625; bank adds its own part and so knows the joint score."
+    );
 }
 
 #[test]
@@ -320,7 +366,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
             at_most: 1
         }
     );
-    for pass in 1..=20 {
+    for pass in 1..=60 {
         assert_eq!(
             ledger
                 .record(&DisclosureId::TrainConverged, 1)
@@ -349,7 +395,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
     );
 
     // What was refused was not recorded; what was recorded survives a restart.
-    assert_eq!(ledger.entries().len(), 21);
+    assert_eq!(ledger.entries().len(), 61);
     let mut resumed = Ledger::resume(&contract, ledger.entries()).unwrap();
     assert_eq!(resumed.summary(), ledger.summary());
     assert!(resumed.record(&DisclosureId::AlignMembers, 1).is_err());
@@ -362,7 +408,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
     assert_eq!((line.times, line.values), (1, 500));
     let text = ledger.summary().to_string();
     assert!(
-        text.contains("train.converged") && text.contains("at most 20"),
+        text.contains("train.converged") && text.contains("at most 60"),
         "{text}"
     );
 }

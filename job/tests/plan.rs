@@ -3,7 +3,7 @@
 
 use paripassu_job::{
     Assumptions, Plan, Spec, State,
-    plan::{PartySize, PlanError, plan, range_bucket},
+    plan::{PartySize, PlanError, Series, plan},
     spec::{AutoOr, Stop, TemplateKind, template},
 };
 
@@ -44,49 +44,88 @@ fn bytes_are_those_of_the_protocols() {
         (70_000, 30_000, 100)
     );
     assert_eq!(
-        (
-            plan.series.range,
-            plan.series.terms,
-            plan.passes,
-            plan.hessian_rows
-        ),
-        (16, 14, 8, 16_384)
+        (plan.passes, plan.max_passes, plan.hessian_rows),
+        (9, 60, 16_384)
     );
 
-    // 88 bytes for each item of a party, both ways together, and a little agreement.
-    let both = bytes(&plan, "match customers", "bank", "partner")
-        + bytes(&plan, "match customers", "partner", "bank");
-    assert!((88_000_000..88_000_000 + 4_096).contains(&both), "{both}");
-    // 8 bytes per training row and column, the intercept with the label party.
+    // Frames of 16,384 items, at least 64 of them padding: 62 for a million customers.
     assert_eq!(
-        bytes(&plan, "masked features", "bank", "partner") / 8 / 70_000,
-        50
+        bytes(&plan, "match customers", "bank", "partner"),
+        218 + (32 + 16) * 62 * 16_384
+    );
+    // 8 bytes per column and training row, and again per row of the Hessian; two square matrices.
+    for (from, to) in [("bank", "partner"), ("partner", "bank")] {
+        assert_eq!(
+            bytes(&plan, "masked features", from, to),
+            8 * 50 * (70_000 + 16_384) + 2 * 8 * 50 * 50 + 16
+        );
+    }
+    // Masked weights, phases and residuals, and two truncations of all columns.
+    let rows = 70_000;
+    for (step, passes, terms) in [
+        ("gradient, first passes", 6, 8),
+        ("gradient, last passes", 3, 16),
+    ] {
+        let small = 3 * 8 * 50 - 8 * 50 + 2 * 8 * 100;
+        assert_eq!(
+            bytes(&plan, step, "bank", "partner"),
+            passes * (12 * rows + small)
+        );
+        assert_eq!(
+            bytes(&plan, step, "coordinator", "bank"),
+            passes * ((16 * terms + 8) * rows + 2 * 8 * 50 + 2 * 16 * 100)
+        );
+        assert_eq!(
+            bytes(&plan, step, "coordinator", "partner"),
+            passes * (8 * rows + 2 * 8 * 50)
+        );
+    }
+    // A new Hessian in each of the first passes and in the first of the last: 7 of them.
+    assert_eq!(
+        bytes(&plan, "Hessian", "coordinator", "partner"),
+        7 * 8 * (16_384 * 50 + 50 * 50)
     );
     assert_eq!(
-        bytes(&plan, "masked features", "partner", "bank") / 8 / 70_000,
-        50
+        bytes(&plan, "inverse", "bank", "partner"),
+        7 * 20 * 2 * (2 + 1) * 8 * 100 * 100
     );
-    // 4 + 8 bytes a row and pass between parties, 16 K + 8 from the helper to party 0, 8 to party 1.
-    assert_eq!(
-        bytes(&plan, "gradient", "bank", "partner"),
-        8 * (12 * 70_000 + 8 * 50)
-    );
-    assert_eq!(
-        bytes(&plan, "gradient", "coordinator", "bank"),
-        8 * ((16 * 14 + 8) * 70_000 + 8 * 50)
-    );
-    assert_eq!(
-        bytes(&plan, "gradient", "coordinator", "partner"),
-        8 * (8 * 70_000 + 8 * 50)
-    );
-    // The helper gets nothing that grows with the data.
+    // Two lanes of 16 bits a row through a tree of conjunctions, and the scores once more.
+    let check = bytes(&plan, "within range?", "bank", "partner");
+    assert!((check - 60 * rows) < 4_096, "{check}");
+    // The helper gets requests only: 40 bytes each, whatever the data.
     let to_helper: u64 = plan
         .links
         .iter()
         .filter(|link| link.to.as_str() == "coordinator")
         .map(|link| link.bytes)
         .sum();
-    assert!(to_helper < 4_096, "{to_helper}");
+    assert!(
+        to_helper < 100_000 && to_helper.is_multiple_of(40),
+        "{to_helper}"
+    );
+}
+
+#[test]
+fn a_fixed_number_of_passes_is_what_it_says() {
+    let mut spec = spec();
+    spec.solver.stop = Stop::Fixed;
+    spec.solver.range = AutoOr::Is(32);
+    for (passes, hessians) in [(12, 9), (3, 1), (1, 1)] {
+        spec.solver.max_passes = passes;
+        let plan = plan(&spec, &Assumptions::usual(&spec)).unwrap();
+        let times = |name: &str| {
+            let step = plan.steps.iter().find(|step| step.step == name).unwrap();
+            step.times
+        };
+        assert_eq!((plan.passes, plan.max_passes), (passes, passes));
+        assert_eq!(
+            times("gradient, first passes") + times("gradient, last passes"),
+            passes
+        );
+        assert_eq!(times("gradient, last passes"), passes.min(3));
+        assert_eq!(times("Hessian"), hessians);
+        assert_eq!(times("settled?"), 1);
+    }
 }
 
 #[test]
@@ -142,27 +181,23 @@ fn slower_networks_take_longer_and_move_the_same_bytes() {
 }
 
 #[test]
-fn buckets_and_series() {
-    assert_eq!(
-        [0.1, 1.0, 1.1, 8.0, 73.0, 1e12].map(range_bucket),
-        [1, 1, 2, 8, 128, 1 << 31]
-    );
+fn ranges_are_tried_in_order() {
     let mut spec = spec();
-    let at = |spec: &Spec, largest_value| {
-        let assumptions = Assumptions {
-            largest_value,
-            ..Assumptions::usual(spec)
-        };
-        let plan = plan(spec, &assumptions).unwrap();
-        (plan.series.range, plan.series.terms)
+    let series = |spec: &Spec| {
+        let tried = Series::tried(spec).into_iter();
+        let tried: Vec<_> = tried
+            .map(|series| (series.range, series.terms, series.coarse_terms))
+            .collect();
+        tried
     };
-    assert_eq!(
-        [5.0, 20.0, 73.0, 500.0].map(|largest| at(&spec, largest)),
-        [(8, 8), (16, 14), (32, 32), (64, 64)]
-    );
-    spec.solver.range = AutoOr::Is(64);
+    assert_eq!(series(&spec), [(16, 16, 8), (32, 32, 16), (64, 64, 32)]);
+    spec.solver.range = AutoOr::Is(8);
+    assert_eq!(series(&spec), [(8, 10, 6)]);
     spec.solver.terms = AutoOr::Is(30);
-    assert_eq!(at(&spec, 5.0), (64, 30));
+    assert_eq!(series(&spec), [(8, 30, 15)]);
+    let plan = plan(&spec, &Assumptions::usual(&spec)).unwrap();
+    assert_eq!(plan.max_passes, 20);
+    assert_eq!(plan.series, Series::tried(&spec));
 }
 
 #[test]
@@ -173,19 +208,17 @@ fn warns_before_the_job_does() {
     spec.solver.stop = Stop::Fixed;
     spec.solver.max_passes = 3;
     spec.limits.job_deadline_s = 60;
-    let mut assumptions = assumptions(&spec, 1_000_000, [100, 100], 1_000);
-    assumptions.largest_value = 73.0;
+    let assumptions = assumptions(&spec, 2_000_000, [100, 100], 1_000);
     let plan = plan(&spec, &assumptions).unwrap();
     for (warning, want) in plan.warnings.iter().zip([
         "job_deadline_s",
         "solver.terms",
-        "solver.range",
         "overfitted",
         "Newton usually needs",
     ]) {
         assert!(warning.contains(want), "{warning}");
     }
-    assert_eq!(plan.warnings.len(), 5);
+    assert_eq!(plan.warnings.len(), 4);
     assert_eq!(plan.passes, 3);
 }
 
@@ -232,12 +265,19 @@ fn impossible_assumptions_are_refused() {
         refused(&assumptions(&spec, 1_000, [1 << 60, 1], 1_000)),
         PlanError::Assumption { .. }
     ));
-    // The largest possible one does not overflow.
-    plan(
-        &spec,
-        &assumptions(&spec, 1 << 33, [1 << 14, 1 << 14], 1 << 33),
-    )
-    .unwrap();
+    // The engine takes so many training rows and columns, and no more; no byte count overflows.
+    let (rows, most) = (u64::from(u32::MAX), (1 << 27) * 10 / 7);
+    plan(&spec, &assumptions(&spec, rows, [4_095, 4_095], most)).unwrap();
+    for assumptions in [
+        assumptions(&spec, rows, [4_095, 4_095], most + 10),
+        assumptions(&spec, rows, [4_096, 1], most),
+        assumptions(&spec, rows + 1, [1, 1], most),
+    ] {
+        assert!(matches!(
+            refused(&assumptions),
+            PlanError::Assumption { .. }
+        ));
+    }
 }
 
 #[test]
@@ -270,9 +310,8 @@ fn every_role_sees_what_it_learns_and_what_never() {
         [
             "align.matched",
             "design.width",
-            "design.range-bucket",
-            "train.range-check",
-            "train.converged"
+            "train.converged",
+            "train.range-check"
         ]
     );
     assert!(learned("party:bank").contains(&"release.scores".to_owned()));

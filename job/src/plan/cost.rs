@@ -1,20 +1,67 @@
-//! Rounds, bytes, time and memory, step by step.
+//! Rounds, bytes and time, step by step.
 
-use std::collections::BTreeMap;
-
-use super::{Assumptions, LinkBytes, Memory, PartySize, Series, StepCost};
+use super::{
+    Assumptions, PartySize, Series, StepCost,
+    gates::{Once, Product},
+};
 use crate::{
     constants::{
-        AGREEMENT, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MEMORY_PER_ID, ALIGN_RETURN, ALIGN_ROUNDS,
-        EVALUATE_ROUNDS, FRAMES_MEMORY, GRADIENT_ROUNDS, HESSIAN_REFRESHES, HESSIAN_ROUNDS,
-        INVERSE_ITERATIONS, INVERSE_ROUNDS, LINK_EFFICIENCY, METRICS, NODE_MEMORY, OPENED_MARGIN,
-        PREPARE_ROUNDS, PRG_BYTES_PER_S, RELEASE_ROUNDS, RING_MACS_PER_S, SERIES_TERM,
-        SERIES_TERMS_PER_S, STEP_ROUNDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW,
+        ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
+        ALIGN_RETURN, ALIGN_ROUNDS, CORES, EVALUATE_ROUNDS, FINE_PASSES, FINE_PASSES_PER_HESSIAN,
+        INVERSE_ITERATIONS, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
+        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
     },
     id::NodeId,
     life::State,
-    spec::Spec,
+    spec::{Spec, Stop},
 };
+
+/// Passes of one range that settles.
+#[derive(Clone, Copy)]
+pub(super) struct Passes {
+    /// While steps are large.
+    pub(super) coarse: u64,
+    /// At full precision.
+    pub(super) fine: u64,
+    /// That make a new Hessian.
+    hessians: u64,
+    /// After which one bit says whether training has settled.
+    tests: u64,
+}
+
+impl Passes {
+    pub(super) fn expected(spec: &Spec) -> Self {
+        let most = spec.solver.max_passes;
+        match spec.solver.stop {
+            Stop::Bit => {
+                let all = USUAL_PASSES.min(most);
+                let coarse = USUAL_COARSE_PASSES.min(all);
+                let fine = all - coarse;
+                Self {
+                    coarse,
+                    fine,
+                    hessians: coarse + fine.div_ceil(FINE_PASSES_PER_HESSIAN),
+                    tests: all,
+                }
+            }
+            // The switch is not seen to come: its first pass takes the Hessian of the last one.
+            Stop::Fixed => {
+                let fine = FINE_PASSES.min(most);
+                let coarse = most - fine;
+                Self {
+                    coarse,
+                    fine,
+                    hessians: coarse.max(1),
+                    tests: 1,
+                }
+            }
+        }
+    }
+
+    pub(super) fn all(&self) -> u64 {
+        self.coarse + self.fine
+    }
+}
 
 /// What the costs follow from. Parties by position; the intercept is a column of position 0.
 pub(super) struct Facts<'a> {
@@ -24,26 +71,23 @@ pub(super) struct Facts<'a> {
     pub(super) train_rows: u64,
     pub(super) test_rows: u64,
     pub(super) columns: u64,
-    pub(super) passes: u64,
+    pub(super) passes: Passes,
     pub(super) series: Series,
     pub(super) hessian_rows: u64,
 }
 
 impl Facts<'_> {
-    fn ids(&self) -> Vec<NodeId> {
-        self.spec
-            .seats()
-            .into_iter()
-            .map(|party| party.id.clone())
-            .collect()
+    pub(super) fn ids(&self) -> Vec<NodeId> {
+        let seats = self.spec.seats().into_iter();
+        seats.map(|party| party.id.clone()).collect()
     }
 
-    fn helper(&self) -> &NodeId {
+    pub(super) fn helper(&self) -> &NodeId {
         &self.spec.helper.id
     }
 
     /// Design columns by position, the intercept with the label party.
-    fn widths(&self) -> Vec<u64> {
+    pub(super) fn widths(&self) -> Vec<u64> {
         let intercept = |position: usize| u64::from(position == 0);
         self.sizes
             .iter()
@@ -52,274 +96,188 @@ impl Facts<'_> {
             .collect()
     }
 
-    /// Seconds of link and latency for these rounds and bytes. Every node has one link to the
-    /// coordinator; the busiest direction of any node's link decides.
-    fn transfer(&self, rounds: u64, links: &BTreeMap<(NodeId, NodeId), u64>) -> f64 {
-        let (mut sent, mut received) = (BTreeMap::new(), BTreeMap::new());
-        for ((from, to), bytes) in links {
-            *sent.entry(from).or_insert(0) += bytes;
-            *received.entry(to).or_insert(0) += bytes;
-        }
-        let busiest = sent
-            .values()
-            .chain(received.values())
-            .copied()
-            .max()
-            .unwrap_or(0);
-        let bytes_per_s = self.assumptions.mbit_per_s * 1e6 / 8.0 * LINK_EFFICIENCY;
-        rounds as f64 * self.assumptions.rtt_ms / 1e3 + busiest as f64 / bytes_per_s
+    /// One product for each party's matrix of `rows` rows.
+    fn each(&self, cost: impl Fn(u64) -> (u64, u64)) -> Vec<Product> {
+        let widths = self.widths().into_iter().enumerate();
+        let product = |(owner, width)| {
+            let (operand, output) = cost(width);
+            Product {
+                owner,
+                operand,
+                output,
+            }
+        };
+        widths.map(product).collect()
+    }
+
+    fn margins(&self) -> Vec<Product> {
+        self.each(|width| (width, self.train_rows))
     }
 }
 
-/// One occurrence of a step.
-struct Once {
-    phase: State,
-    step: &'static str,
-    rounds: u64,
-    links: BTreeMap<(NodeId, NodeId), u64>,
-    compute_s: f64,
-}
-
-impl Once {
-    fn new(phase: State, step: &'static str, rounds: u64) -> Self {
-        Self {
-            phase,
-            step,
-            rounds,
-            links: BTreeMap::new(),
-            compute_s: 0.0,
-        }
-    }
-
-    fn send(&mut self, from: &NodeId, to: &NodeId, bytes: u64) {
-        *self.links.entry((from.clone(), to.clone())).or_insert(0) += bytes;
-    }
-
-    fn times(self, times: u64, facts: &Facts<'_>) -> StepCost {
-        let once = self.compute_s + facts.transfer(self.rounds, &self.links);
-        StepCost {
-            phase: self.phase,
-            step: self.step.to_owned(),
-            times,
-            rounds: self.rounds * times,
-            links: self
-                .links
-                .into_iter()
-                .map(|((from, to), bytes)| LinkBytes {
-                    from,
-                    to,
-                    bytes: bytes * times,
-                })
-                .collect(),
-            seconds: once * times as f64,
-        }
-    }
-}
-
-/// Every ordered pair of different positions.
-fn pairs(parties: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..parties).flat_map(move |p| (0..parties).filter(move |q| *q != p).map(move |q| (p, q)))
+/// Items of all frames of a party with so many rows.
+fn framed(rows: u64) -> u64 {
+    (rows + ALIGN_MIN_PADDING).div_ceil(ALIGN_FRAME_ITEMS) * ALIGN_FRAME_ITEMS
 }
 
 pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
-    let refreshes = facts.passes.min(HESSIAN_REFRESHES);
+    let passes = facts.passes;
+    let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
     let mut steps = vec![
-        align(facts).times(1, facts),
-        masked_features(facts).times(1, facts),
-        gradient(facts).times(facts.passes, facts),
-        hessian(facts).times(refreshes, facts),
-        inverse(facts).times(refreshes * INVERSE_ITERATIONS, facts),
-        newton_step(facts).times(facts.passes, facts),
+        align(facts).times(1),
+        masked_features(facts).times(1),
+        gradient(facts, "gradient, first passes", coarse).times(passes.coarse),
+        gradient(facts, "gradient, last passes", fine).times(passes.fine),
+        hessian(facts).times(passes.hessians),
+        inverse(facts).times(passes.hessians * INVERSE_ITERATIONS),
+        newton_step(facts).times(passes.all()),
+        settled(facts).times(passes.tests),
+        range_check(facts).times(1),
+        coefficients(facts).times(1),
     ];
     if facts.spec.outputs.scores.is_some() {
-        steps.push(scores(facts).times(1, facts));
+        steps.push(scores(facts).times(1));
     }
-    steps.push(coefficients(facts).times(1, facts));
     steps
 }
 
 /// Each party masks its own ids and the other's masked ids.
-fn align(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Aligning, "match customers", ALIGN_ROUNDS);
-    let ids = facts.ids();
-    for (p, q) in pairs(ids.len()) {
-        let (own, theirs) = (facts.sizes[p].rows, facts.sizes[q].rows);
-        once.send(
-            &ids[p],
-            &ids[q],
-            ALIGN_ITEM * own + ALIGN_RETURN * theirs + AGREEMENT,
-        );
+fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Aligning, "match customers");
+    once.rounds = ALIGN_ROUNDS;
+    let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
+    let all: u64 = items.iter().sum();
+    for (position, own) in items.iter().enumerate() {
+        let bytes = ALIGN_FIXED + ALIGN_ITEM * own + ALIGN_RETURN * (all - own);
+        once.spread(position, bytes);
     }
-    let masks: u64 = facts.sizes.iter().map(|size| size.rows).sum();
-    once.compute_s = masks as f64 / ALIGN_MASKS_PER_S;
+    once.compute_s = all as f64 / (ALIGN_MASKS_PER_S * CORES);
     once
 }
 
-/// Each owner sends X_p - A_p to each other party.
-fn masked_features(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Preparing, "masked features", PREPARE_ROUNDS);
-    let (ids, widths) = (facts.ids(), facts.widths());
-    for (p, q) in pairs(ids.len()) {
-        once.send(
-            &ids[p],
-            &ids[q],
-            WORD * facts.train_rows * widths[p] + AGREEMENT,
-        );
-    }
-    for id in &ids {
-        once.send(id, facts.helper(), AGREEMENT);
+/// Each owner sends its masked columns to the others: all training rows, the Hessian's rows once
+/// more with fewer bits, and two small matrices.
+fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Preparing, "masked features");
+    once.rounds = 3;
+    once.broadcast(2 * WORD);
+    let rows = facts.train_rows + facts.hessian_rows;
+    let widths = facts.widths();
+    for (position, width) in widths.iter().enumerate() {
+        once.ask(4);
+        once.spread(position, WORD * (rows * width + 2 * width * width));
     }
     let widest = widths.iter().max().copied().unwrap_or(0);
-    once.compute_s = (WORD * facts.train_rows * widest) as f64 / PRG_BYTES_PER_S;
+    once.compute_s = (WORD * rows * widest) as f64 / PRG_BYTES_PER_S
+        + (facts.train_rows * widest * widest) as f64 / RING_MACS_PER_S;
     once
 }
 
-/// Margin, series and gradient of one pass over all training rows.
-fn gradient(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Training, "gradient", GRADIENT_ROUNDS);
-    let (ids, widths, rows) = (facts.ids(), facts.widths(), facts.train_rows);
-    for (p, q) in pairs(ids.len()) {
-        // Masked weights to the owner, the masked margin, the masked residual.
-        once.send(
-            &ids[p],
-            &ids[q],
-            WORD * widths[q] + (OPENED_MARGIN + WORD) * rows,
-        );
-    }
-    for (position, id) in ids.iter().enumerate() {
-        let series = if position == 0 {
-            SERIES_TERM * u64::from(facts.series.terms) * rows
-        } else {
-            0
-        };
-        // The forward correction, row by row, and the backward one, column by column.
-        once.send(
-            facts.helper(),
-            id,
-            series + WORD * rows + WORD * widths[position],
-        );
-    }
-    let macs = 4 * rows * facts.columns;
-    let terms = rows * u64::from(facts.series.terms);
+/// Scores, series and gradient of one pass over all training rows.
+fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, step);
+    let (rows, columns) = (facts.train_rows, facts.columns);
+    once.products(facts.margins());
+    once.sigmoid(rows, terms.into());
+    let data = facts.each(|width| (rows, width));
+    let ridge = facts.each(|width| (width, width));
+    once.products(data.into_iter().chain(ridge));
+    once.truncate(&[columns, columns]);
+    let macs = 4 * rows * columns;
     once.compute_s = macs as f64 / RING_MACS_PER_S
-        + terms as f64 / SERIES_TERMS_PER_S
+        + (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
+        + (2 * WORD * rows * columns) as f64 / PRG_BYTES_PER_S;
+    once
+}
+
+/// X' diag(s) X on a subsample, from the shares of s, block by block.
+fn hessian<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "Hessian");
+    let rows = facts.hessian_rows;
+    once.products(facts.each(|width| (rows, rows * width)));
+    let widths = facts.widths();
+    let blocks: Vec<_> = (0..widths.len())
+        .flat_map(|p| (p..widths.len()).map(move |q| (p, q)))
+        .map(|(p, q)| Product {
+            owner: p,
+            operand: rows * widths[q],
+            output: widths[p] * widths[q],
+        })
+        .collect();
+    let lengths: Vec<_> = blocks.iter().map(|block| block.output).collect();
+    once.products(blocks);
+    once.truncate(&lengths);
+    once.compute_s = (2 * rows * facts.columns * facts.columns) as f64 / RING_MACS_PER_S
         + (2 * WORD * rows * facts.columns) as f64 / PRG_BYTES_PER_S;
     once
 }
 
-/// X' diag(s) X on a subsample, from the shares of s.
-fn hessian(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Training, "Hessian", HESSIAN_ROUNDS);
-    let (ids, widths, rows) = (facts.ids(), facts.widths(), facts.hessian_rows);
-    for (p, q) in pairs(ids.len()) {
-        // Masked s to the owner, then the masked block s·X_p to the other.
-        once.send(&ids[p], &ids[q], WORD * rows + WORD * rows * widths[p]);
+/// One iteration of the inverse: two products of shared matrices, each cut back.
+fn inverse<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "inverse");
+    let d = facts.columns;
+    for _ in 0..2 {
+        once.matmul(d, d, d);
+        once.truncate(&[d * d]);
     }
-    for (id, width) in ids.iter().zip(&widths) {
-        once.send(facts.helper(), id, WORD * rows * width);
-    }
-    once.compute_s = (2 * rows * facts.columns * facts.columns) as f64 / RING_MACS_PER_S;
+    once.compute_s = (6 * d * d * d) as f64 / RING_MACS_PER_S;
     once
 }
 
-/// One iteration of the inverse: two products of shared d x d matrices.
-fn inverse(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Training, "inverse", INVERSE_ROUNDS);
-    let (ids, square) = (facts.ids(), facts.columns * facts.columns);
-    for (p, q) in pairs(ids.len()) {
-        once.send(&ids[p], &ids[q], 2 * WORD * square);
-    }
-    if let Some(first) = ids.first() {
-        once.send(facts.helper(), first, 2 * WORD * square);
-    }
-    once.compute_s = (6 * square * facts.columns) as f64 / RING_MACS_PER_S;
+/// The step of all weights.
+fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "Newton step");
+    let d = facts.columns;
+    once.matmul(d, d, 1);
+    once.truncate(&[d]);
     once
 }
 
-/// The step, its truncation, and the declared bits.
-fn newton_step(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Training, "step and bits", STEP_ROUNDS);
-    let ids = facts.ids();
-    for (p, q) in pairs(ids.len()) {
-        once.send(&ids[p], &ids[q], 3 * WORD * facts.columns + WORD);
+/// Whether no coefficient moved more than the tolerance and the inverse is one.
+fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "settled?");
+    let d = facts.columns;
+    once.products(facts.each(|width| (width, width)));
+    once.all_negative(2 * d, 64);
+    once.all_within(d * d);
+    once.both();
+    once.open_bit();
+    once
+}
+
+/// Whether all scores lie within the range of the series.
+fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "within range?");
+    once.truncate(&facts.widths());
+    once.products(facts.margins());
+    once.all_within(facts.train_rows);
+    once.open_bit();
+    once.compute_s = (2 * facts.train_rows * facts.columns) as f64 / RING_MACS_PER_S
+        + (WORD * facts.train_rows * (facts.columns + 30)) as f64 / PRG_BYTES_PER_S;
+    once
+}
+
+/// The shares of each party's coefficients to that party, and word to the helper that all is done.
+fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "own coefficients");
+    once.rounds = 1;
+    for (position, width) in facts.widths().into_iter().enumerate() {
+        once.gather(position, WORD * width);
     }
-    for id in &ids {
-        once.send(facts.helper(), id, 2 * WORD * facts.columns);
-        once.send(id, facts.helper(), WORD);
-    }
+    once.ask(1);
     once
 }
 
 /// Each other party's part of every test score to the label party; metrics to their receivers.
-fn scores(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Evaluating, "scores and metrics", EVALUATE_ROUNDS);
-    let ids = facts.ids();
-    if let Some((label, others)) = ids.split_first() {
-        for other in others {
-            once.send(other, label, WORD * facts.test_rows);
-            if facts.spec.outputs.metrics_to.contains(other) {
-                once.send(label, other, METRICS);
-            }
+fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "scores and metrics");
+    once.rounds = EVALUATE_ROUNDS;
+    once.gather(0, SCORE * facts.test_rows);
+    for (position, id) in facts.ids().iter().enumerate().skip(1) {
+        if facts.spec.outputs.metrics_to.contains(id) {
+            once.send(0, position, METRICS);
         }
     }
     once.compute_s = (facts.test_rows * facts.columns) as f64 / RING_MACS_PER_S;
     once
-}
-
-/// The shares of each party's coefficients to that party.
-fn coefficients(facts: &Facts<'_>) -> Once {
-    let mut once = Once::new(State::Evaluating, "own coefficients", RELEASE_ROUNDS);
-    let (ids, widths) = (facts.ids(), facts.widths());
-    for (p, q) in pairs(ids.len()) {
-        once.send(&ids[p], &ids[q], WORD * widths[q]);
-    }
-    once
-}
-
-pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
-    let rows = facts.train_rows;
-    let base = NODE_MEMORY + FRAMES_MEMORY;
-    let work = WORD * WORK_WORDS_PER_ROW * rows;
-    let square = 12 * WORD * facts.columns * facts.columns;
-    let ids = facts.ids();
-    let parties = ids
-        .into_iter()
-        .zip(facts.widths())
-        .zip(facts.sizes)
-        .enumerate();
-    let mut list: Vec<_> = parties
-        .map(|(position, ((node, width), size))| {
-            let aligning = ALIGN_MEMORY_PER_ID * size.rows;
-            let loading = WORD * facts.assumptions.matched * width;
-            let series = if position == 0 {
-                SERIES_TERM * u64::from(facts.series.terms) * rows
-            } else {
-                0
-            };
-            let sampled = 2 * WORD * facts.hessian_rows * facts.columns;
-            let training = STORED_FEATURE * rows * width
-                + WORD * rows * (facts.columns - width)
-                + series
-                + work
-                + square
-                + sampled;
-            let role = if position == 0 {
-                "label party"
-            } else {
-                "feature party"
-            };
-            Memory {
-                node,
-                role: role.to_owned(),
-                bytes: base + aligning.max(loading).max(training),
-            }
-        })
-        .collect();
-    let helper = base + work + square + 2 * WORD * facts.hessian_rows * facts.columns;
-    list.push(Memory {
-        node: facts.helper().clone(),
-        role: "helper".to_owned(),
-        bytes: helper,
-    });
-    list
 }

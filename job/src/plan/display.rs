@@ -35,23 +35,29 @@ impl Plan {
         write!(f, "{table}")?;
         writeln!(
             f,
-            "  {} common: {} to train, {} to test; largest standardised value {}; {} Mbit/s, {} ms\n",
+            "  {} common: {} to train, {} to test; {} Mbit/s, {} ms\n",
             count(assumed.matched),
             count(self.train_rows),
             count(self.test_rows),
-            assumed.largest_value,
             assumed.mbit_per_s,
             assumed.rtt_ms,
         )?;
         writeln!(f, "Chosen")?;
+        let ranges: Vec<_> = self
+            .series
+            .iter()
+            .map(|series| format!("on ±{} with {} terms", series.range, series.terms))
+            .collect();
         writeln!(
             f,
-            "  sigmoid series on ±{} with {} terms; Hessian on {} rows; {} passes expected, {} at most\n",
-            self.series.range,
-            self.series.terms,
+            "  sigmoid series {}; Hessian on {} rows",
+            ranges.join(", then "),
             count(self.hessian_rows),
-            self.passes,
-            self.max_passes,
+        )?;
+        writeln!(
+            f,
+            "  {} passes expected, {} at most\n",
+            self.passes, self.max_passes,
         )
     }
 

@@ -6,7 +6,9 @@
 
 mod cost;
 mod display;
+mod gates;
 mod learn;
+mod memory;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,13 +16,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::learn::Learns;
-pub(crate) use self::table::{Table, duration};
+pub(crate) use self::table::{Table, count, duration};
 use crate::{
     constants,
     disclosure::{Disclosure, disclosures},
     id::NodeId,
     life::State,
-    spec::{Columns, Spec, SpecErrors, Stop},
+    spec::{Columns, Spec, SpecErrors},
 };
 
 /// What a plan assumes about data and network.
@@ -31,8 +33,6 @@ pub struct Assumptions {
     pub parties: BTreeMap<NodeId, PartySize>,
     /// Common customers.
     pub matched: u64,
-    /// Largest standardised value over all columns, in standard deviations.
-    pub largest_value: f64,
     /// Bandwidth between a node and the coordinator, each way, in Mbit/s.
     pub mbit_per_s: f64,
     /// Round trip between a node and the coordinator, in milliseconds.
@@ -72,7 +72,6 @@ impl Assumptions {
         Self {
             parties: parties.collect(),
             matched: 50_000,
-            largest_value: 16.0,
             mbit_per_s: 1_000.0,
             rtt_ms: 1.0,
         }
@@ -136,31 +135,26 @@ pub struct Series {
     pub range: u32,
     /// Terms K.
     pub terms: u32,
+    /// Terms while steps are large.
+    pub coarse_terms: u32,
 }
 
 impl Series {
-    /// The series of a job, once the power-of-two bound of the largest standardised value is known.
-    pub fn choose(spec: &Spec, bucket: u32) -> Self {
-        let range = spec
-            .solver
-            .range
-            .unwrap_or_else(|| constants::range_for_bucket(bucket));
+    /// The series that a job may try, in this order.
+    pub fn tried(spec: &Spec) -> Vec<Self> {
+        let ranges = spec.solver.ranges().into_iter();
+        ranges.map(|range| Self::of(spec, range)).collect()
+    }
+
+    fn of(spec: &Spec, range: u32) -> Self {
+        let automatic = || constants::terms_for_range(range);
+        let terms = spec.solver.terms.unwrap_or_else(automatic);
         Self {
             range,
-            terms: spec
-                .solver
-                .terms
-                .unwrap_or_else(|| constants::terms_for_range(range)),
+            terms,
+            coarse_terms: constants::coarse_terms(terms),
         }
     }
-}
-
-/// The power of two that a largest standardised value is declared as: the least one not below it, at least 1.
-pub fn range_bucket(largest_value: f64) -> u32 {
-    (0..31)
-        .map(|exponent| 1_u32 << exponent)
-        .find(|bucket| f64::from(*bucket) >= largest_value)
-        .unwrap_or(1 << 31)
 }
 
 /// Bytes from one node to another.
@@ -217,10 +211,11 @@ pub struct Plan {
     pub design_columns: u64,
     /// Passes expected.
     pub passes: u64,
-    /// Most passes.
+    /// Most passes, all ranges together.
     pub max_passes: u64,
-    /// The sigmoid series.
-    pub series: Series,
+    /// The sigmoid series that may be tried, in this order. Costs are those of a job that settles in
+    /// the first.
+    pub series: Vec<Series>,
     /// Rows of the Hessian's subsample.
     pub hessian_rows: u64,
     /// The steps, in order.
@@ -255,15 +250,23 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
     let test_rows = assumptions.matched * spec.split.test_tenths / 10;
     let train_rows = assumptions.matched - test_rows;
     let columns: u64 = sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1;
-    let series = Series::choose(spec, range_bucket(assumptions.largest_value));
+    if train_rows > constants::MAX_TRAIN_ROWS {
+        return Err(PlanError::Assumption {
+            what: "a number of training rows",
+            got: train_rows as f64,
+            want: "at most 2^27",
+        });
+    }
+    let series = Series::tried(spec);
+    let first = series
+        .first()
+        .copied()
+        .unwrap_or_else(|| Series::of(spec, constants::AUTO_RANGES[0]));
     let automatic =
         || u32::try_from(constants::hessian_rows(train_rows, columns)).unwrap_or(u32::MAX);
     let hessian_rows =
         u64::from(spec.solver.hessian_rows.unwrap_or_else(automatic)).min(train_rows);
-    let passes = match spec.solver.stop {
-        Stop::Bit => constants::USUAL_PASSES.min(spec.solver.max_passes),
-        Stop::Fixed => spec.solver.max_passes,
-    };
+    let passes = cost::Passes::expected(spec);
 
     let facts = cost::Facts {
         spec,
@@ -273,7 +276,7 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         test_rows,
         columns,
         passes,
-        series,
+        series: first,
         hessian_rows,
     };
     let steps = cost::steps(&facts);
@@ -288,26 +291,28 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         .filter(|step| step.phase == State::Training)
         .flat_map(|step| &step.links);
     let training_bytes: u64 = in_training.map(|link| link.bytes).sum();
+    let (passes, ranges) = (facts.passes, series.len() as u64);
     let mut plan = Plan {
         name: spec.name.clone(),
         assumptions: assumptions.clone(),
         train_rows,
         test_rows,
         design_columns: columns,
-        passes,
-        max_passes: spec.solver.max_passes,
+        passes: passes.all(),
+        max_passes: spec.solver.max_passes * ranges,
         series,
         hessian_rows,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),
-        bytes_per_row_pass: training_bytes as f64 / (train_rows.max(1) * passes.max(1)) as f64,
+        bytes_per_row_pass: training_bytes as f64
+            / (train_rows.max(1) * passes.all().max(1)) as f64,
         seconds: steps.iter().map(|step| step.seconds).sum(),
         steps,
         links: links
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
-        memory: cost::memory(&facts),
+        memory: memory::memory(&facts),
         learns: learn::learns(spec),
         disclosures: disclosures(spec),
         warnings: Vec::new(),
@@ -317,17 +322,13 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
 }
 
 fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanError> {
-    for (what, got) in [
-        ("a bandwidth (Mbit/s)", assumptions.mbit_per_s),
-        ("a largest value", assumptions.largest_value),
-    ] {
-        if !(got.is_finite() && got > 0.0) {
-            return Err(PlanError::Assumption {
-                what,
-                got,
-                want: "a number above 0",
-            });
-        }
+    let got = assumptions.mbit_per_s;
+    if !(got.is_finite() && got > 0.0) {
+        return Err(PlanError::Assumption {
+            what: "a bandwidth (Mbit/s)",
+            got,
+            want: "a number above 0",
+        });
     }
     let got = assumptions.rtt_ms;
     if !(got.is_finite() && got >= 0.0) {
@@ -361,12 +362,17 @@ fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanE
                 .parties
                 .get(id)
                 .ok_or_else(|| PlanError::NoSize { party: id.clone() })?;
-            possible(size.rows, 1 << 33, "a number of rows", "at most 2^33")?;
+            possible(
+                size.rows,
+                u64::from(u32::MAX),
+                "a number of rows",
+                "fewer than 2^32",
+            )?;
             possible(
                 size.design_columns,
-                1 << 14,
+                constants::MAX_DESIGN_COLUMNS - 1,
                 "a number of design columns",
-                "at most 2^14",
+                "at most 4095",
             )?;
             if size.rows < matched {
                 return Err(PlanError::TooManyMatched {
@@ -390,21 +396,15 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             spec.limits.job_deadline_s
         ));
     }
-    let wanted = constants::terms_for_range(plan.series.range);
-    if plan.series.terms < wanted {
-        list.push(format!(
-            "solver.terms = {} is less than the {wanted} that a range of {} needs for \
-                coefficients within 1e-3",
-            plan.series.terms, plan.series.range
-        ));
-    }
-    let automatic = constants::range_for_bucket(range_bucket(plan.assumptions.largest_value));
-    if plan.series.range < automatic {
-        list.push(format!(
-            "solver.range = {} is less than the {automatic} that a largest value of {} asks \
-                for: the job is likely to end with its range check",
-            plan.series.range, plan.assumptions.largest_value
-        ));
+    for series in &plan.series {
+        let wanted = constants::terms_for_range(series.range);
+        if series.terms < wanted {
+            list.push(format!(
+                "solver.terms = {} is less than the {wanted} that make the series on ±{} exact to \
+                    6e-5: coefficients will be off by more",
+                series.terms, series.range
+            ));
+        }
     }
     if plan.train_rows < 10 * plan.design_columns {
         list.push(format!(
@@ -413,9 +413,10 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             plan.train_rows, plan.design_columns
         ));
     }
-    if spec.solver.stop == Stop::Fixed && spec.solver.max_passes < constants::USUAL_PASSES {
+    if spec.solver.max_passes < constants::USUAL_PASSES {
         list.push(format!(
-            "{} passes are fewer than the {} that Newton usually needs",
+            "{} passes are fewer than the {} that Newton usually needs: where training has not \
+                settled after them, the next range is tried or the job ends",
             spec.solver.max_passes,
             constants::USUAL_PASSES
         ));

@@ -238,18 +238,21 @@ pub enum ModelKind {
 pub struct Solver {
     /// `newton` (default): full-batch Newton steps on shares, Hessian from a subsample.
     pub method: SolverMethod,
-    /// Most passes over the training rows, 1 to 60. Default 20; Newton needs about 8.
+    /// Most passes over the training rows in each range tried, 1 to 60. Default 20; Newton needs
+    /// about 9.
     pub max_passes: u64,
-    /// Training has converged when no coefficient on the standardised scale moves more than this in a
-    /// pass. 1e-7 to 0.1. Default 2e-5. Without meaning where `stop = "fixed"`.
+    /// Training has settled when no coefficient on the standardised scale moves more than this in a
+    /// pass. 1e-7 to 0.1. Default 2e-5.
     pub tolerance: Decimal,
-    /// `bit` (default): one declared bit a pass says whether training has converged. `fixed`: always
-    /// `max_passes` passes and no bit.
+    /// `bit` (default): one declared bit a pass says whether training has settled. `fixed`: always
+    /// `max_passes` passes in a range, the last three at full precision, and one bit after them.
     pub stop: Stop,
     /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
-    /// from a declared power-of-two bound of each party's largest standardised value.
+    /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
+    /// training row's score lies outside.
     pub range: AutoOr,
-    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): enough for coefficients within 1e-3.
+    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 10, 16, 32 or 64 by range, for a
+    /// series exact to 6e-5. While steps are large half as many are taken, but not less than 6.
     pub terms: AutoOr,
     /// Rows of the Hessian's subsample, or `auto` (default): the larger of 16384 and 64 per design column,
     /// at most all training rows.
@@ -270,6 +273,16 @@ impl Default for Solver {
     }
 }
 
+impl Solver {
+    /// The half widths R of the sigmoid series that may be tried, in this order.
+    pub fn ranges(&self) -> Vec<u32> {
+        match self.range {
+            AutoOr::Auto => constants::AUTO_RANGES.to_vec(),
+            AutoOr::Is(range) => vec![range],
+        }
+    }
+}
+
 /// A solver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -284,7 +297,7 @@ pub enum SolverMethod {
 pub enum Stop {
     /// By one declared bit a pass.
     Bit,
-    /// After a fixed number of passes.
+    /// After a fixed number of passes; one declared bit then says whether training has settled.
     Fixed,
 }
 
@@ -323,8 +336,8 @@ pub struct Scores {
     /// `test` (default): the held-out rows.
     #[serde(default)]
     pub rows: ScoreRows,
-    /// Scores (log-odds of bad) are rounded to a multiple of this power of two, 2^-16 to 1.
-    /// Default 0.0009765625 = 2^-10.
+    /// Each other party rounds its own part of a score (log-odds of bad) to a multiple of this power of
+    /// two before it sends it, 2^-16 to 1. Default 0.0009765625 = 2^-10.
     #[serde(default = "default_score_step")]
     pub step: Decimal,
     /// Whether the receiver keeps them as `predictions.csv`. Default true; with false they are used for

@@ -1,0 +1,206 @@
+//! Bytes and rounds of what the parties do on shares, gate by gate as the engine does it.
+//!
+//! A round is one message that somebody waits for before the next step. A correction asked for
+//! when its gate begins is such a message; those announced ahead come along with the first.
+
+use std::collections::BTreeMap;
+
+use super::{LinkBytes, StepCost, cost::Facts};
+use crate::{
+    constants::{LINK_EFFICIENCY, PHASE, REQUEST, SERIES_ROWS, SERIES_WORDS, WORD},
+    id::NodeId,
+    life::State,
+};
+
+/// One occurrence of a step.
+pub(super) struct Once<'f> {
+    facts: &'f Facts<'f>,
+    ids: Vec<NodeId>,
+    phase: State,
+    step: &'static str,
+    pub(super) rounds: u64,
+    links: BTreeMap<(NodeId, NodeId), u64>,
+    pub(super) compute_s: f64,
+}
+
+/// A product of a matrix that its owner holds in the clear: words of the shared factor that each
+/// other party masks, and words of the result.
+pub(super) struct Product {
+    pub(super) owner: usize,
+    pub(super) operand: u64,
+    pub(super) output: u64,
+}
+
+impl<'f> Once<'f> {
+    pub(super) fn new(facts: &'f Facts<'f>, phase: State, step: &'static str) -> Self {
+        Self {
+            facts,
+            ids: facts.ids(),
+            phase,
+            step,
+            rounds: 0,
+            links: BTreeMap::new(),
+            compute_s: 0.0,
+        }
+    }
+
+    fn add(&mut self, from: NodeId, to: NodeId, bytes: u64) {
+        if bytes > 0 {
+            *self.links.entry((from, to)).or_insert(0) += bytes;
+        }
+    }
+
+    /// One party to another, both by position.
+    pub(super) fn send(&mut self, from: usize, to: usize, bytes: u64) {
+        self.add(self.ids[from].clone(), self.ids[to].clone(), bytes);
+    }
+
+    /// Party `from` to every other one.
+    pub(super) fn spread(&mut self, from: usize, bytes: u64) {
+        for to in (0..self.ids.len()).filter(|to| *to != from) {
+            self.send(from, to, bytes);
+        }
+    }
+
+    /// Every party to every other one.
+    pub(super) fn broadcast(&mut self, bytes: u64) {
+        (0..self.ids.len()).for_each(|from| self.spread(from, bytes));
+    }
+
+    /// Every other party to `to`.
+    pub(super) fn gather(&mut self, to: usize, bytes: u64) {
+        for from in (0..self.ids.len()).filter(|from| *from != to) {
+            self.send(from, to, bytes);
+        }
+    }
+
+    /// Requests of every party to the helper.
+    pub(super) fn ask(&mut self, requests: u64) {
+        let helper = self.facts.helper().clone();
+        for id in self.ids.clone() {
+            self.add(id, helper.clone(), REQUEST * requests);
+        }
+    }
+
+    /// Words from the helper to the party that it corrects.
+    fn correct(&mut self, to: usize, words: u64) {
+        self.add(
+            self.facts.helper().clone(),
+            self.ids[to].clone(),
+            WORD * words,
+        );
+    }
+
+    /// Several products with owners' matrices.
+    pub(super) fn products(&mut self, jobs: impl IntoIterator<Item = Product>) {
+        self.rounds += 1;
+        for job in jobs {
+            self.ask(1);
+            self.gather(job.owner, WORD * job.operand);
+            self.correct(job.owner, job.output);
+        }
+    }
+
+    /// The sigmoid series of this many terms for all rows.
+    pub(super) fn sigmoid(&mut self, rows: u64, terms: u64) {
+        let blocks = rows.div_ceil(SERIES_ROWS);
+        self.rounds += 1 + blocks;
+        self.ask(blocks);
+        self.broadcast(PHASE * rows);
+        self.correct(0, SERIES_WORDS * terms * rows);
+    }
+
+    /// Truncations of vectors of these lengths, opened together.
+    pub(super) fn truncate(&mut self, lengths: &[u64]) {
+        let values: u64 = lengths.iter().sum();
+        for _ in lengths {
+            self.rounds += 1;
+            self.ask(1);
+        }
+        self.rounds += 1;
+        self.broadcast(WORD * values);
+        self.correct(0, 2 * values);
+    }
+
+    /// The product of shared matrices `[rows, inner] [inner, cols]`.
+    pub(super) fn matmul(&mut self, rows: u64, inner: u64, cols: u64) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * (rows * inner + inner * cols));
+        self.correct(0, rows * cols);
+    }
+
+    /// `factors` conjunctions with one common factor, word by word.
+    fn and(&mut self, words: u64, factors: u64) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * words * (1 + factors));
+        self.correct(0, 2 * words);
+    }
+
+    /// Shares of whether all lanes, of `lane` bits in these words, are negative.
+    pub(super) fn all_negative(&mut self, words: u64, lane: u32) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * words);
+        self.correct(0, words);
+        for _ in 0..lane.ilog2() {
+            self.and(words, 2);
+        }
+        let mut left = words;
+        while left > 1 {
+            self.and(left / 2, 1);
+            left = left.div_ceil(2);
+        }
+        for _ in lane.ilog2()..6 {
+            self.and(1, 1);
+        }
+    }
+
+    /// Shares of whether all of these values lie within a bound: two lanes of 16 bits a value.
+    pub(super) fn all_within(&mut self, values: u64) {
+        self.all_negative((2 * values).div_ceil(4), 16);
+    }
+
+    /// Shares of the conjunction of two bits.
+    pub(super) fn both(&mut self) {
+        self.and(1, 1);
+    }
+
+    /// Opens one bit to all parties.
+    pub(super) fn open_bit(&mut self) {
+        self.rounds += 1;
+        self.broadcast(WORD);
+    }
+
+    /// Seconds of latency and of the link for one occurrence. Every node has one link to the
+    /// coordinator; the busiest direction of any node's link decides.
+    fn transfer(&self) -> f64 {
+        let (mut sent, mut received) = (BTreeMap::new(), BTreeMap::new());
+        for ((from, to), bytes) in &self.links {
+            *sent.entry(from).or_insert(0) += bytes;
+            *received.entry(to).or_insert(0) += bytes;
+        }
+        let busiest = sent.values().chain(received.values()).copied().max();
+        let assumed = self.facts.assumptions;
+        let bytes_per_s = assumed.mbit_per_s * 1e6 / 8.0 * LINK_EFFICIENCY;
+        self.rounds as f64 * assumed.rtt_ms / 1e3 + busiest.unwrap_or(0) as f64 / bytes_per_s
+    }
+
+    pub(super) fn times(self, times: u64) -> StepCost {
+        let once = self.compute_s + self.transfer();
+        let links = self.links.into_iter().map(|((from, to), bytes)| LinkBytes {
+            from,
+            to,
+            bytes: bytes * times,
+        });
+        StepCost {
+            phase: self.phase,
+            step: self.step.to_owned(),
+            times,
+            rounds: self.rounds * times,
+            links: links.collect(),
+            seconds: once * times as f64,
+        }
+    }
+}

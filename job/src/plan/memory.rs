@@ -1,0 +1,51 @@
+//! Memory of each node at its peak.
+
+use super::{Memory, cost::Facts};
+use crate::constants::{
+    ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH, FRAMES_MEMORY, NODE_MEMORY,
+    STORED_FEATURE, WORD, WORK_WORDS_PER_ROW,
+};
+
+pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
+    let (rows, columns, sampled) = (facts.train_rows, facts.columns, facts.hessian_rows);
+    let base = NODE_MEMORY + FRAMES_MEMORY;
+    let work = WORD * WORK_WORDS_PER_ROW * rows;
+    // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices.
+    let hessian = 3 * WORD * sampled * columns + 16 * WORD * columns * columns;
+    let all_rows: u64 = facts.sizes.iter().map(|size| size.rows).sum();
+    let parties = facts
+        .ids()
+        .into_iter()
+        .zip(facts.widths())
+        .zip(facts.sizes)
+        .enumerate();
+    let mut list: Vec<_> = parties
+        .map(|(position, ((node, width), size))| {
+            let items = [size.rows, size.rows, all_rows - size.rows];
+            let aligning = ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
+                + (0..items.len())
+                    .map(|i| (ALIGN_MEMORY[i] * items[i]).min(ALIGN_MEMORY_BUDGET[i]))
+                    .sum::<u64>();
+            let loading = WORD * (facts.assumptions.matched + rows) * width;
+            // Own columns as decimals and in fixed point, the peers' masked ones.
+            let own = (WORD + STORED_FEATURE) * rows * width + STORED_FEATURE * sampled * width;
+            let masked = WORD * (rows + sampled) * (columns - width);
+            let role = if position == 0 {
+                "label party"
+            } else {
+                "feature party"
+            };
+            Memory {
+                node,
+                role: role.to_owned(),
+                bytes: base + aligning.max(loading).max(own + masked + work + hessian),
+            }
+        })
+        .collect();
+    list.push(Memory {
+        node: facts.helper().clone(),
+        role: "helper".to_owned(),
+        bytes: base + work + hessian,
+    });
+    list
+}

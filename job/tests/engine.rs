@@ -1,0 +1,331 @@
+//! The plan and the contract against the engine they describe.
+#![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use paripassu_job::{
+    Assumptions, Contract, Decimal, DisclosureId, JobId, Ledger, Plan, Spec, Submitter, Timestamp,
+    constants,
+    plan::{PartySize, Series, plan},
+    spec::{AutoOr, Stop, TemplateKind, template},
+};
+use paripassu_protocol::{
+    abort::Abort,
+    align,
+    arith::{Engine, Opening, Openings, Receivers},
+    channel::Role,
+    correlation::{CorrelationSource, HelperSource, deal},
+    testing::{World, dealt::seeds},
+    vertical::logistic::{self, LogisticFit, LogisticInput, LogisticSpec},
+};
+
+const ROWS: usize = 3_000;
+const COLUMNS: [usize; 2] = [5, 6];
+
+fn spec() -> Spec {
+    Spec::from_toml(template(TemplateKind::VerticalLogistic), "job.toml").unwrap()
+}
+
+/// The engine's parameters of a specification.
+fn solver(spec: &Spec) -> LogisticSpec {
+    let fixed = |setting| match setting {
+        AutoOr::Auto => None,
+        AutoOr::Is(number) => Some(number),
+    };
+    LogisticSpec {
+        l2: spec.model.l2.value(),
+        tolerance: spec.solver.tolerance.value(),
+        max_passes: spec.solver.max_passes as u32,
+        stop: match spec.solver.stop {
+            Stop::Bit => logistic::Stop::Bit,
+            Stop::Fixed => logistic::Stop::After(spec.solver.max_passes as u32),
+        },
+        range_log2: fixed(spec.solver.range).map(u32::ilog2),
+        terms: fixed(spec.solver.terms).map(|terms| terms as usize),
+        hessian_rows: fixed(spec.solver.hessian_rows).map(|rows| rows as usize),
+    }
+}
+
+/// Standardised columns of all parties, row by row, and a label that depends on them.
+fn sample(scale: f64) -> (Vec<Vec<f64>>, Vec<u8>) {
+    let mut state = 7_u64;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let rows: Vec<Vec<f64>> = (0..ROWS)
+        .map(|_| {
+            let common = uniform() - 0.5;
+            let columns = COLUMNS.iter().sum();
+            (0..columns)
+                .map(|_| (2.0 * uniform() - 1.0 + common) * 1.5)
+                .collect()
+        })
+        .collect();
+    let labels = rows
+        .iter()
+        .map(|row| {
+            let score: f64 = row
+                .iter()
+                .zip([0.5, -0.7, 0.2, 0.0, 0.9, -0.4, 0.3, 0.6, -0.2, 0.1, -0.8])
+                .map(|(x, w)| x * w * scale)
+                .sum::<f64>()
+                - scale;
+            u8::from(uniform() < 1.0 / (1.0 + (-score).exp()))
+        })
+        .collect();
+    (rows, labels)
+}
+
+/// Asks the contract's ledger, as a node does.
+struct Book(Arc<Mutex<Ledger>>);
+
+impl Openings for Book {
+    fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
+        let party = |position: u8| ["bank", "partner"][usize::from(position)];
+        let id = match (opening, to) {
+            (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
+            (Opening::RangeExceeded, Receivers::All) => DisclosureId::TrainRangeCheck,
+            (Opening::Coefficients { party: owner }, Receivers::One(to)) if owner == to => {
+                DisclosureId::ReleaseCoefficients(party(owner).parse().unwrap())
+            }
+            other => return Err(Abort::Input(format!("{other:?} is not declared"))),
+        };
+        let recorded = self.0.lock().unwrap().record(&id, values as u64);
+        recorded.map(drop).map_err(|e| Abort::Input(e.to_string()))
+    }
+}
+
+struct Ran {
+    fits: Vec<Result<LogisticFit, Abort>>,
+    /// Bytes by sender and receiver.
+    links: BTreeMap<(String, String), u64>,
+    /// What party 0 waited for, as its meter counts.
+    rounds: u64,
+    ledger: Arc<Mutex<Ledger>>,
+}
+
+impl Ran {
+    fn opened(&self, id: &DisclosureId) -> u32 {
+        let lines = self.ledger.lock().unwrap().summary().lines;
+        let mut lines = lines.into_iter();
+        lines.find(|line| line.declared.id == *id).unwrap().times
+    }
+}
+
+async fn run(spec: &Spec, scale: f64) -> Ran {
+    let contract = Contract::new(
+        spec.clone(),
+        JobId::from_bytes([7; 16]),
+        Timestamp::from_unix(1_772_323_200).unwrap(),
+        Submitter::user("modeler".parse().unwrap()),
+    )
+    .unwrap();
+    let ledgers = [(); 2].map(|()| Arc::new(Mutex::new(Ledger::new(&contract))));
+    let world = World::new(2);
+    let (rows, labels) = sample(scale);
+    let (solver, books) = (solver(spec), ledgers.clone());
+    let rounds = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&rounds);
+    let fits = world
+        .run(
+            move |me, ctx| {
+                let from = COLUMNS[..me].iter().sum::<usize>();
+                let own = from..from + COLUMNS[me];
+                let input = LogisticInput {
+                    x: rows
+                        .iter()
+                        .flat_map(|row| row[own.clone()].to_vec())
+                        .collect(),
+                    cols: COLUMNS[me],
+                    rows: ROWS,
+                    label: (me == 0).then(|| labels.clone()),
+                };
+                let (solver, book) = (solver.clone(), Book(Arc::clone(&books[me])));
+                let count = Arc::clone(&count);
+                async move {
+                    let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
+                    let mut engine = Engine::new(&ctx, source, Box::new(book))?;
+                    let fit = logistic::train(&mut engine, &solver, input, &mut |_, _, _| {}).await;
+                    engine.source_mut().done().await?;
+                    if me == 0 {
+                        *count.lock().unwrap() = ctx.meter().total().rounds;
+                    }
+                    fit
+                }
+            },
+            |ctx| async move { deal(&ctx, &seeds(2)).await.map(drop) },
+        )
+        .await;
+    let name = |role: Role| match role {
+        Role::Party(0) => "bank",
+        Role::Party(_) => "partner",
+        Role::Helper => "coordinator",
+    };
+    let mut links = BTreeMap::new();
+    for (from, to, _, body) in world.log() {
+        *links
+            .entry((name(from).to_owned(), name(to).to_owned()))
+            .or_insert(0) += body.len() as u64;
+    }
+    let [ledger, _] = ledgers;
+    let rounds = *rounds.lock().unwrap();
+    Ran {
+        fits,
+        links,
+        rounds,
+        ledger,
+    }
+}
+
+/// The plan for the sample's size.
+fn planned(spec: &Spec) -> Plan {
+    let mut assumptions = Assumptions::usual(spec);
+    for (party, columns) in spec.party.iter().zip(COLUMNS) {
+        let size = PartySize {
+            rows: 10_000,
+            design_columns: columns as u64,
+        };
+        assumptions.parties.insert(party.id.clone(), size);
+    }
+    // Of 10 tenths, 7 are to train on.
+    assumptions.matched = ROWS as u64 * 10 / 7;
+    let plan = plan(spec, &assumptions).unwrap();
+    assert_eq!(plan.train_rows, ROWS as u64);
+    plan
+}
+
+/// Bytes by sender and receiver, and rounds, of what the engine does.
+fn of_engine(plan: &Plan) -> (BTreeMap<(String, String), u64>, u64) {
+    let (mut links, mut rounds) = (BTreeMap::new(), 0);
+    let outside = ["match customers", "scores and metrics"];
+    for step in &plan.steps {
+        if outside.contains(&step.step.as_str()) {
+            continue;
+        }
+        rounds += step.rounds;
+        for link in &step.links {
+            let pair = (link.from.to_string(), link.to.to_string());
+            *links.entry(pair).or_insert(0) += link.bytes;
+        }
+    }
+    (links, rounds)
+}
+
+#[tokio::test]
+async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
+    for (range, passes) in [
+        (AutoOr::Auto, 9),
+        (AutoOr::Is(8), 7),
+        (AutoOr::Is(32), 8),
+        (AutoOr::Is(64), 8),
+    ] {
+        let mut spec = spec();
+        spec.solver.stop = Stop::Fixed;
+        spec.solver.range = range;
+        spec.solver.max_passes = passes;
+        // Wide series are noisier, and the one bit at the end must say that training has settled.
+        spec.solver.tolerance = Decimal::new(1e-4).unwrap();
+        let ran = run(&spec, 1.0).await;
+        let facts = &ran.fits[0].as_ref().unwrap().facts;
+        let first = Series::tried(&spec)[0];
+        assert_eq!(
+            (facts.range, facts.terms),
+            (f64::from(first.range), first.terms as usize)
+        );
+        assert!(facts.sigmoid_error < 6e-5, "{}", facts.sigmoid_error);
+        let plan = planned(&spec);
+        assert_eq!(u64::from(facts.passes), plan.passes);
+        assert_eq!(facts.hessian_rows as u64, plan.hessian_rows);
+        let (links, rounds) = of_engine(&plan);
+        assert_eq!(ran.links, links);
+        // The meter also counts corrections that come along with another message.
+        let apart = ran.rounds as f64 / rounds as f64;
+        assert!((1.0..1.1).contains(&apart), "{} {rounds}", ran.rounds);
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_a_run_until_it_settles_are_near_those_planned() {
+    let spec = spec();
+    let ran = run(&spec, 1.5).await;
+    let passes = ran.fits[0].as_ref().unwrap().facts.passes;
+    let plan = planned(&spec);
+    let (links, _) = of_engine(&plan);
+    let (planned, measured) = (links.values().sum::<u64>(), ran.links.values().sum::<u64>());
+    let apart = planned as f64 / measured as f64;
+    assert!(
+        (0.9..1.1).contains(&apart),
+        "{planned} bytes planned, {measured} measured in {passes} passes of {} planned",
+        plan.passes
+    );
+    assert_eq!(ran.opened(&DisclosureId::TrainConverged), passes);
+    assert_eq!(ran.opened(&DisclosureId::TrainRangeCheck), 1);
+}
+
+#[tokio::test]
+async fn a_score_out_of_a_fixed_range_ends_the_job_with_one_bit() {
+    let mut spec = spec();
+    spec.solver.range = AutoOr::Is(8);
+    let ran = run(&spec, 1.5).await;
+    for fit in &ran.fits {
+        assert_eq!(fit.as_ref().unwrap_err().code(), "out_of_range");
+    }
+    assert_eq!(ran.opened(&DisclosureId::TrainRangeCheck), 1);
+}
+
+#[tokio::test]
+async fn training_that_never_settles_opens_every_declared_bit_and_no_other() {
+    for (stop, bits) in [(Stop::Bit, 9), (Stop::Fixed, 3)] {
+        let mut spec = spec();
+        spec.solver.stop = stop;
+        spec.solver.max_passes = 3;
+        let ran = run(&spec, 1.0).await;
+        for fit in &ran.fits {
+            assert_eq!(fit.as_ref().unwrap_err().code(), "not_converged");
+        }
+        // The ledger refuses one more: it is the contract that allows so many.
+        assert_eq!(ran.opened(&DisclosureId::TrainConverged), bits);
+        let again = ran
+            .ledger
+            .lock()
+            .unwrap()
+            .record(&DisclosureId::TrainConverged, 1);
+        assert!(again.is_err(), "{stop:?}");
+        // Only an attempt that has settled is checked for its range.
+        assert_eq!(ran.opened(&DisclosureId::TrainRangeCheck), 0);
+    }
+}
+
+#[test]
+fn alignment_is_planned_as_its_protocol_declares() {
+    let spec = spec();
+    let params = align::Params::new([1; 32]);
+    assert_eq!(u64::from(params.batch), constants::ALIGN_FRAME_ITEMS);
+    assert_eq!(align::ecdh::MIN_PADDING, constants::ALIGN_MIN_PADDING);
+    for (bank, partner) in [(10_000, 10_000), (16_320, 16_321), (1_000_000, 50_000)] {
+        let mut assumptions = Assumptions::usual(&spec);
+        for (party, rows) in spec.party.iter().zip([bank, partner]) {
+            let size = PartySize {
+                rows,
+                design_columns: 3,
+            };
+            assumptions.parties.insert(party.id.clone(), size);
+        }
+        assumptions.matched = 5_000;
+        let plan = plan(&spec, &assumptions).unwrap();
+        let step = plan
+            .steps
+            .iter()
+            .find(|step| step.step == "match customers");
+        let sent: Vec<_> = step.unwrap().links.iter().map(|link| link.bytes).collect();
+        let declared =
+            |own, peer| align::declared_cost(align::Method::Ecdh, &params, own, peer).bytes_sent;
+        assert_eq!(sent, [declared(bank, partner), declared(partner, bank)]);
+    }
+}
