@@ -149,18 +149,18 @@ pub const ALIGN_ROUNDS: u64 = 4;
 /// Scores, then metrics.
 pub const EVALUATE_ROUNDS: u64 = 2;
 
-// ---- rates of one node, per second ------------------------------------------------------------
+// ---- rates of one node, per second: helper and parties work largely in turn --------------------
 
 /// Cores of a node that times are estimated for.
 pub const CORES: f64 = 2.0;
 /// Masked ids, per core.
 pub const ALIGN_MASKS_PER_S: f64 = 18_000.0;
 /// Multiply-adds in the ring.
-pub const RING_MACS_PER_S: f64 = 1.0e9;
+pub const RING_MACS_PER_S: f64 = 5.0e8;
 /// Terms of the sigmoid series.
-pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
+pub const SERIES_TERMS_PER_S: f64 = 2.5e7;
 /// Bytes of expanded seeds.
-pub const PRG_BYTES_PER_S: f64 = 1.5e9;
+pub const PRG_BYTES_PER_S: f64 = 7.5e8;
 /// Share of a link's bandwidth left after TLS, framing and sealing.
 pub const LINK_EFFICIENCY: f64 = 0.8;
 
