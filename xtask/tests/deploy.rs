@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
 /// Files below `config/`, by name without `.toml`.
 fn samples() -> Vec<(String, PathBuf)> {
     let mut found = Vec::new();
-    for level in ["basic", "advanced"] {
+    for level in ["basic", "advanced", "local"] {
         for entry in fs::read_dir(deploy().join("config").join(level)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -38,10 +38,10 @@ fn every_sample_is_read_by_its_program() {
         let named = |(name, _): &&(String, PathBuf)| names.contains(&name.as_str());
         samples.iter().filter(named).count()
     };
-    assert_eq!(count(&["coordinator", "bank", "partner"]), 6);
+    assert_eq!(count(&["coordinator", "bank", "partner"]), 9);
     // read by the command line's own test
     assert_eq!(count(&["helper"]), 1);
-    assert_eq!(samples.len(), 7);
+    assert_eq!(samples.len(), 10);
 
     for (name, path) in &samples {
         match name.as_str() {
@@ -61,17 +61,24 @@ fn every_sample_is_read_by_its_program() {
 }
 
 #[test]
-fn the_basic_samples_fit_the_shipped_data() {
+fn the_samples_fit_the_shipped_data() {
     for (party, file) in [("bank", "bank.csv"), ("partner", "partner.csv")] {
-        let config =
-            PartyConfig::load(&deploy().join(format!("config/basic/{party}.toml"))).unwrap();
+        let load = |level: &str| {
+            PartyConfig::load(&deploy().join(format!("config/{level}/{party}.toml"))).unwrap()
+        };
         let data = deploy().join("../examples/data/lending_club").join(file);
-        let header = fs::read_to_string(data).unwrap();
+        let header = fs::read_to_string(&data).unwrap();
         let header: Vec<&str> = header.lines().next().unwrap().split(',').collect();
-        for column in config.datasets[0].columns.columns() {
-            assert!(header.contains(&column), "{file} has no column {column}");
+        for config in [load("basic"), load("local")] {
+            for column in config.datasets[0].columns.columns() {
+                assert!(header.contains(&column), "{file} has no column {column}");
+            }
+            assert_eq!(config.datasets[0].columns.columns().count(), header.len());
         }
-        assert_eq!(config.datasets[0].columns.columns().count(), header.len());
+        let local = load("local");
+        let path = local.datasets[0].path.canonicalize().unwrap();
+        assert_eq!(path, data.canonicalize().unwrap());
+        assert_eq!(local.coordinator, "127.0.0.1:7443");
     }
 }
 
