@@ -49,16 +49,24 @@ fn main() -> ExitCode {
 /// Help and version are answers; everything else that cannot be parsed is the caller's to fix.
 fn misused(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|arg| arg == "--json");
+    let where_to = "say where once: export PARIPASSU_COORDINATOR=HOST:PORT PARIPASSU_IDENTITY=DIR";
+    let lacks_coordinator = error.kind() == ErrorKind::MissingRequiredArgument
+        && error.to_string().contains("--identity <DIR>\n");
     let answer = matches!(
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     if json && !answer {
         let text = error.render().to_string();
-        let failure = Failure::user(text.trim().trim_start_matches("error: "));
+        let mut failure = Failure::user(text.trim().trim_start_matches("error: "));
+        if lacks_coordinator {
+            failure = failure.hint(where_to);
+        }
         print_failure(&failure, &Screen::new(true, ColorWhen::Auto));
     } else if error.print().is_err() {
         return Exit::Ours.into();
+    } else if lacks_coordinator {
+        eprintln!("\n  hint: {where_to}");
     }
     if answer { Exit::Ok } else { Exit::User }.into()
 }

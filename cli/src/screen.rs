@@ -6,18 +6,18 @@ use std::{
 };
 
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, Table, presets};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, presets,
+};
 use owo_colors::OwoColorize;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {
-    /// On a terminal, unless `NO_COLOR` is set.
+    // Without help texts of their own, so that `-h` stays on one line.
     #[default]
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 
@@ -151,8 +151,11 @@ impl Grid {
         let mut cells = self.rows.iter().filter_map(|row| row.get(column));
         let numeric = |cell: &String| {
             matches!(cell.as_str(), "" | "–" | "-")
-                || cell.starts_with(|c: char| c.is_ascii_digit() || "+-−±".contains(c))
-                    && cell.contains(|c: char| c.is_ascii_digit())
+                || cell.contains(|c: char| c.is_ascii_digit())
+                    && cell
+                        .trim_end_matches(" pt")
+                        .chars()
+                        .all(|c| c.is_ascii_digit() || "+-−.,e% ".contains(c))
         };
         !self.rows.is_empty() && cells.all(numeric)
     }
@@ -162,25 +165,26 @@ impl Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.load_style(
-            presets::UTF8_HORIZONTAL_ONLY.row_separator(comfy_table::LineStyle::none()),
+            presets::UTF8_HORIZONTAL_ONLY
+                .header_separator(LineStyle::none().fill('─').junction('─'))
+                .row_separator(LineStyle::none()),
         );
+        table.set_content_arrangement(ContentArrangement::Dynamic);
         if self.paint.0 {
             table.enforce_styling();
-        } else {
-            table.force_no_tty();
         }
-        table.set_header(
-            self.header
-                .iter()
-                .map(|cell| Cell::new(cell).fg(Color::Cyan)),
-        );
+        let plain = !self.paint.0;
+        table.set_header(self.header.iter().map(|cell| {
+            let cell = Cell::new(cell);
+            if plain { cell } else { cell.fg(Color::Cyan) }
+        }));
         for (at, row) in self.rows.iter().enumerate() {
             table.add_row(row.iter().map(|cell| {
                 let cell = Cell::new(cell);
-                if self.bold_row == Some(at) {
-                    cell.add_attribute(Attribute::Bold)
-                } else {
+                if plain || self.bold_row != Some(at) {
                     cell
+                } else {
+                    cell.add_attribute(Attribute::Bold)
                 }
             }));
         }

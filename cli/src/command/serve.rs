@@ -23,7 +23,7 @@ pub(crate) struct Serving {
     /// Write {"address": ..} to this file once the node is up
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-    /// What log lines on standard error look like
+    /// Log lines on standard error: text for people, or one JSON object a line
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
     /// What is logged: error, warn, info, debug, or per module (PARIPASSU_LOG overrides)
@@ -37,9 +37,7 @@ pub(crate) struct Serving {
 /// What log lines look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
