@@ -1,5 +1,7 @@
 //! The files in `deploy/` are what the programs read.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml does not see as such
+
 use std::{
     fs,
     path::{Path, PathBuf},
