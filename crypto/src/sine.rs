@@ -230,8 +230,8 @@ impl Wave {
             s2: z,
             c2: z,
         };
-        for i in 0..LANES {
-            let (s, c) = sin_cos_turn(turns[i]);
+        for (i, turn) in turns.into_iter().enumerate() {
+            let (s, c) = sin_cos_turn(turn);
             w.s[i] = s;
             w.c[i] = c;
             w.s2[i] = 2.0 * s * c;

@@ -64,14 +64,24 @@ impl Consortium {
             identity: enrol(dir.path(), "coordinator/hub"),
             state: dir.path().join("hub-state"),
             helper: true,
-            deadlines: Deadlines { connect_s: 60, grace_s: 3 },
+            deadlines: Deadlines {
+                connect_s: 60,
+                grace_s: 3,
+            },
         };
         enrol(dir.path(), "user/modeler");
         let shutdown = Shutdown::new();
         let mut parts = Parts::new(heads(), Arc::new(Dealing));
         parts.tap = tap;
-        let coordinator = Coordinator::serve(config, parts, shutdown.clone()).await.unwrap();
-        Self { dir, coordinator, shutdown, parties: Vec::new() }
+        let coordinator = Coordinator::serve(config, parts, shutdown.clone())
+            .await
+            .unwrap();
+        Self {
+            dir,
+            coordinator,
+            shutdown,
+            parties: Vec::new(),
+        }
     }
 
     /// Where the coordinator listens.
@@ -93,12 +103,17 @@ impl Consortium {
         writeln!(text, "identity = {:?}", identity.display().to_string()).unwrap();
         writeln!(text, "state = \"{id}-state\"\nresults = \"{id}-results\"").unwrap();
         writeln!(text, "danger_approve_automatically = true").unwrap();
-        writeln!(text, "[[dataset]]\nname = \"table\"\npath = {:?}", csv.display().to_string())
-            .unwrap();
+        writeln!(
+            text,
+            "[[dataset]]\nname = \"table\"\npath = {:?}",
+            csv.display().to_string()
+        )
+        .unwrap();
         text.push_str(columns);
         let config =
             PartyConfig::from_toml(&text, &self.dir.path().join(format!("{id}.toml"))).unwrap();
-        self.parties.push(paripassu_party::serve(config, self.shutdown.child()).unwrap());
+        self.parties
+            .push(paripassu_party::serve(config, self.shutdown.child()).unwrap());
     }
 
     /// Submits a job as the modeler and waits until it has ended: its status, and its folder of
@@ -113,10 +128,10 @@ impl Consortium {
         let user = Submitter::user("modeler".parse().unwrap());
         let now = Timestamp::from_unix(now).unwrap();
         let contract = Contract::new(spec, id, now, user).unwrap();
-        let identity =
-            Arc::new(Identity::load(&self.dir.path().join("user-modeler")).unwrap());
-        let channel =
-            dial(&identity, &self.address(), None, &Settings::default()).await.unwrap();
+        let identity = Arc::new(Identity::load(&self.dir.path().join("user-modeler")).unwrap());
+        let channel = dial(&identity, &self.address(), None, &Settings::default())
+            .await
+            .unwrap();
         let mut calls = JobServiceClient::new(channel);
         let bytes = Bytes::copy_from_slice(contract.canonical().as_bytes());
         let statement = Submission {
@@ -124,9 +139,14 @@ impl Consortium {
             digest: contract_digest(&bytes),
         };
         let submission = signing::sign(&identity, statement.to_bytes());
-        let request = pb::SubmitJobRequest { contract: bytes, submission: Some(submission) };
+        let request = pb::SubmitJobRequest {
+            contract: bytes,
+            submission: Some(submission),
+        };
         calls.submit_job(request).await.unwrap();
-        let watch = pb::WatchJobRequest { job: id.to_string() };
+        let watch = pb::WatchJobRequest {
+            job: id.to_string(),
+        };
         let mut stream = calls.watch_job(watch).await.unwrap().into_inner();
         let mut last = pb::JobStatus::default();
         let wait = async {
@@ -134,13 +154,18 @@ impl Consortium {
                 last = m.status.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), wait).await.expect("the job takes too long");
+        tokio::time::timeout(Duration::from_secs(120), wait)
+            .await
+            .expect("the job takes too long");
         (last, id)
     }
 
     /// A party's folder of results.
     pub fn results(&self, party: &str, job: JobId) -> PathBuf {
-        self.dir.path().join(format!("{party}-results")).join(job.to_string())
+        self.dir
+            .path()
+            .join(format!("{party}-results"))
+            .join(job.to_string())
     }
 
     /// Stops everything.
@@ -155,5 +180,9 @@ impl Consortium {
 
 /// The state of a status.
 pub fn state(status: &pb::JobStatus) -> JobState {
-    status.summary.as_ref().map(|s| s.state()).unwrap_or_default()
+    status
+        .summary
+        .as_ref()
+        .map(|s| s.state())
+        .unwrap_or_default()
 }

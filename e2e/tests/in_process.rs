@@ -6,7 +6,9 @@ use paripassu_e2e::{Consortium, state};
 use paripassu_proto::control::v1::JobState;
 
 fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/data").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/data")
+        .join(name)
 }
 
 const JOB: &str = r#"
@@ -46,7 +48,12 @@ async fn two_institutions_train_and_each_keeps_its_half() {
     let (status, job) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
     for party in ["bank", "partner"] {
-        for file in ["model.json", "report.html", "metrics.json", "transcript.jsonl"] {
+        for file in [
+            "model.json",
+            "report.html",
+            "metrics.json",
+            "transcript.jsonl",
+        ] {
             assert!(c.results(party, job).join(file).is_file(), "{party} {file}");
         }
     }

@@ -41,7 +41,7 @@ pub async fn joint<C: Channel>(
 ) -> Result<Option<Vec<f64>>, Abort> {
     let ctx = ctx.narrow("scores");
     ledger.record(Opening::Scores, Receivers::One(0), mine.len())?;
-    if let Some(i) = mine.iter().position(|v| !(v.abs() < LIMIT)) {
+    if let Some(i) = mine.iter().position(|v| v.is_nan() || v.abs() >= LIMIT) {
         return Err(Abort::OutOfRange {
             step: ctx.path().to_owned(),
             problem: format!(

@@ -112,7 +112,7 @@ pub(super) fn report(
                 seconds: *seconds,
             })
             .collect(),
-        security: Security::helper(&spec.helper.id.to_string()),
+        security: Security::helper(spec.helper.id.as_ref()),
         notes: notes(data),
         machine: Machine {
             version: format!("paripassu {}", env!("CARGO_PKG_VERSION")),
@@ -154,10 +154,7 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
                 "Hessians",
                 format!("{} of {} rows", f.hessians, f.hessian_rows),
             ),
-            fact(
-                "Fraction bits of residuals",
-                f.points.residual().to_string(),
-            ),
+            fact("Fraction bits of residuals", f.points.residual.to_string()),
             fact("Rounds of training", train.rounds.to_string()),
             fact(
                 "Training bytes sent by this party",

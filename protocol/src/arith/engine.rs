@@ -11,7 +11,7 @@ use crate::{
 
 /// A data party computing on shares: its context and its source of correlations.
 pub struct Engine<C, S> {
-    ctx: Ctx<C>,
+    root: Ctx<C>,
     pub(super) source: S,
     ledger: Box<dyn Openings>,
     me: usize,
@@ -35,7 +35,7 @@ impl<C: Channel, S> Engine<C, S> {
             return Err(Abort::Input("only a data party computes on shares".into()));
         };
         Ok(Self {
-            ctx: ctx.clone(),
+            root: ctx.clone(),
             source,
             ledger,
             me,
@@ -51,12 +51,12 @@ impl<C: Channel, S> Engine<C, S> {
 
     /// Number of data parties.
     pub fn parties(&self) -> usize {
-        self.ctx.parties()
+        self.root.parties()
     }
 
     /// Names the step that the following gates belong to.
     pub fn step(&mut self, name: impl std::fmt::Display) {
-        self.step = self.ctx.narrow(name);
+        self.step = self.root.narrow(name);
         self.gates = 0;
     }
 
@@ -71,7 +71,7 @@ impl<C: Channel, S> Engine<C, S> {
     }
 
     /// The context of the current step.
-    pub fn ctx(&self) -> &Ctx<C> {
+    pub fn at_step(&self) -> &Ctx<C> {
         &self.step
     }
 

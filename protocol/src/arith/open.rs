@@ -88,11 +88,11 @@ impl<C: Channel, S> Engine<C, S> {
                 let name = self.name("open");
                 let to = Role::Party(p);
                 if usize::from(p) != self.me() {
-                    self.ctx().send(to, &name, body).await?;
+                    self.at_step().send(to, &name, body).await?;
                     return Ok(Vec::new());
                 }
-                let peers: Vec<Role> = self.ctx().peers().collect();
-                let got = self.ctx().swap(&name, Vec::new(), &peers).await?;
+                let peers: Vec<Role> = self.at_step().peers().collect();
+                let got = self.at_step().swap(&name, Vec::new(), &peers).await?;
                 peers.into_iter().zip(got).collect()
             }
         };

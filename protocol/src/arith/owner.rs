@@ -182,7 +182,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         }
         let id = self.source.matrix(owner as u8, rows, cols).await?;
         let name = self.name("masked");
-        let ctx = self.ctx().narrow(name);
+        let ctx = self.at_step().narrow(name);
         let words = rows * cols;
         let body = match mine {
             Some(x) => {
@@ -236,7 +236,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         self.source.announce(&requests).await?;
         // masked operands to each owner
         let me = self.me();
-        let peers: Vec<Role> = self.ctx().peers().collect();
+        let peers: Vec<Role> = self.at_step().peers().collect();
         let mut to_owner: Vec<Vec<u64>> = vec![Vec::new(); self.parties()];
         let mut corr: Vec<Option<Product>> = Vec::with_capacity(jobs.len());
         for (m, v) in jobs {
@@ -261,7 +261,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             .collect();
         let from: &[Role] = if mine { &peers } else { &[] };
         let name = self.name("product");
-        let ctx = self.ctx().clone();
+        let ctx = self.at_step().clone();
         // the others' part needs no message: it is computed while messages travel
         let theirs = try_join_all(
             jobs.iter()

@@ -180,11 +180,14 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             transposed,
             k: k as u64,
         };
-        let (inner, outer): (fn(Shape) -> usize, fn(Shape) -> usize) = match transposed {
-            true => (|s| s.rows, |s| s.cols),
-            false => (|s| s.cols, |s| s.rows),
+        let shape = |s: Shape| {
+            if transposed {
+                (s.rows, s.cols)
+            } else {
+                (s.cols, s.rows)
+            }
         };
-        self.owner_op(request, matrix, |s| inner(s) * k, |s| outer(s) * k)
+        self.owner_op(request, matrix, |s| shape(s).0 * k, |s| shape(s).1 * k)
             .await
     }
 

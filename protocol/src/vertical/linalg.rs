@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 /// `Xᵀ X` for row-major `x: [rows, d]`.
 pub(super) fn gram(x: &[f64], d: usize) -> Vec<f64> {
-    x.par_chunks(1024 * d)
+    x.par_chunks((1024 * d).max(1))
         .map(|x| {
             let mut g = vec![0.0; d * d];
             simd::widest(|| {

@@ -35,6 +35,7 @@ mod linalg;
 pub mod logistic;
 mod newton;
 pub mod points;
+mod run;
 mod whiten;
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! Hessian entries over N' are at most 1; an entry of its inverse is the reciprocal of its least
 //! eigenvalue at most. What is cut with [`truncate`](crate::arith::Engine::truncate) must stay
 //! below 2^62 units.
+//!
+//! The series is evaluated with [`TERMS`] and [`PHASE`] bits, so that its rounding is far below the
+//! steps that decide whether training has settled, and then cut to what the sums allow.
 
 use crate::abort::Abort;
 
@@ -15,13 +18,22 @@ pub const HESSIAN_FEATURE: u32 = 10;
 /// Fraction bits of the Hessian, its inverse and their product; the inverse stays below 2^13.
 pub const HESSIAN: u32 = 24;
 /// Fraction bits of the ridge term's matrix.
-pub const RIDGE: u32 = 16;
+pub const RIDGE: u32 = 22;
 /// Fraction bits of the matrix that turns steps into steps of coefficients.
-pub const UNWHITEN: u32 = 12;
+pub const UNWHITEN: u32 = 16;
+/// Fraction bits of the copy of weights and steps that is multiplied with these small matrices.
+pub const SHORT: u32 = 36;
 /// Fraction bits of the gradient over N' while steps are large.
 pub const GRADIENT_COARSE: u32 = 32;
 /// Fraction bits of the gradient over N' once steps are below one in magnitude.
 pub const GRADIENT_FINE: u32 = 36;
+
+/// Fraction bits of dealt sine terms.
+pub const TERMS: u32 = 24;
+/// Fraction bits of sines of opened phases.
+pub const PHASE: u32 = 22;
+/// Fraction bits of the slope's multipliers.
+pub const SLOPE: u32 = 12;
 
 /// Binary points that depend on the job's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +44,9 @@ pub struct Points {
     pub hessian_rows_log2: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
-    /// Fraction bits of dealt sine terms.
-    pub terms: u32,
-    /// Fraction bits of sines of opened phases.
-    pub phase: u32,
-    /// Fraction bits of the slope's multipliers.
+    /// Fraction bits of residuals.
+    pub residual: u32,
+    /// Fraction bits of slopes.
     pub slope: u32,
 }
 
@@ -53,19 +63,18 @@ impl Points {
     pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
         let (n, m) = (ceil_log2(rows), ceil_log2(hessian_rows));
         // |Z'r| <= 2 N' must stay below 2^62 units
-        let residual = 61u32.saturating_sub(FEATURE + n).min(30);
-        // sum over m rows of Z s Z' is at most 2^m at `2 HESSIAN_FEATURE + terms + slope` bits
-        let (terms, phase) = (residual.div_ceil(2), residual / 2);
+        let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
+        // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m
         let slope = 61u32
-            .saturating_sub(2 * HESSIAN_FEATURE + m + terms)
-            .min(16);
-        if residual < 18 || slope < 8 {
+            .saturating_sub(2 * HESSIAN_FEATURE + m)
+            .min(TERMS + SLOPE - 1);
+        if residual < 20 || slope < 18 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
                 problem: format!(
                     "{rows} training rows leave too few bits for the residual: train on at most \
                      {} rows",
-                    1u64 << (61 - FEATURE - 18)
+                    1u64 << (61 - FEATURE - 20)
                 ),
             });
         }
@@ -74,15 +83,9 @@ impl Points {
             rows_log2: n,
             hessian_rows_log2: m,
             weight,
-            terms,
-            phase,
+            residual,
             slope,
         })
-    }
-
-    /// Fraction bits of residuals.
-    pub fn residual(&self) -> u32 {
-        self.terms + self.phase
     }
 }
 
@@ -92,13 +95,16 @@ mod tests {
 
     #[test]
     fn the_budget_holds_up_to_its_limit() {
-        for rows in [1, 100, 21_000, 1 << 20, 1 << 27] {
+        for rows in [1, 100, 21_000, 1 << 20, 1 << 25] {
             let m = rows.min(16_384);
             let p = Points::new(rows, m, 6).unwrap();
-            assert!(FEATURE + p.residual() + p.rows_log2 < 62);
-            assert!(2 * HESSIAN_FEATURE + p.terms + p.slope + p.hessian_rows_log2 < 62);
+            assert!(FEATURE + p.residual + p.rows_log2 < 62);
+            assert!(2 * HESSIAN_FEATURE + p.slope + p.hessian_rows_log2 < 62);
+            assert!(p.residual < TERMS + PHASE && p.slope < TERMS + SLOPE);
+            // products that are cut: |R u| < 16, |step of coefficients| < 128
+            assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
-        assert!(Points::new(1 << 28, 16_384, 6).is_err());
+        assert!(Points::new(1 << 26, 16_384, 6).is_err());
     }
 }

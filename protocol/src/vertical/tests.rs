@@ -167,9 +167,9 @@ async fn three_to_five_parties_land_there_too() {
 
 #[tokio::test]
 async fn a_bank_without_columns_of_its_own_may_hold_the_label() {
-    // the intercept is a column of the bank's
+    // the intercept is the only column of the bank's
     let s = sample(800, 4, 5);
-    let (fits, _) = joint(&World::new(2), &s, &[0, 1, 4], &LogisticSpec::default()).await;
+    let (fits, _) = joint(&World::new(2), &s, &[0, 0, 4], &LogisticSpec::default()).await;
     assert_lands(fits, &s, 1.0, 1e-4);
 }
 
@@ -192,6 +192,28 @@ async fn a_fixed_number_of_passes_opens_one_bit() {
     for f in fits {
         assert_eq!(f.unwrap_err().code(), "not_converged");
     }
+}
+
+#[tokio::test]
+async fn a_partner_without_columns_changes_nothing() {
+    let s = sample(800, 4, 5);
+    let (fits, _) = joint(&World::new(2), &s, &[0, 4, 4], &LogisticSpec::default()).await;
+    assert_lands(fits, &s, 1.0, 1e-4);
+}
+
+#[tokio::test]
+async fn rare_bads_and_correlated_columns_settle() {
+    // noise in the residual would keep steps above the tolerance
+    let mut s = sample(9000, 12, 12);
+    s.y.iter_mut()
+        .enumerate()
+        .for_each(|(i, y)| *y &= u8::from(i % 5 == 0));
+    for row in s.x.chunks_exact_mut(12) {
+        row[11] = 0.98 * row[0] + 0.2 * row[11];
+    }
+    let (fits, _) = joint(&World::new(2), &s, &[0, 6, 12], &LogisticSpec::default()).await;
+    assert!(fits[0].as_ref().unwrap().facts.passes < 20);
+    assert_lands(fits, &s, 1.0, 3e-4);
 }
 
 #[tokio::test]

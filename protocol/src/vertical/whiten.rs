@@ -20,8 +20,8 @@ pub(super) struct Whitened {
 
 impl Whitened {
     /// Whitens `x: [rows, d]`; `penalty[j]` is the ridge on column j.
-    pub(super) fn new(x: Vec<f64>, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
-        let rows = x.len() / d.max(1);
+    pub(super) fn new(x: Vec<f64>, rows: usize, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
+        let rows = rows.max(1);
         let n = rows.next_power_of_two() as f64;
         let mut a = linalg::gram(&x, d);
         a.iter_mut().for_each(|a| *a /= 4.0 * n);
@@ -36,7 +36,7 @@ impl Whitened {
             ))
         })?;
         let mut z = x;
-        z.par_chunks_mut(512 * d).for_each(|z| {
+        z.par_chunks_mut((512 * d).max(1)).for_each(|z| {
             simd::widest(|| {
                 z.chunks_exact_mut(d)
                     .for_each(|row| linalg::solve_lower(&l, d, row))

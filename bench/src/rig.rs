@@ -1,0 +1,210 @@
+//! A coordinator and two nodes in this process, over real TLS sockets on loopback.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts, Running};
+use paripassu_proto::{
+    ContractHead, HeadReader, Peer,
+    control::v1::{self as pb, JobState, job_service_client::JobServiceClient},
+};
+use paripassu_protocol::{
+    channel::{Channel, Role},
+    correlation::deal,
+    ctx::Ctx,
+};
+use paripassu_service::{
+    dealing::SEED_LABEL,
+    identity::{Identity, files},
+    node::{
+        HelperRunner, JobInfo, Node, NodeHandle, NodeHandler, Proposal, Reporter, RunError,
+        StateChange,
+    },
+    pki,
+    shutdown::Shutdown,
+    signing::{self, Decision, Submission, contract_digest},
+    transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
+};
+
+use crate::BenchError;
+
+const DEADLINE: Duration = Duration::from_secs(600);
+const JOB: &str = "0123456789abcdef0123456789abcdef";
+const PARTIES: [&str; 2] = ["bank", "partner"];
+
+/// What a party does in the job.
+#[tonic::async_trait]
+pub(crate) trait Play: Send + Sync + 'static {
+    async fn play(&self, ctx: Ctx<JobChannel>, seed: [u8; 32]) -> Result<(), String>;
+}
+
+struct Handler {
+    node: NodeHandle,
+    play: Arc<dyn Play>,
+}
+
+fn failed(reason: String) -> RunError {
+    RunError {
+        culprit: None,
+        step: "bench".into(),
+        code: "bench".into(),
+        reason,
+    }
+}
+
+fn seed(channel: &JobChannel, peer: Role) -> Result<[u8; 32], RunError> {
+    channel
+        .shared_with(peer)
+        .map(|root| *root.derive(SEED_LABEL))
+        .ok_or_else(|| failed("no key".into()))
+}
+
+impl NodeHandler for Handler {
+    async fn on_proposal(&self, p: Proposal) {
+        let decision = Decision {
+            job: p.job,
+            digest: p.digest,
+            approve: true,
+            reason: String::new(),
+        };
+        // a node that has stopped shows as a job that does not start
+        let _ = self.node.decide(decision).await;
+    }
+
+    async fn on_decision(&self, _: Peer, _: Decision) {}
+
+    async fn on_state(&self, _: StateChange) {}
+
+    async fn run(&self, _: JobInfo, channel: JobChannel, _: Reporter) -> Result<(), RunError> {
+        let seed = seed(&channel, Role::Helper)?;
+        let ctx = Ctx::new(Arc::new(channel), PARTIES.len() as u8, DEADLINE);
+        self.play.play(ctx, seed).await.map_err(failed)
+    }
+}
+
+struct Helper;
+
+#[tonic::async_trait]
+impl HelperRunner for Helper {
+    async fn run(&self, _: JobInfo, channel: JobChannel) -> Result<(), RunError> {
+        let seeds = [
+            seed(&channel, Role::Party(0))?,
+            seed(&channel, Role::Party(1))?,
+        ];
+        debug_assert_eq!(channel.role(), Role::Helper);
+        let ctx = Ctx::new(Arc::new(channel), PARTIES.len() as u8, DEADLINE);
+        deal(&ctx, &seeds)
+            .await
+            .map(drop)
+            .map_err(|e| failed(e.to_string()))
+    }
+}
+
+fn heads() -> HeadReader {
+    HeadReader::new(|_| {
+        let id = |s: &str| s.parse().map_err(|e| format!("{e}"));
+        Ok(ContractHead {
+            job: JOB.parse().map_err(|e| format!("{e}"))?,
+            parties: PARTIES.iter().map(|p| id(p)).collect::<Result<_, _>>()?,
+            helper: Some(id("hub")?),
+            expires: i64::MAX,
+        })
+    })
+}
+
+fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
+    let dir = root.join(who.replace('/', "-"));
+    let peer: Peer = who.parse().map_err(|e| BenchError::Name(format!("{e}")))?;
+    let ca = root.join("ca");
+    let csr = pki::request(&dir, &peer)?;
+    let crt = dir.join("signed");
+    pki::sign(&ca, &csr, Some(&peer), &crt, 30)?;
+    let (authority, revoked) = (ca.join(files::AUTHORITY), ca.join(files::REVOKED));
+    pki::install(&dir, &crt, &authority, Some(&revoked))?;
+    Ok(dir)
+}
+
+/// Runs one job in which party p does `plays[p]`; returns when all have finished.
+pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
+    let dir = tempfile::tempdir().map_err(|source| BenchError::Io {
+        what: "a temporary folder",
+        source,
+    })?;
+    let root = dir.path();
+    pki::init(&root.join("ca"), "Measurement", 2)?;
+    let config = Config {
+        listen: "127.0.0.1:0".into(),
+        identity: enrol(root, "coordinator/hub")?,
+        state: root.join("state"),
+        helper: true,
+        deadlines: Deadlines {
+            connect_s: 60,
+            grace_s: 20,
+        },
+    };
+    let shutdown = Shutdown::new();
+    let parts = Parts::new(heads(), Arc::new(Helper));
+    let hub = Coordinator::serve(config, parts, shutdown.clone()).await?;
+    let mut tasks = Vec::new();
+    for (id, play) in PARTIES.iter().zip(plays) {
+        let identity = Arc::new(Identity::load(&enrol(root, &format!("party/{id}"))?)?);
+        let uplink = UplinkConfig {
+            address: hub.address().to_string(),
+            coordinator: None,
+            settings: Settings::default(),
+        };
+        let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
+        let make = |node| Handler { node, play };
+        tasks.push(Node::start(identity, port, heads(), make, shutdown.child()).1);
+    }
+    let result = drive(root, &hub).await;
+    shutdown.ask();
+    for t in tasks {
+        let _ = t.await;
+    }
+    hub.stop().await?;
+    result
+}
+
+async fn drive(root: &Path, hub: &Running) -> Result<(), BenchError> {
+    let call = |e: tonic::Status| BenchError::Run(e.message().to_owned());
+    let identity = Arc::new(Identity::load(&enrol(root, "user/modeler")?)?);
+    let channel = dial(
+        &identity,
+        &hub.address().to_string(),
+        None,
+        &Settings::default(),
+    )
+    .await
+    .map_err(|e| BenchError::Run(e.to_string()))?;
+    let mut calls = JobServiceClient::new(channel);
+    let contract = Bytes::from_static(b"a measurement");
+    let job = JOB.parse().map_err(|e| BenchError::Name(format!("{e}")))?;
+    let statement = Submission {
+        job,
+        digest: contract_digest(&contract),
+    };
+    let submission = Some(signing::sign(&identity, statement.to_bytes()));
+    calls
+        .submit_job(pb::SubmitJobRequest {
+            contract,
+            submission,
+        })
+        .await
+        .map_err(call)?;
+    let watch = pb::WatchJobRequest { job: JOB.into() };
+    let mut stream = calls.watch_job(watch).await.map_err(call)?.into_inner();
+    let mut last = pb::JobStatus::default();
+    while let Some(m) = stream.message().await.map_err(call)? {
+        last = m.status.unwrap_or_default();
+    }
+    let summary = last.summary.unwrap_or_default();
+    match summary.state() {
+        JobState::Released => Ok(()),
+        state => Err(BenchError::Run(format!("{state:?}: {:?}", summary.abort))),
+    }
+}
