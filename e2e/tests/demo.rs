@@ -1,0 +1,136 @@
+//! The demo and the sandbox: several real processes, real certificates, real data.
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod common;
+
+use std::fs;
+
+use common::{assert_lands, example, files_below, holds, number, paripassu, sandbox};
+
+#[test]
+fn the_demo_lands_on_the_pooled_optimum() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("demo");
+    let output = paripassu()
+        .args(["demo", "--json", "--out"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = common::Said::from(output);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert_lands(&told);
+    for model in ["bank", "joint", "pooled"] {
+        for metric in ["auc", "ks"] {
+            assert!(number(&told, &format!("{model}.{metric}")) > 0.0);
+        }
+    }
+    // what the README of the data states
+    for (path, want) in [
+        ("bank.auc", 0.5684),
+        ("joint.auc", 0.6467),
+        ("joint.ks", 0.2392),
+    ] {
+        let got = number(&told, path);
+        assert!((got - want).abs() <= 2e-3, "{path}: {got}, expected {want}");
+    }
+    assert_eq!(told["uplift"]["finding"], "better");
+    assert_eq!(number(&told, "rows.matched"), 8_921.0);
+    assert!(number(&told, "wall_s") < 60.0);
+    let report = fs::read_to_string(told["report"].as_str().unwrap()).unwrap();
+    assert!(report.contains("<svg"));
+    for file in [
+        "metrics.json",
+        "bank/model.json",
+        "bank/report.json",
+        "bank/transcript.jsonl",
+        "partner/model.json",
+        "partner/report.html",
+        "partner/transcript.jsonl",
+        "logs/coordinator.log",
+        "logs/bank.log",
+        "logs/partner.log",
+    ] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    assert!(out.join("bank/tables").is_dir());
+    // another run does not touch what is there
+    let again = common::run(["demo", "--out", out.to_str().unwrap()]);
+    again.refuses(1, &["earlier sandbox", "--force"]);
+}
+
+#[test]
+fn a_sandbox_with_a_separate_helper_leaks_no_planted_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = example("data/german_credit");
+    // Values, a level and an id that stand nowhere else.
+    let plant = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(data.join(file)).unwrap();
+        assert!(text.contains(from), "{file} holds no {from}");
+        let path = dir.path().join(file);
+        fs::write(
+            &path,
+            text.replace(from, to)
+                .replace("\n322,", "\nplantedcustomer,"),
+        )
+        .unwrap();
+        path
+    };
+    let bank = plant("bank.csv", ",1938,", ",1938.0625431,");
+    let partner = plant("partner.csv", ",rent,", ",plantedlevel,");
+    let out = dir.path().join("out");
+    let job = example("german_credit.toml");
+    let said = sandbox(&job, &bank, &partner, &out, &["--separate-helper"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert_lands(&told);
+    assert_eq!(number(&told, "rows.matched"), 1_000.0);
+
+    let planted = ["plantedcustomer", "1938.0625431", "plantedlevel"];
+    let log = |node: &str| out.join("logs").join(format!("{node}.log"));
+    for node in ["coordinator", "helper", "bank", "partner"] {
+        let bytes = fs::read(log(node)).unwrap();
+        assert!(!bytes.is_empty(), "{node} logs nothing");
+        for value in planted {
+            assert!(
+                !holds(&bytes, value.as_bytes()),
+                "{node}'s log holds {value}"
+            );
+        }
+    }
+    // the nodes without data keep nothing of it either, nor does a party of the other's
+    for (folder, foreign) in [
+        (out.join("nodes/coordinator"), &planted[..]),
+        (out.join("nodes/helper"), &planted[..]),
+        (out.join("nodes/bank"), &planted[2..]),
+        (out.join("bank"), &planted[2..]),
+        (out.join("nodes/partner"), &planted[1..2]),
+        (out.join("partner"), &planted[1..2]),
+    ] {
+        for (path, bytes) in files_below(&folder) {
+            for value in foreign {
+                assert!(
+                    !holds(&bytes, value.as_bytes()),
+                    "{} holds {value}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_partner_with_a_single_column_is_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = example("data/taiwan_6000");
+    let out = dir.path().join("out");
+    let said = sandbox(
+        &example("taiwan_6000.toml"),
+        &data.join("bank.csv"),
+        &data.join("partner.csv"),
+        &out,
+        &[],
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_lands(&said.json());
+}
