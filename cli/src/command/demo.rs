@@ -83,17 +83,41 @@ fn told(finished: &Finished, root: &Path, out: &Path, screen: &Screen) -> Result
         return Ok(told);
     };
     let (out, paint) = (out.display(), screen.out());
-    let next = format!(
-        "\n{}\n\
-         \x20 paripassu model show {out}/bank                 the bank's half of the model\n\
-         \x20 paripassu job report {} --out {out}/bank   its results again\n\
-         \x20 paripassu job plan {out}/job.toml             who learns what, and what it costs\n\
-         \x20 paripassu sandbox run {out}/job.toml --out try \\\n\
-         \x20     --party bank={out}/data/bank.csv --party partner={out}/data/partner.csv\n\
-         The same by hand, node by node: examples/README.md",
-        paint.strong("Try next"),
-        metrics.job.get(..8).unwrap_or(&metrics.job),
-    );
+    let job = metrics.job.get(..8).unwrap_or(&metrics.job);
+    let commands = [
+        (
+            format!("model show {out}/bank"),
+            "the bank's half of the model",
+        ),
+        (
+            format!("job report {job} --out {out}/bank"),
+            "its results again",
+        ),
+        (
+            format!("job plan {out}/job.toml"),
+            "who learns what, and what it costs",
+        ),
+        (
+            format!(
+                "sandbox run {out}/job.toml --out try \\\n      \
+                 --party bank={out}/data/bank.csv --party partner={out}/data/partner.csv"
+            ),
+            "",
+        ),
+    ];
+    let width = commands
+        .iter()
+        .take(3)
+        .map(|(command, _)| command.len())
+        .max();
+    let width = width.unwrap_or(0);
+    let mut next = format!("\n{}\n", paint.strong("Try next"));
+    for (command, what) in commands {
+        let line = format!("  paripassu {command:<width$}  {}", paint.faint(what));
+        next.push_str(line.trim_end());
+        next.push('\n');
+    }
+    next.push_str("The same by hand, node by node: examples/README.md");
     Ok(told.followed_by(&next))
 }
 

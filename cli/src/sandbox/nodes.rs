@@ -74,12 +74,12 @@ impl Nodes {
             .running
             .iter()
             .map(|process| match process.child.id() {
-                Some(id) => format!("{} (process {id})", process.name),
+                Some(id) => format!("{} {id}", process.name),
                 None => process.name.clone(),
             })
             .collect();
         screen.say(format_args!(
-            "{} nodes on {}: {}",
+            "{} processes on {}: {}",
             names.len(),
             self.address,
             names.join(", ")

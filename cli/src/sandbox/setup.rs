@@ -20,6 +20,9 @@ use crate::{
     failure::Failure,
 };
 
+/// Days for which a sandbox's certificates are valid.
+const DAYS: u32 = 90;
+
 /// Everything known before the first process starts.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -121,7 +124,7 @@ impl Setup {
     /// Makes an authority and one identity per node and for the modeler.
     pub(crate) fn write_identities(&self, layout: &Layout) -> Result<(), Failure> {
         let authority = layout.authority();
-        pki::init(&authority, "Paripassu sandbox", 30)?;
+        pki::init(&authority, "Paripassu sandbox", DAYS)?;
         let mut who = vec![
             (NodeKind::Coordinator, self.coordinator.as_str()),
             (NodeKind::User, self.modeler.as_str()),
@@ -137,7 +140,7 @@ impl Setup {
             let dir = layout.identity(id);
             let request = pki::request(&dir, &peer)?;
             let certificate = dir.join(files::CERTIFICATE);
-            pki::sign(&authority, &request, Some(&peer), &certificate, 30)?;
+            pki::sign(&authority, &request, Some(&peer), &certificate, DAYS)?;
             pki::install(
                 &dir,
                 &certificate,
