@@ -32,8 +32,12 @@ pub(crate) fn take_words(
 
 /// 32-bit words as bytes.
 pub(crate) fn put_halves(words: impl ExactSizeIterator<Item = u32>) -> Bytes {
-    let mut out = Vec::with_capacity(words.len() * 4);
-    words.for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
+    let mut out = vec![0; words.len() * 4];
+    let (chunks, _) = out.as_chunks_mut::<4>();
+    chunks
+        .iter_mut()
+        .zip(words)
+        .for_each(|(c, w)| *c = w.to_le_bytes());
     out.into()
 }
 

@@ -27,7 +27,8 @@ pub struct LogisticSpec {
     pub range_log2: Option<u32>,
     /// Sine terms of the last passes; by default what makes the series exact to 4e-5.
     pub terms: Option<usize>,
-    /// Rows that the Hessian is made of; by default at least 16,384 or 64 a column.
+    /// Rows that the Hessian of the first range is made of; by default at least 65,536 or 64 a
+    /// column. Further ranges use all rows.
     pub hessian_rows: Option<usize>,
 }
 
@@ -136,7 +137,7 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     let me = engine.me();
     let mut input = input;
     let label = label_words(me, &mut input)?;
-    let run = Run::prepare(engine, spec, input, label).await?;
+    let mut run = Run::prepare(engine, spec, input, label).await?;
     let ranges: Vec<u32> = match spec.range_log2 {
         Some(r) => vec![r],
         None => vec![4, 5, 6],
@@ -145,6 +146,9 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     let mut hessians = 0;
     let last = ranges.len() - 1;
     for (i, range_log2) in ranges.into_iter().enumerate() {
+        if i > 0 {
+            run.use_all_rows(engine).await?;
+        }
         let attempt = run.attempt(engine, range_log2, passes, progress).await?;
         passes = attempt.passes;
         hessians += attempt.hessians;

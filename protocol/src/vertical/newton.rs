@@ -11,8 +11,11 @@ use crate::{
 };
 
 /// Newton-Schulz iterations: the residual `1 - mu/n` of the least eigenvalue mu, for n parties, is
-/// squared by each, so 20 of them reach eigenvalues down to n 2^-18.
-pub(super) const SCHULZ_ITERATIONS: u32 = 20;
+/// squared by each. In the last passes they reach eigenvalues down to n 2^-18; while steps are large
+/// n 2^-13 will do.
+pub(super) fn iterations(fine: bool) -> u32 {
+    if fine { 20 } else { 15 }
+}
 
 /// The shared inverse of the Hessian over N', and how far the last iteration was from the identity.
 pub(super) struct Inverse {
@@ -92,6 +95,7 @@ pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     h: &Shares,
     d: usize,
+    iterations: u32,
 ) -> Result<Inverse, Abort> {
     let first = engine.me() == 0;
     let two = 2u64 << points::HESSIAN;
@@ -103,7 +107,7 @@ pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
         diagonal(&mut y, d, start);
     }
     let mut error = Shares::zeros(d * d, points::HESSIAN);
-    for _ in 0..SCHULZ_ITERATIONS {
+    for _ in 0..iterations {
         let hy = engine.matmul(h, &y, d, d, d).await?;
         let hy = one(engine.truncate(vec![(hy, points::HESSIAN)]).await?)?;
         let mut p = hy.negated();

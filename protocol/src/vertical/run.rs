@@ -22,6 +22,9 @@ use crate::{
     correlation::CorrelationSource,
 };
 
+/// Rows of the Hessian by default, at least: a sample may lack the few rows that carry a column's
+/// tail, and then steps along it are too long.
+const HESSIAN_ROWS: usize = 65_536;
 /// Steps below this switch to the final number of terms and finer gradients.
 const COARSE_TOLERANCE: f64 = 5e-3;
 /// `|I - H Y|` allowed in a step that settles, in units of 2^-6.
@@ -78,7 +81,7 @@ impl Run {
         let d: usize = widths.iter().sum();
         let hessian_rows = spec
             .hessian_rows
-            .unwrap_or((64 * d).max(16_384))
+            .unwrap_or((64 * d).max(HESSIAN_ROWS))
             .clamp(1, rows);
         let ridge = ridge_words(mine.ridge())?;
         let mut run = Self {
@@ -106,13 +109,6 @@ impl Run {
             })?;
             run.features
                 .push(engine.register(p, rows, d, points::FEATURE, z).await?);
-            let h = give(match own {
-                true => run.mine.features(hessian_rows, points::HESSIAN_FEATURE),
-                false => Ok(vec![]),
-            })?;
-            let frac = points::HESSIAN_FEATURE;
-            run.hessian
-                .push(engine.register(p, hessian_rows, d, frac, h).await?);
             let r = give(encode_matrix(run.mine.ridge(), points::RIDGE))?;
             run.ridges
                 .push(engine.register(p, d, d, points::RIDGE, r).await?);
@@ -120,7 +116,39 @@ impl Run {
             run.unwhiten
                 .push(engine.register(p, d, d, points::UNWHITEN, t).await?);
         }
+        run.register_hessian(engine).await?;
         Ok(run)
+    }
+
+    /// Registers the rows that the Hessian is made of.
+    async fn register_hessian<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+    ) -> Result<(), Abort> {
+        let (rows, frac) = (self.hessian_rows, points::HESSIAN_FEATURE);
+        engine.step(format_args!("train/hessian-{rows}"));
+        self.hessian.clear();
+        for p in 0..engine.parties() {
+            let mine = match p == engine.me() {
+                true => Some(self.mine.features(rows, frac)?),
+                false => None,
+            };
+            self.hessian
+                .push(engine.register(p, rows, self.widths[p], frac, mine).await?);
+        }
+        Ok(())
+    }
+
+    /// After an attempt that failed: a Hessian of all rows, in case the sample was the cause.
+    pub(super) async fn use_all_rows<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+    ) -> Result<(), Abort> {
+        if self.hessian_rows == self.rows {
+            return Ok(());
+        }
+        self.hessian_rows = self.rows;
+        self.register_hessian(engine).await
     }
 
     pub(super) async fn attempt<C: Channel, S: CorrelationSource>(
@@ -177,7 +205,8 @@ impl Run {
                 .await?;
             if refresh {
                 let h = self.curvature(engine, slope, &points).await?;
-                inverse = Some(newton::inverse(engine, &h, self.width()).await?);
+                let iterations = newton::iterations(stage.fine);
+                inverse = Some(newton::inverse(engine, &h, self.width(), iterations).await?);
                 hessians += 1;
                 stage.since_hessian = 0;
             }

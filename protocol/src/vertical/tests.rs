@@ -228,6 +228,22 @@ async fn a_subsampled_hessian_lands_there_too() {
 }
 
 #[tokio::test]
+async fn tails_that_a_sample_of_rows_lacks_are_found_with_all_rows() {
+    let mut s = sample(4000, 6, 21);
+    // one column that is nearly constant but for a few late rows
+    for (i, row) in s.x.chunks_exact_mut(6).enumerate() {
+        row[5] = if i % 401 == 400 { 20.0 } else { -0.05 };
+    }
+    let spec = LogisticSpec {
+        hessian_rows: Some(300),
+        ..LogisticSpec::default()
+    };
+    let (fits, _) = joint(&World::new(2), &s, &[0, 3, 6], &spec).await;
+    assert_eq!(fits[0].as_ref().unwrap().facts.hessian_rows, 4000);
+    assert_lands(fits, &s, 1.0, 2e-4);
+}
+
+#[tokio::test]
 async fn separated_data_leave_the_range_and_are_refused() {
     let mut s = sample(500, 4, 8);
     // the first column decides the label, far from the boundary
