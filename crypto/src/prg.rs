@@ -72,28 +72,35 @@ impl Prg {
         let odd = usize::from(position % 2 == 1 && !out.is_empty());
         let (first, rest) = out.split_at_mut(odd);
         let mut block_no = position / 2;
+        let mut blocks = [[0u8; 16]; BATCH];
         if let [first] = first {
-            let mut b = [counter(label, block_no)];
-            self.cipher.encrypt_blocks(&mut b);
-            *first = words(&b[0]).1;
+            self.encrypt(label, block_no, &mut blocks[..1]);
+            *first = (u128::from_le_bytes(blocks[0]) >> 64) as u64;
             block_no += 1;
         }
-        let mut blocks = [Block::default(); BATCH];
         for chunk in rest.chunks_mut(2 * BATCH) {
             let n = chunk.len().div_ceil(2);
-            for (b, i) in blocks[..n].iter_mut().zip(block_no..) {
-                *b = counter(label, i);
+            self.encrypt(label, block_no, &mut blocks[..n]);
+            let (pairs, last) = chunk.as_chunks_mut::<2>();
+            for (pair, b) in pairs.iter_mut().zip(&blocks) {
+                let w = u128::from_le_bytes(*b);
+                *pair = [w as u64, (w >> 64) as u64];
             }
-            self.cipher.encrypt_blocks(&mut blocks[..n]);
-            for (pair, b) in chunk.chunks_mut(2).zip(&blocks[..n]) {
-                let (lo, hi) = words(b);
-                pair[0] = lo;
-                if let Some(w) = pair.get_mut(1) {
-                    *w = hi;
-                }
+            if let [last] = last {
+                *last = u128::from_le_bytes(blocks[n - 1]) as u64;
             }
             block_no += n as u64;
         }
+    }
+
+    /// Blocks of the stream from `block_no` on.
+    fn encrypt(&self, label: Label, block_no: u64, blocks: &mut [[u8; 16]]) {
+        let base = u128::from(label.0) << 64;
+        for (b, i) in blocks.iter_mut().zip(block_no..) {
+            *b = (base | u128::from(i)).to_be_bytes();
+        }
+        self.cipher
+            .encrypt_blocks(Block::cast_slice_from_core_mut(blocks));
     }
 
     /// The first `len` words of stream `label`.
@@ -102,20 +109,6 @@ impl Prg {
         self.fill(label, 0, &mut v);
         v
     }
-}
-
-fn counter(label: Label, block: u64) -> Block {
-    let mut b = Block::default();
-    b[..8].copy_from_slice(&label.0.to_be_bytes());
-    b[8..].copy_from_slice(&block.to_be_bytes());
-    b
-}
-
-fn words(b: &Block) -> (u64, u64) {
-    let (mut lo, mut hi) = ([0; 8], [0; 8]);
-    lo.copy_from_slice(&b[..8]);
-    hi.copy_from_slice(&b[8..]);
-    (u64::from_le_bytes(lo), u64::from_le_bytes(hi))
 }
 
 #[cfg(test)]
