@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Read a party's half of a model
     #[command(subcommand)]
     Model(command::model::Model),
+    /// Measure on this machine, as ratios within one run
+    #[command(subcommand)]
+    Bench(command::bench::Bench),
     /// Check this machine, an identity, configurations and the way to the coordinator
     Doctor(command::doctor::Doctor),
 }

@@ -82,6 +82,7 @@ async fn run(command: Command, screen: &Screen) -> Result<Outcome, Failure> {
         Command::Pki(pki) => pki.run(screen),
         Command::Data(data) => data.run(screen),
         Command::Model(model) => model.run(screen),
+        Command::Bench(bench) => bench.run(screen).await,
         Command::Doctor(doctor) => doctor.run(screen).await,
     }
 }
