@@ -71,20 +71,23 @@ pub const DEFAULT_JOB_DEADLINE_S: u64 = 3_600;
 
 /// Half widths R of the sigmoid series that `auto` tries, in this order.
 pub const AUTO_RANGES: [u32; 3] = [16, 32, 64];
-/// Terms K of the series by half width R: enough for a series exact to 6e-5.
-pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 10), (16, 16), (32, 32), (64, 64)];
-/// Least terms while steps are large, where half of K are taken.
+/// Terms K of the series by half width R: five quarters of R make it exact to 3e-6; at R = 8 its own
+/// end, where sigma is not yet 1, limits it to 5e-5.
+pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 80)];
+/// Least terms while steps are large, where three quarters of K are taken.
 pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
-pub const HESSIAN_MIN_ROWS: u64 = 16_384;
+pub const HESSIAN_MIN_ROWS: u64 = 65_536;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
-pub const FINE_PASSES_PER_HESSIAN: u64 = 4;
-/// Iterations of the Newton-Schulz inverse.
-pub const INVERSE_ITERATIONS: u64 = 20;
+pub const FINE_PASSES_PER_HESSIAN: u64 = 3;
+/// Iterations of the Newton-Schulz inverse while steps are large.
+pub const COARSE_INVERSE_ITERATIONS: u64 = 15;
+/// Iterations of the Newton-Schulz inverse at full precision.
+pub const FINE_INVERSE_ITERATIONS: u64 = 20;
 /// Passes that Newton usually needs while steps are large.
-pub const USUAL_COARSE_PASSES: u64 = 6;
+pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
 pub const FINE_PASSES: u64 = 3;
 /// Passes that Newton usually needs.
@@ -92,7 +95,7 @@ pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
 /// Most design columns of one party, the intercept included.
 pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
 /// Most training rows: with more, residuals do not fit their fixed point.
-pub const MAX_TRAIN_ROWS: u64 = 1 << 27;
+pub const MAX_TRAIN_ROWS: u64 = 1 << 25;
 
 /// The number of terms K for a half width R.
 pub fn terms_for_range(range: u32) -> u32 {
@@ -105,10 +108,11 @@ pub fn terms_for_range(range: u32) -> u32 {
 
 /// The number of terms while steps are large, for K terms at the end.
 pub fn coarse_terms(terms: u32) -> u32 {
-    (terms / 2).max(COARSE_MIN_TERMS).min(terms)
+    (terms * 3 / 4).max(COARSE_MIN_TERMS).min(terms)
 }
 
-/// Rows of the Hessian's subsample for this many training rows and design columns.
+/// Rows of the Hessian's subsample for this many training rows and design columns, in the first range
+/// tried; the others take all training rows.
 pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
     HESSIAN_MIN_ROWS
         .max(HESSIAN_ROWS_PER_COLUMN.saturating_mul(columns))
@@ -187,10 +191,10 @@ mod tests {
 
     #[test]
     fn every_range_has_its_terms() {
-        assert_eq!(RANGES.map(terms_for_range), [10, 16, 32, 64]);
+        assert_eq!(RANGES.map(terms_for_range), [12, 20, 40, 80]);
         assert_eq!(
-            [4, 6, 10, 16, 32, 64].map(coarse_terms),
-            [4, 6, 6, 8, 16, 32]
+            [4, 6, 10, 12, 20, 40, 80].map(coarse_terms),
+            [4, 6, 7, 9, 15, 30, 60]
         );
         assert!(AUTO_RANGES.iter().all(|range| RANGES.contains(range)));
     }
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn hessian_subsample_is_bounded_by_the_data() {
         assert_eq!(hessian_rows(700, 50), 700);
-        assert_eq!(hessian_rows(100_000, 100), 16_384);
-        assert_eq!(hessian_rows(100_000, 1_000), 64_000);
+        assert_eq!(hessian_rows(100_000, 100), 65_536);
+        assert_eq!(hessian_rows(100_000, 1_200), 76_800);
     }
 }

@@ -219,15 +219,16 @@ fn of_engine(plan: &Plan) -> (BTreeMap<(String, String), u64>, u64) {
 
 #[tokio::test]
 async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
-    for (range, passes) in [
-        (AutoOr::Auto, 9),
-        (AutoOr::Is(8), 7),
-        (AutoOr::Is(32), 8),
-        (AutoOr::Is(64), 8),
+    for (range, passes, hessian_rows) in [
+        (AutoOr::Auto, 10, AutoOr::Auto),
+        (AutoOr::Is(8), 7, AutoOr::Is(1_500)),
+        (AutoOr::Is(32), 8, AutoOr::Auto),
+        (AutoOr::Is(64), 8, AutoOr::Auto),
     ] {
         let mut spec = spec();
         spec.solver.stop = Stop::Fixed;
         spec.solver.range = range;
+        spec.solver.hessian_rows = hessian_rows;
         spec.solver.max_passes = passes;
         // Wide series are noisier, and the one bit at the end must say that training has settled.
         spec.solver.tolerance = Decimal::new(1e-4).unwrap();
@@ -238,7 +239,8 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
             (facts.range, facts.terms),
             (f64::from(first.range), first.terms as usize)
         );
-        assert!(facts.sigmoid_error < 6e-5, "{}", facts.sigmoid_error);
+        let exact = if first.range == 8 { 5e-5 } else { 3e-6 };
+        assert!(facts.sigmoid_error < exact, "{}", facts.sigmoid_error);
         let plan = planned(&spec);
         assert_eq!(u64::from(facts.passes), plan.passes);
         assert_eq!(facts.hessian_rows as u64, plan.hessian_rows);
@@ -251,19 +253,22 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
 }
 
 #[tokio::test]
-async fn bytes_of_a_run_until_it_settles_are_near_those_planned() {
+async fn bytes_a_pass_of_a_run_until_it_settles_are_near_those_planned() {
     let spec = spec();
     let ran = run(&spec, 1.5).await;
     let passes = ran.fits[0].as_ref().unwrap().facts.passes;
     let plan = planned(&spec);
     let (links, _) = of_engine(&plan);
     let (planned, measured) = (links.values().sum::<u64>(), ran.links.values().sum::<u64>());
-    let apart = planned as f64 / measured as f64;
+    let of_pass = |bytes: u64, passes: u64| bytes as f64 / passes as f64;
+    let apart = of_pass(planned, plan.passes) / of_pass(measured, passes.into());
     assert!(
         (0.9..1.1).contains(&apart),
         "{planned} bytes planned, {measured} measured in {passes} passes of {} planned",
         plan.passes
     );
+    // Data as tame as these settle sooner than most: the plan is on the careful side.
+    assert!(u64::from(passes) <= plan.passes);
     assert_eq!(ran.opened(&DisclosureId::TrainConverged), passes);
     assert_eq!(ran.opened(&DisclosureId::TrainRangeCheck), 1);
 }

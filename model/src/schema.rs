@@ -163,20 +163,23 @@ pub fn nearest_name<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -
         .map(|(_, c)| c)
 }
 
-/// Levenshtein's distance, by characters.
+/// Damerau's distance, by characters: to insert, delete or replace one, or to swap two neighbours.
 fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1; b.len() + 1];
+        for j in 0..b.len() {
+            let replace = above[j] + usize::from(a[i] != b[j]);
+            row[j + 1] = replace.min(above[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
+            }
         }
+        before = std::mem::replace(&mut above, row);
     }
-    row[b.len()]
+    above[b.len()]
 }
 
 #[cfg(test)]
@@ -206,6 +209,26 @@ mod tests {
         );
         assert_eq!(nearest_name("age", names.into_iter()), Some("Age"));
         assert_eq!(nearest_name("balance", names.into_iter()), None);
+        // one slip: a swap of neighbours, and no more than that in a short name
+        assert_eq!(nearest_name("aeg", names.into_iter()), Some("Age"));
+        assert_eq!(nearest_name("ega", names.into_iter()), None);
+    }
+
+    #[test]
+    fn counts_swaps_of_neighbours_as_one_edit() {
+        for (a, b, edits) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("limit", "limti", 1),
+            ("limit", "ilmti", 2),
+            ("kitten", "sitting", 3),
+            ("ab", "ba", 1),
+            ("abc", "cab", 2),
+            ("zähler", "zhäler", 1),
+        ] {
+            assert_eq!(edit_distance(a, b), edits, "{a} {b}");
+            assert_eq!(edit_distance(b, a), edits, "{b} {a}");
+        }
     }
 
     #[test]

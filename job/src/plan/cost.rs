@@ -7,9 +7,9 @@ use super::{
 use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, CORES, EVALUATE_ROUNDS, FINE_PASSES, FINE_PASSES_PER_HESSIAN,
-        INVERSE_ITERATIONS, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
-        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_INVERSE_ITERATIONS, CORES, EVALUATE_ROUNDS,
+        FINE_INVERSE_ITERATIONS, FINE_PASSES, FINE_PASSES_PER_HESSIAN, METRICS, PRG_BYTES_PER_S,
+        RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
     },
     id::NodeId,
     life::State,
@@ -23,8 +23,8 @@ pub(super) struct Passes {
     pub(super) coarse: u64,
     /// At full precision.
     pub(super) fine: u64,
-    /// That make a new Hessian.
-    hessians: u64,
+    /// At full precision that make a new Hessian; while steps are large all do.
+    fine_hessians: u64,
     /// After which one bit says whether training has settled.
     tests: u64,
 }
@@ -40,18 +40,17 @@ impl Passes {
                 Self {
                     coarse,
                     fine,
-                    hessians: coarse + fine.div_ceil(FINE_PASSES_PER_HESSIAN),
+                    fine_hessians: fine.div_ceil(FINE_PASSES_PER_HESSIAN),
                     tests: all,
                 }
             }
-            // The switch is not seen to come: its first pass takes the Hessian of the last one.
             Stop::Fixed => {
                 let fine = FINE_PASSES.min(most);
                 let coarse = most - fine;
                 Self {
                     coarse,
                     fine,
-                    hessians: coarse.max(1),
+                    fine_hessians: fine.div_ceil(FINE_PASSES_PER_HESSIAN),
                     tests: 1,
                 }
             }
@@ -128,8 +127,10 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         masked_features(facts).times(1),
         gradient(facts, "gradient, first passes", coarse).times(passes.coarse),
         gradient(facts, "gradient, last passes", fine).times(passes.fine),
-        hessian(facts).times(passes.hessians),
-        inverse(facts).times(passes.hessians * INVERSE_ITERATIONS),
+        hessian(facts).times(passes.coarse + passes.fine_hessians),
+        inverse(facts, "inverse, first passes").times(passes.coarse * COARSE_INVERSE_ITERATIONS),
+        inverse(facts, "inverse, last passes")
+            .times(passes.fine_hessians * FINE_INVERSE_ITERATIONS),
         newton_step(facts).times(passes.all()),
         settled(facts).times(passes.tests),
         range_check(facts).times(1),
@@ -179,6 +180,8 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f
     let (rows, columns) = (facts.train_rows, facts.columns);
     once.products(facts.margins());
     once.sigmoid(rows, terms.into());
+    // Values of all rows, and slopes where there is a Hessian.
+    once.truncate(&[rows, 0]);
     let data = facts.each(|width| (rows, width));
     let ridge = facts.each(|width| (width, width));
     once.products(data.into_iter().chain(ridge));
@@ -186,7 +189,7 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f
     let macs = 4 * rows * columns;
     once.compute_s = macs as f64 / RING_MACS_PER_S
         + (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
-        + (2 * WORD * rows * columns) as f64 / PRG_BYTES_PER_S;
+        + (2 * WORD * rows * (columns + 2)) as f64 / PRG_BYTES_PER_S;
     once
 }
 
@@ -194,6 +197,7 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f
 fn hessian<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "Hessian");
     let rows = facts.hessian_rows;
+    once.truncate_along(rows);
     once.products(facts.each(|width| (rows, rows * width)));
     let widths = facts.widths();
     let blocks: Vec<_> = (0..widths.len())
@@ -213,8 +217,8 @@ fn hessian<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// One iteration of the inverse: two products of shared matrices, each cut back.
-fn inverse<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, "inverse");
+fn inverse<'f>(facts: &'f Facts<'f>, step: &'static str) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, step);
     let d = facts.columns;
     for _ in 0..2 {
         once.matmul(d, d, d);
@@ -224,12 +228,12 @@ fn inverse<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// The step of all weights.
+/// The step of all weights, cut for the scores and for the ridge.
 fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "Newton step");
     let d = facts.columns;
     once.matmul(d, d, 1);
-    once.truncate(&[d]);
+    once.truncate(&[d, d]);
     once
 }
 

@@ -50,9 +50,14 @@ impl Plan {
             .collect();
         writeln!(
             f,
-            "  sigmoid series {}; Hessian on {} rows",
+            "  sigmoid series {}\n  Hessian on {} rows{}",
             ranges.join(", then "),
             count(self.hessian_rows),
+            if self.hessian_rows < self.train_rows && self.series.len() > 1 {
+                ", on all of them should a further series be needed"
+            } else {
+                ""
+            },
         )?;
         writeln!(
             f,

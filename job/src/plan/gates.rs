@@ -118,6 +118,11 @@ impl<'f> Once<'f> {
             self.ask(1);
         }
         self.rounds += 1;
+        self.truncate_along(values);
+    }
+
+    /// Values truncated with others whose message they share.
+    pub(super) fn truncate_along(&mut self, values: u64) {
         self.broadcast(WORD * values);
         self.correct(0, 2 * values);
     }

@@ -1,15 +1,17 @@
-//! Memory of each node at its peak.
+//! Memory of each node at its peak, where the job settles in the first range.
 
 use super::{Memory, cost::Facts};
 use crate::constants::{
     ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH, FRAMES_MEMORY, NODE_MEMORY,
-    STORED_FEATURE, WORD, WORK_WORDS_PER_ROW,
+    SERIES_ROWS, SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW,
 };
 
 pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let (rows, columns, sampled) = (facts.train_rows, facts.columns, facts.hessian_rows);
     let base = NODE_MEMORY + FRAMES_MEMORY;
-    let work = WORD * WORK_WORDS_PER_ROW * rows;
+    // The series is dealt a block of rows at a time: as made, as sent, as read.
+    let dealt = 3 * WORD * SERIES_WORDS * u64::from(facts.series.terms) * rows.min(SERIES_ROWS);
+    let work = WORD * WORK_WORDS_PER_ROW * rows + dealt;
     // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices.
     let hessian = 3 * WORD * sampled * columns + 16 * WORD * columns * columns;
     let all_rows: u64 = facts.sizes.iter().map(|size| size.rows).sum();

@@ -213,10 +213,10 @@ pub struct Plan {
     pub passes: u64,
     /// Most passes, all ranges together.
     pub max_passes: u64,
-    /// The sigmoid series that may be tried, in this order. Costs are those of a job that settles in
-    /// the first.
+    /// The sigmoid series that may be tried, in this order. Costs and memory are those of a job that
+    /// settles in the first; the others take a Hessian of all training rows.
     pub series: Vec<Series>,
-    /// Rows of the Hessian's subsample.
+    /// Rows of the Hessian's subsample in the first range.
     pub hessian_rows: u64,
     /// The steps, in order.
     pub steps: Vec<StepCost>,
@@ -254,7 +254,7 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         return Err(PlanError::Assumption {
             what: "a number of training rows",
             got: train_rows as f64,
-            want: "at most 2^27",
+            want: "at most 2^25",
         });
     }
     let series = Series::tried(spec);
@@ -401,8 +401,10 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
         if series.terms < wanted {
             list.push(format!(
                 "solver.terms = {} is less than the {wanted} that make the series on ±{} exact to \
-                    6e-5: coefficients will be off by more",
-                series.terms, series.range
+                    {error}: coefficients will be off by more",
+                series.terms,
+                series.range,
+                error = if series.range == 8 { "5e-5" } else { "3e-6" },
             ));
         }
     }

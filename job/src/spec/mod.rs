@@ -239,7 +239,7 @@ pub struct Solver {
     /// `newton` (default): full-batch Newton steps on shares, Hessian from a subsample.
     pub method: SolverMethod,
     /// Most passes over the training rows in each range tried, 1 to 60. Default 20; Newton needs
-    /// about 9.
+    /// about 10.
     pub max_passes: u64,
     /// Training has settled when no coefficient on the standardised scale moves more than this in a
     /// pass. 1e-7 to 0.1. Default 2e-5.
@@ -251,11 +251,12 @@ pub struct Solver {
     /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
     /// training row's score lies outside.
     pub range: AutoOr,
-    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 10, 16, 32 or 64 by range, for a
-    /// series exact to 6e-5. While steps are large half as many are taken, but not less than 6.
+    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 12, 20, 40 or 80 by range, for a
+    /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but
+    /// not less than 6.
     pub terms: AutoOr,
-    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 16384 and 64 per design column,
-    /// at most all training rows.
+    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 65536 and 64 per design column,
+    /// at most all training rows. Ranges after the first take all training rows.
     pub hessian_rows: AutoOr,
 }
 
