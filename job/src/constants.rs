@@ -77,7 +77,7 @@ pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 8
 /// Least terms while steps are large, where three quarters of K are taken.
 pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
-pub const HESSIAN_MIN_ROWS: u64 = 65_536;
+pub const HESSIAN_MIN_ROWS: u64 = 32_768;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn hessian_subsample_is_bounded_by_the_data() {
         assert_eq!(hessian_rows(700, 50), 700);
-        assert_eq!(hessian_rows(100_000, 100), 65_536);
+        assert_eq!(hessian_rows(100_000, 100), 32_768);
         assert_eq!(hessian_rows(100_000, 1_200), 76_800);
     }
 }

@@ -45,7 +45,7 @@ fn bytes_are_those_of_the_protocols() {
     );
     assert_eq!(
         (plan.passes, plan.max_passes, plan.hessian_rows),
-        (10, 60, 65_536)
+        (10, 60, 32_768)
     );
 
     // Frames of 16,384 items, at least 64 of them padding: 62 for a million customers.
@@ -57,7 +57,7 @@ fn bytes_are_those_of_the_protocols() {
     for (from, to) in [("bank", "partner"), ("partner", "bank")] {
         assert_eq!(
             bytes(&plan, "masked features", from, to),
-            8 * 50 * (70_000 + 65_536) + 2 * 8 * 50 * 50 + 16
+            8 * 50 * (70_000 + 32_768) + 2 * 8 * 50 * 50 + 16
         );
     }
     // Masked weights, phases, values cut to residuals, residuals, and two truncations of all columns.
@@ -83,12 +83,12 @@ fn bytes_are_those_of_the_protocols() {
     // A new Hessian in each of the first passes and in the first of the last: 8 of them.
     assert_eq!(
         bytes(&plan, "Hessian", "coordinator", "partner"),
-        8 * 8 * (65_536 * 50 + 50 * 50)
+        8 * 8 * (32_768 * 50 + 50 * 50)
     );
     // Slopes of these rows, the operands of both products, and blocks cut to size.
     assert_eq!(
         bytes(&plan, "Hessian", "bank", "partner"),
-        8 * 8 * (65_536 + 65_536 + 50 * 65_536 + 3 * 50 * 50)
+        8 * 8 * (32_768 + 32_768 + 50 * 32_768 + 3 * 50 * 50)
     );
     for (step, iterations) in [
         ("inverse, first passes", 7 * 15),

@@ -50,6 +50,19 @@ pub enum DatasetError {
     Table(#[from] TableError),
 }
 
+impl DatasetError {
+    /// The same in words that may leave this node: no value, no path, no name that was not asked for.
+    pub fn without_hints(&self) -> String {
+        match self {
+            Self::Table(e) => e.without_values(),
+            Self::Unknown { hint, .. } | Self::Column { hint, .. } if !hint.is_empty() => {
+                self.to_string().replacen(hint.as_str(), "", 1)
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
 fn hint(name: &str, names: &[String]) -> String {
     match nearest_name(name, names.iter().map(String::as_str)) {
         Some(n) => format!(" (did you mean `{n}`?)"),

@@ -29,6 +29,11 @@ impl PartyHandler {
     /// Whether this node could take part at all: its data sets and columns, by the configuration.
     fn check(&self, proposal: &Proposal) -> Result<(), String> {
         let contract = Contract::parse(&proposal.contract).map_err(|e| e.to_string())?;
+        // the contract says who proposes it; the signature says who did
+        let said = contract.submitter();
+        if format!("{}/{}", said.kind, said.id) != proposal.submitter.to_string() {
+            return Err("the contract names another submitter than the one who signed it".into());
+        }
         let me = self.node.peer().id.to_string();
         let seats = contract.spec().seats();
         let (position, seat) = seats
@@ -38,7 +43,10 @@ impl PartyHandler {
             .ok_or("this party is not in the contract")?;
         Selection::new(&self.site.config, contract.spec(), seat, position == 0)
             .map(drop)
-            .map_err(|e| e.to_string())
+            .map_err(|e| {
+                tracing::warn!(job = %proposal.job, error = %e, "this node cannot serve the job");
+                e.without_hints()
+            })
     }
 
     async fn decide(&self, proposal: &Proposal, approve: bool, reason: String) {
@@ -114,6 +122,13 @@ impl NodeHandler for PartyHandler {
             .map(ToString::to_string)
             .unwrap_or_default();
         tracing::info!(job = %change.job, state = ?change.state, culprit, reason = change.reason, "job");
+        let ended = matches!(
+            change.state,
+            JobState::Aborted | JobState::Rejected | JobState::Expired
+        );
+        if ended {
+            run::withdraw(&self.site.config.results, change.job.as_str());
+        }
         self.keep(
             "state",
             self.store.state(
@@ -139,7 +154,26 @@ impl NodeHandler for PartyHandler {
         channel: JobChannel,
         reporter: Reporter,
     ) -> Result<(), RunError> {
-        run::run(self.site.clone(), job, channel, reporter).await
+        // a start that is replayed, or comes after the contract's last day, runs nothing
+        let refused = |code: &str, reason: String| RunError {
+            culprit: None,
+            step: "start".into(),
+            code: code.into(),
+            reason,
+        };
+        if self.site.clock.now() >= job.proposal.head.expires {
+            return Err(refused("expired", "the contract has expired".into()));
+        }
+        match self.store.begin(job.job().as_str(), &job.proposal.digest) {
+            Ok(true) => run::run(self.site.clone(), job, channel, reporter).await,
+            Ok(false) => Err(refused(
+                "started_before",
+                "this node has run this job before, or knows another contract by its id: propose \
+                 it anew"
+                    .into(),
+            )),
+            Err(e) => Err(refused("store", e.to_string())),
+        }
     }
 }
 

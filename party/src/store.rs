@@ -8,7 +8,8 @@ use std::{
 use paripassu_service::store::{self, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE job (
     id TEXT PRIMARY KEY,
     digest BLOB NOT NULL,
@@ -28,7 +29,11 @@ CREATE TABLE decision (
     at INTEGER NOT NULL,
     PRIMARY KEY (job, party)
 );
-"];
+",
+    "
+ALTER TABLE job ADD COLUMN started INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// The node's database.
 #[derive(Debug)]
@@ -133,6 +138,21 @@ impl Store {
         })
     }
 
+    /// Notes that this node begins a job. False if it has begun it before, or knows no such contract:
+    /// then it must not run.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn begin(&self, id: &str, digest: &[u8]) -> Result<bool, Failed> {
+        self.db(|db| {
+            db.execute(
+                "UPDATE job SET started = 1 WHERE id = ?1 AND digest = ?2 AND started = 0",
+                params![id, digest],
+            )
+            .map(|rows| rows == 1)
+        })
+    }
+
     /// A job, if known.
     ///
     /// # Errors
@@ -187,6 +207,9 @@ mod tests {
         }
         let s = Store::open(dir.path()).unwrap();
         assert_eq!(s.job("j1").unwrap().unwrap().state, "training");
+        assert!(!s.begin("j1", &[9]).unwrap(), "another contract");
+        assert!(s.begin("j1", &[1]).unwrap());
+        assert!(!s.begin("j1", &[1]).unwrap(), "a second start");
         assert_eq!(s.interrupted(9).unwrap(), 1);
         let j = s.job("j1").unwrap().unwrap();
         assert_eq!(

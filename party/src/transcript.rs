@@ -4,7 +4,13 @@
 //! canonical JSON without the signature. Lines hold names, counts and digests; never a value of the
 //! data, an id, or a hash of one.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::Path,
+    sync::Arc,
+};
 
 use paripassu_job::canonical;
 use paripassu_service::identity::Identity;
@@ -21,6 +27,7 @@ pub struct Transcript {
     job: String,
     last: String,
     lines: Vec<String>,
+    file: File,
 }
 
 impl std::fmt::Debug for Transcript {
@@ -50,14 +57,25 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Transcript {
-    /// An empty transcript of this node in one job.
-    pub fn new(identity: Arc<Identity>, job: String) -> Self {
-        Self {
+    /// An empty transcript of this node in one job, kept as `JOB.jsonl` in `folder` line by line, so
+    /// that it outlives a job that ends badly.
+    ///
+    /// # Errors
+    /// When the file cannot be made, or is there already.
+    pub fn new(identity: Arc<Identity>, job: String, folder: &Path) -> std::io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(folder.join(format!("{job}.jsonl")))?;
+        Ok(Self {
             identity,
             job,
             last: hex(&[0; 32]),
             lines: Vec::new(),
-        }
+            file,
+        })
     }
 
     /// Adds an event at a time in seconds since 1970.
@@ -91,6 +109,8 @@ impl Transcript {
             .sign(&[SIGNATURE_DOMAIN, text.as_bytes()].concat());
         line.insert("sig".into(), hex(&signature).into());
         let text = canonical::to_string(&Value::Object(line)).map_err(|e| failed(e.to_string()))?;
+        let keep = writeln!(self.file, "{text}").and_then(|()| self.file.sync_data());
+        keep.map_err(|e| failed(format!("the transcript's file: {e}")))?;
         self.last = hex(&Sha256::digest(text.as_bytes()));
         self.lines.push(text);
         Ok(())

@@ -24,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     (
         "cli",
         &[
+            "bench",
             "crypto",
             "protocol",
             "model",

@@ -255,7 +255,7 @@ pub struct Solver {
     /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but
     /// not less than 6.
     pub terms: AutoOr,
-    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 65536 and 64 per design column,
+    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 32768 and 64 per design column,
     /// at most all training rows. Ranges after the first take all training rows.
     pub hessian_rows: AutoOr,
 }

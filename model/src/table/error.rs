@@ -189,3 +189,47 @@ pub(super) fn shorten(cell: &str) -> String {
         cell.chars().take(11).map(clean).chain(['…']).collect()
     }
 }
+
+impl TableError {
+    /// The same in words that may leave this machine: file name instead of path, no cell text.
+    pub fn without_values(&self) -> String {
+        let text = self.to_string();
+        let text = match self {
+            Self::NotANumber { got, .. }
+            | Self::NotFinite { got, .. }
+            | Self::Label { got, .. } => text.replacen(&format!("`{got}`"), "the cell", 1),
+            _ => text,
+        };
+        let words = text.split(' ').map(|word| match word.rsplit_once('/') {
+            Some((_, name)) if !name.is_empty() => name,
+            _ => word,
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_machine_holds_no_cell_and_no_path() {
+        let at = At {
+            file: "/data/bank/loans.csv".into(),
+            row: 812,
+            line: 813,
+        };
+        let e = TableError::NotANumber {
+            at,
+            column: "income".into(),
+            got: "12.500 EUR".into(),
+        };
+        let text = e.without_values();
+        assert!(e.to_string().contains("12.500 EUR") && e.to_string().contains("/data/bank"));
+        assert!(
+            !text.contains("12.500") && !text.contains("/data"),
+            "{text}"
+        );
+        assert!(text.contains("loans.csv") && text.contains("812") && text.contains("income"));
+    }
+}

@@ -41,7 +41,7 @@ use serde_json::json;
 
 use crate::{
     config::PartyConfig,
-    dataset::Selection,
+    dataset::{DatasetError, Selection},
     openings::Book,
     transcript::{Transcript, hex},
 };
@@ -133,7 +133,17 @@ pub(crate) async fn run(
     let info = job.clone();
     let result = async {
         let mut run = Run::new(site, job, channel, reporter).at("start")?;
-        run.all().await
+        let result = run.all().await;
+        // the last line of every transcript says how the run ended here
+        let (event, body) = match &result {
+            Ok(()) => ("run.completed", json!({})),
+            Err(f) => (
+                "run.failed",
+                json!({ "step": f.step, "code": f.abort.code() }),
+            ),
+        };
+        run.book.event(event, body).at("release")?;
+        result
     }
     .await;
     result.map_err(|f: Failure| f.into_run_error(&info, &me))
@@ -150,7 +160,10 @@ impl Run {
         let parties = contract.parties().len() as u8;
         let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
         let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
-        let transcript = Transcript::new(Arc::clone(&site.identity), job.job().to_string());
+        let folder = site.config.state.join("transcripts");
+        let id = job.job().to_string();
+        let transcript = Transcript::new(Arc::clone(&site.identity), id, &folder)
+            .map_err(|e| own(format!("cannot keep a transcript: {e}")))?;
         let book = Book::new(&contract, transcript, site.clock.clone());
         let label = channel.role() == Role::Party(0);
         let run = Self {
@@ -239,9 +252,14 @@ impl Run {
             .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
         let selection =
             Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)?;
+        // the whole error is for this node's log; what leaves the node holds no value
+        let failed = |e: DatasetError| {
+            tracing::error!(job = %self.job.job(), error = %e, "the data set cannot be used");
+            own(e.without_hints())
+        };
         let table = blocking(move || selection.load().map(|t| (t, selection)))
             .await
-            .map_err(own)?;
+            .map_err(failed)?;
         self.book.event(
             "data.loaded",
             json!({ "dataset": table.1.name(), "rows": table.0.rows(), "columns": table.0.columns().len() }),
@@ -559,5 +577,29 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
         Ok(v) => v,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Removes what a job that did not end well has left among the results.
+pub(crate) fn withdraw(results: &std::path::Path, job: &str) {
+    remove(&results.join(job));
+    remove(&results.join(format!("{job}.part")));
+}
+
+/// Removes half-written results that a killed process has left.
+pub(crate) fn sweep(results: &std::path::Path) {
+    for entry in std::fs::read_dir(results).into_iter().flatten().flatten() {
+        if let Some(job) = entry.file_name().to_string_lossy().strip_suffix(".part") {
+            tracing::warn!(job, "removing half-written results");
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(folder: &std::path::Path) {
+    if folder.is_dir()
+        && let Err(error) = std::fs::remove_dir_all(folder)
+    {
+        tracing::error!(folder = %folder.display(), %error, "could not remove results");
     }
 }

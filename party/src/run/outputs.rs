@@ -84,7 +84,7 @@ impl Results {
             fs::remove_dir_all(dir).map_err(|e| failed(dir, &e))?;
         }
         fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
-        restrict(dir);
+        restrict(dir).map_err(|e| failed(dir, &e))?;
         let model = serde_json::to_string_pretty(&self.model(data, fit)).map_err(own)?;
         put(&dir.join("model.json"), model.as_bytes())?;
         if let Some(e) = evaluation {
@@ -151,14 +151,10 @@ impl Drop for Staged {
 }
 
 /// Results are for the owner of the node only.
-fn restrict(dir: &Path) {
+fn restrict(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if let Err(e) = fs::set_permissions(dir, fs::Permissions::from_mode(0o700)) {
-            tracing::warn!(folder = %dir.display(), error = %e, "could not restrict permissions");
-        }
-    }
+    fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
 }
 
 fn predictions(ids: &[String], rows: &super::evaluate::Rows) -> String {

@@ -25,9 +25,9 @@ pub struct LogisticSpec {
     pub stop: Stop,
     /// log2 of the sigmoid's range, or the smallest of 4, 5, 6 that holds.
     pub range_log2: Option<u32>,
-    /// Sine terms of the last passes; by default what makes the series exact to 4e-5.
+    /// Sine terms of the last passes; by default what makes the series exact to 3e-6 (5e-5 at R = 8).
     pub terms: Option<usize>,
-    /// Rows that the Hessian of the first range is made of; by default at least 65,536 or 64 a
+    /// Rows that the Hessian of the first range is made of; by default at least 32,768 or 64 a
     /// column. Further ranges use all rows.
     pub hessian_rows: Option<usize>,
 }
@@ -45,6 +45,9 @@ impl Default for LogisticSpec {
         }
     }
 }
+
+/// Least number of training rows per design column of any party.
+pub const ROWS_PER_COLUMN: usize = 10;
 
 /// One party's input: rows in the aligned order, equal at all parties.
 pub struct LogisticInput {
@@ -249,6 +252,15 @@ pub(super) async fn widths<C: Channel, S>(
                 step: ctx.path().to_owned(),
                 problem: format!("{cols} design columns; at most 4096 are supported"),
             })?;
+    }
+    // with about as many columns as rows, a party's own coefficients would tell it the labels
+    let widest = all.iter().copied().max().unwrap_or(0);
+    if rows < ROWS_PER_COLUMN * widest {
+        return Err(Abort::Input(format!(
+            "{rows} training rows for {widest} design columns of one party: its coefficients would \
+             say much about single labels; at least {ROWS_PER_COLUMN} rows a column are needed: match \
+             more customers or use fewer columns"
+        )));
     }
     Ok(all)
 }

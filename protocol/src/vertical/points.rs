@@ -17,12 +17,12 @@ pub const FEATURE: u32 = 16;
 pub const HESSIAN_FEATURE: u32 = 10;
 /// Fraction bits of the Hessian, its inverse and their product; the inverse stays below 2^13.
 pub const HESSIAN: u32 = 24;
-/// Fraction bits of the ridge term's matrix.
-pub const RIDGE: u32 = 22;
+/// Fraction bits of the ridge term's matrix: its entries are about 4 l2 / N', and at most 1.
+pub const RIDGE: u32 = 30;
 /// Fraction bits of the matrix that turns steps into steps of coefficients.
 pub const UNWHITEN: u32 = 16;
 /// Fraction bits of the copy of weights and steps that is multiplied with these small matrices.
-pub const SHORT: u32 = 36;
+pub const SHORT: u32 = 28;
 /// Fraction bits of the gradient over N' while steps are large.
 pub const GRADIENT_COARSE: u32 = 32;
 /// Fraction bits of the gradient over N' once steps are below one in magnitude.
@@ -34,6 +34,9 @@ pub const TERMS: u32 = 24;
 pub const PHASE: u32 = 22;
 /// Fraction bits of the slope's multipliers.
 pub const SLOPE: u32 = 12;
+
+/// Most rows that a Hessian can be made of: its sums must stay below 2^62 units.
+pub const HESSIAN_ROWS_MAX: usize = 1 << 23;
 
 /// Binary points that depend on the job's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,5 +109,6 @@ mod tests {
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
         assert!(Points::new(1 << 26, 16_384, 6).is_err());
+        assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).is_ok());
     }
 }

@@ -24,10 +24,10 @@ use crate::{
 
 /// Rows of the Hessian by default, at least: a sample may lack the few rows that carry a column's
 /// tail, and then steps along it are too long.
-const HESSIAN_ROWS: usize = 65_536;
+const HESSIAN_ROWS: usize = 32_768;
 /// Steps below this switch to the final number of terms and finer gradients.
 const COARSE_TOLERANCE: f64 = 5e-3;
-/// `|I - H Y|` allowed in a step that settles, in units of 2^-6.
+/// Entries and trace of `I - H Y` allowed in a step that settles, in units of 2^-6.
 const INVERSE_LIMIT: u16 = 8;
 /// Fraction bits at which that difference is compared: 2^48 units are 2^-6.
 const INVERSE_POINT: u32 = 54;
@@ -144,10 +144,11 @@ impl Run {
         &mut self,
         engine: &mut Engine<C, S>,
     ) -> Result<(), Abort> {
-        if self.hessian_rows == self.rows {
+        let all = self.rows.min(points::HESSIAN_ROWS_MAX);
+        if self.hessian_rows >= all {
             return Ok(());
         }
-        self.hessian_rows = self.rows;
+        self.hessian_rows = all;
         self.register_hessian(engine).await
     }
 
@@ -397,7 +398,13 @@ impl Run {
         words.extend(step.words().iter().map(|w| w.wrapping_neg()));
         words.iter_mut().for_each(|w| *w = w.wrapping_sub(bound));
         let both = Shares::new(words, step.frac());
-        let error = inverse.error.duplicate().widened(INVERSE_POINT);
+        // I - H Y is a power of I - H / n, so positive semidefinite: its trace bounds its norm
+        let d = self.width();
+        let trace = inverse.error.words().iter().step_by(d + 1);
+        let trace = trace.fold(0u64, |sum, w| sum.wrapping_add(*w));
+        let mut error = inverse.error.words().to_vec();
+        error.push(trace);
+        let error = Shares::new(error, inverse.error.frac()).widened(INVERSE_POINT);
         let opening = Opening::Converged { pass };
         engine
             .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)

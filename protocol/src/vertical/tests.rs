@@ -281,6 +281,19 @@ async fn unusable_input_is_refused_by_its_owner() {
 }
 
 #[tokio::test]
+async fn too_few_rows_for_a_party_s_columns_are_refused_by_all() {
+    let s = sample(50, 6, 6);
+    let (fits, _) = joint(&World::new(2), &s, &[0, 0, 6], &LogisticSpec::default()).await;
+    for f in fits {
+        let e = f.unwrap_err();
+        assert!(
+            e.code() == "input" && e.to_string().contains("10 rows a column"),
+            "{e}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_parties_send_is_uniform_and_holds_no_planted_value() {
     let s = sample(2000, 6, 6);
     let world = World::new(2);

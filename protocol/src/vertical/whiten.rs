@@ -65,15 +65,13 @@ impl Whitened {
     pub(super) fn features(&self, rows: usize, frac: u32) -> Result<Vec<i32>, Abort> {
         self.z[..rows * self.d]
             .iter()
-            .enumerate()
-            .map(|(i, v)| {
-                fixed::encode_i32(*v, frac).map_err(|e| Abort::OutOfRange {
+            .map(|v| {
+                fixed::encode_i32(*v, frac).map_err(|_| Abort::OutOfRange {
                     step: "train/features".into(),
-                    problem: format!(
-                        "row {} of the aligned training table: {e}: winsorise the column with the \
-                         longest tail",
-                        i / self.d + 1
-                    ),
+                    problem:
+                        "a combination of this party's columns has too long a tail: winsorise \
+                              the column with the longest one"
+                            .into(),
                 })
             })
             .collect()
@@ -103,12 +101,11 @@ impl Whitened {
 pub(super) fn encode_matrix(m: &[f64], frac: u32) -> Result<Vec<i32>, Abort> {
     m.iter()
         .map(|v| {
-            fixed::encode_i32(*v, frac).map_err(|e| Abort::OutOfRange {
+            fixed::encode_i32(*v, frac).map_err(|_| Abort::OutOfRange {
                 step: "train/features".into(),
-                problem: format!(
-                    "{e}: a column hardly varies within the training rows; remove it or raise \
-                     model.l2"
-                ),
+                problem: "a column hardly varies within the training rows: remove it or raise \
+                          model.l2"
+                    .into(),
             })
         })
         .collect()
@@ -119,9 +116,9 @@ pub(super) fn ridge_words(ridge: &[f64]) -> Result<Vec<u64>, Abort> {
     ridge
         .iter()
         .map(|v| {
-            fixed::encode(*v, points::HESSIAN).map_err(|e| Abort::OutOfRange {
+            fixed::encode(*v, points::HESSIAN).map_err(|_| Abort::OutOfRange {
                 step: "train/features".into(),
-                problem: e.to_string(),
+                problem: "the ridge of a column is not finite: lower model.l2".into(),
             })
         })
         .collect()
