@@ -44,10 +44,12 @@ step "The modeler plans and proposes"
 paripassu job plan job.toml --rows bank=9358,partner=9420 --matched 8900
 JOB=$(paripassu job submit job.toml --identity modeler)
 
+# A person reads what `job show` prints before its digest is taken from it; a script cannot.
 step "The officers approve"
 paripassu job show $JOB --identity bank
-paripassu job approve $JOB --identity bank
-paripassu job approve $JOB --identity partner
+CONTRACT=$(paripassu job show $JOB --identity bank --json | grep -o '"digest":"[0-9a-f]*"' | cut -d'"' -f4)
+paripassu job approve $JOB --contract $CONTRACT --identity bank
+paripassu job approve $JOB --contract $CONTRACT --identity partner
 
 step "The job runs"
 paripassu job watch $JOB --identity modeler

@@ -118,7 +118,7 @@ impl Client {
         present(answer.job, "job")
     }
 
-    /// Signs and sends a party's decision on exactly this contract.
+    /// Signs and sends a party's decision on exactly this contract, which the caller knows to be the one meant.
     pub(crate) async fn decide(
         &mut self,
         contract: &Contract,
@@ -154,12 +154,22 @@ pub(crate) fn present<T>(part: Option<T>, what: &str) -> Result<T, Failure> {
     })
 }
 
-/// The contract of a shown job, read and checked here: what is approved is what was read.
-pub(crate) fn contract_of(shown: &pb::ShowJobResponse) -> Result<Contract, Failure> {
+/// The contract of a shown job, read and checked here: whole, and of the job that was asked for.
+///
+/// Nothing else that the coordinator says of a job binds it: what is decided on is this text.
+pub(crate) fn contract_of(shown: &pb::ShowJobResponse, job: &str) -> Result<Contract, Failure> {
     let proposal = shown.proposal.as_ref();
     let contract = present(proposal, "contract")?;
-    Contract::parse(&contract.contract)
-        .map_err(|e| Failure::failed(format!("the coordinator's copy of the contract: {e}")))
+    let contract = Contract::parse(&contract.contract)
+        .map_err(|e| Failure::failed(format!("the coordinator's copy of the contract: {e}")))?;
+    if contract.job().to_string() != job {
+        return Err(Failure::user(format!(
+            "the coordinator answered with the contract of job {}, asked for {job}",
+            contract.job()
+        ))
+        .hint("decide nothing here; tell who runs the coordinator"));
+    }
+    Ok(contract)
 }
 
 fn pick<'a>(wanted: &str, mut ids: impl Iterator<Item = &'a str>) -> Result<String, Failure> {

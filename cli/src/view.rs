@@ -1,6 +1,6 @@
 //! Jobs and nodes as commands print them.
 
-use paripassu_job::{State, Timestamp};
+use paripassu_job::{Contract, State, Timestamp};
 use paripassu_proto::control::v1 as pb;
 use serde::Serialize;
 
@@ -119,6 +119,19 @@ impl From<&pb::JobSummary> for JobView {
             waiting_for: wire.waiting_for.clone(),
             abort,
         }
+    }
+}
+
+impl JobView {
+    /// Takes from the contract what the contract says, instead of what the coordinator says of it.
+    pub(crate) fn by_contract(&mut self, contract: &Contract) {
+        let submitter = contract.submitter();
+        self.job = contract.job().to_string();
+        self.digest = contract.digest().to_string();
+        self.submitter = format!("{}/{}", submitter.kind, submitter.id);
+        self.parties = contract.parties().iter().map(ToString::to_string).collect();
+        self.helper = Some(contract.helper().to_string());
+        self.expires_at = contract.expires_at().map(|end| end.to_string());
     }
 }
 

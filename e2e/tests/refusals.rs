@@ -259,7 +259,7 @@ fn a_party_that_is_not_connected_is_waited_for_by_name() {
         serde_json::json!(["bank", "partner"])
     );
     for party in ["bank", "partner"] {
-        assert_eq!(rig.job(party, &["approve", &job]).code, 0);
+        rig.approve(party, &job);
     }
     let waits = rig.job("modeler", &["watch", &job, "--timeout", "1"]);
     waits.refuses(75, &["approved", "waiting for partner"]);
@@ -267,6 +267,37 @@ fn a_party_that_is_not_connected_is_waited_for_by_name() {
     assert_eq!(cancelled.code, 0, "{cancelled:?}");
     let status = rig.job("modeler", &["watch", &job]);
     status.refuses(3, &["no partner"]);
+}
+
+#[test]
+fn an_approval_names_the_contract_that_was_read() {
+    let rig = Rig::new();
+    for party in ["bank", "partner"] {
+        rig.enrol(&format!("party/{party}"));
+    }
+    let text = spec("");
+    let (read, other) = (rig.submit(&text), rig.submit(&text));
+    let digest = rig.digest("bank", &read);
+    let others = rig.digest("bank", &other);
+    assert!(rig.job("bank", &["show", &read]).out.contains(&digest));
+
+    // no terminal to ask on, too few digits, and the contract of another job
+    let approve = |more: &[&str]| rig.job("bank", &[&["approve", &read], more].concat());
+    approve(&[]).refuses(1, &["nothing is signed", "job show", "--contract"]);
+    approve(&["--contract", &digest[..15]]).refuses(1, &["the first 16"]);
+    approve(&["--contract", &others]).refuses(1, &["nothing is signed", &digest, &others]);
+    let waits = || rig.job("modeler", &["status", &read, "--json"]).json()["waiting_for"].clone();
+    assert_eq!(waits(), serde_json::json!(["bank", "partner"]));
+
+    assert_eq!(approve(&["--contract", &digest[..16]]).code, 0);
+    assert_eq!(waits(), serde_json::json!(["partner"]));
+    let rejected = rig.job("partner", &["reject", &read, "--reason", "no legal basis"]);
+    assert_eq!(rejected.code, 0, "{rejected:?}");
+    let job = rig.write("job.toml", &text);
+    let said = rig.job("modeler", &["submit", job.to_str().unwrap()]);
+    let id = said.out.trim();
+    assert_eq!(id.len(), 32, "{said:?}");
+    assert!(said.err.contains(&rig.digest("bank", id)), "{said:?}");
 }
 
 #[test]
@@ -325,7 +356,7 @@ fn a_party_killed_in_mid_job_ends_it_everywhere_by_name() {
     rig.party("partner", &partner, PARTNER);
     let job = rig.submit(&spec(""));
     for party in ["bank", "partner"] {
-        assert_eq!(rig.job(party, &["approve", &job]).code, 0);
+        rig.approve(party, &job);
     }
     wait_for("the job's beginning", Duration::from_secs(10), || {
         let status = rig.job("modeler", &["status", &job, "--json"]);

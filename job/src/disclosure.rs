@@ -320,15 +320,17 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         ranges,
     ));
     list.extend(spec.seats().into_iter().map(|party| {
-        let intercept = if spec.label_party() == Some(party) {
-            " and the intercept"
+        let (intercept, tells) = if spec.label_party() == Some(party) {
+            (" and the intercept", "the joint PDs")
         } else {
-            ""
+            ("", "the labels")
         };
         opening(
             DisclosureId::ReleaseCoefficients(party.id.clone()),
             &format!(
-                "The final coefficients of {0}'s own columns{intercept}, to {0} alone.",
+                "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
+                    the sum over the training rows of (label - PD) times its column, divided by \
+                    l2: a column that is constant but for a few customers tells {tells} of these.",
                 party.id
             ),
             Shape::Coefficients,

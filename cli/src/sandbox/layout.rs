@@ -35,7 +35,7 @@ impl Layout {
                 std::fs::remove_dir_all(root).map_err(failed("empty"))?;
             }
         }
-        std::fs::create_dir_all(root).map_err(failed("make"))?;
+        make_private(root).map_err(failed("make"))?;
         let root = root.canonicalize().map_err(failed("find"))?;
         let layout = Self { root };
         let marker = layout.root.join(MARKER);
@@ -44,7 +44,6 @@ impl Layout {
         for dir in [layout.logs(), layout.nodes()] {
             std::fs::create_dir(&dir).map_err(|e| Failure::file("make", &dir, &e))?;
         }
-        restrict(&layout.nodes())?;
         Ok(layout)
     }
 
@@ -92,11 +91,18 @@ impl Layout {
     }
 }
 
-/// Keys are in there.
-fn restrict(dir: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
-        .map_err(|e| Failure::file("restrict", dir, &e))
+/// Makes a folder that only its owner can enter, before anything is in it: keys and every party's data
+/// and results will be.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    const MODE: u32 = 0o700;
+    if dir.exists() {
+        return std::fs::set_permissions(dir, std::fs::Permissions::from_mode(MODE));
+    }
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::DirBuilder::new().mode(MODE).create(dir)
 }
 
 #[cfg(test)]
@@ -121,5 +127,20 @@ mod tests {
         assert!(Layout::create(&own, false).is_err());
         Layout::create(&own, true).unwrap();
         assert!(!layout.log("bank").exists());
+    }
+
+    #[test]
+    fn nobody_else_can_enter() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let made = dir.path().join("some/where");
+        Layout::create(&made, false).unwrap();
+        assert_eq!(mode(&made), 0o700);
+        let empty = dir.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        std::fs::set_permissions(&empty, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Layout::create(&empty, false).unwrap();
+        assert_eq!(mode(&empty), 0o700);
     }
 }

@@ -199,12 +199,26 @@ impl Rig {
         said.out.trim().to_owned()
     }
 
+    /// The digest of a job's contract as a party's officer reads it.
+    pub fn digest(&self, party: &str, job: &str) -> String {
+        let shown = self.job(party, &["show", job, "--json"]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        shown.json()["digest"].as_str().unwrap().to_owned()
+    }
+
+    /// Approves a job for a party, by its contract's digest.
+    #[track_caller]
+    pub fn approve(&self, party: &str, job: &str) {
+        let digest = self.digest(party, job);
+        let said = self.job(party, &["approve", job, "--contract", &digest]);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+
     /// Proposes a job, approves it for both parties, and watches it to its end.
     pub fn whole_job(&self, spec: &str) -> Said {
         let job = self.submit(spec);
         for party in ["bank", "partner"] {
-            let said = self.job(party, &["approve", &job]);
-            assert_eq!(said.code, 0, "{said:?}");
+            self.approve(party, &job);
         }
         self.job("modeler", &["watch", &job, "--json", "--timeout", "120"])
     }

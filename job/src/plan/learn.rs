@@ -31,10 +31,12 @@ pub struct Item {
     pub at_most: u32,
 }
 
-const LABEL_PARTY_NEVER: &str = "the other party's values, means or coefficients, beyond what its \
-    part of the scores says; any margin, residual, gradient or Hessian of the training";
-const FEATURE_PARTY_NEVER: &str = "a label or a score of any customer; the other party's values, \
-    means or coefficients; any margin, residual, gradient or Hessian of the training";
+const LABEL_PARTY_NEVER: &str = "the other party's values, means or coefficients, or a margin of a \
+    training row, beyond what its part of the scores and its own coefficients say; any residual, \
+    gradient or Hessian of the training";
+const FEATURE_PARTY_NEVER: &str = "a label or a score, beyond what its own coefficients say (they \
+    tell the labels of customers whom a column of its own singles out); the other party's \
+    values, means or coefficients; any margin, residual, gradient or Hessian of the training";
 
 pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
     let declared = disclosures(spec);

@@ -1,8 +1,19 @@
 //! `paripassu job approve` and `paripassu job reject`.
+//!
+//! The coordinator keeps the contract and is not trusted with it: it could show one and hand out another
+//! to be signed. So an approval names the contract that its officer has read, or shows here what will be
+//! signed and has the officer copy the digest.
+
+use std::{
+    io::{BufRead, IsTerminal},
+    str::FromStr,
+};
 
 use clap::Args;
+use paripassu_job::{Contract, ContractDigest};
 use paripassu_proto::NodeKind;
 
+use super::terms;
 use crate::{
     client::{Client, Connect, contract_of},
     failure::Failure,
@@ -11,16 +22,42 @@ use crate::{
     view::JobView,
 };
 
-/// Approve or reject a job for a party, signed with the party's key.
+/// Digits of a digest, and the least that `--contract` takes.
+const DIGITS: usize = 64;
+const FEWEST: usize = 16;
+/// Digits that are typed on a terminal, below the page with the contract itself.
+const TYPED: usize = 8;
+
+/// Approve a contract that you have read, signed with the party's key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What is signed is the digest of the contract that this command has read and checked.
+What is signed is the contract with this digest and no other, whatever the coordinator sends.
+Without --contract, on a terminal, the contract is shown and the beginning of its digest asked for.
 
 Examples:
   paripassu job show JOB --identity bank                  read what it opens, to whom
-  paripassu job approve JOB --identity bank
+  paripassu job approve JOB --identity bank --contract DIGEST
+  paripassu job approve JOB --identity bank               read it here and type its digest")]
+pub(crate) struct Approve {
+    /// Id of the job, the beginning of it, or `latest`
+    #[arg(value_name = "JOB")]
+    job: String,
+    /// Digest of the contract that you have read, or its first 16 digits or more; all 64 are safest
+    #[arg(long, value_name = "DIGEST")]
+    contract: Option<DigestStart>,
+    /// Why, for the record; everyone in the job can read it
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Reject a job for a party, signed with the party's key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   paripassu job reject JOB --identity bank --reason \"no legal basis\"")]
-pub(crate) struct Decide {
+pub(crate) struct Reject {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
     job: String,
@@ -31,33 +68,236 @@ pub(crate) struct Decide {
     connect: Connect,
 }
 
-impl Decide {
-    pub(super) async fn run(self, approve: bool, screen: &Screen) -> Result<Outcome, Failure> {
-        let mut client = Client::connect(&self.connect).await?;
-        let me = client.identity().peer().clone();
-        if me.kind != NodeKind::Party {
-            return Err(
-                Failure::user(format!("{me} decides for no party")).hint(format!(
-                    "give the identity of a party's node, for instance --identity bank, not {}",
-                    self.connect.identity.display()
-                )),
-            );
-        }
-        let job = client.resolve(&self.job).await?;
-        let contract = contract_of(&client.show(&job).await?)?;
-        let summary = client.decide(&contract, approve, &self.reason).await?;
-        let view = JobView::from(&summary);
-        let word = if approve { "approved" } else { "rejected" };
-        screen.say(format_args!(
-            "signed over contract {}",
-            screen.err().faint(contract.digest())
-        ));
-        let rest = if view.waiting_for.is_empty() {
-            String::new()
+/// A contract's digest, or enough of its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct DigestStart(String);
+
+impl FromStr for DigestStart {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = (FEWEST..=DIGITS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if fits {
+            Ok(Self(text.to_ascii_lowercase()))
         } else {
-            format!(", waiting for {}", view.waiting_for.join(" and "))
-        };
-        let text = format!("{} {word} {}: it is {}{rest}", me.id, view.job, view.state);
-        Outcome::new(&view, text)
+            Err(format!(
+                "expected the {DIGITS} hexadecimal digits that `job show` and `job submit` print, or \
+                 the first {FEWEST} of them at least"
+            ))
+        }
+    }
+}
+
+impl DigestStart {
+    /// Refuses any contract but the one named.
+    fn check(&self, contract: ContractDigest) -> Result<(), Failure> {
+        let got = contract.to_string();
+        if got.starts_with(&self.0) {
+            return Ok(());
+        }
+        Err(Failure::user(format!(
+            "nothing is signed: the coordinator sent contract {got}, you named {}",
+            self.0
+        ))
+        .hint(
+            "is it the digest of this job? `job show JOB` prints it. If it did before, with another \
+             digest, the coordinator has changed the contract: tell the other parties",
+        ))
+    }
+}
+
+impl Approve {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let (mut client, contract) = fetch(&self.connect, &self.job).await?;
+        match &self.contract {
+            Some(named) => named.check(contract.digest())?,
+            None if screen.is_live() && std::io::stdin().is_terminal() => {
+                confirm(&contract, screen).await?;
+            }
+            None => {
+                return Err(Failure::user(
+                    "nothing is signed: which contract is approved is not said",
+                )
+                .hint(format!(
+                    "read it with `paripassu job show {0}`, then `paripassu job approve {0} \
+                             --contract DIGEST` with the digest shown; only on a terminal does \
+                             `job approve` ask",
+                    contract.job()
+                )));
+            }
+        }
+        decide(&mut client, &contract, true, &self.reason, screen).await
+    }
+}
+
+impl Reject {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let (mut client, contract) = fetch(&self.connect, &self.job).await?;
+        decide(&mut client, &contract, false, &self.reason, screen).await
+    }
+}
+
+/// Connects as a party and fetches the contract of the job.
+async fn fetch(connect: &Connect, job: &str) -> Result<(Client, Contract), Failure> {
+    let mut client = Client::connect(connect).await?;
+    let me = client.identity().peer();
+    if me.kind != NodeKind::Party {
+        return Err(
+            Failure::user(format!("{me} decides for no party")).hint(format!(
+                "give the identity of a party's node, for instance --identity bank, not {}",
+                connect.identity.display()
+            )),
+        );
+    }
+    let job = client.resolve(job).await?;
+    let contract = contract_of(&client.show(&job).await?, &job)?;
+    Ok((client, contract))
+}
+
+/// Shows what would be signed and has its digest copied.
+async fn confirm(contract: &Contract, screen: &Screen) -> Result<(), Failure> {
+    let paint = screen.err();
+    screen.say(format_args!(
+        "Job {}\n{}\n{}\n{}",
+        contract.job(),
+        terms::facts(contract, paint),
+        terms::opens(contract, paint),
+        terms::digest(contract, paint),
+    ));
+    screen.say(format_args!(
+        "To approve it, type the first {TYPED} characters of the contract's digest:"
+    ));
+    // On a thread of its own: the connection has to be kept alive while a person reads.
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    let line = line
+        .await
+        .map_err(Failure::ours)?
+        .map_err(|e| Failure::user(format!("cannot read from the terminal: {e}")))?;
+    copied(&line, contract.digest())
+}
+
+/// Whether what was typed is the beginning of the digest.
+fn copied(line: &str, contract: ContractDigest) -> Result<(), Failure> {
+    let typed = line.trim().to_ascii_lowercase();
+    if typed.len() >= TYPED && contract.to_string().starts_with(&typed) {
+        Ok(())
+    } else {
+        Err(
+            Failure::user("nothing is signed: that is not the beginning of the contract's digest")
+                .hint("approve again and copy it, or `paripassu job reject`"),
+        )
+    }
+}
+
+/// Signs the decision, sends it, and says where the job stands.
+async fn decide(
+    client: &mut Client,
+    contract: &Contract,
+    approve: bool,
+    reason: &str,
+    screen: &Screen,
+) -> Result<Outcome, Failure> {
+    let summary = client.decide(contract, approve, reason).await?;
+    let mut view = JobView::from(&summary);
+    view.by_contract(contract);
+    let word = if approve { "approved" } else { "rejected" };
+    screen.say(format_args!(
+        "signed over contract {}",
+        screen.err().faint(contract.digest())
+    ));
+    let rest = if view.waiting_for.is_empty() {
+        String::new()
+    } else {
+        format!(", waiting for {}", view.waiting_for.join(" and "))
+    };
+    let me = &client.identity().peer().id;
+    let text = format!("{me} {word} {}: it is {}{rest}", view.job, view.state);
+    Outcome::new(&view, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paripassu_job::{
+        JobId, Spec, Submitter, Timestamp,
+        spec::{TemplateKind, template},
+    };
+    use paripassu_proto::control::v1 as pb;
+
+    fn contract(job: u8, l2: &str) -> Contract {
+        let text = template(TemplateKind::VerticalLogistic);
+        let mut spec = Spec::from_toml(text, "job.toml").unwrap();
+        spec.model.l2 = l2.parse().unwrap();
+        Contract::new(
+            spec,
+            JobId::from_bytes([job; 16]),
+            Timestamp::from_unix(1_772_323_200).unwrap(),
+            Submitter::user("modeler".parse().unwrap()),
+        )
+        .unwrap()
+    }
+
+    fn shown(contract: &Contract) -> pb::ShowJobResponse {
+        pb::ShowJobResponse {
+            proposal: Some(pb::Proposal {
+                contract: contract.canonical().as_bytes().to_vec().into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn another_contract_than_the_one_read_is_not_signed() {
+        let (read, sent) = (contract(1, "1"), contract(1, "2"));
+        let digest = read.digest().to_string();
+        let job = read.job().to_string();
+        let fetched = contract_of(&shown(&sent), &job).unwrap();
+        for named in [&digest[..], &digest[..FEWEST]] {
+            let named: DigestStart = named.parse().unwrap();
+            named.check(read.digest()).unwrap();
+            let refused = named.check(fetched.digest()).unwrap_err();
+            assert_eq!(refused.exit().code(), 1);
+            assert!(refused.message().contains("nothing is signed"), "{refused}");
+            assert!(refused.message().contains(&sent.digest().to_string()));
+        }
+        copied(&format!("{}\n", &digest[..TYPED]), read.digest()).unwrap();
+        copied(&digest.to_uppercase(), read.digest()).unwrap();
+        for line in ["", "\n", "yes", &digest[..TYPED - 1], &digest[..TYPED]] {
+            assert!(copied(line, sent.digest()).is_err(), "{line}");
+        }
+        assert!(copied(&digest[..TYPED - 1], read.digest()).is_err());
+    }
+
+    #[test]
+    fn the_contract_of_another_job_is_refused() {
+        let (asked, other) = (contract(1, "1"), contract(2, "1"));
+        let refused = contract_of(&shown(&other), &asked.job().to_string()).unwrap_err();
+        assert_eq!(refused.exit().code(), 1);
+        assert!(refused.message().contains(&other.job().to_string()));
+    }
+
+    #[test]
+    fn digests_are_named_by_enough_digits() {
+        let digest = contract(1, "1").digest().to_string();
+        assert_eq!(
+            digest.to_uppercase().parse(),
+            Ok(DigestStart(digest.clone()))
+        );
+        let long = format!("{digest}0");
+        for bad in [
+            "",
+            "latest",
+            &digest[..FEWEST - 1],
+            &long,
+            "0123456789abcdeg",
+        ] {
+            let refused = bad.parse::<DigestStart>().unwrap_err();
+            assert!(refused.contains("job show"), "{refused}");
+        }
     }
 }

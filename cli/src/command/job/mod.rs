@@ -8,6 +8,7 @@ mod plan;
 mod report;
 mod show;
 mod submit;
+mod terms;
 mod watch;
 
 pub(crate) use submit::propose;
@@ -34,10 +35,10 @@ pub(crate) enum Job {
     Status(show::Status),
     /// Show a job: members, decisions, what it opens, what happened
     Show(show::Show),
-    /// Approve a job for a party, signed with the party's key
-    Approve(decide::Decide),
+    /// Approve a contract that you have read, signed with the party's key
+    Approve(decide::Approve),
     /// Reject a job for a party, signed with the party's key
-    Reject(decide::Decide),
+    Reject(decide::Reject),
     /// End a job; nothing is released
     Cancel(cancel::Cancel),
     /// Watch a job to its end; the exit code says how it ended
@@ -55,8 +56,8 @@ impl Job {
             Self::List(list) => list.run(screen).await,
             Self::Status(status) => status.run(screen).await,
             Self::Show(show) => show.run(screen).await,
-            Self::Approve(decide) => decide.run(true, screen).await,
-            Self::Reject(decide) => decide.run(false, screen).await,
+            Self::Approve(approve) => approve.run(screen).await,
+            Self::Reject(reject) => reject.run(screen).await,
             Self::Cancel(cancel) => cancel.run().await,
             Self::Watch(watch) => watch.run(screen).await,
             Self::Report(report) => report.run(screen),

@@ -6,6 +6,7 @@ use paripassu_proto::control::v1 as pb;
 use paripassu_service::signing::Decision;
 use serde::Serialize;
 
+use super::terms;
 use crate::{
     client::{Client, Connect, contract_of, present},
     failure::Failure,
@@ -33,7 +34,10 @@ pub(crate) struct Status {
 #[command(after_help = "\
 Examples:
   paripassu job show JOB --identity bank
-  paripassu job show latest --json")]
+  paripassu job show latest --json
+
+Contract, members, columns and what it opens are read from the contract itself; its digest is what
+`job approve --contract DIGEST` signs.")]
 pub(crate) struct Show {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
@@ -102,8 +106,9 @@ impl Show {
         let mut client = Client::connect(&self.connect).await?;
         let job = client.resolve(&self.job).await?;
         let shown = client.show(&job).await?;
-        let status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
-        let contract = contract_of(&shown)?;
+        let mut status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
+        let contract = contract_of(&shown, &job)?;
+        status.job.by_contract(&contract);
         let decisions: Vec<_> = shown
             .decisions
             .iter()
@@ -148,49 +153,17 @@ fn event(wire: &pb::JobEvent) -> EventView {
 }
 
 fn page(view: &ShownView<'_>, contract: &Contract, screen: &Screen) -> String {
-    let (job, paint) = (&view.status.job, screen.out());
-    let mut text = format!("{}\n\n", line(view.status, screen));
-    let mut fact = |name: &str, value: &str| {
-        text.push_str(&format!(
-            "  {} {value}\n",
-            paint.faint(format_args!("{name:<12}"))
-        ));
-    };
-    fact("name", view.name);
-    fact(
-        "purpose",
-        &format!("{}, legal basis {}", view.purpose, view.legal_basis),
+    let paint = screen.out();
+    let mut text = format!(
+        "{}\n{}\n",
+        line(view.status, screen),
+        terms::digest(contract, paint)
     );
-    fact("submitter", &job.submitter);
-    fact("submitted", job.submitted_at.as_deref().unwrap_or("?"));
-    if let Some(expires) = &job.expires_at {
-        fact("expires", expires);
-    }
-    fact("contract", &job.digest);
-    fact("helper", job.helper.as_deref().unwrap_or("none"));
-    for party in contract.spec().seats() {
-        let role = match party.role {
-            paripassu_job::spec::PartyRole::Label => "label and features",
-            paripassu_job::spec::PartyRole::Features => "features",
-        };
-        fact(
-            party.id.as_str(),
-            &format!("{role}: data set {}, {}", party.dataset, party.columns),
-        );
-    }
-
-    text.push_str("\nWhat it opens\n");
-    let mut table = screen.table(&["disclosure", "to", "shape", "at most"]);
-    for disclosure in view.disclosures {
-        let to: Vec<_> = disclosure.to.iter().map(ToString::to_string).collect();
-        table.row([
-            disclosure.id.to_string(),
-            to.join(", "),
-            disclosure.shape.to_string(),
-            disclosure.at_most.to_string(),
-        ]);
-    }
-    text.push_str(&format!("{table}\n"));
+    text.push_str(&terms::facts(contract, paint));
+    let submitted = view.status.job.submitted_at.as_deref().unwrap_or("?");
+    text.push_str(&terms::fact("received", submitted, paint));
+    text.push('\n');
+    text.push_str(&terms::opens(contract, paint));
 
     if !view.decisions.is_empty() {
         text.push_str("\nDecisions\n");

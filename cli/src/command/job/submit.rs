@@ -23,7 +23,10 @@ use crate::{
 Examples:
   paripassu job submit job.toml --coordinator 127.0.0.1:7443 --identity modeler
   export PARIPASSU_COORDINATOR=127.0.0.1:7443 PARIPASSU_IDENTITY=modeler
-  JOB=$(paripassu job submit job.toml) && paripassu job watch $JOB")]
+  JOB=$(paripassu job submit job.toml) && paripassu job watch $JOB
+
+Says the contract's digest on standard error: officers approve by it, so tell it to them by another
+way than through the coordinator.")]
 pub(crate) struct Submit {
     /// Job file
     #[arg(value_name = "JOB.toml")]
@@ -37,13 +40,18 @@ impl Submit {
         let spec = read_spec(&self.job)?;
         let mut client = Client::connect(&self.connect).await?;
         let (contract, summary) = propose(&mut client, spec).await?;
-        let view = JobView::from(&summary);
+        let mut view = JobView::from(&summary);
         screen.say(format_args!(
             "proposed as {}: {} disclosures declared, waiting for {}",
             contract.job(),
             contract.disclosures().len(),
             view.waiting_for.join(" and "),
         ));
+        screen.say(format_args!(
+            "contract {}",
+            screen.err().strong(contract.digest())
+        ));
+        view.by_contract(&contract);
         let id = view.job.clone();
         Outcome::new(&view, id)
     }
