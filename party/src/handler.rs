@@ -127,7 +127,7 @@ impl NodeHandler for PartyHandler {
             JobState::Aborted | JobState::Rejected | JobState::Expired
         );
         if ended {
-            run::withdraw(&self.site.config.results, change.job.as_str());
+            run::outputs::withdraw(&self.site.config.results, change.job.as_str());
         }
         self.keep(
             "state",

@@ -89,7 +89,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
             source,
         })?;
     }
-    run::sweep(&config.results);
+    run::outputs::sweep(&config.results);
     let clock = Clock::system();
     let store = Arc::new(store::Store::open(&config.state)?);
     let interrupted = store.interrupted(clock.now())?;

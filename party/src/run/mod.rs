@@ -1,7 +1,7 @@
 //! One job at this party: match, prepare, train, evaluate, release.
 
 mod evaluate;
-mod outputs;
+pub(crate) mod outputs;
 mod page;
 
 use std::{
@@ -577,29 +577,5 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> 
         Ok(v) => v,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(_) => std::future::pending().await,
-    }
-}
-
-/// Removes what a job that did not end well has left among the results.
-pub(crate) fn withdraw(results: &std::path::Path, job: &str) {
-    remove(&results.join(job));
-    remove(&results.join(format!("{job}.part")));
-}
-
-/// Removes half-written results that a killed process has left.
-pub(crate) fn sweep(results: &std::path::Path) {
-    for entry in std::fs::read_dir(results).into_iter().flatten().flatten() {
-        if let Some(job) = entry.file_name().to_string_lossy().strip_suffix(".part") {
-            tracing::warn!(job, "removing half-written results");
-            remove(&entry.path());
-        }
-    }
-}
-
-fn remove(folder: &std::path::Path) {
-    if folder.is_dir()
-        && let Err(error) = std::fs::remove_dir_all(folder)
-    {
-        tracing::error!(folder = %folder.display(), %error, "could not remove results");
     }
 }

@@ -150,6 +150,30 @@ impl Drop for Staged {
     }
 }
 
+/// Removes what a job that did not end well has left among the results.
+pub(crate) fn withdraw(results: &Path, job: &str) {
+    remove(&results.join(job));
+    remove(&results.join(format!("{job}.part")));
+}
+
+/// Removes half-written results that a killed process has left.
+pub(crate) fn sweep(results: &Path) {
+    for entry in fs::read_dir(results).into_iter().flatten().flatten() {
+        if let Some(job) = entry.file_name().to_string_lossy().strip_suffix(".part") {
+            tracing::warn!(job, "removing half-written results");
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(folder: &Path) {
+    if folder.is_dir()
+        && let Err(error) = fs::remove_dir_all(folder)
+    {
+        tracing::error!(folder = %folder.display(), %error, "could not remove results");
+    }
+}
+
 /// Results are for the owner of the node only.
 fn restrict(dir: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
