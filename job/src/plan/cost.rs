@@ -243,7 +243,8 @@ fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let d = facts.columns;
     once.products(facts.each(|width| (width, width)));
     once.all_negative(2 * d, 64);
-    once.all_within(d * d);
+    // every entry of I - H Y, and its trace
+    once.all_within(d * d + 1);
     once.both();
     once.open_bit();
     once

@@ -22,9 +22,9 @@ use crate::{
     view::JobView,
 };
 
-/// Digits of a digest, and the least that `--contract` takes.
+/// Digits of a digest. Fewer would do to tell contracts apart, but two contracts that begin alike can
+/// be made on purpose.
 const DIGITS: usize = 64;
-const FEWEST: usize = 16;
 /// Digits that are typed on a terminal, below the page with the contract itself.
 const TYPED: usize = 8;
 
@@ -42,9 +42,9 @@ pub(crate) struct Approve {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
     job: String,
-    /// Digest of the contract that you have read, or its first 16 digits or more; all 64 are safest
+    /// Digest of the contract that you have read, all 64 digits
     #[arg(long, value_name = "DIGEST")]
-    contract: Option<DigestStart>,
+    contract: Option<ReadDigest>,
     /// Why, for the record; everyone in the job can read it
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -68,32 +68,30 @@ pub(crate) struct Reject {
     connect: Connect,
 }
 
-/// A contract's digest, or enough of its beginning.
+/// The digest of the contract that was read, as its reader gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct DigestStart(String);
+struct ReadDigest(String);
 
-impl FromStr for DigestStart {
+impl FromStr for ReadDigest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = (FEWEST..=DIGITS).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let fits = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if fits {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
             Err(format!(
-                "expected the {DIGITS} hexadecimal digits that `job show` and `job submit` print, or \
-                 the first {FEWEST} of them at least"
+                "expected the {DIGITS} hexadecimal digits that `job show` and `job submit` print"
             ))
         }
     }
 }
 
-impl DigestStart {
+impl ReadDigest {
     /// Refuses any contract but the one named.
     fn check(&self, contract: ContractDigest) -> Result<(), Failure> {
         let got = contract.to_string();
-        if got.starts_with(&self.0) {
+        if got == self.0 {
             return Ok(());
         }
         Err(Failure::user(format!(
@@ -257,14 +255,12 @@ mod tests {
         let digest = read.digest().to_string();
         let job = read.job().to_string();
         let fetched = contract_of(&shown(&sent), &job).unwrap();
-        for named in [&digest[..], &digest[..FEWEST]] {
-            let named: DigestStart = named.parse().unwrap();
-            named.check(read.digest()).unwrap();
-            let refused = named.check(fetched.digest()).unwrap_err();
-            assert_eq!(refused.exit().code(), 1);
-            assert!(refused.message().contains("nothing is signed"), "{refused}");
-            assert!(refused.message().contains(&sent.digest().to_string()));
-        }
+        let named: ReadDigest = digest.parse().unwrap();
+        named.check(read.digest()).unwrap();
+        let refused = named.check(fetched.digest()).unwrap_err();
+        assert_eq!(refused.exit().code(), 1);
+        assert!(refused.message().contains("nothing is signed"), "{refused}");
+        assert!(refused.message().contains(&sent.digest().to_string()));
         copied(&format!("{}\n", &digest[..TYPED]), read.digest()).unwrap();
         copied(&digest.to_uppercase(), read.digest()).unwrap();
         for line in ["", "\n", "yes", &digest[..TYPED - 1], &digest[..TYPED]] {
@@ -286,17 +282,17 @@ mod tests {
         let digest = contract(1, "1").digest().to_string();
         assert_eq!(
             digest.to_uppercase().parse(),
-            Ok(DigestStart(digest.clone()))
+            Ok(ReadDigest(digest.clone()))
         );
         let long = format!("{digest}0");
         for bad in [
             "",
             "latest",
-            &digest[..FEWEST - 1],
+            &digest[..DIGITS - 1],
             &long,
             "0123456789abcdeg",
         ] {
-            let refused = bad.parse::<DigestStart>().unwrap_err();
+            let refused = bad.parse::<ReadDigest>().unwrap_err();
             assert!(refused.contains("job show"), "{refused}");
         }
     }

@@ -62,7 +62,13 @@ pub(super) fn opens(contract: &Contract, paint: Paint) -> String {
             disclosure.at_most.to_string(),
         ]);
     }
-    format!("What it opens\n{table}\n")
+    let mut text = format!("What it opens\n{table}\n");
+    for disclosure in contract.disclosures() {
+        let name = paint.strong(&disclosure.id);
+        text.push_str(&format!("  {name}: {}\n", disclosure.what));
+    }
+    text.push('\n');
+    text
 }
 
 /// The digest on a line of its own.
