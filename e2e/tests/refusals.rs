@@ -288,12 +288,12 @@ fn an_approval_names_the_contract_that_was_read() {
     // no terminal to ask on, too few digits, and the contract of another job
     let approve = |more: &[&str]| rig.job("bank", &[&["approve", &read], more].concat());
     approve(&[]).refuses(1, &["nothing is signed", "job show", "--contract"]);
-    approve(&["--contract", &digest[..15]]).refuses(1, &["the first 16"]);
+    approve(&["--contract", &digest[..16]]).refuses(1, &["64 hexadecimal digits"]);
     approve(&["--contract", &others]).refuses(1, &["nothing is signed", &digest, &others]);
     let waits = || rig.job("modeler", &["status", &read, "--json"]).json()["waiting_for"].clone();
     assert_eq!(waits(), serde_json::json!(["bank", "partner"]));
 
-    assert_eq!(approve(&["--contract", &digest[..16]]).code, 0);
+    assert_eq!(approve(&["--contract", &digest]).code, 0);
     assert_eq!(waits(), serde_json::json!(["partner"]));
     let rejected = rig.job("partner", &["reject", &read, "--reason", "no legal basis"]);
     assert_eq!(rejected.code, 0, "{rejected:?}");
