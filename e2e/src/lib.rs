@@ -28,6 +28,28 @@ use paripassu_service::{
 };
 use tempfile::TempDir;
 
+/// A job of bank and partner over all columns that they offer as `table`.
+pub const JOB: &str = r#"
+name = "two-tables"
+purpose = "application_score"
+legal_basis = "contract"
+[[party]]
+id = "bank"
+role = "label"
+dataset = "table"
+columns = "all"
+[[party]]
+id = "partner"
+role = "features"
+dataset = "table"
+columns = "all"
+[helper]
+id = "hub"
+[outputs]
+scores = { to = "bank" }
+metrics_to = ["bank", "partner"]
+"#;
+
 /// A consortium with its certificate authority and a coordinator that is also the helper.
 pub struct Consortium {
     dir: TempDir,

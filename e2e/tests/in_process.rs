@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use paripassu_e2e::{Consortium, state};
+use paripassu_e2e::{Consortium, JOB, state};
 use paripassu_proto::control::v1::JobState;
 
 fn data(name: &str) -> PathBuf {
@@ -10,27 +10,6 @@ fn data(name: &str) -> PathBuf {
         .join("../examples/data")
         .join(name)
 }
-
-const JOB: &str = r#"
-name = "lending"
-purpose = "application_score"
-legal_basis = "contract"
-[[party]]
-id = "bank"
-role = "label"
-dataset = "table"
-columns = "all"
-[[party]]
-id = "partner"
-role = "features"
-dataset = "table"
-columns = "all"
-[helper]
-id = "hub"
-[outputs]
-scores = { to = "bank" }
-metrics_to = ["bank", "partner"]
-"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_institutions_train_and_each_keeps_its_half() {
@@ -76,7 +55,15 @@ async fn a_job_that_fails_keeps_its_transcript_and_no_results() {
         let kept = c
             .path(&format!("{party}-state"))
             .join(format!("transcripts/{job}.jsonl"));
-        let text = std::fs::read_to_string(kept).unwrap_or_default();
+        // the first party's report ends the job; the other writes its last line a moment later
+        let mut text = String::new();
+        for _ in 0..200 {
+            text = std::fs::read_to_string(&kept).unwrap_or_default();
+            if text.contains("run.failed") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
         assert!(
             text.contains("align.members") && text.contains("run.failed"),
             "{party}: {text}"

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use paripassu_e2e::{Consortium, state};
+use paripassu_e2e::{Consortium, JOB, state};
 use paripassu_proto::{control::v1::JobState, exchange::v1::Frame};
 use paripassu_service::transport::Tap;
 
@@ -64,27 +64,6 @@ fn encodings() -> Vec<Vec<u8>> {
 fn holds(hay: &[u8], needle: &[u8]) -> bool {
     hay.windows(needle.len()).any(|w| w == needle)
 }
-
-const JOB: &str = r#"
-name = "recorded"
-purpose = "application_score"
-legal_basis = "contract"
-[[party]]
-id = "bank"
-role = "label"
-dataset = "table"
-columns = "all"
-[[party]]
-id = "partner"
-role = "features"
-dataset = "table"
-columns = "all"
-[helper]
-id = "hub"
-[outputs]
-scores = { to = "bank" }
-metrics_to = ["bank", "partner"]
-"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_coordinator_finds_nothing_of_a_whole_job() {

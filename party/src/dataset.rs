@@ -51,14 +51,21 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
+    /// The same for this node's own log: no cell of the table.
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::Table(e) => e.without_values(),
+            _ => self.to_string(),
+        }
+    }
+
     /// The same in words that may leave this node: no value, no path, no name that was not asked for.
     pub fn without_hints(&self) -> String {
         match self {
-            Self::Table(e) => e.without_values(),
             Self::Unknown { hint, .. } | Self::Column { hint, .. } if !hint.is_empty() => {
                 self.to_string().replacen(hint.as_str(), "", 1)
             }
-            _ => self.to_string(),
+            _ => self.without_values(),
         }
     }
 }

@@ -252,9 +252,10 @@ impl Run {
             .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
         let selection =
             Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)?;
-        // the whole error is for this node's log; what leaves the node holds no value
+        // names of columns may stand in this node's log, cells of the table may not
         let failed = |e: DatasetError| {
-            tracing::error!(job = %self.job.job(), error = %e, "the data set cannot be used");
+            let text = e.without_values();
+            tracing::error!(job = %self.job.job(), error = text, "the data set cannot be used");
             own(e.without_hints())
         };
         let table = blocking(move || selection.load().map(|t| (t, selection)))
