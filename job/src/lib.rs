@@ -29,7 +29,6 @@
 //!
 //! Nothing here touches the network, the clock or a file: times and randomness are arguments.
 
-pub mod canonical;
 pub mod constants;
 pub mod contract;
 mod decimal;
@@ -47,6 +46,7 @@ pub use disclosure::{Audience, Disclosure, DisclosureId, Shape};
 pub use id::{IdError, JobId, NodeId, NodeKind, Submitter};
 pub use ledger::{Ledger, LedgerEntry, LedgerError, LedgerSummary};
 pub use life::{Abort, Culprit, Progress, State};
+pub use paripassu_audit::canonical;
 pub use plan::{Assumptions, Plan};
 pub use spec::{Spec, SpecError, SpecErrors};
 pub use when::{Date, TimeError, Timestamp};

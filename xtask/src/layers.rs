@@ -6,20 +6,23 @@ use serde_json::Value;
 use crate::Findings;
 
 /// What each crate may depend on, also in its tests.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
+    ("audit", &["crypto"]),
     ("crypto", &[]),
     ("model", &[]),
     ("protocol", &["crypto", "model"]),
-    ("job", &["crypto", "model"]),
+    ("job", &["crypto", "model", "audit"]),
     ("proto", &[]),
-    ("service", &["crypto", "protocol", "proto", "job"]),
+    ("service", &["crypto", "protocol", "proto", "job", "audit"]),
     (
         "party",
-        &["service", "job", "protocol", "model", "crypto", "proto"],
+        &[
+            "service", "job", "protocol", "model", "crypto", "proto", "audit",
+        ],
     ),
     (
         "coordinator",
-        &["service", "job", "protocol", "crypto", "proto"],
+        &["service", "job", "protocol", "crypto", "proto", "audit"],
     ),
     (
         "cli",
@@ -33,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "service",
             "party",
             "coordinator",
+            "audit",
         ],
     ),
     (
@@ -46,6 +50,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "service",
             "party",
             "coordinator",
+            "audit",
         ],
     ),
     (
@@ -59,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "service",
             "party",
             "coordinator",
+            "audit",
         ],
     ),
     ("xtask", &["job", "service", "party", "coordinator"]),

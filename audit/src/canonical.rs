@@ -3,7 +3,7 @@
 //! The text is that of RFC 8785: no white space, object members sorted by the UTF-16 code units of
 //! their names, strings with the shortest escapes, UTF-8. This crate narrows it in one respect: numbers
 //! are whole and within ±(2^53 − 1), because the spelling of floats is where implementations differ.
-//! Decimals are carried as text (see [`Decimal`](crate::Decimal)).
+//! Decimals are carried as text.
 
 use std::fmt::Write;
 

@@ -1,0 +1,1 @@
+//! One file with everything a verifier needs of one job.

@@ -1,0 +1,1 @@
+//! Events: signed envelopes and typed bodies.

@@ -1,0 +1,1 @@
+//! Signed notes, checkpoints, cosignatures and proof files (C2SP text formats).

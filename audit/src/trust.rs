@@ -1,0 +1,1 @@
+//! What a reader trusts: certificates, witnesses, limits.

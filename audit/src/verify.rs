@@ -1,0 +1,1 @@
+//! The checks of a bundle, each with its own exit code.

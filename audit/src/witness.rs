@@ -1,0 +1,1 @@
+//! Countersigning the logs of others, only ever forward.
