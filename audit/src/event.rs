@@ -1,1 +1,0 @@
-//! Events: signed envelopes and typed bodies.

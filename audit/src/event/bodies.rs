@@ -1,0 +1,538 @@
+//! The bodies, one type for each kind of event.
+//!
+//! Texts are names, digests, codes and decimals; see the [module](super) for what may never stand here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{EventError, Flow, MAX_BODY, envelope::within, hex, unhex};
+use crate::canonical;
+
+/// Who is given a body; the envelope is given to every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Every member of the job.
+    Shared,
+    /// The node that wrote it.
+    Private,
+}
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $visibility:ident;)+) => {
+        /// A body of any kind.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Body { $($(#[$doc])* $variant($variant),)+ }
+
+        /// The names of all events.
+        pub const EVENTS: &[&str] = &[$($name,)+];
+
+        /// Who is given the body of this event; `None` for a name that is no event.
+        pub fn visibility(event: &str) -> Option<Visibility> {
+            match event { $($name => Some(Visibility::$visibility),)+ _ => None }
+        }
+
+        impl Body {
+            /// The event, as the envelope names it.
+            pub fn event(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)+ }
+            }
+
+            fn to_value(&self) -> Result<Value, serde_json::Error> {
+                match self { $(Self::$variant(body) => serde_json::to_value(body),)+ }
+            }
+
+            fn from_value(event: &str, value: Value) -> Result<Self, EventError> {
+                let wrong = |e: serde_json::Error| EventError::Json {
+                    want: format!("the body of `{event}`"),
+                    reason: e.to_string(),
+                };
+                match event {
+                    $($name => serde_json::from_value(value).map(Self::$variant).map_err(wrong),)+
+                    other => Err(EventError::Kind { got: other.chars().take(80).collect() }),
+                }
+            }
+        }
+        $(impl From<$variant> for Body {
+            fn from(body: $variant) -> Self { Self::$variant(body) }
+        })+
+    };
+}
+
+bodies! {
+    /// A contract was proposed to this node.
+    JobProposed = "job.proposed", Shared;
+    /// The node's policy was asked.
+    PolicyEvaluated = "policy.evaluated", Shared;
+    /// A party approved. Every node writes down every approval before its first step.
+    JobApproved = "job.approved", Shared;
+    /// A party rejected.
+    JobRejected = "job.rejected", Shared;
+    /// A link to another node stands.
+    SessionOpened = "session.opened", Shared;
+    /// The data of the job were fixed.
+    DataCommitted = "data.committed", Private;
+    /// The common customers were found.
+    AlignDone = "align.done", Shared;
+    /// A step began.
+    StepStarted = "step.started", Shared;
+    /// A step ended.
+    StepFinished = "step.finished", Shared;
+    /// A value was opened.
+    Disclosure = "disclosure", Shared;
+    /// A report was made.
+    MetricsReported = "metrics.reported", Private;
+    /// The model's files were fixed.
+    ModelCommitted = "model.committed", Private;
+    /// Something was handed over.
+    ModelReleased = "model.released", Shared;
+    /// This node refused something.
+    Denied = "denied", Shared;
+    /// The job ended badly.
+    Aborted = "aborted", Shared;
+    /// The job ended well.
+    RunCompleted = "run.completed", Shared;
+    /// The log was opened.
+    LogStarted = "log.started", Private;
+    /// This node judged another's log.
+    LogWitnessed = "log.witnessed", Shared;
+    /// The node has another key.
+    KeyRotated = "key.rotated", Shared;
+    /// Something was destroyed.
+    DataErased = "data.erased", Shared;
+    /// Something happened that an officer must know.
+    Incident = "incident", Shared;
+    /// The node's policy changed.
+    PolicyChanged = "policy.changed", Shared;
+}
+
+macro_rules! body {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$fdoc])* #[serde(deserialize_with = "Deserialize::deserialize")] pub $field: $type,)*
+        }
+    };
+}
+
+body! {
+    /// `job.proposed`
+    JobProposed {
+        /// SHA-256 of the contract.
+        contract: String,
+        /// The job's name.
+        name: String,
+        /// The purpose code.
+        purpose: String,
+        /// Who submitted it, `kind/id`.
+        submitter: String,
+        /// The data parties by position.
+        parties: Vec<String>,
+        /// The helper.
+        helper: String,
+    }
+}
+body! {
+    /// One rule of a policy and its verdict.
+    RuleVerdict {
+        /// The rule.
+        id: String,
+        /// `allow`, `ask` or `deny`.
+        verdict: String,
+        /// What was measured against it.
+        measured: String,
+    }
+}
+body! {
+    /// `policy.evaluated`
+    PolicyEvaluated {
+        /// SHA-256 of the policy.
+        policy: String,
+        /// Its version.
+        version: u64,
+        /// SHA-256 of the contract.
+        contract: String,
+        /// Every rule.
+        rules: Vec<RuleVerdict>,
+        /// The verdict: the strictest of the rules'.
+        verdict: String,
+    }
+}
+body! {
+    /// `job.approved`
+    JobApproved {
+        /// The party that approved, which may be another node.
+        party: String,
+        /// SHA-256 of the contract.
+        contract: String,
+        /// SHA-256 of the signed statement.
+        statement: String,
+        /// Who approved, a code or role of the party's own.
+        approver: String,
+        /// The second approver.
+        second: Option<String>,
+        /// The party's own reference.
+        ticket: Option<String>,
+        /// Until when it holds.
+        expires: Option<String>,
+    }
+}
+body! {
+    /// `job.rejected`
+    JobRejected {
+        /// The party that rejected.
+        party: String,
+        /// SHA-256 of the contract.
+        contract: String,
+        /// SHA-256 of the signed statement.
+        statement: String,
+        /// Who rejected.
+        approver: String,
+        /// Why.
+        code: String,
+    }
+}
+body! {
+    /// `session.opened`
+    SessionOpened {
+        /// The other node.
+        peer: String,
+        /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
+        peer_key: String,
+        /// The TLS version.
+        tls: String,
+        /// The cipher suite.
+        suite: String,
+        /// Versions of the job protocol offered.
+        offered: Vec<u32>,
+        /// The one chosen.
+        chosen: u32,
+        /// SHA-256 of the program this node runs.
+        binary: String,
+        /// `release` or `debug`.
+        build: String,
+        /// Whether anything meant for tests only is switched on.
+        test_mode: bool,
+        /// SHA-256 of the contract that the link is bound to.
+        contract: String,
+    }
+}
+body! {
+    /// `data.committed`
+    DataCommitted {
+        /// The data set's name.
+        dataset: String,
+        /// SHA-256 of the schema.
+        schema: String,
+        /// How many columns.
+        columns: u64,
+        /// How many rows.
+        rows: u64,
+        /// Salted Merkle root over the rows.
+        root: String,
+        /// The grade of the data.
+        grade: Option<String>,
+    }
+}
+body! {
+    /// `align.done`
+    AlignDone {
+        /// The method.
+        method: String,
+        /// How many customers are common.
+        matched: u64,
+        /// How many items each party sent, with padding.
+        padded: BTreeMap<String, u64>,
+    }
+}
+body! {
+    /// `step.started`
+    StepStarted {
+        /// The step.
+        step: String,
+        /// Where its correlated randomness is from: `helper`, `ot`, `he`, `none`; `test` in tests.
+        randomness: String,
+        /// SHA-256 of its parameters.
+        parameters: Option<String>,
+    }
+}
+body! {
+    /// What went between this node and one other in a step.
+    PeerFlow {
+        /// The other node.
+        peer: String,
+        /// From here to there.
+        sent: Flow,
+        /// From there to here.
+        received: Flow,
+    }
+}
+body! {
+    /// `step.finished`
+    StepFinished {
+        /// The step.
+        step: String,
+        /// Seconds by the clock, a decimal.
+        wall_s: String,
+        /// Seconds of processor time, a decimal.
+        cpu_s: String,
+        /// Each other node.
+        peers: Vec<PeerFlow>,
+    }
+}
+body! {
+    /// `disclosure`
+    Disclosure {
+        /// As the contract declares it.
+        id: String,
+        /// Its how-many-th opening in this job at this node, from 1.
+        ordinal: u64,
+        /// The kind of shape declared.
+        shape: String,
+        /// How many values.
+        values: u64,
+        /// To whom.
+        to: Vec<String>,
+        /// In which step.
+        step: String,
+    }
+}
+body! {
+    /// `metrics.reported`
+    MetricsReported {
+        /// The report's name among the artifacts.
+        report: String,
+        /// Its SHA-256.
+        sha256: String,
+        /// The main numbers, decimals.
+        values: BTreeMap<String, String>,
+    }
+}
+body! {
+    /// One file by digest.
+    FileDigest {
+        /// Its name.
+        name: String,
+        /// Its SHA-256.
+        sha256: String,
+        /// Its length.
+        bytes: u64,
+    }
+}
+body! {
+    /// `model.committed`
+    ModelCommitted {
+        /// The files.
+        files: Vec<FileDigest>,
+    }
+}
+body! {
+    /// `model.released`
+    ModelReleased {
+        /// What.
+        what: String,
+        /// To whom.
+        to: Vec<String>,
+    }
+}
+body! {
+    /// `denied`
+    Denied {
+        /// A stable code.
+        code: String,
+        /// What was refused.
+        subject: String,
+        /// To whom.
+        to: Option<String>,
+    }
+}
+body! {
+    /// `aborted`
+    Aborted {
+        /// The node at fault.
+        culprit: Option<String>,
+        /// The step.
+        step: String,
+        /// A stable code.
+        code: String,
+        /// Whether partial outputs were destroyed.
+        destroyed: bool,
+    }
+}
+body! {
+    /// `run.completed`
+    RunCompleted {
+        /// How many `disclosure` events stand before it in this chain.
+        disclosures: u64,
+        /// How many `step.finished` events stand before it in this chain.
+        steps: u64,
+        /// Seconds by the clock, a decimal.
+        wall_s: String,
+    }
+}
+body! {
+    /// `log.started`
+    LogStarted {
+        /// The program's version.
+        version: String,
+        /// SHA-256 of the program.
+        binary: String,
+        /// Events in the log before this one.
+        size: u64,
+    }
+}
+body! {
+    /// `log.witnessed`
+    LogWitnessed {
+        /// Whose log.
+        log: String,
+        /// Its size.
+        size: u64,
+        /// Its root, hexadecimal.
+        root: String,
+        /// `cosigned` or `refused`.
+        outcome: String,
+        /// Why refused, a code.
+        code: Option<String>,
+    }
+}
+body! {
+    /// `key.rotated`
+    KeyRotated {
+        /// The key before.
+        old: String,
+        /// The key from now on.
+        new: String,
+        /// From when.
+        from: String,
+    }
+}
+body! {
+    /// `data.erased`
+    DataErased {
+        /// What, a code.
+        what: String,
+        /// How many.
+        count: u64,
+        /// Salted commitment to the subject.
+        subject: Option<String>,
+    }
+}
+body! {
+    /// `incident`
+    Incident {
+        /// A stable code.
+        class: String,
+        /// One line, without any value of the data.
+        detail: String,
+    }
+}
+body! {
+    /// `policy.changed`
+    PolicyChanged {
+        /// SHA-256 of the policy before.
+        old: String,
+        /// SHA-256 of the policy now.
+        new: String,
+        /// Who signed the change.
+        signers: Vec<String>,
+    }
+}
+
+impl Body {
+    /// The canonical text with this salt.
+    ///
+    /// # Errors
+    /// When it is longer than 64 KiB or a count is beyond 2^53 − 1.
+    pub fn to_text(&self, salt: &[u8; 16]) -> Result<String, EventError> {
+        let mut value = self.to_value().map_err(canonical::CanonicalError::from)?;
+        if let Value::Object(members) = &mut value {
+            members.insert("salt".into(), hex(salt).into());
+        }
+        let text = canonical::to_string(&value)?;
+        within("body", text.len(), MAX_BODY)?;
+        Ok(text)
+    }
+
+    /// Reads the body of an event: canonical text of exactly its members and a salt.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub fn parse(event: &str, text: &str) -> Result<Self, EventError> {
+        within("body", text.len(), MAX_BODY)?;
+        let wrong = |reason: String| EventError::Json {
+            want: format!("the body of `{}`", event.chars().take(80).collect::<String>()),
+            reason,
+        };
+        let mut value: Value = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        // two members of one name become one here, and so another text
+        if canonical::to_string(&value)? != text {
+            return Err(EventError::NotCanonical { part: "body" });
+        }
+        let Value::Object(members) = &mut value else {
+            return Err(wrong("it is no object".into()));
+        };
+        match members.remove("salt") {
+            Some(Value::String(salt)) if unhex::<16>(&salt).is_some() => {}
+            _ => return Err(EventError::Salt),
+        }
+        Self::from_value(event, value)
+    }
+
+    /// Who is given it.
+    pub fn visibility(&self) -> Visibility {
+        visibility(self.event()).unwrap_or(Visibility::Private)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_one_text() {
+        let body = Body::from(Aborted {
+            culprit: None,
+            step: "align".into(),
+            code: "timeout".into(),
+            destroyed: true,
+        });
+        let text = body.to_text(&[1; 16]).unwrap();
+        assert_eq!(
+            text,
+            format!(
+                "{{\"code\":\"timeout\",\"culprit\":null,\"destroyed\":true,\"salt\":\"{}\",\"step\":\"align\"}}",
+                "01".repeat(16)
+            )
+        );
+        assert_eq!(Body::parse("aborted", &text).unwrap(), body);
+        // another kind, a missing member, one too many, no salt
+        assert!(Body::parse("denied", &text).is_err());
+        for (from, to) in [
+            ("\"culprit\":null,", ""),
+            ("\"destroyed\"", "\"destroyer\":1,\"destroyed\""),
+            ("\"salt\":\"01", "\"salt\":\"0"),
+            ("null", "null,\"culprit\":null"),
+        ] {
+            let bad = text.replacen(from, to, 1);
+            assert_ne!(bad, text);
+            assert!(Body::parse("aborted", &bad).is_err(), "{bad}");
+        }
+        assert!(matches!(
+            Body::from(Incident { class: "x".into(), detail: "y".repeat(MAX_BODY) }).to_text(&[0; 16]),
+            Err(EventError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn every_event_has_a_visibility() {
+        for event in EVENTS {
+            assert!(visibility(event).is_some());
+        }
+        assert_eq!(visibility("step"), None);
+    }
+}
