@@ -23,8 +23,8 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub const MAX_LOGS: usize = 64;
 /// Most events in all.
 pub const MAX_EVENTS: usize = 1_000_000;
-/// Longest proof: no tree of 2^63 leaves needs a longer one.
-pub const MAX_PROOF: usize = 126;
+/// Longest proof.
+pub const MAX_PROOF: usize = crate::merkle::MAX_PROOF_HASHES;
 /// Longest checkpoint note.
 pub const MAX_NOTE: usize = 64 << 10;
 /// Longest contract.

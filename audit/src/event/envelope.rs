@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Body, ED25519, EventError, EventSigner, MAX_BODY, MAX_ENVELOPE, SIGNATURE_DOMAIN, VERSION,
+    Body, ED25519, EventError, MAX_BODY, MAX_ENVELOPE, SIGNATURE_DOMAIN, VERSION,
     format_time, hex, parse_time, unhex,
 };
 use crate::{
     canonical,
     merkle::{self, Hash},
+    note::Signer,
 };
 
 /// A signature and the key it is by.
@@ -162,7 +163,7 @@ impl Draft {
     ///
     /// # Errors
     /// When a member has no valid value, envelope or body are too long, or the key cannot be used.
-    pub fn seal(&self, place: &Place, signer: &dyn EventSigner) -> Result<Sealed, EventError> {
+    pub fn seal(&self, place: &Place, signer: &dyn Signer) -> Result<Sealed, EventError> {
         let mut salt = [0; 16];
         SysRng
             .try_fill_bytes(&mut salt)
@@ -177,7 +178,7 @@ impl Draft {
     pub fn seal_with(
         &self,
         place: &Place,
-        signer: &dyn EventSigner,
+        signer: &dyn Signer,
         salt: &[u8; 16],
     ) -> Result<Sealed, EventError> {
         let body = self.body.to_text(salt)?;
@@ -197,8 +198,8 @@ impl Draft {
             role: self.role.clone(),
             seq: place.seq,
             sig: Sig {
-                alg: signer.algorithm().to_owned(),
-                key: hex(&signer.key()),
+                alg: super::signer::algorithm(signer.algorithm()).to_owned(),
+                key: hex(&key_of(signer)?),
                 sig: String::new(),
             },
             v: VERSION,
@@ -210,6 +211,18 @@ impl Draft {
         within("envelope", envelope.len(), MAX_ENVELOPE)?;
         Ok(Sealed { envelope, body })
     }
+}
+
+fn key_of(signer: &dyn Signer) -> Result<Hash, EventError> {
+    let public = signer.public_key();
+    let key = public.as_slice().try_into().ok();
+    key.and_then(|key: &[u8; 32]| VerifyingKey::from_bytes(key).ok())
+        .map(|key| super::key_digest(&key))
+        .ok_or_else(|| EventError::Member {
+            member: "sig.key",
+            got: hex(&public),
+            want: "an Ed25519 public key",
+        })
 }
 
 pub(super) fn within(part: &'static str, got: usize, limit: usize) -> Result<(), EventError> {
@@ -385,10 +398,12 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{KeySigner, bodies::Denied};
+    use crate::{event::bodies::Denied, note::Ed25519Signer};
+    use ed25519_dalek::SigningKey;
 
-    fn sealed() -> (Sealed, KeySigner) {
-        let signer = KeySigner::from_seed(&[1; 32]);
+    fn sealed() -> (Sealed, VerifyingKey) {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let signer = Ed25519Signer::new(key.clone());
         let body = Body::Denied(Denied {
             code: "undeclared".into(),
             subject: "release.scores".into(),
@@ -398,12 +413,12 @@ mod tests {
         let sealed = draft
             .seal_with(&Place::first("paripassu/party/bank"), &signer, &[9; 16])
             .unwrap();
-        (sealed, signer)
+        (sealed, key.verifying_key())
     }
 
     #[test]
     fn has_exactly_the_documented_members() {
-        let (sealed, signer) = sealed();
+        let (sealed, key) = sealed();
         let value: serde_json::Value = serde_json::from_str(&sealed.envelope).unwrap();
         let names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
         assert_eq!(
@@ -414,22 +429,22 @@ mod tests {
             ]
         );
         let envelope = Envelope::parse(sealed.envelope.as_bytes()).unwrap();
-        envelope.verify(&signer.verifying_key()).unwrap();
+        envelope.verify(&key).unwrap();
         assert!(envelope.names(sealed.body.as_bytes()));
         assert!(sealed.body.contains(&hex(&[9; 16])), "{}", sealed.body);
     }
 
     #[test]
     fn no_byte_can_be_changed() {
-        let (sealed, signer) = sealed();
+        let (sealed, key) = sealed();
         for place in 0..sealed.envelope.len() {
             let mut bytes = sealed.envelope.clone().into_bytes();
             bytes[place] ^= 1;
             let accepted = Envelope::parse(&bytes)
-                .is_ok_and(|envelope| envelope.verify(&signer.verifying_key()).is_ok());
+                .is_ok_and(|envelope| envelope.verify(&key).is_ok());
             assert!(!accepted, "byte {place}");
         }
-        let other = KeySigner::from_seed(&[2; 32]);
+        let other = SigningKey::from_bytes(&[2; 32]);
         let envelope = Envelope::parse(sealed.envelope.as_bytes()).unwrap();
         assert!(envelope.verify(&other.verifying_key()).is_err());
     }

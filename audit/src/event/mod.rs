@@ -6,16 +6,18 @@
 //! bytes (`salt`), so that its digest in the envelope tells nothing of it.
 //!
 //! ```
-//! use paripassu_audit::event::{bodies::DataErased, Body, Draft, Envelope, EventSigner, Place};
-//! use paripassu_audit::event::KeySigner;
+//! use ed25519_dalek::SigningKey;
+//! use paripassu_audit::event::{bodies::DataErased, Body, Draft, Envelope, Place};
+//! use paripassu_audit::note::Ed25519Signer;
 //!
-//! let signer = KeySigner::from_seed(&[7; 32]);
+//! let key = SigningKey::from_bytes(&[7; 32]);
+//! let signer = Ed25519Signer::new(key.clone());
 //! let draft = Draft::new("j-1", "party-0", "bank", 1_772_323_200, Body::DataErased(DataErased {
 //!     what: "shares".into(), count: 3, subject: None,
 //! }));
 //! let sealed = draft.seal(&Place::first("paripassu/party/bank"), &signer)?;
 //! let envelope = Envelope::parse(sealed.envelope.as_bytes())?;
-//! envelope.verify(&signer.verifying_key())?;
+//! envelope.verify(&key.verifying_key())?;
 //! assert_eq!(Body::parse(&envelope.event, &sealed.body)?.event(), "data.erased");
 //! # Ok::<(), paripassu_audit::event::EventError>(())
 //! ```
@@ -31,7 +33,7 @@ pub use envelope::{
     Draft, Envelope, Place, Sealed, Sig, body_digest, envelope_digest, valid_job, valid_origin,
 };
 pub use frames::{Flow, Tally};
-pub use signer::{ED25519, EventSigner, KeySigner, key_digest};
+pub use signer::{ED25519, key_digest};
 pub use when::{format_time, parse_time};
 
 /// Version of the envelope.
@@ -108,12 +110,9 @@ pub enum EventError {
     /// The signature is not that key's.
     #[error("the signature is not by the key it names, or what was signed was altered")]
     Signature,
-    /// The signer failed.
-    #[error("the event cannot be signed: {reason}")]
-    Signer {
-        /// Why.
-        reason: String,
-    },
+    /// The key cannot be used.
+    #[error("the event cannot be signed: {0}")]
+    Signer(#[from] crate::note::SignerError),
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Randomness,
