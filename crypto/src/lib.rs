@@ -1,5 +1,6 @@
 //! Primitives: ring arithmetic, fixed point, shares, pseudo-random streams, sealed boxes.
 
+pub mod dense;
 pub mod fixed;
 pub mod group;
 pub mod prg;

@@ -4,28 +4,8 @@
 
 use rayon::prelude::*;
 
-use crate::simd;
-
-/// A matrix entry that lifts to the ring by sign extension.
-pub trait Entry: Copy + Send + Sync {
-    /// The entry as a ring element.
-    fn lift(self) -> u64;
-}
-
-impl Entry for u64 {
-    #[inline(always)]
-    fn lift(self) -> u64 {
-        self
-    }
-}
-
-impl Entry for i32 {
-    #[inline(always)]
-    fn lift(self) -> u64 {
-        // sign extension is what embeds the integers in the ring
-        i64::from(self) as u64
-    }
-}
+pub use crate::dense::Entry;
+use crate::{dense, multiversion, simd::Level};
 
 /// Rows handled per task: fits the second-level cache at a hundred columns.
 const BLOCK: usize = 2048;
@@ -34,18 +14,27 @@ const BLOCK: usize = 2048;
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn mat_vec<T: Entry>(x: &[T], v: &[u64], y: &mut [u64]) {
+pub fn mat_vec<T: Entry<u64>>(x: &[T], v: &[u64], y: &mut [u64]) {
     assert_eq!(x.len(), v.len() * y.len(), "matrix is [y, v]");
     if v.is_empty() {
         return;
     }
+    let level = Level::detect();
     y.par_chunks_mut(BLOCK)
         .zip(x.par_chunks(BLOCK * v.len()))
-        .for_each(|(y, x)| simd::widest(|| mat_vec_block(x, v, y)));
+        .for_each(|(y, x)| rows_by_vec(level, x, v, y));
+}
+
+multiversion! {
+    fn rows_by_vec [T: Entry<u64>] [T] (x: &[T], v: &[u64], y: &mut [u64]) = mat_vec_block
+}
+
+multiversion! {
+    fn columns_by_vec [T: Entry<u64>] [T] (x: &[T], r: &[u64], g: &mut [u64]) = mat_t_vec_block
 }
 
 #[inline(always)]
-fn mat_vec_block<T: Entry>(x: &[T], v: &[u64], y: &mut [u64]) {
+fn mat_vec_block<T: Entry<u64>>(x: &[T], v: &[u64], y: &mut [u64]) {
     const L: usize = 16;
     let d = v.len();
     let c = d / L * L;
@@ -68,18 +57,18 @@ fn mat_vec_block<T: Entry>(x: &[T], v: &[u64], y: &mut [u64]) {
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn mat_t_vec<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
+pub fn mat_t_vec<T: Entry<u64>>(x: &[T], r: &[u64], g: &mut [u64]) {
     assert_eq!(x.len(), r.len() * g.len(), "matrix is [r, g]");
     if g.is_empty() {
         return;
     }
-    let d = g.len();
+    let (d, level) = (g.len(), Level::detect());
     let sum = r
         .par_chunks(BLOCK)
         .zip(x.par_chunks(BLOCK * d))
         .map(|(r, x)| {
             let mut g = vec![0; d];
-            simd::widest(|| mat_t_vec_block(x, r, &mut g));
+            columns_by_vec(level, x, r, &mut g);
             g
         })
         .reduce(
@@ -93,7 +82,7 @@ pub fn mat_t_vec<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
 }
 
 #[inline(always)]
-fn mat_t_vec_block<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
+fn mat_t_vec_block<T: Entry<u64>>(x: &[T], r: &[u64], g: &mut [u64]) {
     let d = g.len();
     let four = r.len() / 4 * 4;
     for (x, r) in x[..four * d]
@@ -117,69 +106,9 @@ fn mat_t_vec_block<T: Entry>(x: &[T], r: &[u64], g: &mut [u64]) {
 }
 
 #[inline(always)]
-fn axpy<T: Entry>(a: u64, x: &[T], y: &mut [u64]) {
+fn axpy<T: Entry<u64>>(a: u64, x: &[T], y: &mut [u64]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = y.wrapping_add(x.lift().wrapping_mul(a));
-    }
-}
-
-/// `y += sum_j x_j V_j` over the rows `V_j` of `v: [x.len(), k]`, four at a time so that y is loaded
-/// and stored a quarter as often.
-#[inline(always)]
-fn combine<T: Entry>(x: &[T], v: &[u64], k: usize, y: &mut [u64]) {
-    let four = x.len() / 4 * 4;
-    for (a, v) in x[..four]
-        .chunks_exact(4)
-        .zip(v[..four * k].chunks_exact(4 * k))
-    {
-        add_four(
-            [a[0].lift(), a[1].lift(), a[2].lift(), a[3].lift()],
-            v,
-            k,
-            y,
-        );
-    }
-    for (a, v) in x[four..].iter().zip(v[four * k..].chunks_exact(k)) {
-        axpy(a.lift(), v, y);
-    }
-}
-
-#[inline(always)]
-fn add_four(a: [u64; 4], v: &[u64], k: usize, y: &mut [u64]) {
-    let (v0, v) = v.split_at(k);
-    let (v1, v) = v.split_at(k);
-    let (v2, v3) = v.split_at(k);
-    for ((((y, b), c), d), e) in y.iter_mut().zip(v0).zip(v1).zip(v2).zip(v3) {
-        *y = y
-            .wrapping_add(b.wrapping_mul(a[0]))
-            .wrapping_add(c.wrapping_mul(a[1]))
-            .wrapping_add(d.wrapping_mul(a[2]))
-            .wrapping_add(e.wrapping_mul(a[3]));
-    }
-}
-
-/// `G += Xᵀ R`, four rows at a time.
-#[inline(always)]
-fn mat_t_mat_block<T: Entry>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut [u64]) {
-    let four = x.len() / d / 4 * 4;
-    for (x, r) in x[..four * d]
-        .chunks_exact(4 * d)
-        .zip(r[..four * k].chunks_exact(4 * k))
-    {
-        let (x0, x) = x.split_at(d);
-        let (x1, x) = x.split_at(d);
-        let (x2, x3) = x.split_at(d);
-        for ((((g, a), b), c), e) in g.chunks_exact_mut(k).zip(x0).zip(x1).zip(x2).zip(x3) {
-            add_four([a.lift(), b.lift(), c.lift(), e.lift()], r, k, g);
-        }
-    }
-    for (x, r) in x[four * d..]
-        .chunks_exact(d)
-        .zip(r[four * k..].chunks_exact(k))
-    {
-        for (a, g) in x.iter().zip(g.chunks_exact_mut(k)) {
-            axpy(a.lift(), r, g);
-        }
     }
 }
 
@@ -187,53 +116,22 @@ fn mat_t_mat_block<T: Entry>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut [u6
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn mat_mat<T: Entry>(x: &[T], inner: usize, v: &[u64], k: usize, y: &mut [u64]) {
+pub fn mat_mat<T: Entry<u64>>(x: &[T], inner: usize, v: &[u64], k: usize, y: &mut [u64]) {
     if k == 1 {
         return mat_vec(x, v, y);
     }
-    assert_eq!(v.len(), inner * k, "V is [inner, k]");
-    if inner == 0 || k == 0 {
-        return;
-    }
-    assert_eq!(x.len() / inner * k, y.len(), "Y is [rows, k]");
-    y.par_chunks_mut(k)
-        .zip(x.par_chunks(inner))
-        .with_min_len(16)
-        .for_each(|(y, x)| {
-            simd::widest(|| combine(x, v, k, y));
-        });
+    dense::product(x, inner, v, k, y);
 }
 
 /// `G += Xᵀ R`, with `x: [rows, d]`, `r: [rows, k]`, `g: [d, k]`.
 ///
 /// # Panics
 /// If the lengths do not agree.
-pub fn mat_t_mat<T: Entry>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut [u64]) {
+pub fn mat_t_mat<T: Entry<u64>>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut [u64]) {
     if k == 1 {
         return mat_t_vec(x, r, g);
     }
-    assert_eq!(g.len(), d * k, "G is [d, k]");
-    if d == 0 || k == 0 {
-        return;
-    }
-    assert_eq!(x.len() / d * k, r.len(), "R is [rows, k]");
-    let block = 512;
-    let sum = r
-        .par_chunks(block * k)
-        .zip(x.par_chunks(block * d))
-        .map(|(r, x)| {
-            let mut g = vec![0; d * k];
-            simd::widest(|| mat_t_mat_block(x, d, r, k, &mut g));
-            g
-        })
-        .reduce(
-            || vec![0; d * k],
-            |mut a, b| {
-                add_assign(&mut a, &b);
-                a
-            },
-        );
-    add_assign(g, &sum);
+    dense::transposed_product(x, d, r, k, g);
 }
 
 /// `y += x`.
@@ -255,7 +153,6 @@ pub fn sub_assign(y: &mut [u64], x: &[u64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Level, at};
 
     fn stream(seed: u64) -> impl FnMut() -> u64 {
         let mut s = seed;
@@ -290,6 +187,9 @@ mod tests {
             (33, 16, 4),
             (515, 9, 7),
             (0, 4, 2),
+            (300, 17, 50),
+            (131, 150, 25),
+            (70, 8, 24),
         ] {
             let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
             let wide: Vec<u64> = x.iter().map(|a| a.lift()).collect();
@@ -317,14 +217,13 @@ mod tests {
         let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
         let v: Vec<u64> = (0..d).map(|_| next()).collect();
         let r: Vec<u64> = (0..rows).map(|_| next()).collect();
-        let run = |l| {
+        let run = |level| {
             let (mut y, mut g) = (vec![0; rows], vec![0; d]);
-            at(l, || mat_vec_block(&x, &v, &mut y));
-            at(l, || mat_t_vec_block(&x, &r, &mut g));
+            rows_by_vec(level, &x, &v, &mut y);
+            columns_by_vec(level, &x, &r, &mut g);
             (y, g)
         };
         let want = run(Level::Baseline);
-        assert_eq!(run(Level::Avx2), want);
-        assert_eq!(run(Level::Avx512), want);
+        assert!(run(Level::Avx2) == want && run(Level::Avx512) == want);
     }
 }

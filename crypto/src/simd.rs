@@ -1,15 +1,16 @@
-//! Runs a loop compiled for the widest vectors that this machine has.
+//! Compiles a loop for the widest vectors that this machine has: [`multiversion!`](crate::multiversion).
 //!
 //! The same portable source is compiled three times (AVX-512, AVX2, the target's baseline) and
-//! chosen at run time; integer results are identical by construction and tested to be so.
-#![allow(unsafe_code)] // one call into a function of a CPU feature that was just detected
+//! chosen at run time; integer results are identical by construction and tested to be so. The body
+//! and all it calls must be `#[inline(always)]`: what is not inlined keeps the baseline. Closures are
+//! not, so a body takes none.
 
-/// Instruction sets that a loop is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Instruction sets that a loop is compiled for, narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// What the target guarantees.
     Baseline,
-    /// AVX2 and FMA.
+    /// AVX2.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
@@ -24,11 +25,10 @@ impl Level {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
-                && is_x86_feature_detected!("fma")
             {
                 return Self::Avx512;
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if is_x86_feature_detected!("avx2") {
                 return Self::Avx2;
             }
         }
@@ -36,38 +36,53 @@ impl Level {
     }
 }
 
-/// Runs `f` with the widest instructions this machine has. `f` and the functions it calls must be
-/// `#[inline(always)]` to profit.
-#[inline]
-pub fn widest<R>(f: impl FnOnce() -> R) -> R {
-    at(Level::detect(), f)
-}
-
-/// Runs `f` compiled for `level`, or for the baseline where the machine lacks it.
-pub fn at<R>(level: Level, f: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if level != Level::Baseline {
-        let have = Level::detect();
-        if level == Level::Avx512 && have == Level::Avx512 {
-            // SAFETY: every feature named on the function was detected just above.
-            return unsafe { avx512(f) };
+/// Defines a function that runs `$body`, compiled for at most the [`Level`] given first.
+///
+/// Generic parameters stand in square brackets, first as declared, then as used.
+///
+/// ```
+/// use paripassu_crypto::{multiversion, simd::Level};
+///
+/// #[inline(always)]
+/// fn sum_body<const N: usize>(x: &[[u64; N]]) -> u64 {
+///     x.iter().flatten().fold(0, |s, x| s.wrapping_add(*x))
+/// }
+///
+/// multiversion! {
+///     /// The wrapping sum.
+///     fn sum [const N: usize] [N] (x: &[[u64; N]]) -> u64 = sum_body
+/// }
+///
+/// assert_eq!(sum(Level::detect(), &[[1, 2], [3, u64::MAX]]), 5);
+/// ```
+#[macro_export]
+macro_rules! multiversion {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident [$($declared:tt)*] [$($used:tt)*]
+        ($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
+        $(#[$doc])*
+        // the one unsafe act: calling a function compiled for features that were just detected
+        #[allow(unsafe_code, clippy::too_many_arguments)]
+        $vis fn $name<$($declared)*>(level: $crate::simd::Level, $($arg: $ty),*) $(-> $out)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+                fn avx512<$($declared)*>($($arg: $ty),*) $(-> $out)? {
+                    $body::<$($used)*>($($arg),*)
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2<$($declared)*>($($arg: $ty),*) $(-> $out)? {
+                    $body::<$($used)*>($($arg),*)
+                }
+                match level.min($crate::simd::Level::detect()) {
+                    // SAFETY: the processor has all features that the function names.
+                    $crate::simd::Level::Avx512 => return unsafe { avx512::<$($used)*>($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::simd::Level::Avx2 => return unsafe { avx2::<$($used)*>($($arg),*) },
+                    $crate::simd::Level::Baseline => {}
+                }
+            }
+            let _ = level;
+            $body::<$($used)*>($($arg),*)
         }
-        if have != Level::Baseline {
-            // SAFETY: as above; AVX-512 machines have AVX2 and FMA.
-            return unsafe { avx2(f) };
-        }
-    }
-    f()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
-fn avx512<R>(f: impl FnOnce() -> R) -> R {
-    f()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2<R>(f: impl FnOnce() -> R) -> R {
-    f()
+    };
 }

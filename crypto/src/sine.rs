@@ -19,7 +19,7 @@ use std::f64::consts::PI;
 
 use rayon::prelude::*;
 
-use crate::simd;
+use crate::{multiversion, simd::Level};
 
 /// Rows per block of the layout that [`Sine::dealt_terms`] makes.
 pub const BLOCK: usize = 4096;
@@ -125,9 +125,10 @@ impl Sine {
         );
         let scale = 2f64.powi(frac as i32);
         let b: Vec<f64> = self.coefs.iter().map(|b| b * scale).collect();
+        let level = Level::detect();
         out.par_chunks_mut(BLOCK * self.words_per_row())
             .zip(rho.par_chunks(BLOCK))
-            .for_each(|(out, rho)| simd::widest(|| dealt_block(&b, rho, out)));
+            .for_each(|(out, rho)| dealt(level, &b, rho, out));
     }
 
     /// Adds this end's share of the series (without the one half) at the masked phases `theta`
@@ -139,9 +140,7 @@ impl Sine {
         let scale = 2f64.powi(frac as i32);
         let m: Vec<f64> = vec![scale; self.terms()];
         // sin(k w (theta - rho)) = sin(k w theta) cos(k w rho) - cos(k w theta) sin(k w rho)
-        self.combine(theta, terms, value, |b, theta, terms, out| {
-            simd::widest(|| combine_block::<true>(&m[..b], theta, terms, out));
-        });
+        self.combine::<true>(&m, theta, terms, value);
     }
 
     /// Adds this end's share of `gain` times the series' derivative at the masked phases to
@@ -154,28 +153,21 @@ impl Sine {
         let scale = gain * 2f64.powi(frac as i32);
         let m: Vec<f64> = self.harmonics().map(|(k, _)| k * w * scale).collect();
         // cos(k w (theta - rho)) = cos(k w theta) cos(k w rho) + sin(k w theta) sin(k w rho)
-        self.combine(theta, terms, slope, |b, theta, terms, out| {
-            simd::widest(|| combine_block::<false>(&m[..b], theta, terms, out));
-        });
+        self.combine::<false>(&m, theta, terms, slope);
     }
 
-    fn combine(
-        &self,
-        theta: &[u32],
-        terms: &[u64],
-        out: &mut [u64],
-        block: impl Fn(usize, &[u32], &[u64], &mut [u64]) + Sync,
-    ) {
+    fn combine<const SINE: bool>(&self, m: &[f64], theta: &[u32], terms: &[u64], out: &mut [u64]) {
         assert_eq!(
             terms.len(),
             theta.len() * self.words_per_row(),
             "terms is [rows, 2 terms]"
         );
         assert!(out.len() <= theta.len(), "no more results than phases");
+        let level = Level::detect();
         out.par_chunks_mut(BLOCK)
             .zip(theta.par_chunks(BLOCK))
             .zip(terms.par_chunks(BLOCK * self.words_per_row()))
-            .for_each(|((out, theta), terms)| block(self.terms(), theta, terms, out));
+            .for_each(|((out, theta), terms)| combined::<SINE>(level, m, theta, terms, out));
     }
 }
 
@@ -248,6 +240,15 @@ impl Wave {
             self.s[i] = s;
         }
     }
+}
+
+multiversion! {
+    fn dealt [] [] (b: &[f64], rho: &[u64], out: &mut [u64]) = dealt_block
+}
+
+multiversion! {
+    fn combined [const SINE: bool] [SINE]
+        (m: &[f64], theta: &[u32], terms: &[u64], out: &mut [u64]) = combine_block
 }
 
 #[inline(always)]

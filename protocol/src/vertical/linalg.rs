@@ -1,42 +1,12 @@
 //! Small dense linear algebra in the clear, for one owner's own columns.
 
-use paripassu_crypto::simd;
-use rayon::prelude::*;
+use paripassu_crypto::dense;
 
 /// `Xᵀ X` for row-major `x: [rows, d]`.
 pub(super) fn gram(x: &[f64], d: usize) -> Vec<f64> {
-    x.par_chunks((1024 * d).max(1))
-        .map(|x| {
-            let mut g = vec![0.0; d * d];
-            simd::widest(|| {
-                for row in x.chunks_exact(d) {
-                    for (i, a) in row.iter().enumerate() {
-                        // the lower triangle; mirrored at the end
-                        for (g, b) in g[i * d..=i * d + i].iter_mut().zip(row) {
-                            *g += a * b;
-                        }
-                    }
-                }
-            });
-            g
-        })
-        .reduce(
-            || vec![0.0; d * d],
-            |mut a, b| {
-                a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-                a
-            },
-        )
-        .into_iter()
-        .enumerate()
-        .fold(vec![0.0; d * d], |mut full, (at, v)| {
-            let (i, j) = (at / d, at % d);
-            if j <= i {
-                full[i * d + j] = v;
-                full[j * d + i] = v;
-            }
-            full
-        })
+    let mut g = vec![0.0; d * d];
+    dense::transposed_product(x, d, x, d, &mut g);
+    g
 }
 
 /// Lower-triangular L with `L Lᵀ = a`, or the first column at which `a` is not positive definite.
@@ -61,8 +31,7 @@ pub(super) fn cholesky(a: &[f64], d: usize) -> Result<Vec<f64>, usize> {
 }
 
 /// Solves `L x = b` in place.
-#[inline(always)]
-pub(super) fn solve_lower(l: &[f64], d: usize, b: &mut [f64]) {
+fn solve_lower(l: &[f64], d: usize, b: &mut [f64]) {
     for i in 0..d {
         let row = &l[i * d..i * d + i];
         let dot: f64 = row.iter().zip(&b[..i]).map(|(l, x)| l * x).sum();

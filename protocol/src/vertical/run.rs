@@ -112,7 +112,7 @@ impl Run {
             let r = give(encode_matrix(run.mine.ridge(), points::RIDGE))?;
             run.ridges
                 .push(engine.register(p, d, d, points::RIDGE, r).await?);
-            let t = give(encode_matrix(&run.mine.unwhiten(), points::UNWHITEN))?;
+            let t = give(encode_matrix(run.mine.unwhiten(), points::UNWHITEN))?;
             run.unwhiten
                 .push(engine.register(p, d, d, points::UNWHITEN, t).await?);
         }

@@ -1,6 +1,6 @@
 //! Each owner rescales its own columns, in the clear, so that the shared system is well scaled.
 
-use paripassu_crypto::{fixed, simd};
+use paripassu_crypto::{dense, fixed};
 use rayon::prelude::*;
 
 use super::{linalg, points};
@@ -15,7 +15,7 @@ pub(super) struct Whitened {
     l: Vec<f64>,
     /// `R = l2 TᵀT / N'`.
     ridge: Vec<f64>,
-    inverse: Vec<f64>,
+    unwhiten: Vec<f64>,
 }
 
 impl Whitened {
@@ -35,15 +35,12 @@ impl Whitened {
                 j + 1
             ))
         })?;
-        let mut z = x;
-        z.par_chunks_mut((512 * d).max(1)).for_each(|z| {
-            simd::widest(|| {
-                z.chunks_exact_mut(d)
-                    .for_each(|row| linalg::solve_lower(&l, d, row))
-            });
-        });
         let inverse = linalg::invert_lower(&l, d);
-        // T = L^-T, so T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
+        // T = L^-T
+        let unwhiten: Vec<f64> = (0..d * d).map(|at| inverse[at % d * d + at / d]).collect();
+        let mut z = vec![0.0; x.len()];
+        dense::product(&x, d, &unwhiten, d, &mut z);
+        // T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
         let mut ridge = vec![0.0; d * d];
         for i in 0..d {
             for j in 0..d {
@@ -57,14 +54,14 @@ impl Whitened {
             d,
             l,
             ridge,
-            inverse,
+            unwhiten,
         })
     }
 
     /// The first `rows` rows with `frac` fraction bits.
     pub(super) fn features(&self, rows: usize, frac: u32) -> Result<Vec<i32>, Abort> {
         self.z[..rows * self.d]
-            .iter()
+            .par_iter()
             .map(|v| {
                 fixed::encode_i32(*v, frac).map_err(|_| Abort::OutOfRange {
                     step: "train/features".into(),
@@ -83,11 +80,8 @@ impl Whitened {
     }
 
     /// T, row-major: coefficients are T u.
-    pub(super) fn unwhiten(&self) -> Vec<f64> {
-        let d = self.d;
-        (0..d * d)
-            .map(|at| self.inverse[at % d * d + at / d])
-            .collect()
+    pub(super) fn unwhiten(&self) -> &[f64] {
+        &self.unwhiten
     }
 
     /// Coefficients of the standardised columns for weights of the whitened ones.
