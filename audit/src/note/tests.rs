@@ -214,7 +214,7 @@ fn malformed_checkpoints_are_refused() {
         format!("a\n1\n{root}"),
         format!("a\n1\n{root}\nextension\n"),
         format!("a\n1\n{root}\n\n"),
-        format!("a\n1\nAAAA\n"),
+        "a\n1\nAAAA\n".to_owned(),
         format!("a\n1\n{}\n", root.replace("q2I=", "q2J=")),
         format!("{}\n1\n{root}\n", "a".repeat(256)),
     ] {

@@ -1,0 +1,264 @@
+//! What a log keeps open, and appending to it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::medium::{Medium, failed};
+use super::record::{self, Content};
+use super::segment::{Place, Segments};
+use super::{
+    Draft, Entry, Link, LogError, MAX_BODY_BYTES, MAX_ENVELOPE_BYTES, MAX_JOB_BYTES, digest, heads,
+};
+use crate::merkle::{Hash, Tree, leaf_hash};
+use crate::note::{NoteSignature, SignedCheckpoint, Signer, VerifierKey};
+
+/// Where the parts of an entry stand.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) event: Place,
+    pub(super) body: Place,
+    pub(super) pruned: bool,
+    pub(super) job: Arc<str>,
+}
+
+/// The entries of a job at this node.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    pub(super) entries: Vec<u64>,
+    pub(super) last: Hash,
+}
+
+pub(super) struct Store {
+    pub(super) dir: PathBuf,
+    pub(super) medium: Box<dyn Medium>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) segment_bytes: u64,
+    pub(super) events: Segments,
+    pub(super) bodies: Segments,
+    pub(super) leaves: File,
+    /// Leaves that the file has; the tree may have more until the next sync.
+    pub(super) written: u64,
+    pub(super) tree: Tree,
+    pub(super) parts: Vec<Parts>,
+    pub(super) jobs: HashMap<Arc<str>, Chain>,
+    pub(super) stopped: Option<String>,
+    /// Held while the log is open.
+    pub(super) _lock: File,
+}
+
+impl Store {
+    /// Runs what writes; after the first failure, or a panic within, nothing runs any more.
+    pub(super) fn guarded<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        self.check()?;
+        self.stopped = Some("a write was interrupted".to_owned());
+        let result = write(self);
+        self.stopped = result.as_ref().err().map(ToString::to_string);
+        result
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        match &self.stopped {
+            None => Ok(()),
+            Some(cause) => Err(LogError::Stopped {
+                dir: self.dir.clone(),
+                cause: cause.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn link(&self, job: &str) -> Link {
+        self.jobs.get(job).map_or_else(Link::default, |chain| Link {
+            prev: chain.last,
+            seq: chain.entries.len() as u64,
+        })
+    }
+
+    pub(super) fn append<E: From<LogError>>(
+        &mut self,
+        job: &str,
+        make: impl FnOnce(Link) -> Result<Draft, E>,
+    ) -> Result<Entry, E> {
+        self.check()?;
+        within("name of the job", job.len(), MAX_JOB_BYTES)?;
+        let draft = make(self.link(job))?;
+        within("envelope", draft.envelope.len(), MAX_ENVELOPE_BYTES)?;
+        within("body", draft.body.len(), MAX_BODY_BYTES)?;
+        Ok(self.guarded(|store| store.write(job, draft))?)
+    }
+
+    fn write(&mut self, job: &str, draft: Draft) -> Result<Entry, LogError> {
+        let index = self.tree.size();
+        let event = Content::Event {
+            job,
+            envelope: &draft.envelope,
+        };
+        let event = record::encode(index, event);
+        let body = record::encode(index, Content::Body(&draft.body));
+        if self.events.is_full(event.len(), self.segment_bytes)
+            || self.bodies.is_full(body.len(), self.segment_bytes)
+        {
+            // Only the last files may ever be torn: what is in the others is on disk first.
+            self.flush()?;
+            self.rotate(index, event.len(), body.len())?;
+        }
+        // The body first: an envelope on disk always has its body.
+        let medium = self.medium.as_mut();
+        let body = self.bodies.append(medium, &body)?;
+        let event = self.events.append(medium, &event)?;
+        let (leaf, digest) = (leaf_hash(&draft.envelope), digest(&draft.envelope));
+        self.add(job, leaf, digest, (event, body, false));
+        Ok(Entry {
+            index,
+            job: job.to_owned(),
+            envelope: draft.envelope,
+            body: Some(draft.body),
+        })
+    }
+
+    fn rotate(&mut self, index: u64, event: usize, body: usize) -> Result<(), LogError> {
+        let medium = self.medium.as_mut();
+        if self.bodies.is_full(body, self.segment_bytes) {
+            self.bodies.start(medium, index)?;
+        }
+        if self.events.is_full(event, self.segment_bytes) {
+            self.events.start(medium, index)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry whose records stand on disk into the tree and its job's chain.
+    pub(super) fn add(
+        &mut self,
+        job: &str,
+        leaf: Hash,
+        digest: Hash,
+        (event, body, pruned): (Place, Place, bool),
+    ) {
+        let job = match self.jobs.get_key_value(job) {
+            Some((job, _)) => Arc::clone(job),
+            None => Arc::from(job),
+        };
+        let index = self.tree.append(leaf);
+        let chain = self.jobs.entry(Arc::clone(&job)).or_default();
+        chain.entries.push(index);
+        chain.last = digest;
+        self.parts.push(Parts {
+            event,
+            body,
+            pruned,
+            job,
+        });
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), LogError> {
+        self.guarded(Self::flush)
+    }
+
+    /// Brings all records to disk and then notes their leaves.
+    pub(super) fn flush(&mut self) -> Result<(), LogError> {
+        let size = self.tree.size();
+        if self.written == size {
+            return Ok(());
+        }
+        let medium = self.medium.as_mut();
+        self.bodies.sync(medium)?;
+        self.events.sync(medium)?;
+        let leaves: Vec<u8> = (self.written..size)
+            .filter_map(|index| self.tree.leaf(index))
+            .flatten()
+            .collect();
+        medium
+            .write(&mut self.leaves, &leaves)
+            .map_err(failed("append to", &self.dir.join("leaves")))?;
+        self.written = size;
+        Ok(())
+    }
+
+    pub(super) fn entry(&self, index: u64) -> Result<Entry, LogError> {
+        let mut entry = self.envelope(index)?;
+        if let Some(parts) = self.parts(index)
+            && !parts.pruned
+        {
+            entry.body = self
+                .bodies
+                .read(index, parts.body, |content| match content {
+                    Content::Body(body) => Some(body.to_vec()),
+                    Content::Event { .. } | Content::Pruned => None,
+                })?;
+        }
+        Ok(entry)
+    }
+
+    /// The entry without its body.
+    pub(super) fn envelope(&self, index: u64) -> Result<Entry, LogError> {
+        let size = self.tree.size();
+        let parts = self.parts(index).ok_or(LogError::NoEntry { index, size })?;
+        let envelope = self
+            .events
+            .read(index, parts.event, |content| match content {
+                Content::Event { envelope, .. } => envelope.to_vec(),
+                Content::Body(_) | Content::Pruned => Vec::new(),
+            })?;
+        if self.tree.leaf(index) != Some(leaf_hash(&envelope)) {
+            return Err(LogError::Damaged {
+                file: self.events.list[parts.event.segment].path.clone(),
+                index,
+                offset: parts.event.offset,
+                found: "it is another event than the one recorded",
+            });
+        }
+        Ok(Entry {
+            index,
+            job: parts.job.to_string(),
+            envelope,
+            body: None,
+        })
+    }
+
+    fn parts(&self, index: u64) -> Option<&Parts> {
+        self.parts.get(usize::try_from(index).ok()?)
+    }
+
+    pub(super) fn checkpoint(&mut self, origin: &str) -> Result<SignedCheckpoint, LogError> {
+        self.sync()?;
+        let signer = Arc::clone(&self.signer);
+        if let Some(head) = heads::read(&self.dir, origin, self.tree.size(), &self.tree)?
+            && head.verify(&heads::log_key(origin, &*signer)?).is_ok()
+        {
+            return Ok(head);
+        }
+        let head = heads::sign(origin, &self.tree, &*signer)?;
+        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        Ok(head)
+    }
+
+    pub(super) fn add_cosignature(
+        &mut self,
+        origin: &str,
+        size: u64,
+        cosignature: NoteSignature,
+        witness: &VerifierKey,
+    ) -> Result<SignedCheckpoint, LogError> {
+        let head = heads::read(&self.dir, origin, size, &self.tree)?;
+        let mut head = head.ok_or_else(|| LogError::Missing {
+            file: heads::path(&self.dir, size),
+            index: size,
+        })?;
+        head.add(cosignature, witness)?;
+        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        Ok(head)
+    }
+}
+
+fn within(what: &'static str, got: usize, limit: usize) -> Result<(), LogError> {
+    if got <= limit {
+        Ok(())
+    } else {
+        Err(LogError::TooLarge { what, limit, got })
+    }
+}
