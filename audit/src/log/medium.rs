@@ -53,9 +53,9 @@ pub(crate) fn create_folder(dir: &Path) -> Result<(), LogError> {
 }
 
 /// Makes created, renamed and removed files in `dir` durable.
-pub(crate) fn sync_folder(dir: &Path) -> Result<(), LogError> {
+pub(super) fn sync_folder(medium: &mut dyn Medium, dir: &Path) -> Result<(), LogError> {
     File::open(dir)
-        .and_then(|dir| dir.sync_all())
+        .and_then(|dir| medium.sync(&dir))
         .map_err(failed("sync", dir))
 }
 
@@ -81,7 +81,7 @@ pub(super) fn replace(
         // What is left of the new file is overwritten next time.
         return Err(failed("write", &path)(source));
     }
-    sync_folder(dir)?;
+    sync_folder(medium, dir)?;
     Ok(path)
 }
 

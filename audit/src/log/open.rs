@@ -88,9 +88,21 @@ pub(super) fn open(
     // What nobody was told about ends with the last entry that has both parts.
     let mut torn = Vec::new();
     let surplus = events.get(size).map(|event| event.place);
-    torn.extend(cut(&mut segments, size as u64, surplus, event_damage)?);
+    torn.extend(cut(
+        medium.as_mut(),
+        &mut segments,
+        size as u64,
+        surplus,
+        event_damage,
+    )?);
     let surplus = bodies.get(size).map(|(place, _)| *place);
-    torn.extend(cut(&mut body_segments, size as u64, surplus, body_damage)?);
+    torn.extend(cut(
+        medium.as_mut(),
+        &mut body_segments,
+        size as u64,
+        surplus,
+        body_damage,
+    )?);
 
     let leaves_path = dir.join("leaves");
     let leaves_file = private()
@@ -199,7 +211,7 @@ fn start(medium: &mut dyn Medium, dir: &Path, origin: &str) -> Result<(), LogErr
         .truncate(true)
         .open(&leaves)
         .map_err(failed("create", &leaves))?;
-    sync_folder(dir)?;
+    sync_folder(medium, dir)?;
     replace(medium, dir, "origin", expected.as_bytes())?;
     Ok(())
 }
@@ -242,6 +254,7 @@ fn refuse(segments: &Segments, damage: Option<&Damage>, safe: u64) -> Result<(),
 
 /// Cuts the last file where the records without their other part, or the damage, begin.
 fn cut(
+    medium: &mut dyn Medium,
     segments: &mut Segments,
     index: u64,
     surplus: Option<Place>,
@@ -268,6 +281,6 @@ fn cut(
         offset,
         bytes: last.bytes.saturating_sub(offset),
     });
-    segments.cut(offset)?;
+    segments.cut(medium, offset)?;
     Ok(torn)
 }

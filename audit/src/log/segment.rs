@@ -167,7 +167,7 @@ impl Segments {
             Ok(file)
         })()
         .map_err(failed("create", &path))?;
-        sync_folder(&self.dir)?;
+        sync_folder(medium, &self.dir)?;
         self.list.push(Segment {
             first,
             path,
@@ -207,7 +207,7 @@ impl Segments {
     }
 
     /// Cuts everything from `place` on; it is in the last file.
-    pub(super) fn cut(&mut self, offset: u64) -> Result<(), LogError> {
+    pub(super) fn cut(&mut self, medium: &mut dyn Medium, offset: u64) -> Result<(), LogError> {
         let Some(last) = self.list.last_mut() else {
             return Ok(());
         };
@@ -215,11 +215,11 @@ impl Segments {
             let path = last.path.clone();
             self.list.pop();
             std::fs::remove_file(&path).map_err(failed("remove", &path))?;
-            return sync_folder(&self.dir);
+            return sync_folder(medium, &self.dir);
         }
         last.file
             .set_len(offset)
-            .and_then(|()| last.file.sync_all())
+            .and_then(|()| medium.sync(&last.file))
             .map_err(failed("cut", &last.path))?;
         last.bytes = offset;
         Ok(())

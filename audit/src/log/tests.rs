@@ -1,18 +1,19 @@
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::medium::Medium;
 use super::*;
 use crate::merkle::{Tree, verify_consistency, verify_inclusion};
 use crate::note::{Ed25519Signer, SignatureType};
+
+mod damage;
+mod failing;
 
 const ORIGIN: &str = "paripassu/party/bank";
 
@@ -22,6 +23,12 @@ fn signer() -> Arc<dyn Signer> {
 
 fn open(dir: &Path) -> Result<(Log, Opened), LogError> {
     Log::open(dir, ORIGIN, signer())
+}
+
+/// As [`open`], without waiting for the disk: for many logs in one test.
+fn quick(dir: &Path) -> Result<(Log, Opened), LogError> {
+    let medium = Box::new(failing::Full(Arc::new(u64::MAX.into())));
+    Log::open_on(medium, dir, ORIGIN, signer(), SEGMENT_BYTES)
 }
 
 fn draft(job: &str, link: Link) -> Result<Draft, LogError> {
@@ -161,173 +168,6 @@ fn a_new_key_signs_from_then_on() {
     assert_eq!((keys.len(), &keys[1]), (2, &key));
 }
 
-/// What a crash leaves: the last record in part, its leaf not yet written.
-#[test]
-fn a_torn_last_record_is_cut_off_at_every_byte() {
-    let dir = tempfile::tempdir().unwrap();
-    let entries = three(dir.path());
-    for (file, other) in [("events-", "bodies-"), ("bodies-", "events-")] {
-        let named = |prefix: &str| format!("{prefix}{:020}.seg", 0);
-        let record = {
-            let job = if file == "events-" { 1 + "a".len() } else { 0 };
-            let payload = if file == "events-" {
-                &entries[2].envelope
-            } else {
-                entries[2].body.as_ref().unwrap()
-            };
-            5 + job + payload.len() + 32
-        };
-        for missing in 0..=record {
-            let copy = copy(dir.path());
-            truncate(&copy.path().join("leaves"), 32);
-            truncate(&copy.path().join(named(file)), missing as u64);
-            let (log, opened) = open(copy.path()).unwrap();
-            if missing == 0 {
-                assert_eq!((opened.size, opened.adopted), (3, 1));
-                assert!(opened.torn.is_empty());
-                continue;
-            }
-            assert_eq!((opened.size, opened.adopted), (2, 0), "{file} {missing}");
-            let cut: HashMap<_, _> = opened
-                .torn
-                .iter()
-                .map(|torn| (torn.file.file_name().unwrap().to_str().unwrap(), torn.bytes))
-                .collect();
-            let left = (record - missing) as u64;
-            assert_eq!(cut.get(named(file).as_str()).copied().unwrap_or(0), left);
-            assert!(cut[named(other).as_str()] > 0);
-            // The node goes on from there, and the next start finds nothing to repair.
-            assert_eq!(add(&log, "a"), entries[2]);
-            drop(log);
-            let (_, again) = open(copy.path()).unwrap();
-            assert_eq!((again.size, again.torn.len()), (3, 0));
-        }
-    }
-}
-
-#[test]
-fn a_last_record_of_garbage_is_cut_off() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    let path = dir.path().join(format!("events-{:020}.seg", 0));
-    for garbage in [&[0u8; 4096][..], &[0xff; 3], b"\x01\x00\x00\x00\x04abcd"] {
-        let copy = copy(dir.path());
-        let path = copy.path().join(path.file_name().unwrap());
-        let mut file = OpenOptions::new().append(true).open(path).unwrap();
-        file.write_all(garbage).unwrap();
-        let (_, opened) = open(copy.path()).unwrap();
-        assert_eq!(opened.size, 3);
-        assert_eq!(opened.torn[0].bytes, garbage.len() as u64);
-    }
-    let mut leaves = OpenOptions::new()
-        .append(true)
-        .open(dir.path().join("leaves"))
-        .unwrap();
-    leaves.write_all(&[0; 70]).unwrap();
-    assert_eq!(open(dir.path()).unwrap().1.size, 3);
-}
-
-#[test]
-fn any_flipped_byte_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    let mut tried = 0;
-    for file in files(dir.path()) {
-        let good = std::fs::read(dir.path().join(&file)).unwrap();
-        let copy = copy(dir.path());
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] ^= 1 << (at % 8);
-            std::fs::write(copy.path().join(&file), bad).unwrap();
-            let error = open(copy.path()).err();
-            assert!(error.is_some(), "{file}, byte {at}");
-            tried += 1;
-        }
-    }
-    assert!(tried > 500);
-}
-
-#[test]
-fn a_lost_end_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    for file in files(dir.path()) {
-        let length = std::fs::metadata(dir.path().join(&file)).unwrap().len();
-        for keep in 0..length {
-            let copy = copy(dir.path());
-            truncate(&copy.path().join(&file), length - keep);
-            // Leaves above the signed head can be told from the events again.
-            if file == "leaves" && keep >= 64 {
-                assert_eq!(open(copy.path()).unwrap().1.size, 3);
-                continue;
-            }
-            if file == "leaves" {
-                assert_eq!(open(copy.path()).unwrap().1.adopted, 3 - keep / 32);
-                continue;
-            }
-            let error = open(copy.path()).err();
-            assert!(error.is_some(), "{file}, {keep} bytes");
-        }
-        let copy = copy(dir.path());
-        std::fs::remove_file(copy.path().join(&file)).unwrap();
-        let lone = file.starts_with("checkpoints");
-        assert_eq!(open(copy.path()).is_ok(), lone, "{file} removed");
-    }
-}
-
-#[test]
-fn an_older_copy_is_refused_with_advice() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    let snapshot = copy(dir.path());
-    let (log, _) = open(dir.path()).unwrap();
-    add(&log, "a");
-    log.checkpoint().unwrap();
-    drop(log);
-    // The entries of yesterday, the checkpoints of today.
-    for file in files(snapshot.path()) {
-        std::fs::copy(snapshot.path().join(&file), dir.path().join(&file)).unwrap();
-    }
-    let error = open(dir.path()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            LogError::Shorter {
-                size: 3,
-                expected: 4,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    let text = error.to_string();
-    assert!(
-        text.contains("last signed checkpoint") && text.contains("backup"),
-        "{text}"
-    );
-}
-
-#[test]
-fn rewritten_history_does_not_fit_the_signed_head() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    let other = tempfile::tempdir().unwrap();
-    let (log, _) = open(other.path()).unwrap();
-    for _ in 0..3 {
-        add(&log, "z");
-    }
-    drop(log);
-    std::fs::copy(
-        dir.path().join(format!("checkpoints/{:020}.note", 2)),
-        other.path().join(format!("checkpoints/{:020}.note", 2)),
-    )
-    .unwrap();
-    assert!(matches!(
-        open(other.path()),
-        Err(LogError::Root { size: 2, .. })
-    ));
-}
-
 #[test]
 fn one_writer_and_one_owner() {
     let dir = tempfile::tempdir().unwrap();
@@ -388,13 +228,14 @@ fn what_is_too_large_is_refused_and_nothing_stops() {
 }
 
 fn small(dir: &Path) -> (Log, Opened) {
-    Log::open_with(dir, ORIGIN, signer(), 512).unwrap()
+    let medium = Box::new(failing::Full(Arc::new(u64::MAX.into())));
+    Log::open_on(medium, dir, ORIGIN, signer(), 512).unwrap()
 }
 
 #[test]
 fn full_files_are_followed_by_new_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let (log, _) = small(dir.path());
+    let (log, _) = Log::open_with(dir.path(), ORIGIN, signer(), 512).unwrap();
     let entries: Vec<_> = (0..40).map(|_| add(&log, "a")).collect();
     log.checkpoint().unwrap();
     drop(log);
@@ -403,7 +244,7 @@ fn full_files_are_followed_by_new_ones() {
         .filter(|file| file.starts_with("events-"))
         .collect();
     assert!(events.len() > 3, "{events:?}");
-    let (log, opened) = small(dir.path());
+    let (log, opened) = Log::open_with(dir.path(), ORIGIN, signer(), 512).unwrap();
     assert_eq!((opened.size, opened.adopted, opened.torn.len()), (40, 0, 0));
     assert_eq!(log.job_entries("a").unwrap(), entries);
     drop(log);
@@ -457,117 +298,6 @@ fn pruning_removes_bodies_and_keeps_proofs() {
         .collect();
     let text = String::from_utf8_lossy(&bodies);
     assert!(!text.contains("body of a 3") && text.contains("body of a 12"));
-}
-
-/// A disk with room for so many bytes; syncs count as one.
-struct Full(Arc<AtomicU64>);
-
-impl Full {
-    fn take(&self, wanted: u64) -> u64 {
-        let left = self.0.load(Ordering::SeqCst);
-        let taken = left.min(wanted);
-        self.0.store(left - taken, Ordering::SeqCst);
-        taken
-    }
-}
-
-impl Medium for Full {
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
-        let room = usize::try_from(self.take(bytes.len() as u64)).unwrap();
-        file.write_all(&bytes[..room])?;
-        if room < bytes.len() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self, _: &File) -> io::Result<()> {
-        if self.take(1) == 0 {
-            return Err(io::Error::other("the device is gone"));
-        }
-        Ok(())
-    }
-}
-
-#[test]
-fn a_full_disk_stops_the_log_and_loses_nothing() {
-    let mut outcomes = [0u32; 2];
-    for room in 0.. {
-        let dir = tempfile::tempdir().unwrap();
-        let left = Arc::new(AtomicU64::new(u64::MAX));
-        let medium = Box::new(Full(Arc::clone(&left)));
-        let (log, _) = Log::open_on(medium, dir.path(), ORIGIN, signer(), 256).unwrap();
-        let first = add(&log, "a");
-        log.checkpoint().unwrap();
-        left.store(room, Ordering::SeqCst);
-        let mut kept = vec![first];
-        let mut failed = false;
-        for _ in 0..2 {
-            match log.append("a", |link| draft("a", link)) {
-                Ok(entry) if !failed => kept.push(entry),
-                Ok(_) => panic!("an entry was taken after a failed write"),
-                Err(error) => {
-                    assert_eq!(matches!(error, LogError::Stopped { .. }), failed, "{error}");
-                    failed = true;
-                }
-            }
-        }
-        if failed {
-            left.store(u64::MAX, Ordering::SeqCst);
-            assert!(matches!(log.checkpoint(), Err(LogError::Stopped { .. })));
-            assert!(matches!(
-                log.prune_bodies(|_| true),
-                Err(LogError::Stopped { .. })
-            ));
-        }
-        drop(log);
-        let (log, opened) = open(dir.path()).unwrap();
-        // Every entry whose append returned is there; one that was cut short may be whole.
-        assert!(opened.size >= kept.len() as u64);
-        for entry in &kept {
-            assert_eq!(&log.entry(entry.index).unwrap(), entry);
-        }
-        add(&log, "a");
-        outcomes[usize::from(failed)] += 1;
-        if !failed {
-            break;
-        }
-    }
-    assert!(outcomes[1] > 200, "{outcomes:?}");
-}
-
-#[test]
-fn a_really_full_device_stops_the_log() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = open(dir.path()).unwrap();
-    add(&log, "a");
-    {
-        let mut store = log.lock();
-        store.events.list[0].file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-    }
-    let error = log.append("a", |link| draft("a", link)).unwrap_err();
-    assert!(matches!(error, LogError::Io { .. }), "{error}");
-    let error = log.append("a", |link| draft("a", link)).unwrap_err();
-    assert!(error.to_string().contains("restarted"), "{error}");
-    drop(log);
-    let (log, opened) = open(dir.path()).unwrap();
-    assert_eq!((opened.size, opened.torn.len()), (1, 1));
-    add(&log, "a");
-}
-
-#[test]
-fn a_pruning_cut_short_keeps_the_old_bodies() {
-    let dir = tempfile::tempdir().unwrap();
-    three(dir.path());
-    let left = Arc::new(AtomicU64::new(u64::MAX));
-    let medium = Box::new(Full(Arc::clone(&left)));
-    let (log, _) = Log::open_on(medium, dir.path(), ORIGIN, signer(), 4096).unwrap();
-    left.store(20, Ordering::SeqCst);
-    assert!(log.prune_bodies(|_| true).is_err());
-    drop(log);
-    let (log, opened) = open(dir.path()).unwrap();
-    assert_eq!((opened.size, opened.pruned), (3, 0));
-    assert!(log.entry(0).unwrap().body.is_some());
 }
 
 #[test]
