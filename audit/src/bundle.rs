@@ -266,7 +266,11 @@ impl Bundle {
             "contract",
             "it is longer than 1 MiB",
         )?;
-        demand(self.authority.len() <= MAX_NOTE, "authority", "it is too long")?;
+        demand(
+            self.authority.len() <= MAX_NOTE,
+            "authority",
+            "it is too long",
+        )?;
         limit("approvals", self.approvals.len() as u64, MAX_LOGS as u64)?;
         for (place, statement) in std::iter::once(("submission", &self.submission))
             .chain(self.approvals.iter().map(|a| ("approvals", a)))
@@ -284,7 +288,11 @@ impl Bundle {
         let mut origins = BTreeSet::new();
         for log in &self.logs {
             log.check()?;
-            demand(origins.insert(&log.origin), &log.origin, "the log stands twice")?;
+            demand(
+                origins.insert(&log.origin),
+                &log.origin,
+                "the log stands twice",
+            )?;
         }
         demand(
             origins.contains(&self.node),
@@ -294,7 +302,11 @@ impl Bundle {
         let mut lists = BTreeSet::new();
         for list in &self.frames {
             let way = matches!(list.direction.as_str(), "sent" | "received");
-            demand(way, "frames", "a direction is neither `sent` nor `received`")?;
+            demand(
+                way,
+                "frames",
+                "a direction is neither `sent` nor `received`",
+            )?;
             let digests = list.digests.iter().all(|d| unhex::<32>(d).is_some());
             demand(digests, "frames", "a digest is not 64 hexadecimal digits")?;
             let first = lists.insert((&list.step, &list.peer, &list.direction));
@@ -304,7 +316,11 @@ impl Bundle {
         for artifact in &self.artifacts {
             let digest = unhex::<32>(&artifact.sha256).is_some();
             demand(digest, "artifacts", "a digest is not 64 hexadecimal digits")?;
-            demand(names.insert(&artifact.name), "artifacts", "a name stands twice")?;
+            demand(
+                names.insert(&artifact.name),
+                "artifacts",
+                "a name stands twice",
+            )?;
         }
         Ok(())
     }

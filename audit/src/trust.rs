@@ -210,7 +210,9 @@ impl Trust {
         });
         let keys = witnesses.keys.unwrap_or_default();
         for key in &keys {
-            if key.parse::<crate::note::VerifierKey>().map_or(true, |key| key.kind() != crate::note::SignatureType::Cosignature) {
+            if key.parse::<crate::note::VerifierKey>().map_or(true, |key| {
+                key.kind() != crate::note::SignatureType::Cosignature
+            }) {
                 return Err(wrong(
                     "witnesses.keys",
                     key,
@@ -265,7 +267,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut left = i + 1;
         let mut next = vec![left];
         for (y, above) in b.chars().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(x != y)).min(left + 1).min(above + 1);
+            left = (diagonal + usize::from(x != y))
+                .min(left + 1)
+                .min(above + 1);
             diagonal = *above;
             next.push(left);
         }
@@ -302,12 +306,36 @@ mod tests {
     #[test]
     fn errors_name_the_line_and_what_was_meant() {
         for (text, line, hint) in [
-            ("authority = \"ca.crt\"\nfour_eye = true", "line 2", "did you mean `four_eyes`?"),
-            ("authority = \"ca.crt\"\n[witnesses]\nquorom = 1", "line 3", "did you mean `quorum`?"),
-            ("authority = \"ca.crt\"\nbinaries = [\"abc\"]", "line 2", "64 lower-case"),
-            ("authority = \"ca.crt\"\nclock_skew_s = -1", "line 2", "expected u64"),
-            ("authority = \"ca.crt\"\n[pins]\nbank = []", "line 3", "paripassu/<kind>/<id>"),
-            ("authority = \"ca.crt\"\n[witnesses]\nkeys = [\"x+y\"]", "line 3", "verifier key"),
+            (
+                "authority = \"ca.crt\"\nfour_eye = true",
+                "line 2",
+                "did you mean `four_eyes`?",
+            ),
+            (
+                "authority = \"ca.crt\"\n[witnesses]\nquorom = 1",
+                "line 3",
+                "did you mean `quorum`?",
+            ),
+            (
+                "authority = \"ca.crt\"\nbinaries = [\"abc\"]",
+                "line 2",
+                "64 lower-case",
+            ),
+            (
+                "authority = \"ca.crt\"\nclock_skew_s = -1",
+                "line 2",
+                "expected u64",
+            ),
+            (
+                "authority = \"ca.crt\"\n[pins]\nbank = []",
+                "line 3",
+                "paripassu/<kind>/<id>",
+            ),
+            (
+                "authority = \"ca.crt\"\n[witnesses]\nkeys = [\"x+y\"]",
+                "line 3",
+                "verifier key",
+            ),
             ("four_eyes = true", "authority", "pins"),
         ] {
             let said = parse(text).unwrap_err().to_string();

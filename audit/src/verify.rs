@@ -1,1 +1,110 @@
-//! The checks of a bundle, each with its own exit code.
+//! The fourteen checks of a bundle, each with its own exit code. Pure: bytes in, findings out.
+//!
+//! The checks are those of `docs/spec/transcript.md`, in its order and with its names. The exit code of
+//! a [`Verdict`] is that of the first check that found something; all checks are always run. Every
+//! finding names the event and says what is wrong and what that means.
+
+mod certificate;
+mod chain;
+mod clock;
+mod contract;
+mod disclosures;
+mod heads;
+mod order;
+mod outcome;
+mod privacy;
+mod signatures;
+mod symmetry;
+mod verdict;
+mod view;
+
+pub use verdict::{Check, CheckLine, Finding, LogLine, Outcome, Place, Verdict};
+
+use crate::{
+    bundle::Bundle,
+    event::hex,
+    trust::{DEFAULT_SKEW_S, Trust},
+};
+use sha2::{Digest, Sha256};
+
+/// A result file that the reader holds, by digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFile {
+    /// Its name, without folders.
+    pub name: String,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl HeldFile {
+    /// A file of this name and content.
+    pub fn new(name: &str, content: &[u8]) -> Self {
+        Self {
+            name: name.to_owned(),
+            sha256: Sha256::digest(content).into(),
+            bytes: content.len() as u64,
+        }
+    }
+}
+
+/// What a bundle is verified against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// What the reader trusts; without it, the authority in the bundle.
+    pub trust: Option<&'a Trust>,
+    /// The time, in seconds since 1970, if events of the future are to be refused.
+    pub now: Option<i64>,
+    /// Result files to be compared.
+    pub files: &'a [HeldFile],
+}
+
+impl Options<'_> {
+    fn skew(&self) -> i64 {
+        let skew = self
+            .trust
+            .map_or(DEFAULT_SKEW_S, |trust| trust.clock_skew_s);
+        i64::try_from(skew).unwrap_or(i64::MAX)
+    }
+
+    fn allow_pruned(&self) -> bool {
+        self.trust.is_some_and(|trust| trust.allow_pruned)
+    }
+}
+
+/// Runs all checks.
+pub fn verify(bundle: &Bundle, options: &Options<'_>) -> Verdict {
+    let mut report = verdict::Report::default();
+    let case = view::Case::new(bundle, *options);
+    signatures::check(&case, &mut report);
+    chain::check(&case, &mut report);
+    let logs = heads::check(&case, &mut report);
+    symmetry::check(&case, &mut report);
+    order::check(&case, &mut report);
+    disclosures::check(&case, &mut report);
+    outcome::check(&case, &mut report);
+    privacy::check(&case, &mut report);
+    clock::check(&case, &mut report);
+    limits_of(&case, &mut report);
+    report.verdict(&bundle.job, &hex(&case.contract_digest), &bundle.node, logs)
+}
+
+/// Says plainly what the verdict does not prove.
+fn limits_of(case: &view::Case<'_>, report: &mut verdict::Report) {
+    if case.options.trust.is_none() {
+        report.note(
+            "no trust file was given: certificates were checked against the authority found in the \
+             bundle itself, so this shows that the bundle agrees with itself, not that these are the \
+             institutions they say they are; revoked keys, allowed programs and outside witnesses \
+             were not checked",
+        );
+    }
+    if !case.ran_to_the_end() {
+        report.note("no log says that the job ran to its end");
+    }
+    report.note(
+        "policy and privacy budgets: verdicts were compared with what followed; no policy was \
+         recomputed and no budget summed, for the transcript of this version holds neither",
+    );
+}

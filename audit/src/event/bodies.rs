@@ -465,7 +465,10 @@ impl Body {
     pub fn parse(event: &str, text: &str) -> Result<Self, EventError> {
         within("body", text.len(), MAX_BODY)?;
         let wrong = |reason: String| EventError::Json {
-            want: format!("the body of `{}`", event.chars().take(80).collect::<String>()),
+            want: format!(
+                "the body of `{}`",
+                event.chars().take(80).collect::<String>()
+            ),
             reason,
         };
         let mut value: Value = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
@@ -523,7 +526,11 @@ mod tests {
             assert!(Body::parse("aborted", &bad).is_err(), "{bad}");
         }
         assert!(matches!(
-            Body::from(Incident { class: "x".into(), detail: "y".repeat(MAX_BODY) }).to_text(&[0; 16]),
+            Body::from(Incident {
+                class: "x".into(),
+                detail: "y".repeat(MAX_BODY)
+            })
+            .to_text(&[0; 16]),
             Err(EventError::TooLong { .. })
         ));
     }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Body, ED25519, EventError, MAX_BODY, MAX_ENVELOPE, SIGNATURE_DOMAIN, VERSION,
-    format_time, hex, parse_time, unhex,
+    Body, ED25519, EventError, MAX_BODY, MAX_ENVELOPE, SIGNATURE_DOMAIN, VERSION, format_time, hex,
+    parse_time, unhex,
 };
 use crate::{
     canonical,
@@ -440,8 +440,8 @@ mod tests {
         for place in 0..sealed.envelope.len() {
             let mut bytes = sealed.envelope.clone().into_bytes();
             bytes[place] ^= 1;
-            let accepted = Envelope::parse(&bytes)
-                .is_ok_and(|envelope| envelope.verify(&key).is_ok());
+            let accepted =
+                Envelope::parse(&bytes).is_ok_and(|envelope| envelope.verify(&key).is_ok());
             assert!(!accepted, "byte {place}");
         }
         let other = SigningKey::from_bytes(&[2; 32]);

@@ -124,7 +124,13 @@ pub fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
-            out.push(DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0').into());
+            out.push(
+                DIGITS
+                    .get(usize::from(digit))
+                    .copied()
+                    .unwrap_or(b'0')
+                    .into(),
+            );
         }
     }
     out

@@ -1,0 +1,118 @@
+//! Check 2: each log's chain of the job is whole, in order, and ends.
+
+use super::{
+    verdict::{Check, Place, Report, plain},
+    view::{Case, Log},
+};
+use crate::event::{envelope_digest, hex};
+
+/// Events that end a job at a node.
+pub(super) const ENDS: [&str; 3] = ["run.completed", "aborted", "job.rejected"];
+
+const GAP: &str = "events were removed, added, doubled or put in another order";
+const MISPLACED: &str = "an event of another log or another job was put here";
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    for log in &case.logs {
+        links(case, log, report);
+        let ended = log.events.iter().any(|e| ENDS.contains(&e.name()));
+        if !ended && !log.events.is_empty() {
+            let place = log.events.last().map_or(log.place(), |last| log.at(last));
+            report.find(
+                Check::Chain,
+                place,
+                "the log stops here, before any event that ends a job".into(),
+                "the job still runs at this node, or the end of its log was cut off",
+            );
+        }
+    }
+    members(case, report);
+}
+
+fn links(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
+    let mut prev = [0; 32];
+    let mut last_index = None;
+    for (place, event) in (0u64..).zip(&log.events) {
+        report.examined(Check::Chain, 1);
+        let mut find = |what: String, means| report.find(Check::Chain, log.at(event), what, means);
+        if last_index.is_some_and(|last| event.part.index <= last) {
+            find(
+                "its index in the log is not above that of the event before it".into(),
+                GAP,
+            );
+        }
+        last_index = Some(event.part.index);
+        // one that cannot be read is a matter of check 1
+        if let Some(envelope) = event.head() {
+            if envelope.origin != log.part.origin {
+                find(
+                    format!("it belongs to the log {}", envelope.origin),
+                    MISPLACED,
+                );
+            }
+            if envelope.job != case.bundle.job {
+                find(
+                    format!("it belongs to the job `{}`", plain(&envelope.job)),
+                    MISPLACED,
+                );
+            }
+            if envelope.seq != place {
+                find(
+                    format!(
+                        "it is event {} of the job where {place} is due",
+                        envelope.seq
+                    ),
+                    GAP,
+                );
+            }
+            if envelope.prev != hex(&prev) {
+                find("it does not follow from the event before it".into(), GAP);
+            }
+        }
+        prev = envelope_digest(event.part.envelope.as_bytes());
+    }
+}
+
+/// Each member's log is there, and no other.
+fn members(case: &Case<'_>, report: &mut Report) {
+    // a contract that cannot be read is a matter of check 6
+    let Ok(contract) = &case.contract else {
+        return;
+    };
+    for member in contract.members() {
+        report.examined(Check::Chain, 1);
+        let here = case.log_of(member).filter(|log| !log.events.is_empty());
+        let party = contract.parties.contains(member);
+        match here {
+            Some(log) if party != log.part.origin.starts_with("paripassu/party/") => {
+                report.find(
+                    Check::Chain,
+                    log.place(),
+                    format!("the contract gives {member} another place in the job"),
+                    MISPLACED,
+                );
+            }
+            Some(_) => {}
+            None if case.ran_to_the_end() => report.find(
+                Check::Chain,
+                Place::default(),
+                format!("the log of {member} is not in it"),
+                "what this member did cannot be checked, nor what others say of it",
+            ),
+            None => report.note(format!(
+                "the log of {member} is not in the bundle, and no log says that the job ran to its end"
+            )),
+        }
+    }
+    for log in &case.logs {
+        let member = contract.members().any(|member| member == log.node);
+        if !member && !log.part.origin.starts_with("paripassu/coordinator/") {
+            report.find(
+                Check::Chain,
+                log.place(),
+                "its node is no member of the job".into(),
+                MISPLACED,
+            );
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the checks need of a contract, read from its canonical JSON.
+
+use serde_json::Value;
+
+use crate::{canonical, event::parse_time};
+
+/// One declared disclosure.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared {
+    pub(crate) id: String,
+    pub(crate) shape: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) at_most: u64,
+}
+
+impl Declared {
+    /// One opening is exactly one value.
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(self.shape.as_str(), "bit" | "count")
+    }
+}
+
+/// The contract as the verifier sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct ContractView {
+    pub(crate) job: String,
+    pub(crate) created: i64,
+    /// `kind/id`.
+    pub(crate) submitter: String,
+    /// Data parties in the contract's order.
+    pub(crate) parties: Vec<String>,
+    pub(crate) helper: String,
+    pub(crate) disclosures: Vec<Declared>,
+    pub(crate) min_matched: Option<u64>,
+    /// The first second at which the contract no longer holds.
+    pub(crate) expires: Option<i64>,
+    pub(crate) scores_to: Option<String>,
+    pub(crate) metrics_to: Vec<String>,
+    pub(crate) own_coefficients: bool,
+    pub(crate) value: Value,
+}
+
+impl ContractView {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let value: Value = serde_json::from_str(text).map_err(|_| "it is not JSON")?;
+        let again = canonical::to_string(&value).map_err(|_| "it is not canonical JSON")?;
+        if again != text {
+            return Err("it is not canonical JSON");
+        }
+        if value.pointer("/format").and_then(Value::as_str) != Some("paripassu.contract.v1") {
+            return Err("its `format` is not `paripassu.contract.v1`");
+        }
+        Self::read(value).ok_or("a member that every contract has is missing or of another kind")
+    }
+
+    fn read(value: Value) -> Option<Self> {
+        let text = |pointer: &str| value.pointer(pointer)?.as_str().map(str::to_owned);
+        let texts = |list: &Value| -> Option<Vec<String>> {
+            let owned = |text: &Value| text.as_str().map(str::to_owned);
+            list.as_array()?.iter().map(owned).collect()
+        };
+        let parties = value.pointer("/spec/party")?.as_array()?.iter();
+        let parties = parties
+            .map(|party| party.get("id")?.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()?;
+        let disclosures = value
+            .get("disclosures")?
+            .as_array()?
+            .iter()
+            .map(|declared| {
+                Some(Declared {
+                    id: declared.get("id")?.as_str()?.to_owned(),
+                    shape: declared.pointer("/shape/kind")?.as_str()?.to_owned(),
+                    to: texts(declared.get("to")?)?,
+                    at_most: declared.get("at_most")?.as_u64()?,
+                })
+            });
+        let expires = match value.pointer("/spec/expires") {
+            None | Some(Value::Null) => None,
+            Some(day) => Some(end_of_day(day.as_str()?)?),
+        };
+        let metrics_to = match value.pointer("/spec/outputs/metrics_to") {
+            None => Vec::new(),
+            Some(list) => texts(list)?,
+        };
+        Some(Self {
+            job: text("/job")?,
+            created: parse_time(&text("/created")?)?,
+            submitter: format!("{}/{}", text("/submitter/kind")?, text("/submitter/id")?),
+            parties,
+            helper: text("/spec/helper/id")?,
+            disclosures: disclosures.collect::<Option<_>>()?,
+            min_matched: value
+                .pointer("/spec/align/min_matched")
+                .and_then(Value::as_u64),
+            expires,
+            scores_to: text("/spec/outputs/scores/to"),
+            metrics_to,
+            own_coefficients: text("/spec/outputs/coefficients").as_deref() == Some("own"),
+            value,
+        })
+    }
+
+    /// The disclosure of this name.
+    pub(crate) fn declared(&self, id: &str) -> Option<&Declared> {
+        self.disclosures.iter().find(|declared| declared.id == id)
+    }
+
+    /// Data parties and helper.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &String> {
+        self.parties.iter().chain([&self.helper])
+    }
+}
+
+/// The second after the last of a day `YYYY-MM-DD`.
+fn end_of_day(text: &str) -> Option<i64> {
+    let start = parse_time(&format!("{text}T00:00:00Z"))?;
+    start.checked_add(86_400)
+}

@@ -1,0 +1,222 @@
+//! Checks 8 and 9: what was opened is what was declared; thresholds hold and counts add up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    contract::ContractView,
+    verdict::{Check, Place, Report, plain},
+    view::{Case, Log},
+};
+use crate::event::Body;
+
+const UNDECLARED: &str = "a value was opened that the parties had not agreed to open";
+const MATRIX: &str = "the declared openings do not fit the outputs that the contract names";
+const ACCOUNTS: &str = "the accounts of two nodes cannot both be true";
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    if let Ok(contract) = &case.contract {
+        matrix(contract, report);
+        let mut counts = Vec::new();
+        for log in &case.logs {
+            counts.push((log, opened(contract, log, report)));
+        }
+        if case.ran_to_the_end() {
+            missing(case, contract, &counts, report);
+        }
+        matched(case, contract, report);
+    }
+    for log in &case.logs {
+        sums(log, report);
+    }
+}
+
+/// The declared list fits the outputs of the specification.
+fn matrix(contract: &ContractView, report: &mut Report) {
+    let mut ids = BTreeSet::new();
+    for declared in &contract.disclosures {
+        report.examined(Check::Disclosure, 1);
+        let mut find =
+            |what: String| report.find(Check::Disclosure, Place::default(), what, MATRIX);
+        let id = plain(&declared.id);
+        if !ids.insert(&declared.id) {
+            find(format!("the contract declares `{id}` twice"));
+        }
+        let to_party = |party: &str| declared.to == [format!("party:{party}")];
+        let fits = match declared.id.as_str() {
+            "release.scores" => contract.scores_to.as_deref().is_some_and(to_party),
+            "release.metrics" => {
+                let to: Vec<_> = contract
+                    .metrics_to
+                    .iter()
+                    .map(|p| format!("party:{p}"))
+                    .collect();
+                declared.to == to
+            }
+            other => match other.strip_prefix("release.coefficients.") {
+                Some(party) => contract.own_coefficients && to_party(party),
+                None => true,
+            },
+        };
+        if !fits {
+            find(format!("`{id}` goes to {}", plain(&declared.to.join(", "))));
+        }
+    }
+}
+
+/// How often a log opened each.
+fn opened<'a>(
+    contract: &ContractView,
+    log: &'a Log<'_>,
+    report: &mut Report,
+) -> BTreeMap<&'a str, u64> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for event in &log.events {
+        let Some(Body::Disclosure(opening)) = event.body() else {
+            continue;
+        };
+        report.examined(Check::Disclosure, 1);
+        let mut find =
+            |what: String| report.find(Check::Disclosure, log.at(event), what, UNDECLARED);
+        let id = plain(&opening.id);
+        let count = counts.entry(&opening.id).or_default();
+        *count += 1;
+        let Some(declared) = contract.declared(&opening.id) else {
+            find(format!("`{id}` is not declared in the contract"));
+            continue;
+        };
+        if opening.ordinal != *count {
+            find(format!(
+                "it counts itself as opening {} of `{id}`, it is {count}",
+                opening.ordinal
+            ));
+        }
+        if *count > declared.at_most {
+            find(format!(
+                "`{id}` was opened {count} times, at most {} are declared",
+                declared.at_most
+            ));
+        }
+        if opening.shape != declared.shape {
+            find(format!(
+                "`{id}` was opened as {}, declared as {}",
+                plain(&opening.shape),
+                declared.shape
+            ));
+        }
+        if declared.is_single() && opening.values != 1 {
+            find(format!(
+                "`{id}` is one value at a time, {} were opened",
+                opening.values
+            ));
+        }
+        let to: BTreeSet<_> = opening.to.iter().collect();
+        if !to.is_subset(&declared.to.iter().collect()) || to.is_empty() {
+            find(format!(
+                "`{id}` was opened to {}, declared to {}",
+                plain(&opening.to.join(", ")),
+                declared.to.join(", ")
+            ));
+        }
+    }
+    counts
+}
+
+/// Nothing declared is missing, and the data parties agree how often each happened.
+fn missing(
+    case: &Case<'_>,
+    contract: &ContractView,
+    counts: &[(&Log<'_>, BTreeMap<&str, u64>)],
+    report: &mut Report,
+) {
+    let pruned = case.options.allow_pruned();
+    for declared in &contract.disclosures {
+        let id = plain(&declared.id);
+        let times: Vec<_> = counts
+            .iter()
+            .filter_map(|(log, counts)| Some((*log, *counts.get(declared.id.as_str())?)))
+            .collect();
+        if times.is_empty() && !pruned {
+            report.find(
+                Check::Disclosure,
+                Place::default(),
+                format!("`{id}` is declared, but no log has it"),
+                "a declared opening is not accounted for: events may be missing from every log",
+            );
+        }
+        let of_parties = times.iter().filter(|(log, _)| case.is_party(log.node));
+        let numbers: BTreeSet<u64> = of_parties.clone().map(|(_, times)| *times).collect();
+        if numbers.len() > 1 && !pruned {
+            let said: Vec<_> = of_parties
+                .map(|(log, n)| format!("{} {n}", log.node))
+                .collect();
+            report.find(
+                Check::Disclosure,
+                Place::default(),
+                format!(
+                    "the parties count the openings of `{id}` differently: {}",
+                    said.join(", ")
+                ),
+                ACCOUNTS,
+            );
+        }
+    }
+}
+
+/// The number of common customers is at least the agreed one, and all name the same.
+fn matched(case: &Case<'_>, contract: &ContractView, report: &mut Report) {
+    let mut first: Option<u64> = None;
+    for log in &case.logs {
+        for event in &log.events {
+            let Some(Body::AlignDone(done)) = event.body() else {
+                continue;
+            };
+            report.examined(Check::Threshold, 1);
+            let mut find =
+                |what: String, means| report.find(Check::Threshold, log.at(event), what, means);
+            let matched = done.matched;
+            if let Some(least) = contract.min_matched
+                && matched < least
+                && log.has("run.completed")
+            {
+                find(
+                    format!("{matched} customers are common, at least {least} are agreed"),
+                    "the job went on where it had to end",
+                );
+            }
+            match first {
+                Some(other) if other != matched => find(
+                    format!("{matched} customers are common here, {other} in another log"),
+                    ACCOUNTS,
+                ),
+                _ => first = Some(matched),
+            }
+        }
+    }
+}
+
+/// Counts in the last event are those of the log.
+fn sums(log: &Log<'_>, report: &mut Report) {
+    let (mut disclosures, mut steps) = (0, 0);
+    for event in &log.events {
+        match event.name() {
+            "disclosure" => disclosures += 1,
+            "step.finished" => steps += 1,
+            _ => {}
+        }
+        let Some(Body::RunCompleted(done)) = event.body() else {
+            continue;
+        };
+        report.examined(Check::Threshold, 1);
+        if (done.disclosures, done.steps) != (disclosures, steps) {
+            report.find(
+                Check::Threshold,
+                log.at(event),
+                format!(
+                    "it counts {} openings and {} steps, the log has {disclosures} and {steps}",
+                    done.disclosures, done.steps
+                ),
+                "events are missing, or the node's own account was wrong",
+            );
+        }
+    }
+}

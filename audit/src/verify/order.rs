@@ -1,0 +1,336 @@
+//! Checks 6 and 7: every party approved this contract before any work, and no policy forbade it.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    contract::ContractView,
+    signatures::signer,
+    verdict::{Check, Place, Report, plain},
+    view::{Case, Event, Log},
+};
+use crate::{
+    bundle::{SignedStatement, unbase64},
+    event::{Body, bodies::JobApproved, hex, parse_time},
+};
+
+const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
+const DST_DECIDE: &[u8] = b"paripassu/v1/decide";
+
+const UNAPPROVED: &str = "work was done that this party had not agreed to";
+const OTHER_CONTRACT: &str = "the contract in the bundle is not the one that was agreed";
+
+/// Events that are work on data.
+const WORK: [&str; 9] = [
+    "data.committed",
+    "align.done",
+    "step.started",
+    "step.finished",
+    "disclosure",
+    "metrics.reported",
+    "model.committed",
+    "model.released",
+    "run.completed",
+];
+
+/// A statement's fields: each after its length, 8 bytes little-endian.
+fn fields(mut rest: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let (length, tail) = rest.split_first_chunk::<8>()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        let (field, tail) = tail.split_at_checked(length)?;
+        fields.push(field);
+        rest = tail;
+    }
+    Some(fields)
+}
+
+/// A decision, decoded: job, contract digest, approval or rejection.
+fn decision(bytes: &[u8]) -> Option<(&[u8], &[u8], bool)> {
+    match fields(bytes)?.as_slice() {
+        [DST_DECIDE, job, digest, [yes], reason] => {
+            let sound = *yes <= 1 && std::str::from_utf8(reason).is_ok();
+            sound.then_some((*job, *digest, *yes == 1))
+        }
+        _ => None,
+    }
+}
+
+fn statement_digest(statement: &SignedStatement) -> String {
+    hex(&Sha256::digest(
+        unbase64(&statement.statement).unwrap_or_default(),
+    ))
+}
+
+/// When a log says that a decision was made.
+pub(super) fn decided_at(case: &Case<'_>, statement: &SignedStatement) -> Option<i64> {
+    let digest = statement_digest(statement);
+    let events = case.logs.iter().flat_map(|log| &log.events);
+    let times = events.filter_map(|event| match event.body()? {
+        Body::JobApproved(body) if body.statement == digest => event.at(),
+        Body::JobRejected(body) if body.statement == digest => event.at(),
+        _ => None,
+    });
+    times.min()
+}
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    match &case.contract {
+        Err(why) => report.find(
+            Check::Approval,
+            Place::default(),
+            format!("the contract cannot be read: {why}"),
+            OTHER_CONTRACT,
+        ),
+        Ok(contract) => {
+            submission(case, contract, report);
+            let statements = approvals(case, contract, report);
+            for log in &case.logs {
+                log_order(case, contract, log, &statements, report);
+            }
+        }
+    }
+    for log in &case.logs {
+        policies(case, log, report);
+    }
+}
+
+fn submission(case: &Case<'_>, contract: &ContractView, report: &mut Report) {
+    report.examined(Check::Approval, 1);
+    let mut find = |what: &str| {
+        report.find(
+            Check::Approval,
+            Place::default(),
+            what.to_owned(),
+            OTHER_CONTRACT,
+        );
+    };
+    if contract.job != case.bundle.job {
+        find("the contract is that of another job");
+    }
+    let Ok((bytes, certificate)) = signer(&case.bundle.submission) else {
+        // a matter of check 1
+        return;
+    };
+    let stated = fields(&bytes).is_some_and(|fields| match fields.as_slice() {
+        [DST_SUBMIT, job, digest] => {
+            *job == case.bundle.job.as_bytes() && *digest == case.contract_digest
+        }
+        _ => false,
+    });
+    if !stated {
+        find("the submission is not of this contract");
+    }
+    if certificate.uri != format!("spiffe://paripassu/{}", contract.submitter) {
+        find("the submission is not signed by the submitter that the contract names");
+    }
+}
+
+/// The statements of the parties: digest and party of each approval that counts.
+fn approvals(
+    case: &Case<'_>,
+    contract: &ContractView,
+    report: &mut Report,
+) -> BTreeSet<(String, String)> {
+    let mut approved = BTreeSet::new();
+    for statement in &case.bundle.approvals {
+        report.examined(Check::Approval, 1);
+        let Ok((bytes, certificate)) = signer(statement) else {
+            continue;
+        };
+        let mut find = |what: String, means| {
+            report.find(Check::Approval, Place::default(), what, means);
+        };
+        let party = certificate.uri.strip_prefix("spiffe://paripassu/party/");
+        let Some(party) = party.filter(|party| case.is_party(party)) else {
+            let who = plain(&certificate.uri);
+            find(
+                format!("a decision is by {who}, which is no data party"),
+                UNAPPROVED,
+            );
+            continue;
+        };
+        match decision(&bytes) {
+            None => find(format!("the decision of {party} is malformed"), UNAPPROVED),
+            Some((job, digest, _))
+                if job != case.bundle.job.as_bytes() || digest != case.contract_digest =>
+            {
+                find(
+                    format!("the decision of {party} is on another contract"),
+                    OTHER_CONTRACT,
+                );
+            }
+            Some((_, _, true)) => {
+                approved.insert((party.to_owned(), statement_digest(statement)));
+            }
+            Some((_, _, false)) => {
+                report.note(format!("{party} rejected the contract"));
+            }
+        }
+    }
+    let worked = case.logs.iter().any(|log| log.events.iter().any(is_work));
+    for party in &contract.parties {
+        if worked && !approved.iter().any(|(who, _)| who == party) {
+            report.find(
+                Check::Approval,
+                Place::default(),
+                format!("the approval of {party} is missing"),
+                UNAPPROVED,
+            );
+        }
+    }
+    approved
+}
+
+fn is_work(event: &Event<'_>) -> bool {
+    WORK.contains(&event.name())
+}
+
+/// In one log: approvals of all parties come before work, and still hold when it is done.
+fn log_order(
+    case: &Case<'_>,
+    contract: &ContractView,
+    log: &Log<'_>,
+    statements: &BTreeSet<(String, String)>,
+    report: &mut Report,
+) {
+    let mut seen: Vec<&JobApproved> = Vec::new();
+    let mut told = false;
+    for event in &log.events {
+        let digest = match event.body() {
+            Some(Body::JobProposed(body)) => Some(&body.contract),
+            Some(Body::JobApproved(body)) => Some(&body.contract),
+            Some(Body::JobRejected(body)) => Some(&body.contract),
+            Some(Body::SessionOpened(body)) => Some(&body.contract),
+            _ => None,
+        };
+        if let Some(digest) = digest {
+            report.examined(Check::Approval, 1);
+            if *digest != hex(&case.contract_digest) {
+                let what = format!("it is about the contract {}", plain(digest));
+                report.find(Check::Approval, log.at(event), what, OTHER_CONTRACT);
+            }
+        }
+        if let Some(Body::JobApproved(approval)) = event.body() {
+            if let Err((what, means)) = approval_holds(case, approval, statements) {
+                report.find(Check::Approval, log.at(event), what, means);
+            }
+            seen.push(approval);
+        }
+        if !is_work(event) {
+            continue;
+        }
+        report.examined(Check::Approval, 1);
+        let mut find =
+            |what: String, means| report.find(Check::Approval, log.at(event), what, means);
+        for party in &contract.parties {
+            if !told && !seen.iter().any(|approval| approval.party == *party) {
+                find(
+                    format!("the log has no approval of {party} before it"),
+                    UNAPPROVED,
+                );
+            }
+        }
+        // one finding for each party is enough
+        told = true;
+        let Some(at) = event.at() else { continue };
+        if contract.expires.is_some_and(|expires| at >= expires) {
+            find(
+                "the contract had expired".into(),
+                "work was done after the agreed last day",
+            );
+        }
+        for approval in &seen {
+            let ends = approval.expires.as_deref().and_then(parse_time);
+            if ends.is_some_and(|ends| at >= ends) {
+                find(
+                    format!("the approval of {} had expired", plain(&approval.party)),
+                    UNAPPROVED,
+                );
+            }
+        }
+    }
+}
+
+fn approval_holds(
+    case: &Case<'_>,
+    approval: &JobApproved,
+    statements: &BTreeSet<(String, String)>,
+) -> Result<(), (String, &'static str)> {
+    let party = plain(&approval.party);
+    let key = (approval.party.clone(), approval.statement.clone());
+    if !statements.contains(&key) {
+        return Err((
+            format!("the signed approval of {party} that it names is not in the bundle"),
+            UNAPPROVED,
+        ));
+    }
+    if approval.second.as_ref() == Some(&approval.approver) {
+        return Err((
+            format!("one person approved twice for {party}"),
+            "four eyes were required, two were used",
+        ));
+    }
+    let four_eyes = case.options.trust.is_some_and(|trust| trust.four_eyes);
+    if four_eyes && approval.second.is_none() {
+        return Err((
+            format!("the approval of {party} has no second approver"),
+            "the trust file demands four eyes",
+        ));
+    }
+    if approval.expires.is_some() && approval.expires.as_deref().and_then(parse_time).is_none() {
+        return Err((
+            format!("the approval of {party} ends at no time"),
+            UNAPPROVED,
+        ));
+    }
+    Ok(())
+}
+
+/// Check 7: a verdict is the strictest of its rules', and no party approved what its policy denied.
+fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
+    const BROKEN: &str = "the recorded verdict is not what the recorded rules say";
+    let mut denied = None;
+    for event in &log.events {
+        match event.body() {
+            Some(Body::PolicyEvaluated(policy)) => {
+                report.examined(Check::Policy, 1);
+                let mut find = |what: &str| {
+                    report.find(Check::Policy, log.at(event), what.to_owned(), BROKEN);
+                };
+                let rank = |verdict: &str| match verdict {
+                    "allow" => Some(0),
+                    "ask" => Some(1),
+                    "deny" => Some(2),
+                    _ => None,
+                };
+                let rules: Option<Vec<i32>> = policy
+                    .rules
+                    .iter()
+                    .map(|rule| rank(&rule.verdict))
+                    .collect();
+                let strictest = rules.map(|rules| rules.into_iter().max().unwrap_or(2));
+                if strictest.is_none() || strictest != rank(&policy.verdict) {
+                    find("the verdict is not the strictest of its rules' (without rules: deny)");
+                }
+                if policy.contract != hex(&case.contract_digest) {
+                    find("the policy was asked about another contract");
+                }
+                denied = (policy.verdict == "deny").then_some(());
+            }
+            Some(Body::JobApproved(approval)) if approval.party == log.node => {
+                if denied.is_some() {
+                    report.find(
+                        Check::Policy,
+                        log.at(event),
+                        "the party approved what its own policy had denied".into(),
+                        "somebody overruled the policy",
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}

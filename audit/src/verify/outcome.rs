@@ -1,0 +1,180 @@
+//! Checks 10, 11 and 12: programs, report and model files are the ones recorded.
+
+use std::collections::BTreeMap;
+
+use super::{
+    verdict::{Check, Place, Report, plain},
+    view::{Case, Event, Log},
+};
+use crate::event::{Body, hex, unhex};
+
+const OTHER_PROGRAM: &str = "what ran was not what was reviewed";
+const TESTING: &str = "what the parties sent may have been protected by nothing";
+const OTHER_REPORT: &str = "the report is not the one that the job made";
+const OTHER_MODEL: &str = "the model is not the one that the job made";
+
+pub(super) fn check(case: &Case<'_>, report: &mut Report) {
+    for log in &case.logs {
+        programs(case, log, report);
+    }
+    let committed = files(case, report);
+    held(case, &committed, report);
+}
+
+fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
+    let trust = case.options.trust;
+    for event in &log.events {
+        let mut find = |what: String, means| report.find(Check::Binary, log.at(event), what, means);
+        match event.body() {
+            Some(Body::SessionOpened(session)) => {
+                if session.test_mode {
+                    find("test mode is switched on".into(), TESTING);
+                }
+                let release = session.build == "release";
+                if let Some(trust) = trust {
+                    if !release && !trust.allow_debug_builds {
+                        let build = plain(&session.build);
+                        find(format!("the program is a `{build}` build"), OTHER_PROGRAM);
+                    }
+                    let allowed = trust.binaries.is_empty()
+                        || unhex(&session.binary).is_some_and(|b| trust.binaries.contains(&b));
+                    if !allowed {
+                        let binary = plain(&session.binary);
+                        find(
+                            format!("the program {binary} is not an allowed one"),
+                            OTHER_PROGRAM,
+                        );
+                    }
+                } else if !release {
+                    report.note(format!("{} ran a build for development", log.node));
+                }
+                report.examined(Check::Binary, 1);
+            }
+            Some(Body::StepStarted(step)) => {
+                let source = step.randomness.as_str();
+                if !matches!(source, "helper" | "ot" | "he" | "none") {
+                    let what = format!(
+                        "step `{}` drew its randomness from `{}`",
+                        plain(&step.step),
+                        plain(source)
+                    );
+                    find(what, TESTING);
+                }
+                report.examined(Check::Binary, 1);
+            }
+            _ => {}
+        }
+    }
+    let worked = log
+        .events
+        .iter()
+        .find(|event| event.name() == "step.finished");
+    if let Some(event) = worked.filter(|_| !log.has("session.opened")) {
+        report.find(
+            Check::Binary,
+            log.at(event),
+            "no link is recorded, and so no program".into(),
+            OTHER_PROGRAM,
+        );
+    }
+}
+
+/// Where a file was recorded, and by which check.
+type Committed<'a> = BTreeMap<&'a str, (Check, &'a Log<'a>, &'a Event<'a>)>;
+
+/// Artifacts of the bundle against what the maker's log recorded.
+fn files<'a>(case: &'a Case<'a>, report: &mut Report) -> Committed<'a> {
+    let mut committed = Committed::new();
+    for log in case.logs.iter().filter(|log| log.own) {
+        for event in &log.events {
+            match event.body() {
+                Some(Body::MetricsReported(metrics)) => {
+                    committed.insert(&metrics.report, (Check::Metrics, log, event));
+                    report.examined(Check::Metrics, 1);
+                    let artifact = case
+                        .bundle
+                        .artifacts
+                        .iter()
+                        .find(|a| a.name == metrics.report);
+                    if artifact.is_none_or(|artifact| artifact.sha256 != metrics.sha256) {
+                        let what = differs(&metrics.report, artifact.is_some());
+                        report.find(Check::Metrics, log.at(event), what, OTHER_REPORT);
+                    }
+                }
+                Some(Body::ModelCommitted(model)) => {
+                    for file in &model.files {
+                        committed.insert(&file.name, (Check::Model, log, event));
+                        report.examined(Check::Model, 1);
+                        let artifact = case.bundle.artifacts.iter().find(|a| a.name == file.name);
+                        let same = artifact.is_some_and(|artifact| {
+                            (&artifact.sha256, artifact.bytes) == (&file.sha256, file.bytes)
+                        });
+                        if !same {
+                            let what = differs(&file.name, artifact.is_some());
+                            report.find(Check::Model, log.at(event), what, OTHER_MODEL);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for artifact in &case.bundle.artifacts {
+        if !committed.contains_key(artifact.name.as_str()) && !case.options.allow_pruned() {
+            report.find(
+                Check::Model,
+                Place::default(),
+                format!(
+                    "the file `{}` is recorded in no event",
+                    plain(&artifact.name)
+                ),
+                OTHER_MODEL,
+            );
+        }
+    }
+    committed
+}
+
+fn differs(name: &str, listed: bool) -> String {
+    let name = plain(name);
+    if listed {
+        format!("the file `{name}` of the bundle is not the one recorded here")
+    } else {
+        format!("the file `{name}` recorded here is not listed in the bundle")
+    }
+}
+
+/// Files that the reader holds against the bundle's artifacts.
+fn held(case: &Case<'_>, committed: &Committed<'_>, report: &mut Report) {
+    for file in case.options.files {
+        let artifact = case.bundle.artifacts.iter().find(|a| a.name == file.name);
+        let recorded = committed.get(file.name.as_str());
+        let check = recorded.map_or(Check::Model, |(check, _, _)| *check);
+        let place = recorded.map_or(Place::default(), |(_, log, event)| log.at(event));
+        let means = if check == Check::Metrics {
+            OTHER_REPORT
+        } else {
+            OTHER_MODEL
+        };
+        report.examined(check, 1);
+        let what = match artifact {
+            None => format!(
+                "the file `{}` that was given is none of this job's",
+                plain(&file.name)
+            ),
+            Some(a) if (&a.sha256, a.bytes) != (&hex(&file.sha256), file.bytes) => {
+                format!(
+                    "the file `{}` that was given is not the one recorded",
+                    plain(&file.name)
+                )
+            }
+            Some(_) => continue,
+        };
+        report.find(check, place, what, means);
+    }
+    if case.options.files.is_empty() && !case.bundle.artifacts.is_empty() {
+        report.note(
+            "no result file was given: give model and report files to compare them with what was recorded",
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Everything that can be done to a bundle, and that it is found out: by the verifier, and by the second
+//! one, written from `docs/spec/transcript.md` in another language, with the same exit codes.
+
+mod table;
+mod world;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::SystemTime,
+};
+
+use paripassu_audit::{
+    bundle::Bundle,
+    trust::Trust,
+    verify::{Options, verify},
+};
+use table::Case;
+use world::{Authority, BINARY};
+
+/// The trust file of a case: lines of its own come last, for they may begin a table.
+fn trust_text(case: &Case) -> Option<String> {
+    let own = case.trust?;
+    let authority = Authority::new("consortium", 1).pem;
+    let binary = paripassu_audit::event::hex(&BINARY);
+    let pruned = own == "#pruned";
+    Some(format!(
+        "authority = \"\"\"{authority}\"\"\"\nfour_eyes = true\nbinaries = [\"{binary}\"]\nallow_pruned = {pruned}\n{own}"
+    ))
+}
+
+fn trust(case: &Case) -> Option<Trust> {
+    let text = trust_text(case)?;
+    Some(Trust::parse(&text, "trust.toml", |path| panic!("{path} is read")).unwrap())
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_secs() as i64
+}
+
+#[test]
+fn every_tampering_is_found_and_named() {
+    let cases = table::cases();
+    assert!(cases.len() >= 32, "{}", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let trust = trust(case);
+        let options = Options {
+            trust: trust.as_ref(),
+            now: Some(now()),
+            files: &case.files,
+        };
+        // what is verified is what a file holds
+        let text = case.bundle.to_text().unwrap();
+        let bundle = Bundle::parse(text.as_bytes()).unwrap();
+        let verdict = verify(&bundle, &options);
+        let first = verdict
+            .findings
+            .iter()
+            .filter(|f| f.check + 9 == verdict.exit_code);
+        let named = case.code == 0
+            || first
+                .map(|f| format!("{} {} {}", f.place, f.what, f.means))
+                .any(|said| said.contains(case.names));
+        if verdict.exit_code != case.code || verdict.ok != (case.code == 0) || !named {
+            wrong.push(format!(
+                "== {}: expected {} naming `{}`\n{verdict}",
+                case.name, case.code, case.names
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_class_of_failure_is_in_the_table() {
+    let codes: std::collections::BTreeSet<u8> = table::cases().iter().map(|c| c.code).collect();
+    let all: std::collections::BTreeSet<u8> = std::iter::once(0).chain(10..=23).collect();
+    assert_eq!(codes, all);
+}
+
+/// Files that are no bundles.
+fn unreadable() -> Vec<(&'static str, String)> {
+    let text = world::World::new().bundle().to_text().unwrap();
+    vec![
+        ("empty", String::new()),
+        ("cut-off", text[..text.len() / 2].to_owned()),
+        (
+            "another-format",
+            text.replacen("paripassu-bundle/1", "paripassu-bundle/2", 1),
+        ),
+        (
+            "unknown-member",
+            text.replacen("\"job\":", "\"jobs\": 1,\n  \"job\":", 1),
+        ),
+        (
+            "member-twice",
+            text.replacen("\"job\":", "\"job\": \"j\",\n  \"job\":", 1),
+        ),
+        (
+            "log-twice",
+            text.replacen(
+                "paripassu/party/partner\",\n      \"cert",
+                "paripassu/party/bank\",\n      \"cert",
+                1,
+            ),
+        ),
+        (
+            "bad-base64",
+            text.replacen("\"signature\": \"", "\"signature\": \"!", 1),
+        ),
+    ]
+}
+
+#[test]
+fn what_is_no_bundle_is_not_read() {
+    for (name, text) in unreadable() {
+        assert!(Bundle::parse(text.as_bytes()).is_err(), "{name}");
+    }
+}
+
+/// Writes the table into files and has the second verifier judge them.
+///
+/// `PARIPASSU_SPEC_PYTHON` names a Python that has `cryptography`; without it there is nothing to run.
+#[test]
+fn the_second_verifier_agrees() {
+    let Some(python) = std::env::var_os("PARIPASSU_SPEC_PYTHON") else {
+        eprintln!(
+            "skipped: set PARIPASSU_SPEC_PYTHON to a python3 that has the package `cryptography`"
+        );
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: PathBuf, text: &[u8]| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let mut lines = Vec::new();
+    let mut expected = Vec::new();
+    for case in table::cases() {
+        let place = folder.path().join(case.name);
+        let text = case.bundle.to_text().unwrap();
+        let mut line = vec![write(place.join("job.bundle"), text.as_bytes())];
+        if let Some(trust) = trust_text(&case) {
+            line.extend([
+                "--trust".into(),
+                write(place.join("trust.toml"), trust.as_bytes()),
+            ]);
+        }
+        for (name, content) in &case.content {
+            line.extend(["--model".into(), write(place.join(name), content)]);
+        }
+        lines.push(line.join("\t"));
+        expected.push(format!("{} {}", case.code, case.name));
+    }
+    for (name, text) in unreadable() {
+        lines.push(write(
+            folder.path().join(name).join("job.bundle"),
+            text.as_bytes(),
+        ));
+        expected.push(format!("3 {name}"));
+    }
+    let list = write(folder.path().join("list"), lines.join("\n").as_bytes());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/verify.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args(["--many", &list])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let codes: Vec<_> = said.lines().collect();
+    assert_eq!(codes.len(), expected.len(), "{said}\n{complaint}");
+    let differ: Vec<_> = expected
+        .iter()
+        .zip(&codes)
+        .filter(|(expected, got)| expected.split(' ').next() != got.split('\t').next())
+        .map(|(expected, got)| format!("expected {expected}, got {got}"))
+        .collect();
+    assert!(differ.is_empty(), "{}\n{complaint}", differ.join("\n"));
+}

@@ -1,0 +1,738 @@
+//! A job of two parties and a coordinator that helps, from certificates to the bundle.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::{
+    Signer as _, SigningKey,
+    pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
+};
+use paripassu_audit::{
+    bundle::{
+        Artifact, Bundle, EarlierCheckpoint, EventPart, FORMAT, FrameList, LogPart,
+        SignedStatement, proof_text,
+    },
+    event::{Body, Draft, Place, Tally, bodies::*, hex, key_digest},
+    merkle::{Tree, leaf_hash},
+    note::{Checkpoint, Ed25519Signer, SignedCheckpoint},
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+/// The canonical contract of the job crate's vectors.
+pub(crate) fn contract() -> &'static str {
+    include_str!("../../../job/tests/vectors/contract.json").trim_end()
+}
+pub(crate) const JOB: &str = "07070707070707070707070707070707";
+/// When the job starts: ten minutes after the contract.
+pub(crate) const START: i64 = 1_772_323_800;
+pub(crate) const STEPS: [&str; 4] = ["align", "train/pass-1", "train/pass-2", "evaluate"];
+pub(crate) const REPORT: &[u8] = b"{\"auc\":\"0.7812\"}\n";
+pub(crate) const MODEL: &[u8] = b"{\"coefficients\":[]}\n";
+pub(crate) const BINARY: [u8; 32] = [0xb1; 32];
+
+pub(crate) fn sha(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Whoever holds a key and a certificate.
+pub(crate) struct Person {
+    pub(crate) kind: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) key: SigningKey,
+    pub(crate) pem: String,
+    pub(crate) der: Vec<u8>,
+}
+
+impl Person {
+    pub(crate) fn origin(&self) -> String {
+        format!("paripassu/{}/{}", self.kind, self.id)
+    }
+
+    pub(crate) fn signer(&self) -> Ed25519Signer {
+        Ed25519Signer::new(self.key.clone())
+    }
+
+    pub(crate) fn key_hex(&self) -> String {
+        hex(&key_digest(&self.key.verifying_key()))
+    }
+}
+
+fn key_pair(key: &SigningKey) -> KeyPair {
+    let pair = KeypairBytes {
+        secret_key: key.to_bytes(),
+        public_key: None,
+    };
+    let pem = pair.to_pkcs8_pem(LineEnding::LF).unwrap();
+    KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &rcgen::PKCS_ED25519).unwrap()
+}
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    pub(crate) pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str, seed: u8) -> Self {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = OffsetDateTime::from_unix_timestamp(START - 86_400 * 60).unwrap();
+        params.not_after = OffsetDateTime::from_unix_timestamp(START + 86_400 * 3_000).unwrap();
+        let key = key_pair(&SigningKey::from_bytes(&[seed; 32]));
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            pem,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    pub(crate) fn certify(&self, kind: &'static str, id: &'static str, seed: u8) -> Person {
+        self.certify_until(kind, id, seed, START + 86_400 * 300)
+    }
+
+    pub(crate) fn certify_until(
+        &self,
+        kind: &'static str,
+        id: &'static str,
+        seed: u8,
+        until: i64,
+    ) -> Person {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("{kind}/{id}"));
+        let uri = format!("spiffe://paripassu/{kind}/{id}");
+        params
+            .subject_alt_names
+            .push(SanType::URI(uri.as_str().try_into().unwrap()));
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = OffsetDateTime::from_unix_timestamp(START - 86_400 * 30).unwrap();
+        params.not_after = OffsetDateTime::from_unix_timestamp(until).unwrap();
+        let certificate = params.signed_by(&key_pair(&key), &self.issuer).unwrap();
+        Person {
+            kind,
+            id,
+            key,
+            pem: certificate.pem(),
+            der: certificate.der().to_vec(),
+        }
+    }
+}
+
+/// What one node is to write, in two halves: before and after the members witness each other.
+pub(crate) struct Script {
+    pub(crate) person: Person,
+    pub(crate) role: &'static str,
+    pub(crate) before: Vec<Draft>,
+    pub(crate) after: Vec<Draft>,
+    /// Who cosigns its last checkpoint.
+    pub(crate) witnesses: Vec<&'static str>,
+    /// The seed of the key that its witnesses use instead of their own.
+    pub(crate) witness_seed: Option<u8>,
+    /// Leaves out a number and a link of the chain in the second half.
+    pub(crate) skip_sequence: bool,
+    /// Shows another log from the middle on.
+    pub(crate) fork: bool,
+    /// Writes down another root than it saw.
+    pub(crate) saw_another_root: bool,
+}
+
+/// The job, ready to be written; tests change it here to play a dishonest insider.
+pub(crate) struct World {
+    pub(crate) authority: Authority,
+    pub(crate) contract: String,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) submission: SignedStatement,
+    pub(crate) approvals: Vec<SignedStatement>,
+    pub(crate) artifacts: Vec<Artifact>,
+    /// Seconds between the last event and the last cosignatures.
+    pub(crate) cosign_delay: i64,
+}
+
+fn encode(fields: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for field in fields {
+        out.extend((field.len() as u64).to_le_bytes());
+        out.extend(*field);
+    }
+    out
+}
+
+fn signed(person: &Person, statement: &[u8]) -> SignedStatement {
+    let signature = person.key.sign(statement).to_bytes();
+    SignedStatement::new(statement, &signature, &[&person.der])
+}
+
+pub(crate) fn submit(person: &Person, contract: &str) -> SignedStatement {
+    let digest = Sha256::digest(contract);
+    let statement = encode(&[b"paripassu/v1/submit", JOB.as_bytes(), &digest]);
+    signed(person, &statement)
+}
+
+pub(crate) fn decide(person: &Person, contract: &str, approve: bool) -> (SignedStatement, String) {
+    let digest = Sha256::digest(contract);
+    let statement = encode(&[
+        b"paripassu/v1/decide",
+        JOB.as_bytes(),
+        &digest,
+        &[u8::from(approve)],
+        b"as agreed",
+    ]);
+    (signed(person, &statement), sha(&statement))
+}
+
+/// The frames that went from one node to another in a step.
+pub(crate) fn frames(step: &str, from: &str, to: &str) -> Tally {
+    let mut tally = Tally::new();
+    for number in 0..3 + step.len() % 4 {
+        let frame = Sha256::digest(format!("{step} {from} {to} {number}"));
+        tally.push(frame.into(), 1_000 + number as u64);
+    }
+    tally
+}
+
+fn openings(
+    step: &str,
+    id: &str,
+) -> Vec<(&'static str, u64, &'static str, u64, Vec<&'static str>)> {
+    let all = vec!["party:bank", "party:partner", "helper:coordinator"];
+    let parties = vec!["party:bank", "party:partner"];
+    if id == "coordinator" {
+        return Vec::new();
+    }
+    match step {
+        "align" => vec![
+            ("relay.traffic", 1, "traffic", 0, vec!["relay"]),
+            (
+                "align.sizes",
+                1,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "relay"],
+            ),
+            (
+                "align.sizes",
+                2,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "relay"],
+            ),
+            ("align.members", 1, "membership", 5_000, parties),
+            (
+                "align.matched",
+                1,
+                "count",
+                1,
+                vec!["helper:coordinator", "relay"],
+            ),
+            (
+                "align.matched",
+                2,
+                "count",
+                1,
+                vec!["helper:coordinator", "relay"],
+            ),
+            (
+                "design.width",
+                1,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
+            ),
+            (
+                "design.width",
+                2,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
+            ),
+        ],
+        "train/pass-1" => vec![("train.converged", 1, "bit", 1, all)],
+        "train/pass-2" => vec![
+            ("train.converged", 2, "bit", 1, all.clone()),
+            ("train.range-check", 1, "bit", 1, all),
+            (
+                "release.coefficients.bank",
+                1,
+                "coefficients",
+                12,
+                vec!["party:bank"],
+            ),
+            (
+                "release.coefficients.partner",
+                1,
+                "coefficients",
+                9,
+                vec!["party:partner"],
+            ),
+        ],
+        _ => vec![
+            ("release.scores", 1, "scores", 1_500, vec!["party:bank"]),
+            ("release.metrics", 1, "summary", 9, parties),
+        ],
+    }
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|t| (*t).to_owned()).collect()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::of(contract())
+    }
+
+    /// The honest job under this contract.
+    pub(crate) fn of(contract: &str) -> Self {
+        let authority = Authority::new("consortium", 1);
+        let people = || {
+            [
+                authority.certify("party", "bank", 11),
+                authority.certify("party", "partner", 12),
+                authority.certify("coordinator", "coordinator", 13),
+            ]
+        };
+        let modeler = authority.certify("user", "modeler", 14);
+        let keys: BTreeMap<_, _> = people().iter().map(|p| (p.id, p.key_hex())).collect();
+        let decisions: Vec<_> = people()
+            .iter()
+            .filter(|p| p.kind == "party")
+            .map(|p| (p.id, decide(p, contract, true)))
+            .collect();
+        let scripts = people()
+            .into_iter()
+            .zip(["party-0", "party-1", "helper"])
+            .map(|(person, role)| script(person, role, contract, &keys, &decisions))
+            .collect();
+        let artifact = |name: &str, content: &[u8]| Artifact {
+            name: name.to_owned(),
+            sha256: sha(content),
+            bytes: content.len() as u64,
+        };
+        Self {
+            contract: contract.to_owned(),
+            scripts,
+            submission: submit(&modeler, contract),
+            approvals: decisions
+                .into_iter()
+                .map(|(_, (signed, _))| signed)
+                .collect(),
+            artifacts: vec![
+                artifact("report.json", REPORT),
+                artifact("model.json", MODEL),
+            ],
+            cosign_delay: 5,
+            authority,
+        }
+    }
+
+    pub(crate) fn script(&mut self, id: &str) -> &mut Script {
+        self.scripts.iter_mut().find(|s| s.person.id == id).unwrap()
+    }
+
+    /// Writes all logs, witnesses them, and makes the bundle of `bank`.
+    pub(crate) fn bundle(&self) -> Bundle {
+        let mut logs: Vec<Writing<'_>> = self.scripts.iter().map(Writing::new).collect();
+        for log in &mut logs {
+            log.foreign(3);
+            for draft in &log.script.before {
+                log.write(draft);
+            }
+        }
+        let middle = START + 60;
+        let heads: Vec<_> = logs.iter().map(|log| log.head()).collect();
+        for (log, head) in logs.iter_mut().zip(&heads) {
+            let mut head = head.clone();
+            for other in self
+                .scripts
+                .iter()
+                .filter(|o| o.person.id != log.script.person.id)
+            {
+                head.cosign(
+                    &other.person.origin(),
+                    middle as u64,
+                    &other.person.signer(),
+                )
+                .unwrap();
+            }
+            log.middle = Some(head);
+        }
+        for log in &mut logs {
+            for (other, head) in self.scripts.iter().zip(&heads) {
+                if other.person.id == log.script.person.id {
+                    continue;
+                }
+                let head = head.checkpoint();
+                let body = LogWitnessed {
+                    log: head.origin().to_owned(),
+                    size: head.size(),
+                    root: if log.script.saw_another_root {
+                        "ab".repeat(32)
+                    } else {
+                        hex(head.root())
+                    },
+                    outcome: "cosigned".into(),
+                    code: None,
+                };
+                let script = log.script;
+                let draft = Draft::new(JOB, script.role, script.person.id, middle, body.into());
+                log.write(&draft);
+            }
+            log.foreign(2);
+            if log.script.fork {
+                log.rewrite();
+            }
+            for (number, draft) in log.script.after.iter().enumerate() {
+                if log.script.skip_sequence && number == 14 {
+                    let kept = log.events.clone();
+                    log.write(draft);
+                    let lost = log.events.pop();
+                    assert_ne!(lost.as_ref(), kept.last());
+                    log.lost += 1;
+                    continue;
+                }
+                log.write(draft);
+            }
+        }
+        let end = self
+            .scripts
+            .iter()
+            .flat_map(|s| &s.after)
+            .map(|d| d.at)
+            .max()
+            .unwrap_or(middle);
+        let parts = logs.iter().map(|log| {
+            let mut head = log.head();
+            for id in &log.script.witnesses {
+                let other = &self
+                    .scripts
+                    .iter()
+                    .find(|s| s.person.id == *id)
+                    .unwrap()
+                    .person;
+                let time = (end + self.cosign_delay) as u64;
+                let signer = match log.script.witness_seed {
+                    Some(seed) => Ed25519Signer::new(SigningKey::from_bytes(&[seed; 32])),
+                    None => other.signer(),
+                };
+                head.cosign(&other.origin(), time, &signer).unwrap();
+            }
+            log.part(&head, log.script.person.id == "bank")
+        });
+        Bundle {
+            format: FORMAT.into(),
+            job: JOB.into(),
+            node: "paripassu/party/bank".into(),
+            contract: self.contract.clone(),
+            submission: self.submission.clone(),
+            approvals: self.approvals.clone(),
+            logs: parts.collect(),
+            frames: frame_lists("bank"),
+            artifacts: self.artifacts.clone(),
+            authority: self.authority.pem.clone(),
+        }
+    }
+}
+
+pub(crate) fn frame_lists(me: &str) -> Vec<FrameList> {
+    let others = ["bank", "partner", "coordinator"];
+    let mut lists = Vec::new();
+    for step in STEPS {
+        for peer in others.iter().filter(|peer| **peer != me) {
+            for (direction, tally) in [
+                ("sent", frames(step, me, peer)),
+                ("received", frames(step, peer, me)),
+            ] {
+                lists.push(FrameList {
+                    step: step.into(),
+                    peer: (*peer).into(),
+                    direction: direction.into(),
+                    digests: tally.frames().iter().map(|f| hex(f)).collect(),
+                });
+            }
+        }
+    }
+    lists
+}
+
+fn script(
+    person: Person,
+    role: &'static str,
+    contract: &str,
+    keys: &BTreeMap<&'static str, String>,
+    decisions: &[(&'static str, (SignedStatement, String))],
+) -> Script {
+    let id = person.id;
+    let digest = sha(contract.as_bytes());
+    let peers: Vec<&'static str> = keys.keys().copied().filter(|peer| *peer != id).collect();
+    let mut at = START;
+    let mut draft = |body: Body| {
+        at += 1;
+        Draft::new(JOB, role, id, at, body)
+    };
+    let mut before = vec![draft(
+        JobProposed {
+            contract: digest.clone(),
+            name: "card-default-joint".into(),
+            purpose: "application_score".into(),
+            submitter: "user/modeler".into(),
+            parties: texts(&["bank", "partner"]),
+            helper: "coordinator".into(),
+        }
+        .into(),
+    )];
+    if person.kind == "party" {
+        let rule = RuleVerdict {
+            id: "purposes".into(),
+            verdict: "allow".into(),
+            measured: "application_score".into(),
+        };
+        before.push(draft(
+            PolicyEvaluated {
+                policy: sha(b"policy"),
+                version: 7,
+                contract: digest.clone(),
+                rules: vec![rule],
+                verdict: "allow".into(),
+            }
+            .into(),
+        ));
+    }
+    for (party, (_, statement)) in decisions {
+        before.push(draft(
+            JobApproved {
+                party: (*party).into(),
+                contract: digest.clone(),
+                statement: statement.clone(),
+                approver: "data-owner".into(),
+                second: Some("compliance".into()),
+                ticket: Some("CHG-1182".into()),
+                expires: Some("2026-03-04T00:00:00Z".into()),
+            }
+            .into(),
+        ));
+    }
+    for peer in &peers {
+        before.push(draft(
+            SessionOpened {
+                peer: (*peer).into(),
+                peer_key: keys[peer].clone(),
+                tls: "1.3".into(),
+                suite: "TLS13_CHACHA20_POLY1305_SHA256".into(),
+                offered: vec![1],
+                chosen: 1,
+                binary: hex(&BINARY),
+                build: "release".into(),
+                test_mode: false,
+                contract: digest.clone(),
+            }
+            .into(),
+        ));
+    }
+    at = START + 70;
+    let mut draft = |body: Body| {
+        at += 1;
+        Draft::new(JOB, role, id, at, body)
+    };
+    let mut after = Vec::new();
+    if person.kind == "party" {
+        after.push(draft(
+            DataCommitted {
+                dataset: "applications".into(),
+                schema: sha(b"schema"),
+                columns: 12,
+                rows: 5_000,
+                root: sha(id.as_bytes()),
+                grade: Some("3".into()),
+            }
+            .into(),
+        ));
+    }
+    let mut disclosed = 0;
+    for step in STEPS {
+        after.push(draft(
+            StepStarted {
+                step: step.into(),
+                randomness: "helper".into(),
+                parameters: None,
+            }
+            .into(),
+        ));
+        for (opened, ordinal, shape, values, to) in openings(step, id) {
+            disclosed += 1;
+            after.push(draft(
+                Disclosure {
+                    id: opened.into(),
+                    ordinal,
+                    shape: shape.into(),
+                    values,
+                    to: texts(&to),
+                    step: step.into(),
+                }
+                .into(),
+            ));
+        }
+        if step == "align" && person.kind == "party" {
+            after.push(draft(
+                AlignDone {
+                    method: "ecdh".into(),
+                    matched: 4_700,
+                    padded: BTreeMap::from([("bank".into(), 16_384), ("partner".into(), 16_384)]),
+                }
+                .into(),
+            ));
+        }
+        after.push(draft(
+            StepFinished {
+                step: step.into(),
+                wall_s: "1.25".into(),
+                cpu_s: "0.75".into(),
+                peers: peers
+                    .iter()
+                    .map(|peer| PeerFlow {
+                        peer: (*peer).into(),
+                        sent: frames(step, id, peer).flow(),
+                        received: frames(step, peer, id).flow(),
+                    })
+                    .collect(),
+            }
+            .into(),
+        ));
+    }
+    if person.kind == "party" {
+        after.push(draft(
+            MetricsReported {
+                report: "report.json".into(),
+                sha256: sha(REPORT),
+                values: BTreeMap::from([("auc".into(), "0.7812".into())]),
+            }
+            .into(),
+        ));
+        let file = FileDigest {
+            name: "model.json".into(),
+            sha256: sha(MODEL),
+            bytes: MODEL.len() as u64,
+        };
+        after.push(draft(ModelCommitted { files: vec![file] }.into()));
+    }
+    after.push(draft(
+        RunCompleted {
+            disclosures: disclosed,
+            steps: STEPS.len() as u64,
+            wall_s: "6.5".into(),
+        }
+        .into(),
+    ));
+    Script {
+        person,
+        role,
+        before,
+        after,
+        witnesses: peers,
+        witness_seed: None,
+        skip_sequence: false,
+        fork: false,
+        saw_another_root: false,
+    }
+}
+
+/// A log under way.
+struct Writing<'a> {
+    script: &'a Script,
+    tree: Tree,
+    events: Vec<(u64, String, String)>,
+    lost: u64,
+    middle: Option<SignedCheckpoint>,
+}
+
+impl<'a> Writing<'a> {
+    fn new(script: &'a Script) -> Self {
+        Self {
+            script,
+            tree: Tree::new(),
+            events: Vec::new(),
+            lost: 0,
+            middle: None,
+        }
+    }
+
+    /// Events of other jobs.
+    fn foreign(&mut self, n: u8) {
+        for number in 0..n {
+            self.tree.append(leaf_hash(&[number; 9]));
+        }
+    }
+
+    fn write(&mut self, draft: &Draft) {
+        let origin = self.script.person.origin();
+        let place = match self.events.last() {
+            None => Place::first(&origin),
+            Some((_, envelope, _)) => Place::after(
+                &origin,
+                envelope.as_bytes(),
+                self.events.len() as u64 - 1 + self.lost,
+            ),
+        };
+        let sealed = draft.seal(&place, &self.script.person.signer()).unwrap();
+        let index = self.tree.append(sealed.leaf());
+        self.events.push((index, sealed.envelope, sealed.body));
+    }
+
+    /// The same events again over other leaves of other jobs.
+    fn rewrite(&mut self) {
+        self.tree = Tree::new();
+        for number in 0..self.events[0].0 {
+            self.tree.append(leaf_hash(&[0xee, number as u8]));
+        }
+        for (index, envelope, _) in &mut self.events {
+            *index = self.tree.append(leaf_hash(envelope.as_bytes()));
+        }
+        self.foreign(2);
+    }
+
+    fn head(&self) -> SignedCheckpoint {
+        let origin = self.script.person.origin();
+        let head = Checkpoint::new(&origin, self.tree.size(), self.tree.root()).unwrap();
+        SignedCheckpoint::sign(head, &self.script.person.signer()).unwrap()
+    }
+
+    fn part(&self, head: &SignedCheckpoint, own: bool) -> LogPart {
+        let size = self.tree.size();
+        let events = self.events.iter().map(|(index, envelope, body)| {
+            let private = ["data.committed", "metrics.reported", "model.committed"]
+                .iter()
+                .any(|kind| envelope.contains(&format!("\"event\":\"{kind}\"")));
+            EventPart {
+                index: *index,
+                envelope: envelope.clone(),
+                body: (own || !private).then(|| body.clone()),
+                proof: proof_text(&self.tree.inclusion_proof(*index, size).unwrap()),
+            }
+        });
+        let earlier = self.middle.iter().map(|old| EarlierCheckpoint {
+            note: old.to_string(),
+            consistency: proof_text(
+                &self
+                    .tree
+                    .consistency_proof(old.checkpoint().size(), size)
+                    .unwrap(),
+            ),
+        });
+        LogPart {
+            origin: self.script.person.origin(),
+            certificates: vec![self.script.person.pem.clone()],
+            checkpoint: head.to_string(),
+            events: events.collect(),
+            checkpoints: earlier.collect(),
+        }
+    }
+}
