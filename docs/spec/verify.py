@@ -1,0 +1,1267 @@
+#!/usr/bin/env python3
+"""A second verifier of paripassu bundles, written from transcript.md.
+
+    verify.py BUNDLE [--trust trust.toml] [--model FILE]...
+    verify.py --many LIST        one such command line a line, arguments separated by tabs
+
+Needs Python 3.11 and the package `cryptography`. Exit codes are those of transcript.md.
+"""
+
+import base64
+import datetime
+import hashlib
+import json
+import os
+import re
+import struct
+import sys
+import time
+import tomllib
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+ZEROS = "0" * 64
+HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+ORIGIN = re.compile(r"paripassu/(party|coordinator|helper)/[a-z0-9][a-z0-9-]{0,31}\Z")
+JOB = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+ROLE = re.compile(r"(helper|coordinator|node|party-(0|[1-9][0-9]{0,2}))\Z")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
+
+
+class Unreadable(Exception):
+    """The file is no bundle, or no trust file."""
+
+
+class Bad(Exception):
+    """Something inside a bundle is not as it must be."""
+
+
+def need(holds, why):
+    if not holds:
+        raise Bad(why)
+
+
+def sha(data):
+    return hashlib.sha256(data).digest()
+
+
+# ---- canonical JSON (section 2) -------------------------------------------------------------
+
+
+def no_twins(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("a member stands twice")
+    return dict(pairs)
+
+
+def load_json(text):
+    def refuse(token):
+        raise ValueError("a number that is not whole: " + token)
+
+    return json.loads(text, object_pairs_hook=no_twins, parse_float=refuse, parse_constant=refuse)
+
+
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+
+
+def canonical(value):
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, int):
+        if abs(value) > 2**53 - 1:
+            raise ValueError("a number beyond 2^53 - 1")
+        return str(value)
+    if isinstance(value, str):
+        value.encode("utf-8")  # refuses lone surrogates
+        parts = [ESCAPES.get(c) or ("\\u%04x" % ord(c) if c < " " else c) for c in value]
+        return '"' + "".join(parts) + '"'
+    if isinstance(value, list):
+        return "[" + ",".join(canonical(item) for item in value) + "]"
+    names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+    return "{" + ",".join(canonical(name) + ":" + canonical(value[name]) for name in names) + "}"
+
+
+def read_canonical(text):
+    try:
+        value = load_json(text)
+        again = canonical(value)
+    except (ValueError, RecursionError) as e:
+        raise Bad("it is not canonical JSON: %s" % e)
+    need(again == text, "it is not canonical JSON")
+    return value
+
+
+def unbase64(text):
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return data if base64.b64encode(data).decode() == text else None
+
+
+def unix(text):
+    if not isinstance(text, str) or not TIME.match(text):
+        return None
+    try:
+        moment = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
+    seconds = int(moment.replace(tzinfo=datetime.timezone.utc).timestamp())
+    return seconds if seconds >= 0 else None
+
+
+# ---- shapes ---------------------------------------------------------------------------------
+
+DIGEST = "text"
+
+
+def shaped(value, shape, where):
+    """Checks a JSON value against a shape: "text", "count", "bool", [item], {member: shape},
+    ("map", item), ("maybe", shape)."""
+    if shape == "text":
+        need(isinstance(value, str), where + ": text is expected")
+    elif shape == "count":
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        need(whole and 0 <= value < 2**64, where + ": a count is expected")
+    elif shape == "u32":
+        shaped(value, "count", where)
+        need(value < 2**32, where + ": a small count is expected")
+    elif shape == "bool":
+        need(isinstance(value, bool), where + ": true or false is expected")
+    elif isinstance(shape, list):
+        need(isinstance(value, list), where + ": a list is expected")
+        for item in value:
+            shaped(item, shape[0], where)
+    elif isinstance(shape, dict):
+        need(isinstance(value, dict), where + ": an object is expected")
+        need(set(value) == set(shape), where + ": members are " + ", ".join(sorted(map(str, value))))
+        for name in shape:
+            shaped(value[name], shape[name], where + "." + name)
+    elif shape[0] == "map":
+        need(isinstance(value, dict), where + ": an object is expected")
+        for name in value:
+            shaped(value[name], shape[1], where)
+    elif value is not None:
+        shaped(value, shape[1], where)
+
+
+MAYBE = ("maybe", "text")
+FLOW = {"frames": "count", "bytes": "count", "digest": "text", "root": "text"}
+FILE = {"name": "text", "sha256": "text", "bytes": "count"}
+RULE = {"id": "text", "verdict": "text", "measured": "text"}
+PEER = {"peer": "text", "sent": FLOW, "received": FLOW}
+
+BODIES = {
+    "job.proposed": dict(contract="text", name="text", purpose="text", submitter="text", parties=["text"], helper="text"),
+    "policy.evaluated": dict(policy="text", version="count", contract="text", rules=[RULE], verdict="text"),
+    "job.approved": dict(party="text", contract="text", statement="text", approver="text", second=MAYBE, ticket=MAYBE, expires=MAYBE),
+    "job.rejected": dict(party="text", contract="text", statement="text", approver="text", code="text"),
+    "session.opened": dict(peer="text", peer_key="text", tls="text", suite="text", offered=["u32"], chosen="u32", binary="text", build="text", test_mode="bool", contract="text"),
+    "data.committed": dict(dataset="text", schema="text", columns="count", rows="count", root="text", grade=MAYBE),
+    "align.done": dict(method="text", matched="count", padded=("map", "count")),
+    "step.started": dict(step="text", randomness="text", parameters=MAYBE),
+    "step.finished": dict(step="text", wall_s="text", cpu_s="text", peers=[PEER]),
+    "disclosure": dict(id="text", ordinal="count", shape="text", values="count", to=["text"], step="text"),
+    "metrics.reported": dict(report="text", sha256="text", values=("map", "text")),
+    "model.committed": dict(files=[FILE]),
+    "model.released": dict(what="text", to=["text"]),
+    "denied": dict(code="text", subject="text", to=MAYBE),
+    "aborted": dict(culprit=MAYBE, step="text", code="text", destroyed="bool"),
+    "run.completed": dict(disclosures="count", steps="count", wall_s="text"),
+    "log.started": dict(version="text", binary="text", size="count"),
+    "log.witnessed": dict(log="text", size="count", root="text", outcome="text", code=MAYBE),
+    "key.rotated": dict(old="text", new="text", **{"from": "text"}),
+    "data.erased": dict(what="text", count="count", subject=MAYBE),
+    "incident": dict({"class": "text"}, detail="text"),
+    "policy.changed": dict(old="text", new="text", signers=["text"]),
+}
+PRIVATE = {"data.committed", "metrics.reported", "model.committed", "log.started"}
+ENDS = {"run.completed", "aborted", "job.rejected"}
+WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
+CHECK_OF = {
+    "step.finished": 5, "job.proposed": 6, "job.approved": 6, "job.rejected": 6, "policy.evaluated": 7,
+    "disclosure": 8, "data.committed": 9, "align.done": 9, "run.completed": 9, "session.opened": 10,
+    "step.started": 10, "metrics.reported": 11, "model.committed": 12, "log.witnessed": 4,
+}
+
+SIGNED = {"statement": "text", "signature": "text", "chain": ["text"]}
+EVENT = {"index": "count", "envelope": "text", "body": MAYBE, "proof": ["text"]}
+LOG = {
+    "origin": "text", "certificates": ["text"], "checkpoint": "text", "events": [EVENT],
+    "checkpoints": [{"note": "text", "consistency": ["text"]}],
+}
+BUNDLE = {
+    "format": "text", "job": "text", "node": "text", "contract": "text", "submission": SIGNED,
+    "approvals": [SIGNED], "logs": [LOG],
+    "frames": [{"step": "text", "peer": "text", "direction": "text", "digests": ["text"]}],
+    "artifacts": [FILE], "authority": "text",
+}
+ENVELOPE = {
+    "actor": "text", "at": "text", "body": "text", "clock": "text", "event": "text", "job": "text",
+    "origin": "text", "prev": "text", "role": "text", "seq": "count",
+    "sig": {"alg": "text", "key": "text", "sig": "text"}, "v": "count",
+}
+
+
+def size(text):
+    return len(text.encode("utf-8"))
+
+
+def proof_hashes(proof):
+    hashes = [unbase64(text) for text in proof]
+    sound = len(proof) <= 64 and all(h is not None and len(h) == 32 for h in hashes)
+    return hashes if sound else None
+
+
+def read_bundle(path):
+    """Section 7."""
+    try:
+        need(os.path.getsize(path) <= 256 << 20, "it is too large")
+        with open(path, "rb") as file:
+            bundle = load_json(file.read().decode("utf-8"))
+        shaped(bundle, BUNDLE, "bundle")
+        need(bundle["format"] == "paripassu-bundle/1", "it is of another format")
+        need(JOB.match(bundle["job"]), "`job` is no job's id")
+        need(ORIGIN.match(bundle["node"]), "`node` is no origin")
+        need(size(bundle["contract"]) <= 1 << 20, "the contract is too long")
+        need(size(bundle["authority"]) <= 64 << 10, "the authority is too long")
+        need(len(bundle["approvals"]) <= 64, "too many approvals")
+        for signed in [bundle["submission"]] + bundle["approvals"]:
+            texts = [signed["statement"], signed["signature"]] + signed["chain"]
+            sound = all(size(text) <= 64 << 10 and unbase64(text) is not None for text in texts)
+            need(sound and 1 <= len(signed["chain"]) <= 8, "a signed statement is malformed")
+        need(len(bundle["logs"]) <= 64, "too many logs")
+        need(sum(len(log["events"]) for log in bundle["logs"]) <= 1000000, "too many events")
+        origins = [log["origin"] for log in bundle["logs"]]
+        need(len(set(origins)) == len(origins), "a log stands twice")
+        need(bundle["node"] in origins, "the maker's log is missing")
+        for log in bundle["logs"]:
+            need(ORIGIN.match(log["origin"]), "an origin is none")
+            need(1 <= len(log["certificates"]) <= 16, "1 to 16 certificates are expected")
+            need(all(size(c) <= 64 << 10 for c in log["certificates"]), "a certificate is too long")
+            notes = [log["checkpoint"]] + [c["note"] for c in log["checkpoints"]]
+            need(all(size(note) <= 64 << 10 for note in notes), "a checkpoint is too long")
+            proofs = [e["proof"] for e in log["events"]] + [c["consistency"] for c in log["checkpoints"]]
+            need(all(proof_hashes(proof) is not None for proof in proofs), "a proof is malformed")
+            for event in log["events"]:
+                need(size(event["envelope"]) <= 4096, "an envelope is too long")
+                need(event["body"] is None or size(event["body"]) <= 65536, "a body is too long")
+        keys = [(f["step"], f["peer"], f["direction"]) for f in bundle["frames"]]
+        need(len(set(keys)) == len(keys), "a list of frames stands twice")
+        for frames in bundle["frames"]:
+            need(frames["direction"] in ("sent", "received"), "a direction is malformed")
+            need(all(HEX64.match(d) for d in frames["digests"]), "a frame digest is malformed")
+        names = [a["name"] for a in bundle["artifacts"]]
+        need(len(set(names)) == len(names), "an artifact stands twice")
+        need(all(HEX64.match(a["sha256"]) for a in bundle["artifacts"]), "an artifact's digest is malformed")
+        return bundle
+    except (OSError, ValueError, RecursionError, Bad) as e:
+        raise Unreadable("%s: %s" % (path, e))
+
+
+# ---- trust file (section 8) ------------------------------------------------------------------
+
+
+class Trust:
+    def __init__(self, path):
+        try:
+            with open(path, "rb") as file:
+                data = tomllib.load(file)
+            known = {"authority", "four_eyes", "clock_skew_s", "binaries", "allow_debug_builds", "allow_pruned", "witnesses", "pins", "revoked"}
+            need(set(data) <= known, "unknown key " + ", ".join(set(data) - known))
+            witnesses = data.get("witnesses", {})
+            need(set(witnesses) <= {"quorum", "members", "keys"}, "unknown key in [witnesses]")
+            self.authority = data.get("authority")
+            if self.authority is not None and "-----BEGIN" not in self.authority:
+                with open(os.path.join(os.path.dirname(path), self.authority)) as file:
+                    self.authority = file.read()
+            self.pins = data.get("pins", {})
+            need(self.authority is not None or self.pins, "neither `authority` nor `[pins]`")
+            self.quorum = witnesses.get("quorum")
+            self.members = witnesses.get("members", True)
+            self.witnesses = [verifier_key(text) for text in witnesses.get("keys", [])]
+            self.binaries = data.get("binaries", [])
+            self.allow_debug = data.get("allow_debug_builds", False)
+            self.four_eyes = data.get("four_eyes", False)
+            self.allow_pruned = data.get("allow_pruned", False)
+            self.skew = data.get("clock_skew_s", 300)
+            self.revoked = []
+            for entry in data.get("revoked", []):
+                need(set(entry) == {"key", "from", "reason"}, "a [[revoked]] needs key, from, reason")
+                need(unix(entry["from"]) is not None, "`from` is no time")
+                self.revoked.append((entry["key"], unix(entry["from"])))
+            digests = self.binaries + [k for keys in self.pins.values() for k in keys]
+            need(all(HEX64.match(d) for d in digests + [k for k, _ in self.revoked]), "a digest is malformed")
+            need(all(ORIGIN.match(origin) for origin in self.pins), "[pins] names no origin")
+        except (OSError, ValueError, Bad) as e:
+            raise Unreadable("%s: %s" % (path, e))
+
+
+# ---- certificates and signatures (section 4) -------------------------------------------------
+
+
+def verifies(key, signature, message):
+    try:
+        key.verify(signature, message)
+        return True
+    except InvalidSignature:
+        return False
+
+
+def raw(key):
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+class Certificate:
+    def __init__(self, certificate):
+        self.certificate = certificate
+        try:
+            self.key = certificate.public_key()
+            need(isinstance(self.key, Ed25519PublicKey), "its key is no Ed25519 key")
+            spki = self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            self.digest = sha(spki).hex()
+            extensions = certificate.extensions
+            try:
+                names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+                uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+            except x509.ExtensionNotFound:
+                uris = []
+            need(len(uris) <= 1, "it carries more than one URI")
+            self.uri = uris[0] if uris else ""
+            try:
+                self.is_ca = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+            except x509.ExtensionNotFound:
+                self.is_ca = False
+        except ValueError as e:
+            raise Bad("it is no usable certificate: %s" % e)
+        self.start = int(certificate.not_valid_before_utc.timestamp())
+        self.end = int(certificate.not_valid_after_utc.timestamp())
+
+    @staticmethod
+    def from_der(data):
+        try:
+            certificate = x509.load_der_x509_certificate(data)
+        except ValueError:
+            raise Bad("it is no X.509 certificate")
+        return Certificate(certificate)
+
+    @staticmethod
+    def from_pem(text):
+        match = re.fullmatch(r"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----\s*", text)
+        need(match, "it is not one PEM certificate")
+        data = unbase64("".join(match.group(1).split()))
+        need(data is not None, "it is not one PEM certificate")
+        return Certificate.from_der(data)
+
+    def valid_at(self, at):
+        return self.start <= at <= self.end
+
+    def issued_by(self, authority):
+        need(authority.is_ca, "the authority's certificate is none of an authority")
+        need(not self.is_ca, "it is the certificate of an authority")
+        need(self.certificate.issuer.public_bytes() == authority.certificate.subject.public_bytes(), "it names another issuer")
+        need(self.certificate.signature_algorithm_oid.dotted_string == "1.3.101.112", "it is not signed with Ed25519")
+        signed = verifies(authority.key, self.certificate.signature, self.certificate.tbs_certificate_bytes)
+        need(signed, "it is not signed by the authority")
+
+
+# ---- Merkle trees (section 5) ----------------------------------------------------------------
+
+
+def leaf_hash(data):
+    return sha(b"\0" + data)
+
+
+def node_hash(left, right):
+    return sha(b"\1" + left + right)
+
+
+def inclusion_root(leaf, index, tree_size, proof):
+    """RFC 9162, 2.1.3.2."""
+    need(index < tree_size, "the index is beyond the log")
+    fn, sn, r = index, tree_size - 1, leaf
+    for p in proof:
+        need(sn != 0, "the proof is too long")
+        if fn & 1 or fn == sn:
+            r = node_hash(p, r)
+            while fn & 1 == 0 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            r = node_hash(r, p)
+        fn, sn = fn >> 1, sn >> 1
+    need(sn == 0, "the proof is too short")
+    return r
+
+
+def check_consistency(first, first_root, second, second_root, proof):
+    """RFC 9162, 2.1.4.2."""
+    need(first <= second, "the earlier checkpoint is larger")
+    if first == 0:
+        need(not proof and first_root == sha(b""), "the empty log has another root")
+        return
+    if first == second:
+        need(not proof and first_root == second_root, "one size, two roots")
+        return
+    path = list(proof)
+    need(path, "the proof is too short")
+    if first & (first - 1) == 0:
+        path.insert(0, first_root)
+    fn, sn = first - 1, second - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = path[0]
+    for c in path[1:]:
+        need(sn != 0, "the proof is too long")
+        if fn & 1 or fn == sn:
+            fr, sr = node_hash(c, fr), node_hash(c, sr)
+            while fn & 1 == 0 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node_hash(sr, c)
+        fn, sn = fn >> 1, sn >> 1
+    need(sn == 0 and fr == first_root and sr == second_root, "the roots do not follow")
+
+
+def tree_root(leaves):
+    if not leaves:
+        return sha(b"")
+    if len(leaves) == 1:
+        return leaves[0]
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return node_hash(tree_root(leaves[:k]), tree_root(leaves[k:]))
+
+
+# ---- notes (section 6) -----------------------------------------------------------------------
+
+
+def key_id(name, kind, key):
+    return sha(name.encode() + b"\n" + bytes([kind]) + key)[:4]
+
+
+def verifier_key(text):
+    parts = text.split("+", 2)
+    need(len(parts) == 3, "a verifier key has three parts")
+    blob = unbase64(parts[2])
+    need(blob and len(blob) == 33 and blob[0] == 4, "a witness key is Ed25519 of type 0x04")
+    need(key_id(parts[0], 4, blob[1:]).hex() == parts[1], "a verifier key has another id")
+    return parts[0], Ed25519PublicKey.from_public_bytes(blob[1:])
+
+
+ABSENT, FORGED = "absent", "forged"
+
+
+class Note:
+    def __init__(self, text):
+        need(size(text) <= 64 << 10, "the note is too long")
+        need(all(c >= " " or c == "\n" for c in text), "the note has control characters")
+        head, mark, tail = text.rpartition("\n\n")
+        need(mark and tail.endswith("\n"), "not a signed note")
+        self.text = head + "\n"
+        self.lines = []
+        for line in tail[:-1].split("\n"):
+            match = re.fullmatch("\u2014 ([^\\s+]+) ([A-Za-z0-9+/=]+)", line)
+            blob = unbase64(match.group(2)) if match else None
+            need(blob and len(blob) > 4, "a signature line is malformed")
+            self.lines.append((match.group(1), blob[:4], blob[4:]))
+        need(len(self.lines) <= 64, "too many signatures")
+        lines = self.text.split("\n")
+        need(len(lines) == 4 and lines[0] and lines[3] == "", "not a checkpoint")
+        need(re.fullmatch("0|[1-9][0-9]*", lines[1]) and int(lines[1]) < 2**64, "not a checkpoint")
+        self.origin, self.size, self.root = lines[0], int(lines[1]), unbase64(lines[2])
+        need(self.root is not None and len(self.root) == 32, "not a checkpoint")
+
+    def line(self, name, kind, key):
+        wanted = key_id(name, kind, raw(key))
+        found = [sig for n, i, sig in self.lines if n == name and i == wanted]
+        if not found:
+            return ABSENT
+        return found[0] if len(found) == 1 else FORGED
+
+    def signed(self, name, key):
+        sig = self.line(name, 1, key)
+        return sig not in (ABSENT, FORGED) and verifies(key, sig, self.text.encode())
+
+    def cosigned(self, name, key):
+        """The time of a cosignature, or ABSENT, or FORGED."""
+        sig = self.line(name, 4, key)
+        if sig in (ABSENT, FORGED):
+            return sig
+        if len(sig) != 72:
+            return FORGED
+        moment = struct.unpack(">Q", sig[:8])[0]
+        message = "cosignature/v1\ntime %d\n%s" % (moment, self.text)
+        good = moment < 2**63 and verifies(key, sig[8:], message.encode())
+        return moment if good else FORGED
+
+
+def read_note(text):
+    try:
+        return Note(text)
+    except Bad:
+        return None
+
+
+# ---- events (section 3) ----------------------------------------------------------------------
+
+
+class Event:
+    def __init__(self, part):
+        self.part, self.index, self.wrong, self.name = part, part["index"], None, ""
+        self.envelope = self.body = None
+        self.raw = part["envelope"].encode("utf-8")
+        try:
+            envelope = read_canonical(part["envelope"])
+            shaped(envelope, ENVELOPE, "envelope")
+            need(envelope["v"] == 1, "another version")
+            digests = (envelope["body"], envelope["prev"], envelope["sig"]["key"])
+            need(all(HEX64.match(d) for d in digests), "a digest is malformed")
+            need(unix(envelope["at"]) is not None, "`at` is no time")
+            need(ORIGIN.match(envelope["origin"]), "`origin` is none")
+            need(envelope["job"] == "" or JOB.match(envelope["job"]), "`job` is none")
+            role = ROLE.match(envelope["role"])
+            need(role and (not role.group(2) or int(role.group(2)) <= 255), "`role` is none")
+            for word in (envelope["actor"], envelope["clock"]):
+                plain = all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in word)
+                need(1 <= size(word) <= 128 and plain, "`actor` or `clock` is none")
+            need(envelope["event"] in BODIES, "no such event")
+            need(envelope["sig"]["alg"] == "ed25519", "another algorithm")
+        except Bad as e:
+            self.wrong = str(e)
+            return
+        self.envelope, self.name, self.at = envelope, envelope["event"], unix(envelope["at"])
+        if part["body"] is not None:
+            try:
+                need(sha(part["body"].encode("utf-8")).hex() == envelope["body"], "the body is another one")
+                body = read_canonical(part["body"])
+                need(isinstance(body, dict) and isinstance(body.get("salt"), str), "no salt")
+                need(re.fullmatch("[0-9a-f]{32}", body.pop("salt")), "no salt")
+                shaped(body, BODIES[self.name], self.name)
+                self.body = body
+            except Bad as e:
+                self.wrong = str(e)
+
+    def signed_bytes(self):
+        unsigned = {k: v for k, v in self.envelope.items() if k != "sig"}
+        return b"paripassu/v1 transcript event\0" + canonical(unsigned).encode("utf-8")
+
+
+class Log:
+    def __init__(self, part, own):
+        self.part, self.own, self.origin = part, own, part["origin"]
+        self.node = self.origin.split("/")[2]
+        self.certificates, self.bad_certificates = [], []
+        for pem in part["certificates"]:
+            try:
+                self.certificates.append(Certificate.from_pem(pem))
+            except Bad as e:
+                self.bad_certificates.append(str(e))
+        self.events = [Event(e) for e in part["events"]]
+        self.earlier = [(read_note(c["note"]), c["consistency"]) for c in part["checkpoints"]]
+        self.head = read_note(part["checkpoint"])
+
+    def certificate(self, digest):
+        return next((c for c in self.certificates if c.digest == digest), None)
+
+    def has(self, name):
+        return any(e.name == name for e in self.events)
+
+    def notes(self):
+        return [note for note, _ in self.earlier if note] + ([self.head] if self.head else [])
+
+    def bodies(self, name):
+        return [(e, e.body) for e in self.events if e.name == name and e.body is not None]
+
+
+class Contract:
+    """Section 9.0."""
+
+    def __init__(self, text):
+        value = read_canonical(text)
+        self.value = value
+        try:
+            need(value["format"] == "paripassu.contract.v1", "another format")
+            spec = value["spec"]
+            self.job, self.created = value["job"], unix(value["created"])
+            self.submitter = value["submitter"]["kind"] + "/" + value["submitter"]["id"]
+            self.parties = [party["id"] for party in spec["party"]]
+            self.helper = spec["helper"]["id"]
+            self.declared = []
+            for d in value["disclosures"]:
+                kinds = (d["id"], d["shape"]["kind"])
+                need(all(isinstance(k, str) for k in kinds), "a disclosure is malformed")
+                shaped(d["to"], ["text"], "to")
+                shaped(d["at_most"], "count", "at_most")
+                self.declared.append((d["id"], d["shape"]["kind"], d["to"], d["at_most"]))
+            least = spec.get("align", {}).get("min_matched")
+            self.min_matched = least if isinstance(least, int) and not isinstance(least, bool) and least >= 0 else None
+            self.expires = None
+            if spec.get("expires") is not None:
+                self.expires = unix(spec["expires"] + "T00:00:00Z") + 86400
+            outputs = spec.get("outputs", {})
+            self.scores_to = (outputs.get("scores") or {}).get("to")
+            self.metrics_to = outputs.get("metrics_to", [])
+            self.own_coefficients = outputs.get("coefficients") == "own"
+            texts = [self.job, self.submitter, self.helper] + self.parties + self.metrics_to
+            need(all(isinstance(t, str) for t in texts) and self.created is not None, "a member is malformed")
+        except (KeyError, TypeError, AttributeError) as e:
+            raise Bad("a member is missing or malformed: %s" % e)
+
+    def members(self):
+        return self.parties + [self.helper]
+
+
+# ---- personal data (section 9.13) ------------------------------------------------------------
+
+
+def is_email(word):
+    name, at, host = word.partition("@")
+    domain, dot, top = host.rpartition(".")
+    return bool(at and dot and name and domain and re.fullmatch("[A-Za-z]{2,}", top))
+
+
+def is_identity(body, check):
+    total = sum(int(d) * pow(2, i + 1, 11) for i, d in enumerate(reversed(body)))
+    return body[6:8] in ("18", "19", "20") and (12 - total % 11) % 11 == check
+
+
+def luhn(run):
+    total = 0
+    for i, c in enumerate(reversed(run)):
+        d = int(c) * (1 + i % 2)
+        total += d - 9 if d > 9 else d
+    return total % 10 == 0 and set(run) != {"0"}
+
+
+def personal(text):
+    if len(text) >= 32 and re.fullmatch("[0-9a-f]+", text):
+        return False
+    if len(text.encode()) == 88 and text.endswith("=="):
+        return False
+    if any(is_email(word) for word in re.split("[ \t\n\f\r]+", text)):
+        return True
+    for match in re.finditer("[0-9]+", text):
+        run, before, after = match.group(), text[: match.start()][-1:], text[match.end():]
+        glue = "[A-Za-z0-9._-]"
+        if re.match(glue, before):
+            continue
+        letter = re.match("[Xx]", after) and not re.match(glue, after[1:2])
+        if len(run) == 17 and letter and is_identity(run, 10):
+            return True
+        if re.match(glue, after):
+            continue
+        if re.fullmatch("1[3-9][0-9]{9}", run):
+            return True
+        if len(run) == 18 and is_identity(run[:17], int(run[17])):
+            return True
+        if 13 <= len(run) <= 19 and luhn(run):
+            return True
+    return False
+
+
+def scan(value):
+    if isinstance(value, str):
+        return personal(value)
+    if isinstance(value, list):
+        return any(scan(item) for item in value)
+    if isinstance(value, dict):
+        return any(personal(name) or scan(member) for name, member in value.items())
+    return False
+
+
+# ---- the fourteen checks (section 9) ---------------------------------------------------------
+
+
+class Verifier:
+    def __init__(self, bundle, trust, files, now):
+        self.bundle, self.trust, self.files, self.now = bundle, trust, files, now
+        self.findings = []
+        self.logs = [Log(part, part["origin"] == bundle["node"]) for part in bundle["logs"]]
+        self.digest = sha(bundle["contract"].encode("utf-8"))
+        self.contract = self.contract_error = None
+        try:
+            self.contract = Contract(bundle["contract"])
+        except Bad as e:
+            self.contract_error = str(e)
+        self.skew = trust.skew if trust else 300
+        self.pruned = bool(trust and trust.allow_pruned)
+        self.complete = any(log.has("run.completed") for log in self.logs)
+        pem = trust.authority if trust else bundle["authority"]
+        self.authority, self.authority_error = None, None
+        if pem is not None:
+            try:
+                self.authority = Certificate.from_pem(pem)
+            except Bad as e:
+                self.authority_error = str(e)
+
+    def find(self, check, place, what):
+        self.findings.append((check, place, what))
+
+    def at(self, log, event):
+        return "%s #%d %s" % (log.origin, event.index, event.name)
+
+    def log_of(self, node):
+        return next((log for log in self.logs if log.node == node), None)
+
+    def run(self):
+        self.signatures()
+        self.chains()
+        self.merkle()
+        self.witnesses()
+        self.symmetry()
+        self.approvals()
+        self.policies()
+        self.disclosures()
+        self.thresholds()
+        self.programs()
+        self.results()
+        self.personal_data()
+        self.clocks()
+        return 9 + min(f[0] for f in self.findings) if self.findings else 0
+
+    # 1
+    def vouched(self, origin, certificate):
+        pins = self.trust.pins.get(origin) if self.trust else None
+        need(pins is None or certificate.digest in pins, "its key is not pinned")
+        need(certificate.uri == "spiffe://" + origin, "the certificate is for " + certificate.uri)
+        if self.authority:
+            certificate.issued_by(self.authority)
+        else:
+            need(not self.authority_error and pins is not None, "nothing vouches for its key")
+
+    def in_force(self, certificate, at):
+        if self.trust:
+            revoked = any(k == certificate.digest and start <= at for k, start in self.trust.revoked)
+            need(not revoked, "its key was revoked")
+        valid = certificate.valid_at(at) and (not self.authority or self.authority.valid_at(at))
+        need(valid, "its certificate was not valid")
+
+    def counts(self, origin, certificate, at):
+        try:
+            self.vouched(origin, certificate)
+            self.in_force(certificate, at)
+            return True
+        except Bad:
+            return False
+
+    def signatures(self):
+        if self.authority_error:
+            self.find(1, "the bundle", "the authority cannot be used: " + self.authority_error)
+        for log in self.logs:
+            for why in log.bad_certificates:
+                self.find(1, log.origin, why)
+            for certificate in log.certificates:
+                try:
+                    self.vouched(log.origin, certificate)
+                except Bad as e:
+                    self.find(1, log.origin, str(e))
+            for event in log.events:
+                try:
+                    self.event_signed(log, event)
+                except Bad as e:
+                    self.find(1, self.at(log, event), str(e))
+                shared = event.name in BODIES and (event.name not in PRIVATE or log.own)
+                if shared and event.part["body"] is None and event.name in CHECK_OF and not self.pruned:
+                    self.find(CHECK_OF[event.name], self.at(log, event), "its body is not in the bundle")
+            for note in log.notes():
+                if not any(note.signed(log.origin, c.key) for c in log.certificates):
+                    self.find(1, log.origin, "its checkpoint is not signed by the log")
+        for what, signed in [("the submission", self.bundle["submission"])] + [("a decision", a) for a in self.bundle["approvals"]]:
+            try:
+                _, certificate = self.signer(signed)
+                origin = certificate.uri.removeprefix("spiffe://")
+                person = self.authority is None and not self.authority_error and origin.startswith("paripassu/user/")
+                if not person:
+                    self.vouched(origin, certificate)
+                at = self.decided_at(signed)
+                if at is None and self.contract:
+                    at = self.contract.created
+                if at is not None:
+                    self.in_force(certificate, at)
+            except Bad as e:
+                self.find(1, "the bundle", what + ": " + str(e))
+
+    def event_signed(self, log, event):
+        need(event.envelope is not None, event.wrong)
+        sig = event.envelope["sig"]
+        certificate = log.certificate(sig["key"])
+        need(certificate, "it is signed with a key of which the log has no certificate")
+        signature = unbase64(sig["sig"])
+        good = signature is not None and len(signature) == 64
+        need(good and verifies(certificate.key, signature, event.signed_bytes()), "the signature does not hold")
+        self.in_force(certificate, event.at)
+        need(event.wrong is None, event.wrong)
+
+    def signer(self, signed):
+        certificate = Certificate.from_der(unbase64(signed["chain"][0]))
+        statement, signature = unbase64(signed["statement"]), unbase64(signed["signature"])
+        good = len(signature) == 64 and verifies(certificate.key, signature, statement)
+        need(good, "the signature does not hold")
+        return statement, certificate
+
+    def decided_at(self, signed):
+        digest = sha(unbase64(signed["statement"])).hex()
+        times = [
+            e.at for log in self.logs for name in ("job.approved", "job.rejected")
+            for e, b in log.bodies(name) if b["statement"] == digest
+        ]
+        return min(times, default=None)
+
+    # 2
+    def chains(self):
+        for log in self.logs:
+            prev, last = ZEROS, -1
+            for place, event in enumerate(log.events):
+                wrong = []
+                if event.index <= last:
+                    wrong.append("its index is not above the one before")
+                last = event.index
+                if event.envelope:
+                    e = event.envelope
+                    if e["origin"] != log.origin or e["job"] != self.bundle["job"]:
+                        wrong.append("it belongs to another log or job")
+                    if e["seq"] != place:
+                        wrong.append("event %d stands where %d is due" % (e["seq"], place))
+                    if e["prev"] != prev:
+                        wrong.append("it does not follow from the event before it")
+                prev = sha(event.raw).hex()
+                for what in wrong:
+                    self.find(2, self.at(log, event), what)
+            if log.events and not any(log.has(name) for name in ENDS):
+                self.find(2, self.at(log, log.events[-1]), "the log stops before any event that ends a job")
+        if not self.contract:
+            return
+        for member in self.contract.members():
+            log = self.log_of(member)
+            if log and log.events:
+                if (member in self.contract.parties) != log.origin.startswith("paripassu/party/"):
+                    self.find(2, log.origin, "the contract gives it another place")
+            elif self.complete:
+                self.find(2, "the bundle", "the log of %s is missing" % member)
+        for log in self.logs:
+            if log.node not in self.contract.members() and not log.origin.startswith("paripassu/coordinator/"):
+                self.find(2, log.origin, "its node is no member of the job")
+
+    # 3
+    def merkle(self):
+        for log in self.logs:
+            head = log.head
+            if head is None:
+                self.find(3, log.origin, "its checkpoint cannot be read")
+                continue
+            if head.origin != log.origin:
+                self.find(3, log.origin, "its checkpoint is another log's")
+            for event in log.events:
+                try:
+                    root = inclusion_root(leaf_hash(event.raw), event.index, head.size, proof_hashes(event.part["proof"]))
+                    need(root == head.root, "it is not in the log of the checkpoint")
+                except Bad as e:
+                    self.find(3, self.at(log, event), str(e))
+            for old, proof in log.earlier:
+                try:
+                    need(old is not None and old.origin == log.origin, "an earlier checkpoint is malformed or another log's")
+                    check_consistency(old.size, old.root, head.size, head.root, proof_hashes(proof))
+                except Bad as e:
+                    self.find(3, log.origin, "its last checkpoint does not extend an earlier one: " + str(e))
+
+    # 4
+    def witnesses(self):
+        members = self.contract.members() if self.contract else []
+        for log in self.logs:
+            if log.head is None:
+                continue
+            by = set()
+            others = [o for o in self.logs if o.origin != log.origin and o.node in members]
+            if self.trust and not self.trust.members:
+                others = []
+            for other in others:
+                for certificate in other.certificates:
+                    for old, _ in log.earlier:
+                        if old and old.cosigned(other.origin, certificate.key) == FORGED:
+                            self.find(4, log.origin, "a cosignature of %s is forged" % other.origin)
+                    moment = log.head.cosigned(other.origin, certificate.key)
+                    if moment == FORGED:
+                        self.find(4, log.origin, "the cosignature of %s is forged" % other.origin)
+                    elif moment != ABSENT and self.counts(other.origin, certificate, moment):
+                        by.add(other.origin)
+            for name, key in self.trust.witnesses if self.trust else []:
+                moment = log.head.cosigned(name, key)
+                if moment == FORGED:
+                    self.find(4, log.origin, "the cosignature of %s is forged" % name)
+                elif moment != ABSENT:
+                    by.add(name)
+            due = self.trust.quorum if self.trust else None
+            if due is None:
+                due = len([m for m in members if m != log.node]) if self.complete else 0
+            if len(by) < due:
+                self.find(4, log.origin, "cosigned by %d of %d" % (len(by), due))
+        heads = {(log.origin, note.size): note.root.hex() for log in self.logs for note in log.notes()}
+        for log in self.logs:
+            for event, seen in log.bodies("log.witnessed"):
+                head = next((o.head for o in self.logs if o.origin == seen["log"]), None)
+                if seen["outcome"] != "cosigned":
+                    self.find(4, self.at(log, event), "it refused to countersign %s" % seen["log"])
+                elif head and head.size < seen["size"]:
+                    self.find(4, self.at(log, event), "it saw a larger log")
+                elif heads.get((seen["log"], seen["size"]), seen["root"]) != seen["root"]:
+                    self.find(4, self.at(log, event), "it saw another root")
+
+    # 5
+    def symmetry(self):
+        steps = {}
+        for log in self.logs:
+            times, runs = {}, []
+            for event, body in log.bodies("step.finished"):
+                run = (body["step"], times.get(body["step"], 0))
+                times[body["step"]] = run[1] + 1
+                runs.append((run, event, body["peers"]))
+            steps[log.node] = runs
+        for log in self.logs:
+            for run, event, peers in steps[log.node]:
+                for flow in peers:
+                    other = self.log_of(flow["peer"])
+                    if other is None:
+                        continue
+                    back = next((p for r, _, p in steps[other.node] if r == run), None)
+                    place = self.at(log, event)
+                    if back is None:
+                        if self.complete:
+                            self.find(5, place, "step %s: %s has no such step" % (run[0], other.node))
+                        continue
+                    back = next((p for p in back if p["peer"] == log.node), None)
+                    if back is None or back["received"] != flow["sent"]:
+                        self.find(5, place, "step %s: %s recorded something else" % (run[0], other.node))
+            for event, session in log.bodies("session.opened"):
+                other = self.log_of(session["peer"])
+                if other and not other.certificate(session["peer_key"]):
+                    self.find(5, self.at(log, event), "it saw an unknown key")
+        own = next(log for log in self.logs if log.own)
+        for frames in self.bundle["frames"]:
+            digest, digests = sha(b"paripassu/v1 frames\0"), [bytes.fromhex(d) for d in frames["digests"]]
+            for frame in digests:
+                digest = sha(digest + frame)
+            found = (len(digests), digest.hex(), tree_root([leaf_hash(f) for f in digests]).hex())
+            peers = next((p for r, _, p in steps[own.node] if r == (frames["step"], 0)), [])
+            flow = next((p[frames["direction"]] for p in peers if p["peer"] == frames["peer"]), None)
+            if flow is None or (flow["frames"], flow["digest"], flow["root"]) != found:
+                self.find(5, own.origin, "a list of frames (step.finished) is not the one recorded")
+
+    # 6
+    @staticmethod
+    def fields(data):
+        out = []
+        while data:
+            need(len(data) >= 8, "a statement is malformed")
+            length = struct.unpack("<Q", data[:8])[0]
+            need(length <= len(data) - 8, "a statement is malformed")
+            out.append(data[8:8 + length])
+            data = data[8 + length:]
+        return out
+
+    def approvals(self):
+        if not self.contract:
+            self.find(6, "the bundle", "the contract cannot be read: " + self.contract_error)
+            return
+        contract, job = self.contract, self.bundle["job"].encode()
+        if contract.job != self.bundle["job"]:
+            self.find(6, "the bundle", "the contract is another job's")
+        try:
+            statement, certificate = self.signer(self.bundle["submission"])
+        except Bad:
+            statement = None  # a matter of check 1
+        if statement is not None:
+            try:
+                need(self.fields(statement) == [b"paripassu/v1/submit", job, self.digest], "")
+            except Bad:
+                self.find(6, "the bundle", "the submission is not of this contract")
+            if certificate.uri != "spiffe://paripassu/" + contract.submitter:
+                self.find(6, "the bundle", "the submission is another's")
+        approved = set()
+        for signed in self.bundle["approvals"]:
+            try:
+                statement, certificate = self.signer(signed)
+            except Bad:
+                continue
+            party = certificate.uri.removeprefix("spiffe://paripassu/party/")
+            if party == certificate.uri or party not in contract.parties:
+                self.find(6, "the bundle", "a decision is by no data party")
+                continue
+            try:
+                fields = self.fields(statement)
+                need(len(fields) == 5 and fields[0] == b"paripassu/v1/decide", "the decision is malformed")
+                need(fields[3] in (b"\0", b"\1"), "the decision is malformed")
+                fields[4].decode("utf-8")
+                need(fields[1] == job and fields[2] == self.digest, "the decision is on another contract")
+            except (Bad, UnicodeDecodeError) as e:
+                self.find(6, "the bundle", "%s: %s" % (party, e))
+                continue
+            if fields[3] == b"\1":
+                approved.add((party, sha(statement).hex()))
+        worked = any(e.name in WORK for log in self.logs for e in log.events)
+        for party in contract.parties:
+            if worked and not any(p == party for p, _ in approved):
+                self.find(6, "the bundle", "the approval of %s is missing" % party)
+        for log in self.logs:
+            self.log_order(log, approved)
+
+    def log_order(self, log, approved):
+        seen, told = [], False
+        for event in log.events:
+            body = event.body or {}
+            if event.name in ("job.proposed", "job.approved", "job.rejected", "session.opened") and body:
+                if body["contract"] != self.digest.hex():
+                    self.find(6, self.at(log, event), "it is about another contract")
+            if event.name == "job.approved" and body:
+                seen.append(body)
+                self.approval_holds(log, event, body, approved)
+            if event.name not in WORK:
+                continue
+            for party in self.contract.parties:
+                if not told and not any(a["party"] == party for a in seen):
+                    self.find(6, self.at(log, event), "no approval of %s stands before it" % party)
+            told = True
+            ends = [self.contract.expires] + [unix(a["expires"]) for a in seen]
+            if any(end is not None and event.at >= end for end in ends):
+                self.find(6, self.at(log, event), "the contract or an approval had expired")
+
+    def approval_holds(self, log, event, body, approved):
+        place = self.at(log, event)
+        if (body["party"], body["statement"]) not in approved:
+            self.find(6, place, "the approval it names is not in the bundle")
+        elif body["second"] == body["approver"]:
+            self.find(6, place, "one person approved twice")
+        elif self.trust and self.trust.four_eyes and body["second"] is None:
+            self.find(6, place, "no second approver")
+        elif body["expires"] is not None and unix(body["expires"]) is None:
+            self.find(6, place, "it ends at no time")
+
+    # 7
+    def policies(self):
+        ranks = {"allow": 0, "ask": 1, "deny": 2}
+        for log in self.logs:
+            denied = False
+            for event in log.events:
+                body = event.body
+                if event.name == "policy.evaluated" and body:
+                    rules = [ranks.get(rule["verdict"]) for rule in body["rules"]]
+                    strictest = None if None in rules else max(rules, default=2)
+                    if strictest is None or strictest != ranks.get(body["verdict"]):
+                        self.find(7, self.at(log, event), "the verdict is not the strictest of its rules'")
+                    if body["contract"] != self.digest.hex():
+                        self.find(7, self.at(log, event), "it is about another contract")
+                    denied = body["verdict"] == "deny"
+                elif event.name == "job.approved" and body and body["party"] == log.node and denied:
+                    self.find(7, self.at(log, event), "the party approved what its policy had denied")
+
+    # 8
+    def disclosures(self):
+        if not self.contract:
+            return
+        c, seen = self.contract, set()
+        for name, _, to, _ in c.declared:
+            fits = True
+            if name == "release.scores":
+                fits = c.scores_to is not None and to == ["party:%s" % c.scores_to]
+            elif name == "release.metrics":
+                fits = to == ["party:" + p for p in c.metrics_to]
+            elif name.startswith("release.coefficients."):
+                fits = c.own_coefficients and to == ["party:" + name.removeprefix("release.coefficients.")]
+            if not fits or name in seen:
+                self.find(8, "the bundle", "`%s` does not fit the outputs" % name)
+            seen.add(name)
+        counts = []
+        for log in self.logs:
+            times = {}
+            for event, body in log.bodies("disclosure"):
+                times[body["id"]] = times.get(body["id"], 0) + 1
+                count, place = times[body["id"]], self.at(log, event)
+                declared = next((d for d in c.declared if d[0] == body["id"]), None)
+                if declared is None:
+                    self.find(8, place, "`%s` is not declared" % body["id"])
+                    continue
+                _, shape, to, at_most = declared
+                sound = body["ordinal"] == count and count <= at_most and body["shape"] == shape
+                sound = sound and (shape not in ("bit", "count") or body["values"] == 1)
+                if not sound or not body["to"] or not set(body["to"]) <= set(to):
+                    self.find(8, place, "`%s` was not opened as declared" % body["id"])
+            counts.append((log, times))
+        if self.complete and not self.pruned:
+            for name, _, _, _ in c.declared:
+                if not any(name in times for _, times in counts):
+                    self.find(8, "the bundle", "`%s` is declared, but no log has it" % name)
+                numbers = {t[name] for log, t in counts if name in t and log.node in c.parties}
+                if len(numbers) > 1:
+                    self.find(8, "the bundle", "the parties count `%s` differently" % name)
+
+    # 9
+    def thresholds(self):
+        first = None
+        for log in self.logs if self.contract else []:
+            for event, body in log.bodies("align.done"):
+                least = self.contract.min_matched
+                if least is not None and body["matched"] < least and log.has("run.completed"):
+                    self.find(9, self.at(log, event), "fewer are common than agreed")
+                if first is not None and body["matched"] != first:
+                    self.find(9, self.at(log, event), "another log has another number")
+                else:
+                    first = body["matched"]
+        for log in self.logs:
+            opened = steps = 0
+            for event in log.events:
+                opened += event.name == "disclosure"
+                steps += event.name == "step.finished"
+                if event.name == "run.completed" and event.body:
+                    if (event.body["disclosures"], event.body["steps"]) != (opened, steps):
+                        self.find(9, self.at(log, event), "the sums do not add up")
+
+    # 10
+    def programs(self):
+        for log in self.logs:
+            for event, session in log.bodies("session.opened"):
+                wrong = session["test_mode"]
+                if self.trust:
+                    wrong = wrong or (session["build"] != "release" and not self.trust.allow_debug)
+                    wrong = wrong or (self.trust.binaries and session["binary"] not in self.trust.binaries)
+                if wrong:
+                    self.find(10, self.at(log, event), "the program is not an allowed one")
+            for event, step in log.bodies("step.started"):
+                if step["randomness"] not in ("helper", "ot", "he", "none"):
+                    self.find(10, self.at(log, event), "randomness from " + step["randomness"])
+            if log.has("step.finished") and not log.has("session.opened"):
+                self.find(10, log.origin, "no link is recorded (step.finished)")
+
+    # 11 and 12
+    def results(self):
+        own = next(log for log in self.logs if log.own)
+        artifacts = {a["name"]: a for a in self.bundle["artifacts"]}
+        recorded = {}
+        for event in own.events:
+            body = event.body or {}
+            if event.name == "metrics.reported" and body:
+                recorded[body["report"]] = (11, self.at(own, event))
+                artifact = artifacts.get(body["report"])
+                if artifact is None or artifact["sha256"] != body["sha256"]:
+                    self.find(11, self.at(own, event), "the report is another one")
+            if event.name == "model.committed" and body:
+                for file in body["files"]:
+                    recorded[file["name"]] = (12, self.at(own, event))
+                    if artifacts.get(file["name"]) != file:
+                        self.find(12, self.at(own, event), "the file %s is another one" % file["name"])
+        for name in artifacts:
+            if name not in recorded and not self.pruned:
+                self.find(12, "the bundle", "the file %s is recorded in no event" % name)
+        for name, content in self.files:
+            check, place = recorded.get(name, (12, "the bundle"))
+            artifact = artifacts.get(name)
+            same = artifact and (artifact["sha256"], artifact["bytes"]) == (sha(content).hex(), len(content))
+            if not same:
+                self.find(check, place, "the file %s that was given is another one" % name)
+
+    # 13
+    def personal_data(self):
+        for log in self.logs:
+            for event in log.events:
+                for text in (event.part["envelope"], event.part["body"]):
+                    try:
+                        hit = text is not None and scan(json.loads(text))
+                    except ValueError:
+                        hit = False
+                    if hit:
+                        self.find(13, self.at(log, event), "a member looks like personal data")
+        if self.contract and scan(self.contract.value):
+            self.find(13, "the bundle", "the contract looks like it holds personal data")
+
+    # 14
+    def clocks(self):
+        for log in self.logs:
+            latest = None
+            for event in log.events:
+                if not event.envelope:
+                    continue
+                early = self.contract and event.at < self.contract.created - self.skew
+                early = early or (latest is not None and event.at < latest - self.skew)
+                if early or event.at > self.now + self.skew:
+                    self.find(14, self.at(log, event), "its time cannot be true")
+                latest = event.at if latest is None else max(latest, event.at)
+            for note in log.notes():
+                covered = [e for e in log.events if e.envelope and e.index < note.size]
+                if not covered:
+                    continue
+                last = max(covered, key=lambda e: e.at)
+                for other in self.logs:
+                    for certificate in other.certificates if other.origin != log.origin else []:
+                        moment = note.cosigned(other.origin, certificate.key)
+                        if isinstance(moment, int) and moment < last.at - self.skew:
+                            self.find(14, self.at(log, last), "it was countersigned before it was written")
+            for event, session in log.bodies("session.opened"):
+                other = self.log_of(session["peer"])
+                ends = other.bodies("session.opened") if other else []
+                apart = [abs(e.at - event.at) for e, s in ends if s["peer"] == log.node]
+                if apart and min(apart) > self.skew:
+                    self.find(14, self.at(log, event), "the other end opened the link at another time")
+
+
+# ---- command line ----------------------------------------------------------------------------
+
+
+def verify(arguments, quiet=False):
+    bundle_path = trust_path = None
+    models, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word in ("--trust", "--model") and rest:
+            value = rest.pop(0)
+            if word == "--trust":
+                trust_path = value
+            else:
+                models.append(value)
+        elif bundle_path is None and not word.startswith("--"):
+            bundle_path = word
+        else:
+            return 2
+    if bundle_path is None:
+        return 2
+    try:
+        trust = Trust(trust_path) if trust_path else None
+        files = []
+        for path in models:
+            with open(path, "rb") as file:
+                files.append((os.path.basename(path), file.read()))
+        verifier = Verifier(read_bundle(bundle_path), trust, files, int(time.time()))
+    except (Unreadable, OSError) as e:
+        print(e, file=sys.stderr)
+        return 3
+    code = verifier.run()
+    if not quiet:
+        for check, place, what in sorted(verifier.findings):
+            print("check %d: %s: %s" % (check, place, what))
+        print("verified" if code == 0 else "NOT verified: exit code %d" % code)
+        if trust is None:
+            print("without a trust file this shows only that the bundle agrees with itself")
+    return code
+
+
+def main():
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] == "--many":
+        with open(arguments[1]) as lines:
+            for line in lines.read().split("\n"):
+                print("%d\t%s" % (verify(line.split("\t"), quiet=True), line.split("\t")[0]), flush=True)
+        return 0
+    code = verify(arguments)
+    if code == 2:
+        print(__doc__, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
