@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::Findings;
 
 /// What each crate may depend on, also in its tests.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("audit", &["crypto"]),
+    ("verify", &["audit"]),
     ("crypto", &[]),
     ("model", &[]),
     ("protocol", &["crypto", "model"]),
