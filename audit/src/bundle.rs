@@ -13,7 +13,13 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{MAX_BODY, MAX_ENVELOPE, unhex, valid_job, valid_origin};
+use crate::{
+    event::{
+        Envelope, MAX_BODY, MAX_ENVELOPE, Visibility, unhex, valid_job, valid_origin, visibility,
+    },
+    log::{Log, LogError},
+    note::SignedCheckpoint,
+};
 
 /// The `format` member.
 pub const FORMAT: &str = "paripassu-bundle/1";
@@ -54,6 +60,9 @@ pub enum BundleError {
         /// The most.
         limit: u64,
     },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// Not a bundle.
     #[error("not a bundle: {0}")]
     Json(#[from] serde_json::Error),
@@ -327,6 +336,56 @@ impl Bundle {
 }
 
 impl LogPart {
+    /// What `log` holds of `job` under `head`, with proofs to it and to it from `earlier` heads, which come
+    /// smallest first. `private` bodies are for the node's own bundle alone; the others get shared ones.
+    ///
+    /// # Errors
+    /// When the log cannot be read or `head` is larger than it.
+    pub fn of_log(
+        log: &Log,
+        job: &str,
+        certificates: &[String],
+        head: &SignedCheckpoint,
+        earlier: &[SignedCheckpoint],
+        private: bool,
+    ) -> Result<Self, BundleError> {
+        let size = head.checkpoint().size();
+        let mut events = Vec::new();
+        for entry in log.job_entries(job)? {
+            if entry.index >= size {
+                break;
+            }
+            let not_text = |_| BundleError::Member {
+                place: format!("event {} of {}", entry.index, log.origin()),
+                why: "it is not UTF-8",
+            };
+            let envelope = String::from_utf8(entry.envelope.clone()).map_err(not_text)?;
+            let shared = Envelope::parse(envelope.as_bytes())
+                .is_ok_and(|e| visibility(&e.event) == Some(Visibility::Shared));
+            let body = entry.body.clone().filter(|_| private || shared);
+            events.push(EventPart {
+                index: entry.index,
+                envelope,
+                body: body.map(String::from_utf8).transpose().map_err(not_text)?,
+                proof: proof_text(&log.inclusion(entry.index, size)?),
+            });
+        }
+        let earlier = earlier.iter().map(|old| {
+            let proof = log.consistency(old.checkpoint().size(), size)?;
+            Ok::<_, BundleError>(EarlierCheckpoint {
+                note: old.to_string(),
+                consistency: proof_text(&proof),
+            })
+        });
+        Ok(Self {
+            origin: log.origin().to_owned(),
+            certificates: certificates.to_vec(),
+            checkpoint: head.to_string(),
+            events,
+            checkpoints: earlier.collect::<Result<_, _>>()?,
+        })
+    }
+
     fn check(&self) -> Result<(), BundleError> {
         let place = &self.origin;
         demand(valid_origin(place), "logs", "an origin is none")?;

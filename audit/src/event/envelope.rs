@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     canonical,
+    log::{self, Log},
     merkle::{self, Hash},
     note::Signer,
 };
@@ -157,6 +158,44 @@ impl Draft {
             clock: "system".to_owned(),
             body,
         }
+    }
+
+    /// Signs the event and appends it to `log`, on disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Draft::seal`], or when the log cannot be written.
+    pub fn append(&self, log: &Log, signer: &dyn Signer) -> Result<log::Entry, EventError> {
+        log.append(&self.job, |link| self.record(log, link, signer))
+    }
+
+    /// [`Draft::append`] without waiting for the disk: a later append, sync or checkpoint does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_unsynced(
+        &self,
+        log: &Log,
+        signer: &dyn Signer,
+    ) -> Result<log::Entry, EventError> {
+        log.append_unsynced(&self.job, |link| self.record(log, link, signer))
+    }
+
+    fn record(
+        &self,
+        log: &Log,
+        link: log::Link,
+        signer: &dyn Signer,
+    ) -> Result<log::Draft, EventError> {
+        let place = Place {
+            origin: log.origin().to_owned(),
+            prev: link.prev,
+            seq: link.seq,
+        };
+        let sealed = self.seal(&place, signer)?;
+        Ok(log::Draft {
+            envelope: sealed.envelope.into_bytes(),
+            body: sealed.body.into_bytes(),
+        })
     }
 
     /// Signs the event for its place, with a fresh salt.

@@ -113,6 +113,9 @@ pub enum EventError {
     /// The key cannot be used.
     #[error("the event cannot be signed: {0}")]
     Signer(#[from] crate::note::SignerError),
+    /// The log did not take it.
+    #[error(transparent)]
+    Log(#[from] crate::log::LogError),
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness")]
     Randomness,

@@ -20,6 +20,7 @@ type Run<'a> = (&'a str, usize);
 
 /// The steps of a log with the flows to each peer, in order.
 struct Steps<'a> {
+    by_run: BTreeMap<Run<'a>, usize>,
     order: Vec<(Run<'a>, &'a Event<'a>, &'a [PeerFlow])>,
 }
 
@@ -27,18 +28,20 @@ impl<'a> Steps<'a> {
     fn of(log: &'a Log<'a>) -> Self {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         let mut order = Vec::new();
+        let mut by_run = BTreeMap::new();
         for event in &log.events {
             if let Some(Body::StepFinished(step)) = event.body() {
                 let times = seen.entry(&step.step).or_default();
+                by_run.insert((step.step.as_str(), *times), order.len());
                 order.push(((step.step.as_str(), *times), event, step.peers.as_slice()));
                 *times += 1;
             }
         }
-        Self { order }
+        Self { by_run, order }
     }
 
     fn flow(&self, run: Run<'_>, peer: &str) -> Option<(&'a Event<'a>, Option<&'a PeerFlow>)> {
-        let (_, event, peers) = self.order.iter().find(|(this, _, _)| *this == run)?;
+        let (_, event, peers) = self.order.get(*self.by_run.get(&run)?)?;
         Some((event, peers.iter().find(|flow| flow.peer == peer)))
     }
 }

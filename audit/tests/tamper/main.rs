@@ -87,6 +87,20 @@ fn every_class_of_failure_is_in_the_table() {
     assert_eq!(codes, all);
 }
 
+#[test]
+fn what_real_logs_and_witnesses_make_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = world::World::new();
+    world.lengthen(300);
+    let bundle = world.bundle_from_disk(folder.path());
+    let verdict = verify(&bundle, &Options::default());
+    assert!(verdict.ok, "{verdict}");
+    assert!(
+        verdict.logs.iter().all(|log| log.cosigned_by.len() == 2),
+        "{verdict}"
+    );
+}
+
 /// Files that are no bundles.
 fn unreadable() -> Vec<(&'static str, String)> {
     let text = world::World::new().bundle().to_text().unwrap();
