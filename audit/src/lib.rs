@@ -11,10 +11,13 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod diff;
 pub mod event;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod prove;
+pub mod show;
 pub mod trust;
 pub mod verify;
 pub mod witness;

@@ -101,6 +101,101 @@ fn what_real_logs_and_witnesses_make_passes() {
     );
 }
 
+#[test]
+fn a_timeline_filters() {
+    use paripassu_audit::show::{Filter, show};
+    let bundle = world::World::new().bundle();
+    let all = show(&bundle, &Filter::default());
+    assert_eq!(
+        all.entries.len(),
+        bundle
+            .logs
+            .iter()
+            .map(|log| log.events.len())
+            .sum::<usize>()
+    );
+    assert!(all.entries.is_sorted_by_key(|entry| &entry.at));
+    let filter = |node: &str, event: &str| Filter {
+        node: Some(node.into()),
+        event: Some(event.into()),
+        ..Filter::default()
+    };
+    assert_eq!(show(&bundle, &filter("bank", "step")).entries.len(), 8);
+    assert_eq!(
+        show(&bundle, &filter("paripassu/party/bank", "step.finished"))
+            .entries
+            .len(),
+        4
+    );
+    assert_eq!(show(&bundle, &filter("bank", "ste")).entries.len(), 0);
+    let text = show(&bundle, &filter("partner", "disclosure")).to_string();
+    assert!(
+        text.contains("id=release.scores") && !text.contains("salt"),
+        "{text}"
+    );
+    let text = show(&bundle, &filter("partner", "model.committed")).to_string();
+    assert!(text.contains("withheld"), "{text}");
+    let late = Filter {
+        since: Some(world::START + 70),
+        until: Some(world::START + 72),
+        ..Filter::default()
+    };
+    assert!(
+        show(&bundle, &late)
+            .entries
+            .iter()
+            .all(|e| e.at == "2026-03-01T00:11:11Z")
+    );
+}
+
+#[test]
+fn a_difference_names_the_first_frame_and_event() {
+    use paripassu_audit::diff::{Difference, diff};
+    let world = world::World::new();
+    let bank = world.bundle();
+    let mut partner = bank.clone();
+    partner.node = "paripassu/party/partner".into();
+    partner.frames = world::frame_lists("partner");
+    assert_eq!(diff(&bank, &partner), []);
+    let list = |l: &&mut paripassu_audit::bundle::FrameList| {
+        (l.step.as_str(), l.peer.as_str(), l.direction.as_str()) == ("align", "bank", "received")
+    };
+    partner.frames.iter_mut().find(list).unwrap().digests[1] = "0f".repeat(32);
+    partner.logs[2].events.pop();
+    let found = diff(&bank, &partner);
+    assert!(
+        matches!(&found[..], [
+            Difference::Event { origin, seq: 15, a: Some(a), b: None },
+            Difference::Frame { step, from, to, frame: 2, .. },
+        ] if origin == "paripassu/coordinator/coordinator" && a == "run.completed"
+            && (step.as_str(), from.as_str(), to.as_str()) == ("align", "bank", "partner")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn one_event_can_be_proven_alone() {
+    use paripassu_audit::{
+        note::{SignatureType, TlogProof, VerifierKey},
+        prove::{check, prove},
+    };
+    let mut world = world::World::new();
+    let bundle = world.bundle();
+    let origin = "paripassu/party/partner";
+    let event = &bundle.logs[1].events[7];
+    let text = prove(&bundle, origin, event.index).unwrap().to_string();
+    let signer = world.script("partner").person.signer();
+    let key = VerifierKey::of(origin, SignatureType::Note, &signer).unwrap();
+    let (envelope, _) = check(&TlogProof::parse(&text).unwrap(), &key).unwrap();
+    assert_eq!(envelope, event.envelope);
+    let moved = text.replacen(&format!("index {}", event.index), "index 1", 1);
+    assert!(check(&TlogProof::parse(&moved).unwrap(), &key).is_err());
+    assert!(
+        prove(&bundle, origin, 0).is_err(),
+        "an event of another job"
+    );
+}
+
 /// Files that are no bundles.
 fn unreadable() -> Vec<(&'static str, String)> {
     let text = world::World::new().bundle().to_text().unwrap();
