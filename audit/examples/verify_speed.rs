@@ -2,8 +2,8 @@
 //!
 //! Three nodes write to real logs on disk, witness each other, and one exports the bundle.
 
-#[path = "../tests/tamper/world.rs"]
-#[allow(dead_code, unused_imports)]
+#[path = "../tests/tamper/world/mod.rs"]
+#[allow(dead_code, unused_imports, clippy::unwrap_used)]
 mod world;
 
 use std::time::Instant;

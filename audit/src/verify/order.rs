@@ -292,7 +292,7 @@ fn approval_holds(
 /// Check 7: a verdict is the strictest of its rules', and no party approved what its policy denied.
 fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
     const BROKEN: &str = "the recorded verdict is not what the recorded rules say";
-    let mut denied = None;
+    let mut denied = false;
     for event in &log.events {
         match event.body() {
             Some(Body::PolicyEvaluated(policy)) => {
@@ -318,17 +318,15 @@ fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
                 if policy.contract != hex(&case.contract_digest) {
                     find("the policy was asked about another contract");
                 }
-                denied = (policy.verdict == "deny").then_some(());
+                denied = policy.verdict == "deny";
             }
-            Some(Body::JobApproved(approval)) if approval.party == log.node => {
-                if denied.is_some() {
-                    report.find(
-                        Check::Policy,
-                        log.at(event),
-                        "the party approved what its own policy had denied".into(),
-                        "somebody overruled the policy",
-                    );
-                }
+            Some(Body::JobApproved(approval)) if denied && approval.party == log.node => {
+                report.find(
+                    Check::Policy,
+                    log.at(event),
+                    "the party approved what its own policy had denied".into(),
+                    "somebody overruled the policy",
+                );
             }
             _ => {}
         }

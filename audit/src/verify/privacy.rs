@@ -122,7 +122,7 @@ fn luhn(run: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0 && run.iter().any(|b| *b != b'0')
+    sum.is_multiple_of(10) && run.iter().any(|b| *b != b'0')
 }
 
 fn is_email(word: &str) -> bool {

@@ -1,5 +1,8 @@
 //! A job of two parties and a coordinator that helps, from certificates to the bundle.
 
+mod disk;
+mod script;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ed25519_dalek::{
@@ -26,7 +29,7 @@ use time::OffsetDateTime;
 
 /// The canonical contract of the job crate's vectors.
 pub(crate) fn contract() -> &'static str {
-    include_str!("../../../job/tests/vectors/contract.json").trim_end()
+    include_str!("../../../../job/tests/vectors/contract.json").trim_end()
 }
 pub(crate) const JOB: &str = "07070707070707070707070707070707";
 /// When the job starts: ten minutes after the contract.
@@ -202,92 +205,6 @@ pub(crate) fn frames(step: &str, from: &str, to: &str) -> Tally {
     tally
 }
 
-fn openings(
-    step: &str,
-    id: &str,
-) -> Vec<(&'static str, u64, &'static str, u64, Vec<&'static str>)> {
-    let all = vec!["party:bank", "party:partner", "helper:coordinator"];
-    let parties = vec!["party:bank", "party:partner"];
-    if id == "coordinator" {
-        return Vec::new();
-    }
-    match step {
-        "align" => vec![
-            ("relay.traffic", 1, "traffic", 0, vec!["relay"]),
-            (
-                "align.sizes",
-                1,
-                "count",
-                1,
-                vec!["party:bank", "party:partner", "relay"],
-            ),
-            (
-                "align.sizes",
-                2,
-                "count",
-                1,
-                vec!["party:bank", "party:partner", "relay"],
-            ),
-            ("align.members", 1, "membership", 5_000, parties),
-            (
-                "align.matched",
-                1,
-                "count",
-                1,
-                vec!["helper:coordinator", "relay"],
-            ),
-            (
-                "align.matched",
-                2,
-                "count",
-                1,
-                vec!["helper:coordinator", "relay"],
-            ),
-            (
-                "design.width",
-                1,
-                "count",
-                1,
-                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
-            ),
-            (
-                "design.width",
-                2,
-                "count",
-                1,
-                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
-            ),
-        ],
-        "train/pass-1" => vec![("train.converged", 1, "bit", 1, all)],
-        "train/pass-2" => vec![
-            ("train.converged", 2, "bit", 1, all.clone()),
-            ("train.range-check", 1, "bit", 1, all),
-            (
-                "release.coefficients.bank",
-                1,
-                "coefficients",
-                12,
-                vec!["party:bank"],
-            ),
-            (
-                "release.coefficients.partner",
-                1,
-                "coefficients",
-                9,
-                vec!["party:partner"],
-            ),
-        ],
-        _ => vec![
-            ("release.scores", 1, "scores", 1_500, vec!["party:bank"]),
-            ("release.metrics", 1, "summary", 9, parties),
-        ],
-    }
-}
-
-fn texts(list: &[&str]) -> Vec<String> {
-    list.iter().map(|t| (*t).to_owned()).collect()
-}
-
 impl World {
     pub(crate) fn new() -> Self {
         Self::of(contract())
@@ -313,7 +230,7 @@ impl World {
         let scripts = people()
             .into_iter()
             .zip(["party-0", "party-1", "helper"])
-            .map(|(person, role)| script(person, role, contract, &keys, &decisions))
+            .map(|(person, role)| script::script(person, role, contract, &keys, &decisions))
             .collect();
         let artifact = |name: &str, content: &[u8]| Artifact {
             name: name.to_owned(),
@@ -474,187 +391,6 @@ pub(crate) fn frame_lists(me: &str) -> Vec<FrameList> {
     lists
 }
 
-fn script(
-    person: Person,
-    role: &'static str,
-    contract: &str,
-    keys: &BTreeMap<&'static str, String>,
-    decisions: &[(&'static str, (SignedStatement, String))],
-) -> Script {
-    let id = person.id;
-    let digest = sha(contract.as_bytes());
-    let peers: Vec<&'static str> = keys.keys().copied().filter(|peer| *peer != id).collect();
-    let mut at = START;
-    let mut draft = |body: Body| {
-        at += 1;
-        Draft::new(JOB, role, id, at, body)
-    };
-    let mut before = vec![draft(
-        JobProposed {
-            contract: digest.clone(),
-            name: "card-default-joint".into(),
-            purpose: "application_score".into(),
-            submitter: "user/modeler".into(),
-            parties: texts(&["bank", "partner"]),
-            helper: "coordinator".into(),
-        }
-        .into(),
-    )];
-    if person.kind == "party" {
-        let rule = RuleVerdict {
-            id: "purposes".into(),
-            verdict: "allow".into(),
-            measured: "application_score".into(),
-        };
-        before.push(draft(
-            PolicyEvaluated {
-                policy: sha(b"policy"),
-                version: 7,
-                contract: digest.clone(),
-                rules: vec![rule],
-                verdict: "allow".into(),
-            }
-            .into(),
-        ));
-    }
-    for (party, (_, statement)) in decisions {
-        before.push(draft(
-            JobApproved {
-                party: (*party).into(),
-                contract: digest.clone(),
-                statement: statement.clone(),
-                approver: "data-owner".into(),
-                second: Some("compliance".into()),
-                ticket: Some("CHG-1182".into()),
-                expires: Some("2026-03-04T00:00:00Z".into()),
-            }
-            .into(),
-        ));
-    }
-    for peer in &peers {
-        before.push(draft(
-            SessionOpened {
-                peer: (*peer).into(),
-                peer_key: keys[peer].clone(),
-                tls: "1.3".into(),
-                suite: "TLS13_CHACHA20_POLY1305_SHA256".into(),
-                offered: vec![1],
-                chosen: 1,
-                binary: hex(&BINARY),
-                build: "release".into(),
-                test_mode: false,
-                contract: digest.clone(),
-            }
-            .into(),
-        ));
-    }
-    at = START + 70;
-    let mut draft = |body: Body| {
-        at += 1;
-        Draft::new(JOB, role, id, at, body)
-    };
-    let mut after = Vec::new();
-    if person.kind == "party" {
-        after.push(draft(
-            DataCommitted {
-                dataset: "applications".into(),
-                schema: sha(b"schema"),
-                columns: 12,
-                rows: 5_000,
-                root: sha(id.as_bytes()),
-                grade: Some("3".into()),
-            }
-            .into(),
-        ));
-    }
-    let mut disclosed = 0;
-    for step in STEPS {
-        after.push(draft(
-            StepStarted {
-                step: step.into(),
-                randomness: "helper".into(),
-                parameters: None,
-            }
-            .into(),
-        ));
-        for (opened, ordinal, shape, values, to) in openings(step, id) {
-            disclosed += 1;
-            after.push(draft(
-                Disclosure {
-                    id: opened.into(),
-                    ordinal,
-                    shape: shape.into(),
-                    values,
-                    to: texts(&to),
-                    step: step.into(),
-                }
-                .into(),
-            ));
-        }
-        if step == "align" && person.kind == "party" {
-            after.push(draft(
-                AlignDone {
-                    method: "ecdh".into(),
-                    matched: 4_700,
-                    padded: BTreeMap::from([("bank".into(), 16_384), ("partner".into(), 16_384)]),
-                }
-                .into(),
-            ));
-        }
-        after.push(draft(
-            StepFinished {
-                step: step.into(),
-                wall_s: "1.25".into(),
-                cpu_s: "0.75".into(),
-                peers: peers
-                    .iter()
-                    .map(|peer| PeerFlow {
-                        peer: (*peer).into(),
-                        sent: frames(step, id, peer).flow(),
-                        received: frames(step, peer, id).flow(),
-                    })
-                    .collect(),
-            }
-            .into(),
-        ));
-    }
-    if person.kind == "party" {
-        after.push(draft(
-            MetricsReported {
-                report: "report.json".into(),
-                sha256: sha(REPORT),
-                values: BTreeMap::from([("auc".into(), "0.7812".into())]),
-            }
-            .into(),
-        ));
-        let file = FileDigest {
-            name: "model.json".into(),
-            sha256: sha(MODEL),
-            bytes: MODEL.len() as u64,
-        };
-        after.push(draft(ModelCommitted { files: vec![file] }.into()));
-    }
-    after.push(draft(
-        RunCompleted {
-            disclosures: disclosed,
-            steps: STEPS.len() as u64,
-            wall_s: "6.5".into(),
-        }
-        .into(),
-    ));
-    Script {
-        person,
-        role,
-        before,
-        after,
-        witnesses: peers,
-        witness_seed: None,
-        skip_sequence: false,
-        fork: false,
-        saw_another_root: false,
-    }
-}
-
 /// A log under way.
 struct Writing<'a> {
     script: &'a Script,
@@ -743,134 +479,6 @@ impl<'a> Writing<'a> {
             checkpoint: head.to_string(),
             events: events.collect(),
             checkpoints: earlier.collect(),
-        }
-    }
-}
-
-impl World {
-    /// Adds steps until all logs together have about `events` events.
-    pub(crate) fn lengthen(&mut self, events: usize) {
-        let now: usize = self
-            .scripts
-            .iter()
-            .map(|s| s.before.len() + s.after.len() + 2)
-            .sum();
-        let steps = events.saturating_sub(now).div_ceil(6);
-        let ids = ["bank", "partner", "coordinator"];
-        for script in &mut self.scripts {
-            let end = script.after.pop().unwrap();
-            let id = script.person.id;
-            for number in 0..steps {
-                let step = format!("extra/pass-{number}");
-                let peers = ids.iter().filter(|peer| **peer != id);
-                let finished = StepFinished {
-                    step: step.clone(),
-                    wall_s: "0.5".into(),
-                    cpu_s: "0.25".into(),
-                    peers: peers
-                        .map(|peer| PeerFlow {
-                            peer: (*peer).into(),
-                            sent: frames(&step, id, peer).flow(),
-                            received: frames(&step, peer, id).flow(),
-                        })
-                        .collect(),
-                };
-                let started = StepStarted {
-                    step,
-                    randomness: "helper".into(),
-                    parameters: None,
-                };
-                for body in [Body::from(started), finished.into()] {
-                    script
-                        .after
-                        .push(Draft::new(JOB, script.role, id, end.at, body));
-                }
-            }
-            script.after.push(end);
-            for draft in &mut script.after {
-                if let Body::RunCompleted(done) = &mut draft.body {
-                    done.steps += steps as u64;
-                }
-            }
-        }
-    }
-
-    /// As [`World::bundle`], through real logs on disk and real witnesses.
-    pub(crate) fn bundle_from_disk(&self, folder: &Path) -> Bundle {
-        let signer = |script: &Script| Arc::new(script.person.signer());
-        let logs: Vec<_> = self
-            .scripts
-            .iter()
-            .map(|script| {
-                let dir = folder.join(script.person.id).join("transcript");
-                let opened = Log::open(&dir, &script.person.origin(), signer(script));
-                opened.unwrap().0
-            })
-            .collect();
-        let witnesses: Vec<_> = self
-            .scripts
-            .iter()
-            .map(|script| {
-                let dir = folder.join(script.person.id).join("witness");
-                Witness::open(&dir, &script.person.origin(), signer(script)).unwrap()
-            })
-            .collect();
-        let mut seen = vec![0; logs.len()];
-        let mut witnessed = |time: i64| -> Vec<SignedCheckpoint> {
-            let mut heads = Vec::new();
-            for (place, log) in logs.iter().enumerate() {
-                let mut head = log.checkpoint().unwrap();
-                let size = head.checkpoint().size();
-                let key = log.keys().unwrap().remove(0);
-                let proof = match seen[place] {
-                    0 => Vec::new(),
-                    old => log.consistency(old, size).unwrap(),
-                };
-                for (_, witness) in witnesses.iter().enumerate().filter(|(w, _)| *w != place) {
-                    let line = witness
-                        .cosign(&head.to_string(), &proof, &key, time as u64)
-                        .unwrap();
-                    head.add(line, witness.key()).unwrap();
-                }
-                seen[place] = size;
-                heads.push(head);
-            }
-            heads
-        };
-        let write = |second: bool| {
-            for (script, log) in self.scripts.iter().zip(&logs) {
-                let drafts = if second {
-                    &script.after
-                } else {
-                    &script.before
-                };
-                for draft in drafts {
-                    draft.append_unsynced(log, &script.person.signer()).unwrap();
-                }
-                log.sync().unwrap();
-            }
-        };
-        write(false);
-        let middle = witnessed(START + 60);
-        write(true);
-        let last = witnessed(START + 600);
-        let parts = logs.iter().zip(&self.scripts).zip(middle.iter().zip(&last));
-        let parts = parts.map(|((log, script), (middle, last))| {
-            let own = script.person.id == "bank";
-            let certificates = [script.person.pem.clone()];
-            LogPart::of_log(
-                log,
-                JOB,
-                &certificates,
-                last,
-                std::slice::from_ref(middle),
-                own,
-            )
-            .unwrap()
-        });
-        Bundle {
-            logs: parts.collect(),
-            ..self.frame()
         }
     }
 }

@@ -1,0 +1,370 @@
+//! Checks 5 to 10, 13 and 14: insiders who sign something untrue.
+
+use super::*;
+
+pub(crate) fn add_to(add: &mut Add<'_>) {
+    let flow = |change: fn(&mut paripassu_audit::event::Flow)| {
+        inside(|world| {
+            edit(world.script("partner"), |body| {
+                if let Body::StepFinished(step) = body
+                    && step.step == "train/pass-1"
+                {
+                    change(&mut step.peers[0].received);
+                }
+            });
+        })
+    };
+    add(
+        "receiver-counts-fewer-frames",
+        14,
+        "train/pass-1",
+        flow(|f| f.frames -= 1),
+    );
+    add(
+        "receiver-counts-more-bytes",
+        14,
+        "train/pass-1",
+        flow(|f| f.bytes += 1),
+    );
+    add(
+        "receiver-records-other-digest",
+        14,
+        "train/pass-1",
+        flow(|f| f.digest = "0f".repeat(32)),
+    );
+    add(
+        "receiver-records-other-root",
+        14,
+        "train/pass-1",
+        flow(|f| f.root = "0f".repeat(32)),
+    );
+    let fewer = inside(|world| {
+        let script = world.script("partner");
+        script
+            .after
+            .retain(|draft| !matches!(&draft.body, Body::StepFinished(s) if s.step == "evaluate"));
+        edit(script, |body| {
+            if let Body::RunCompleted(done) = body {
+                done.steps -= 1;
+            }
+        });
+    });
+    add("step-missing-at-one-side", 14, "evaluate", fewer);
+    let frames = outside(|bundle| {
+        let digest = &mut bundle.frames[2].digests[1];
+        *digest = format!(
+            "{}{}",
+            if digest.starts_with('0') { '1' } else { '0' },
+            &digest[1..]
+        );
+    });
+    add("alter-frame-list", 14, "step.finished", frames);
+    let stranger = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::SessionOpened(session) = body
+                && session.peer == "partner"
+            {
+                session.peer_key = "ee".repeat(32);
+            }
+        });
+    });
+    add("link-with-unknown-key", 14, "session.opened", stranger);
+
+    add(
+        "remove-approval",
+        15,
+        "partner",
+        outside(|b| drop(b.approvals.pop())),
+    );
+    let unheard = inside(|world| {
+        let keep =
+            |draft: &Draft| !matches!(&draft.body, Body::JobApproved(a) if a.party == "partner");
+        world.script("bank").before.retain(keep);
+    });
+    add("log-without-approval", 15, "data.committed", unheard);
+    let late = inside(|world| {
+        let script = world.script("bank");
+        let at = script
+            .before
+            .iter()
+            .position(|d| matches!(d.body, Body::JobApproved(_)))
+            .unwrap();
+        let draft = script.before.remove(at);
+        script.after.insert(
+            3,
+            Draft {
+                at: START + 73,
+                ..draft
+            },
+        );
+    });
+    add("approval-after-work", 15, "data.committed", late);
+    let expired = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::JobApproved(approval) = body {
+                approval.expires = Some("2026-03-01T00:11:00Z".into());
+            }
+        });
+    });
+    add("approval-expired", 15, "data.committed", expired);
+    let one_person = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::JobApproved(approval) = body {
+                approval.second = Some(approval.approver.clone());
+            }
+        });
+    });
+    add("one-person-approves-twice", 15, "job.approved", one_person);
+    let alone = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::JobApproved(approval) = body {
+                approval.second = None;
+            }
+        });
+    });
+    add("no-second-approver", 15, "job.approved", alone);
+    let changed = outside(|bundle| {
+        bundle.contract = bundle
+            .contract
+            .replacen("\"min_matched\":100", "\"min_matched\":101", 1);
+    });
+    add("alter-contract", 15, "contract", changed);
+    let rejected = inside(|world| {
+        let text = world.contract.clone();
+        let person = world.authority.certify("party", "partner", 12);
+        world.approvals[1] = decide(&person, &text, false).0;
+    });
+    add("approval-was-a-rejection", 15, "partner", rejected);
+    let elsewhere = inside(|world| {
+        let person = world.authority.certify("party", "partner", 12);
+        world.approvals[1] = decide(&person, "another contract", true).0;
+    });
+    add("approval-of-another-contract", 15, "partner", elsewhere);
+    let over = other_contract("\"helper\":{", "\"expires\":\"2026-02-28\",\"helper\":{").bundle();
+    add("contract-expired", 15, "data.committed", over);
+    let submitter = inside(|world| {
+        let person = world.authority.certify("party", "partner", 12);
+        world.submission = submit(&person, &world.contract);
+    });
+    add("submitted-by-someone-else", 15, "submission", submitter);
+
+    let verdict = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::PolicyEvaluated(policy) = body {
+                policy.rules[0].verdict = "deny".into();
+            }
+        });
+    });
+    add(
+        "policy-verdict-not-of-its-rules",
+        16,
+        "policy.evaluated",
+        verdict,
+    );
+    let overruled = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::PolicyEvaluated(policy) = body {
+                policy.rules[0].verdict = "deny".into();
+                policy.verdict = "deny".into();
+            }
+        });
+    });
+    add("approved-against-policy", 16, "job.approved", overruled);
+
+    let undeclared = inside(|world| open(world.script("bank"), score_opening("residuals")));
+    add("undeclared-opening", 17, "disclosure", undeclared);
+    let again = inside(|world| {
+        let opening = Disclosure {
+            ordinal: 2,
+            ..score_opening("release.scores")
+        };
+        open(world.script("bank"), opening);
+    });
+    add("opened-once-too-often", 17, "disclosure", again);
+    let ordinal = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::Disclosure(opening) = body
+                && opening.id == "release.scores"
+            {
+                opening.ordinal = 2;
+            }
+        });
+    });
+    add("opening-miscounted", 17, "disclosure", ordinal);
+    let receiver = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::Disclosure(opening) = body
+                && opening.id == "release.scores"
+            {
+                opening.to = vec!["party:partner".into()];
+            }
+        });
+    });
+    add("opened-to-another", 17, "disclosure", receiver);
+    let shape = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::Disclosure(opening) = body
+                && opening.id == "train.converged"
+            {
+                opening.values = 5_000;
+            }
+        });
+    });
+    add("opened-more-values", 17, "disclosure", shape);
+    let nowhere = inside(|world| {
+        for id in ["bank", "partner"] {
+            let script = world.script(id);
+            script
+                .after
+                .retain(|d| !matches!(&d.body, Body::Disclosure(o) if o.id == "release.scores"));
+            edit(script, |body| {
+                if let Body::RunCompleted(done) = body {
+                    done.disclosures -= 1;
+                }
+            });
+        }
+    });
+    add("declared-opening-missing", 17, "release.scores", nowhere);
+    let text = contract();
+    let from = text
+        .find("{\"at_most\":1,\"id\":\"release.scores\"")
+        .unwrap();
+    let to = text
+        .find("{\"at_most\":1,\"id\":\"release.metrics\"")
+        .unwrap();
+    let cut = format!("{}{}", &text[..from], &text[to..]);
+    add(
+        "declaration-removed",
+        17,
+        "disclosure",
+        World::of(&cut).bundle(),
+    );
+    let matrix = other_contract("\"to\":\"bank\"}", "\"to\":\"partner\"}").bundle();
+    add("output-matrix-broken", 17, "release.scores", matrix);
+
+    let few = inside(|world| {
+        for id in ["bank", "partner"] {
+            edit(world.script(id), |body| {
+                if let Body::AlignDone(done) = body {
+                    done.matched = 99;
+                }
+            });
+        }
+    });
+    add("too-few-in-common", 18, "align.done", few);
+    let unlike = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::AlignDone(done) = body {
+                done.matched = 4_699;
+            }
+        });
+    });
+    add("parties-match-unlike-numbers", 18, "align.done", unlike);
+    let sum = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::RunCompleted(done) = body {
+                done.disclosures += 1;
+            }
+        });
+    });
+    add("sums-do-not-add-up", 18, "run.completed", sum);
+
+    let session = |change: fn(&mut SessionOpened)| {
+        inside(|world| {
+            edit(world.script("partner"), |body| {
+                if let Body::SessionOpened(session) = body {
+                    change(session);
+                }
+            });
+        })
+    };
+    add(
+        "other-binary",
+        19,
+        "session.opened",
+        session(|s| s.binary = "b2".repeat(32)),
+    );
+    add(
+        "debug-build",
+        19,
+        "session.opened",
+        session(|s| s.build = "debug".into()),
+    );
+    add(
+        "test-mode",
+        19,
+        "session.opened",
+        session(|s| s.test_mode = true),
+    );
+    let randomness = inside(|world| {
+        edit(world.script("partner"), |body| {
+            if let Body::StepStarted(step) = body {
+                step.randomness = "test".into();
+            }
+        });
+    });
+    add("test-randomness", 19, "step.started", randomness);
+
+    add(
+        "alter-report-digest",
+        20,
+        "metrics.reported",
+        outside(|b| b.artifacts[0].sha256 = "aa".repeat(32)),
+    );
+    add(
+        "alter-model-digest",
+        21,
+        "model.committed",
+        outside(|b| b.artifacts[1].sha256 = "aa".repeat(32)),
+    );
+    add(
+        "remove-model-from-bundle",
+        21,
+        "model.committed",
+        outside(|b| drop(b.artifacts.pop())),
+    );
+    let extra = outside(|bundle| {
+        let mut artifact = bundle.artifacts[1].clone();
+        artifact.name = "model-2.json".into();
+        bundle.artifacts.push(artifact);
+    });
+    add("add-model-to-bundle", 21, "model-2.json", extra);
+
+    for (name, text) in [
+        ("mobile-number", "call 13812345678"),
+        ("identity-number", "11010519491231002X"),
+        ("e-mail-address", "jane.doe@bank.example"),
+    ] {
+        let bundle = inside(|world| {
+            let incident = Incident {
+                class: "complaint".into(),
+                detail: text.into(),
+            };
+            let script = world.script("bank");
+            let draft = Draft::new(JOB, script.role, "bank", START + 71, incident.into());
+            script.after.insert(0, draft);
+        });
+        add(name, 22, "incident", bundle);
+    }
+
+    let back = inside(|world| {
+        let script = world.script("bank");
+        let at = script.after.len() - 2;
+        script.after[at].at = START - 500;
+    });
+    add("clock-goes-back", 23, "model.committed", back);
+    let before = inside(|world| {
+        for draft in &mut world.script("partner").before {
+            draft.at -= 3_600;
+        }
+    });
+    add("before-the-contract", 23, "job.proposed", before);
+    let early = inside(|world| world.cosign_delay = -400);
+    add("countersigned-before-written", 23, "run.completed", early);
+
+    let withheld = outside(|bundle| {
+        let at = position(bundle, PARTNER, "disclosure");
+        log(bundle, PARTNER).events[at].body = None;
+    });
+    add("withhold-disclosure", 17, "disclosure", withheld);
+}

@@ -1,0 +1,101 @@
+//! Those that need another trust file, none, or files.
+
+use super::*;
+
+pub(crate) fn add_to(cases: &mut Vec<Case>) {
+    let honest = || World::new().bundle();
+    let mut add = |name, code, names, bundle, trust, files: Vec<(&'static str, &'static [u8])>| {
+        cases.push(Case {
+            name,
+            code,
+            names,
+            bundle,
+            trust,
+            files: files
+                .iter()
+                .map(|(name, content)| HeldFile::new(name, content))
+                .collect(),
+            content: files,
+        });
+    };
+    add("honest", 0, "", honest(), Some(""), vec![]);
+    add("honest-without-trust", 0, "", honest(), None, vec![]);
+    let files: Vec<(&str, &[u8])> = vec![("report.json", REPORT), ("model.json", MODEL)];
+    add("honest-with-files", 0, "", honest(), Some(""), files);
+    let edited: Vec<(&str, &[u8])> = vec![("model.json", b"{\"coefficients\":[1]}\n")];
+    add(
+        "alter-model-file",
+        21,
+        "model.committed",
+        honest(),
+        Some(""),
+        edited,
+    );
+    let report: Vec<(&str, &[u8])> = vec![("report.json", b"{\"auc\":\"0.9812\"}\n")];
+    add(
+        "alter-report-file",
+        20,
+        "metrics.reported",
+        honest(),
+        Some(""),
+        report,
+    );
+    let foreign: Vec<(&str, &[u8])> = vec![("scores.csv", b"id,score\n")];
+    add(
+        "file-of-another-job",
+        21,
+        "scores.csv",
+        honest(),
+        Some(""),
+        foreign,
+    );
+    let key = World::new().script("partner").person.key_hex();
+    let revoked = format!(
+        "[[revoked]]\nkey = \"{key}\"\nfrom = \"2026-03-01T00:11:00Z\"\nreason = \"stolen\"\n"
+    );
+    add(
+        "key-revoked",
+        10,
+        "data.committed",
+        honest(),
+        Some(revoked.leak()),
+        vec![],
+    );
+    let pins = "[pins]\n\"paripassu/party/bank\" = [\"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752\"]\n";
+    add("key-not-pinned", 10, BANK, honest(), Some(pins), vec![]);
+    add(
+        "quorum-of-three",
+        13,
+        BANK,
+        honest(),
+        Some("[witnesses]\nquorum = 3\n"),
+        vec![],
+    );
+    add(
+        "members-do-not-count",
+        13,
+        BANK,
+        honest(),
+        Some("[witnesses]\nquorum = 1\nmembers = false\n"),
+        vec![],
+    );
+    let pruned = || {
+        outside(|bundle| {
+            for event in bundle.logs.iter_mut().flat_map(|log| &mut log.events) {
+                if event.envelope.contains("step.finished") {
+                    event.body = None;
+                }
+            }
+            bundle.frames.clear();
+        })
+    };
+    add("pruned", 14, "step.finished", pruned(), Some(""), vec![]);
+    add(
+        "pruned-and-allowed",
+        0,
+        "",
+        pruned(),
+        Some("#pruned"),
+        vec![],
+    );
+}

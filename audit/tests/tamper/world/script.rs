@@ -1,0 +1,270 @@
+//! What an honest node writes.
+
+use super::*;
+
+fn openings(
+    step: &str,
+    id: &str,
+) -> Vec<(&'static str, u64, &'static str, u64, Vec<&'static str>)> {
+    let all = vec!["party:bank", "party:partner", "helper:coordinator"];
+    let parties = vec!["party:bank", "party:partner"];
+    if id == "coordinator" {
+        return Vec::new();
+    }
+    match step {
+        "align" => vec![
+            ("relay.traffic", 1, "traffic", 0, vec!["relay"]),
+            (
+                "align.sizes",
+                1,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "relay"],
+            ),
+            (
+                "align.sizes",
+                2,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "relay"],
+            ),
+            ("align.members", 1, "membership", 5_000, parties),
+            (
+                "align.matched",
+                1,
+                "count",
+                1,
+                vec!["helper:coordinator", "relay"],
+            ),
+            (
+                "align.matched",
+                2,
+                "count",
+                1,
+                vec!["helper:coordinator", "relay"],
+            ),
+            (
+                "design.width",
+                1,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
+            ),
+            (
+                "design.width",
+                2,
+                "count",
+                1,
+                vec!["party:bank", "party:partner", "helper:coordinator", "relay"],
+            ),
+        ],
+        "train/pass-1" => vec![("train.converged", 1, "bit", 1, all)],
+        "train/pass-2" => vec![
+            ("train.converged", 2, "bit", 1, all.clone()),
+            ("train.range-check", 1, "bit", 1, all),
+            (
+                "release.coefficients.bank",
+                1,
+                "coefficients",
+                12,
+                vec!["party:bank"],
+            ),
+            (
+                "release.coefficients.partner",
+                1,
+                "coefficients",
+                9,
+                vec!["party:partner"],
+            ),
+        ],
+        _ => vec![
+            ("release.scores", 1, "scores", 1_500, vec!["party:bank"]),
+            ("release.metrics", 1, "summary", 9, parties),
+        ],
+    }
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|t| (*t).to_owned()).collect()
+}
+
+pub(super) fn script(
+    person: Person,
+    role: &'static str,
+    contract: &str,
+    keys: &BTreeMap<&'static str, String>,
+    decisions: &[(&'static str, (SignedStatement, String))],
+) -> Script {
+    let id = person.id;
+    let digest = sha(contract.as_bytes());
+    let peers: Vec<&'static str> = keys.keys().copied().filter(|peer| *peer != id).collect();
+    let mut at = START;
+    let mut draft = |body: Body| {
+        at += 1;
+        Draft::new(JOB, role, id, at, body)
+    };
+    let mut before = vec![draft(
+        JobProposed {
+            contract: digest.clone(),
+            name: "card-default-joint".into(),
+            purpose: "application_score".into(),
+            submitter: "user/modeler".into(),
+            parties: texts(&["bank", "partner"]),
+            helper: "coordinator".into(),
+        }
+        .into(),
+    )];
+    if person.kind == "party" {
+        let rule = RuleVerdict {
+            id: "purposes".into(),
+            verdict: "allow".into(),
+            measured: "application_score".into(),
+        };
+        before.push(draft(
+            PolicyEvaluated {
+                policy: sha(b"policy"),
+                version: 7,
+                contract: digest.clone(),
+                rules: vec![rule],
+                verdict: "allow".into(),
+            }
+            .into(),
+        ));
+    }
+    for (party, (_, statement)) in decisions {
+        before.push(draft(
+            JobApproved {
+                party: (*party).into(),
+                contract: digest.clone(),
+                statement: statement.clone(),
+                approver: "data-owner".into(),
+                second: Some("compliance".into()),
+                ticket: Some("CHG-1182".into()),
+                expires: Some("2026-03-04T00:00:00Z".into()),
+            }
+            .into(),
+        ));
+    }
+    for peer in &peers {
+        before.push(draft(
+            SessionOpened {
+                peer: (*peer).into(),
+                peer_key: keys[peer].clone(),
+                tls: "1.3".into(),
+                suite: "TLS13_CHACHA20_POLY1305_SHA256".into(),
+                offered: vec![1],
+                chosen: 1,
+                binary: hex(&BINARY),
+                build: "release".into(),
+                test_mode: false,
+                contract: digest.clone(),
+            }
+            .into(),
+        ));
+    }
+    at = START + 70;
+    let mut draft = |body: Body| {
+        at += 1;
+        Draft::new(JOB, role, id, at, body)
+    };
+    let mut after = Vec::new();
+    if person.kind == "party" {
+        after.push(draft(
+            DataCommitted {
+                dataset: "applications".into(),
+                schema: sha(b"schema"),
+                columns: 12,
+                rows: 5_000,
+                root: sha(id.as_bytes()),
+                grade: Some("3".into()),
+            }
+            .into(),
+        ));
+    }
+    let mut disclosed = 0;
+    for step in STEPS {
+        after.push(draft(
+            StepStarted {
+                step: step.into(),
+                randomness: "helper".into(),
+                parameters: None,
+            }
+            .into(),
+        ));
+        for (opened, ordinal, shape, values, to) in openings(step, id) {
+            disclosed += 1;
+            after.push(draft(
+                Disclosure {
+                    id: opened.into(),
+                    ordinal,
+                    shape: shape.into(),
+                    values,
+                    to: texts(&to),
+                    step: step.into(),
+                }
+                .into(),
+            ));
+        }
+        if step == "align" && person.kind == "party" {
+            after.push(draft(
+                AlignDone {
+                    method: "ecdh".into(),
+                    matched: 4_700,
+                    padded: BTreeMap::from([("bank".into(), 16_384), ("partner".into(), 16_384)]),
+                }
+                .into(),
+            ));
+        }
+        after.push(draft(
+            StepFinished {
+                step: step.into(),
+                wall_s: "1.25".into(),
+                cpu_s: "0.75".into(),
+                peers: peers
+                    .iter()
+                    .map(|peer| PeerFlow {
+                        peer: (*peer).into(),
+                        sent: frames(step, id, peer).flow(),
+                        received: frames(step, peer, id).flow(),
+                    })
+                    .collect(),
+            }
+            .into(),
+        ));
+    }
+    if person.kind == "party" {
+        after.push(draft(
+            MetricsReported {
+                report: "report.json".into(),
+                sha256: sha(REPORT),
+                values: BTreeMap::from([("auc".into(), "0.7812".into())]),
+            }
+            .into(),
+        ));
+        let file = FileDigest {
+            name: "model.json".into(),
+            sha256: sha(MODEL),
+            bytes: MODEL.len() as u64,
+        };
+        after.push(draft(ModelCommitted { files: vec![file] }.into()));
+    }
+    after.push(draft(
+        RunCompleted {
+            disclosures: disclosed,
+            steps: STEPS.len() as u64,
+            wall_s: "6.5".into(),
+        }
+        .into(),
+    ));
+    Script {
+        person,
+        role,
+        before,
+        after,
+        witnesses: peers,
+        witness_seed: None,
+        skip_sequence: false,
+        fork: false,
+        saw_another_root: false,
+    }
+}
