@@ -16,6 +16,7 @@ pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod transcript;
 pub mod transport;
 
 pub use paripassu_proto::{ContractHead, HeadReader, JobId, NodeId, NodeKind, Peer};
