@@ -16,6 +16,7 @@ pub mod event;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod page;
 pub mod prove;
 pub mod show;
 pub mod trust;

@@ -4,10 +4,10 @@
 //! a [`Verdict`] is that of the first check that found something; all checks are always run. Every
 //! finding names the event and says what is wrong and what that means.
 
-mod certificate;
+pub(crate) mod certificate;
 mod chain;
 mod clock;
-mod contract;
+pub(crate) mod contract;
 mod disclosures;
 mod heads;
 mod order;
@@ -16,7 +16,7 @@ mod privacy;
 mod signatures;
 mod symmetry;
 mod verdict;
-mod view;
+pub(crate) mod view;
 
 pub use verdict::{Check, CheckLine, Finding, LogLine, Outcome, Place, Verdict};
 

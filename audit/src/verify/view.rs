@@ -17,42 +17,42 @@ use crate::{
 };
 
 /// An event as far as it can be read.
-pub(super) struct Event<'a> {
-    pub(super) part: &'a EventPart,
-    pub(super) envelope: Result<Envelope, EventError>,
+pub(crate) struct Event<'a> {
+    pub(crate) part: &'a EventPart,
+    pub(crate) envelope: Result<Envelope, EventError>,
     /// `None` where it is withheld, or where the envelope cannot be read.
-    pub(super) body: Option<Result<Body, EventError>>,
+    pub(crate) body: Option<Result<Body, EventError>>,
 }
 
 impl Event<'_> {
-    pub(super) fn head(&self) -> Option<&Envelope> {
+    pub(crate) fn head(&self) -> Option<&Envelope> {
         self.envelope.as_ref().ok()
     }
 
-    pub(super) fn body(&self) -> Option<&Body> {
+    pub(crate) fn body(&self) -> Option<&Body> {
         self.body.as_ref()?.as_ref().ok()
     }
 
     /// The name of the event, empty where it cannot be read.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.head().map_or("", |envelope| &envelope.event)
     }
 
-    pub(super) fn at(&self) -> Option<i64> {
+    pub(crate) fn at(&self) -> Option<i64> {
         self.head().map(Envelope::unix)
     }
 }
 
 /// One log.
-pub(super) struct Log<'a> {
-    pub(super) part: &'a LogPart,
+pub(crate) struct Log<'a> {
+    pub(crate) part: &'a LogPart,
     /// The node's id.
-    pub(super) node: &'a str,
-    pub(super) certificates: Vec<Result<Certificate, &'static str>>,
-    pub(super) events: Vec<Event<'a>>,
+    pub(crate) node: &'a str,
+    pub(crate) certificates: Vec<Result<Certificate, &'static str>>,
+    pub(crate) events: Vec<Event<'a>>,
     /// The bundle's maker wrote it: private bodies are there too.
-    pub(super) own: bool,
-    pub(super) head: Result<SignedCheckpoint, crate::note::NoteError>,
+    pub(crate) own: bool,
+    pub(crate) head: Result<SignedCheckpoint, crate::note::NoteError>,
 }
 
 impl<'a> Log<'a> {
@@ -88,17 +88,17 @@ impl<'a> Log<'a> {
     }
 
     /// The certificate that holds this key.
-    pub(super) fn certificate(&self, key: &[u8; 32]) -> Option<&Certificate> {
+    pub(crate) fn certificate(&self, key: &[u8; 32]) -> Option<&Certificate> {
         let mut sound = self.certificates.iter().filter_map(|c| c.as_ref().ok());
         sound.find(|certificate| certificate.key_digest == *key)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.events.iter().any(|event| event.name() == name)
     }
 
     /// Where the log as a whole is at fault.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         Place {
             origin: Some(self.part.origin.clone()),
             ..Place::default()
@@ -106,7 +106,7 @@ impl<'a> Log<'a> {
     }
 
     /// Where an event is at fault.
-    pub(super) fn at(&self, event: &Event<'_>) -> Place {
+    pub(crate) fn at(&self, event: &Event<'_>) -> Place {
         Place {
             origin: Some(self.part.origin.clone()),
             index: Some(event.part.index),
@@ -117,17 +117,17 @@ impl<'a> Log<'a> {
 }
 
 /// Everything the checks look at.
-pub(super) struct Case<'a> {
-    pub(super) bundle: &'a Bundle,
-    pub(super) options: Options<'a>,
-    pub(super) logs: Vec<Log<'a>>,
-    pub(super) contract: Result<ContractView, &'static str>,
-    pub(super) contract_digest: [u8; 32],
+pub(crate) struct Case<'a> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) options: Options<'a>,
+    pub(crate) logs: Vec<Log<'a>>,
+    pub(crate) contract: Result<ContractView, &'static str>,
+    pub(crate) contract_digest: [u8; 32],
     authority: OnceCell<Option<Result<Certificate, &'static str>>>,
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(bundle: &'a Bundle, options: Options<'a>) -> Self {
+    pub(crate) fn new(bundle: &'a Bundle, options: Options<'a>) -> Self {
         let logs = bundle.logs.iter();
         Self {
             bundle,
@@ -142,7 +142,7 @@ impl<'a> Case<'a> {
     }
 
     /// The authority that certificates are judged by; `None` where pins alone count.
-    pub(super) fn authority(&self) -> Option<&Result<Certificate, &'static str>> {
+    pub(crate) fn authority(&self) -> Option<&Result<Certificate, &'static str>> {
         let authority = self.authority.get_or_init(|| match self.options.trust {
             Some(trust) => trust.authority.as_deref().map(Certificate::from_pem),
             None => Some(Certificate::from_pem(&self.bundle.authority)),
@@ -151,23 +151,23 @@ impl<'a> Case<'a> {
     }
 
     /// Some log says that the job ran to its end.
-    pub(super) fn ran_to_the_end(&self) -> bool {
+    pub(crate) fn ran_to_the_end(&self) -> bool {
         self.logs.iter().any(|log| log.has("run.completed"))
     }
 
     /// The log of the node of this id.
-    pub(super) fn log_of(&self, node: &str) -> Option<&Log<'a>> {
+    pub(crate) fn log_of(&self, node: &str) -> Option<&Log<'a>> {
         self.logs.iter().find(|log| log.node == node)
     }
 
     /// Whether the node of this id is a data party.
-    pub(super) fn is_party(&self, node: &str) -> bool {
+    pub(crate) fn is_party(&self, node: &str) -> bool {
         let contract = self.contract.as_ref();
         contract.is_ok_and(|contract| contract.parties.iter().any(|party| party == node))
     }
 
     /// Whether the body of an event ought to be in this bundle but is not.
-    pub(super) fn lacks_body(&self, log: &Log<'_>, event: &Event<'_>) -> bool {
+    pub(crate) fn lacks_body(&self, log: &Log<'_>, event: &Event<'_>) -> bool {
         event.part.body.is_none()
             && match visibility(event.name()) {
                 Some(Visibility::Shared) => true,
@@ -178,7 +178,7 @@ impl<'a> Case<'a> {
 }
 
 /// The check that a body is for.
-pub(super) fn check_of(event: &str) -> Option<Check> {
+pub(crate) fn check_of(event: &str) -> Option<Check> {
     Some(match event {
         "step.finished" => Check::Symmetry,
         "job.proposed" | "job.approved" | "job.rejected" => Check::Approval,
