@@ -43,6 +43,31 @@ pub fn encode_i32(value: f64, frac: u32) -> Result<i32, DoesNotFit> {
     })
 }
 
+/// [`encode_i32`] of all values; the first that does not fit.
+///
+/// # Errors
+/// If one is not finite or its scaled magnitude reaches 2^31.
+pub fn encode_all_i32(values: &[f64], frac: u32) -> Result<Vec<i32>, DoesNotFit> {
+    let scale = 2f64.powi(frac as i32);
+    // false for NaN, too
+    let fits = |v: &f64| (v * scale).abs() < 2f64.powi(31) - 0.5;
+    match values.iter().find(|v| !fits(v)) {
+        Some(v) => Err(DoesNotFit {
+            value: *v,
+            frac,
+            bits: 32,
+        }),
+        // exact below 2^51: the sum's last bit is one unit, ties to even
+        None => Ok(values
+            .iter()
+            .map(|v| (v * scale + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32)
+            .collect()),
+    }
+}
+
+/// 1.5 * 2^52.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
 /// The real number that a ring element with `frac` fraction bits stands for.
 pub fn decode(word: u64, frac: u32) -> f64 {
     (word as i64) as f64 / 2f64.powi(frac as i32)
@@ -51,6 +76,22 @@ pub fn decode(word: u64, frac: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_values_at_once_are_the_same() {
+        let mut values: Vec<f64> = (-1000..1000).map(|i| f64::from(i) * 0.371 + 0.5).collect();
+        values.extend([0.5, 1.5, -0.5, 2.5, -2.5, 131_071.99, -131_071.99]);
+        for frac in [0, 3, 14] {
+            let one = values.iter().map(|v| encode_i32(*v, frac).unwrap());
+            assert_eq!(
+                encode_all_i32(&values, frac).unwrap(),
+                one.collect::<Vec<_>>()
+            );
+        }
+        for bad in [f64::NAN, f64::INFINITY, 131_072.0, -131_073.0] {
+            assert!(encode_all_i32(&[1.0, bad], 14).is_err());
+        }
+    }
 
     #[test]
     fn round_trip_is_within_half_a_unit() {

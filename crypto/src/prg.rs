@@ -17,8 +17,9 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroize;
 
-/// Blocks encrypted per call: enough to keep the cipher's pipeline full.
-const BATCH: usize = 64;
+/// Blocks encrypted per call: enough to keep the cipher's pipeline full, few enough for the first-level
+/// cache.
+const BATCH: usize = 512;
 
 /// The address of one stream under a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,41 +67,46 @@ impl Prg {
         Self { cipher }
     }
 
-    /// Fills `out` with the words of stream `label` from word `position` on; `position` is even
-    /// or the call is at a block's second word (both are handled).
+    /// Fills `out` with the words of stream `label` from word `position` on.
     pub fn fill(&self, label: Label, position: u64, out: &mut [u64]) {
         let odd = usize::from(position % 2 == 1 && !out.is_empty());
         let (first, rest) = out.split_at_mut(odd);
         let mut block_no = position / 2;
-        let mut blocks = [[0u8; 16]; BATCH];
         if let [first] = first {
-            self.encrypt(label, block_no, &mut blocks[..1]);
-            *first = (u128::from_le_bytes(blocks[0]) >> 64) as u64;
+            [_, *first] = self.block(label, block_no);
             block_no += 1;
         }
-        for chunk in rest.chunks_mut(2 * BATCH) {
-            let n = chunk.len().div_ceil(2);
-            self.encrypt(label, block_no, &mut blocks[..n]);
-            let (pairs, last) = chunk.as_chunks_mut::<2>();
-            for (pair, b) in pairs.iter_mut().zip(&blocks) {
-                let w = u128::from_le_bytes(*b);
-                *pair = [w as u64, (w >> 64) as u64];
+        let (pairs, last) = rest.as_chunks_mut::<2>();
+        for batch in pairs.chunks_mut(BATCH) {
+            for (pair, i) in batch.iter_mut().zip(block_no..) {
+                *pair = [label.0.to_be(), i.to_be()];
             }
-            if let [last] = last {
-                *last = u128::from_le_bytes(blocks[n - 1]) as u64;
-            }
-            block_no += n as u64;
+            block_no += batch.len() as u64;
+            self.encrypt(batch);
+        }
+        if let [last] = last {
+            [*last, _] = self.block(label, block_no);
         }
     }
 
-    /// Blocks of the stream from `block_no` on.
-    fn encrypt(&self, label: Label, block_no: u64, blocks: &mut [[u8; 16]]) {
-        let base = u128::from(label.0) << 64;
-        for (b, i) in blocks.iter_mut().zip(block_no..) {
-            *b = (base | u128::from(i)).to_be_bytes();
-        }
+    /// One block of the stream.
+    fn block(&self, label: Label, block_no: u64) -> [u64; 2] {
+        let mut one = [[label.0.to_be(), block_no.to_be()]];
+        self.encrypt(&mut one);
+        let [one] = one;
+        one
+    }
+
+    /// Encrypts counter blocks in place, into words.
+    fn encrypt(&self, blocks: &mut [[u64; 2]]) {
+        let bytes: &mut [[u8; 16]] = bytemuck::cast_slice_mut(blocks);
         self.cipher
-            .encrypt_blocks(Block::cast_slice_from_core_mut(blocks));
+            .encrypt_blocks(Block::cast_slice_from_core_mut(bytes));
+        if cfg!(target_endian = "big") {
+            for word in blocks.as_flattened_mut() {
+                *word = u64::from_le(*word);
+            }
+        }
     }
 
     /// The first `len` words of stream `label`.

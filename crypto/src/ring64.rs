@@ -134,6 +134,37 @@ pub fn mat_t_mat<T: Entry<u64>>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut 
     dense::transposed_product(x, d, r, k, g);
 }
 
+/// `Y += diag(v) X`, with `x: [v.len(), d]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn add_weighted<T: Entry<u64>>(x: &[T], d: usize, v: &[u64], y: &mut [u64]) {
+    assert_eq!(
+        (x.len(), y.len()),
+        (v.len() * d, v.len() * d),
+        "X and Y are [v, d]"
+    );
+    if d == 0 {
+        return;
+    }
+    let level = Level::detect();
+    y.par_chunks_mut(BLOCK * d)
+        .zip(x.par_chunks(BLOCK * d))
+        .zip(v.par_chunks(BLOCK))
+        .for_each(|((y, x), v)| weighted_rows(level, x, d, v, y));
+}
+
+multiversion! {
+    fn weighted_rows [T: Entry<u64>] [T] (x: &[T], d: usize, v: &[u64], y: &mut [u64]) = weighted_block
+}
+
+#[inline(always)]
+fn weighted_block<T: Entry<u64>>(x: &[T], d: usize, v: &[u64], y: &mut [u64]) {
+    for ((x, y), v) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).zip(v) {
+        axpy(*v, x, y);
+    }
+}
+
 /// `y += x`.
 pub fn add_assign(y: &mut [u64], x: &[u64]) {
     debug_assert_eq!(y.len(), x.len());
@@ -207,6 +238,11 @@ mod tests {
             let mut g = vec![0; d * k];
             mat_t_mat(&x, d, &r, k, &mut g);
             assert_eq!(g, want);
+            let mut y = wide.clone();
+            add_weighted(&x, d, &r[..rows], &mut y);
+            for (i, y) in y.iter().enumerate() {
+                assert_eq!(*y, wide[i].wrapping_mul(r[i / d]).wrapping_add(wide[i]));
+            }
         }
     }
 

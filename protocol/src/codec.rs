@@ -1,16 +1,27 @@
 //! Vectors of words as bytes, little endian: the one encoding of every bulk message.
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::{abort::Abort, channel::Role};
 
 /// Words as bytes.
 pub(crate) fn put_words(words: &[u64]) -> Bytes {
-    let mut out = Vec::with_capacity(words.len() * 8);
-    words
-        .iter()
-        .for_each(|w| out.extend_from_slice(&w.to_le_bytes()));
-    out.into()
+    own_words(words.to_vec())
+}
+
+/// Words as bytes, without a copy where words are little endian.
+pub(crate) fn own_words(mut words: Vec<u64>) -> Bytes {
+    struct Owned(Zeroizing<Vec<u64>>);
+    impl AsRef<[u8]> for Owned {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+    if cfg!(target_endian = "big") {
+        words.iter_mut().for_each(|w| *w = w.to_le());
+    }
+    Bytes::from_owner(Owned(Zeroizing::new(words)))
 }
 
 /// Exactly `len` words.
@@ -23,11 +34,15 @@ pub(crate) fn take_words(
     from: Role,
     step: &str,
 ) -> Result<Vec<u64>, Abort> {
-    let (chunks, rest) = body.as_chunks::<8>();
-    if chunks.len() != len || !rest.is_empty() {
+    if len.checked_mul(8) != Some(body.len()) {
         return Err(wrong_length(body, len * 8, from, step));
     }
-    Ok(chunks.iter().map(|c| u64::from_le_bytes(*c)).collect())
+    let mut words = vec![0; len];
+    bytemuck::cast_slice_mut::<u64, u8>(&mut words).copy_from_slice(body);
+    if cfg!(target_endian = "big") {
+        words.iter_mut().for_each(|w| *w = u64::from_le(*w));
+    }
+    Ok(words)
 }
 
 /// 32-bit words as bytes.

@@ -320,7 +320,7 @@ mod tests {
         let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
         let v: Vec<u64> = (0..d * k).map(|_| next()).collect();
         let r: Vec<u64> = (0..rows * k).map(|_| next()).collect();
-        let mut run = |level| {
+        let run = |level| {
             let (mut y, mut g) = (vec![0; rows * k], vec![0; d * k]);
             flat(level, &x, d, &v, k, &mut y);
             tall(level, &x, d, &r, k, &mut g);

@@ -13,11 +13,13 @@ mod owner;
 pub(crate) mod sign;
 mod sine;
 mod truncate;
+mod weighted;
 
 pub use engine::Engine;
 pub use open::{Opening, Openings, Receivers};
 pub use owner::{Operand, OwnerMatrix};
 pub use sine::SigmoidSpec;
+pub use weighted::WeightedRows;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
 //! The owner-matrix product: the owner holds X in the clear, V is shared, everyone ends with
-//! shares of X V (or Xᵀ V, or diag(v) X).
+//! shares of X V (or Xᵀ V). How rows are weighted is in [`super::weighted`].
 //!
 //! Set-up, once per matrix: the owner sends `D = X - A` to every other party, A from the source.
 //! Per product, with masks b_q, s_q at each other party q and `c = A (sum b_q) - sum s_q` at the
@@ -34,19 +34,19 @@ use crate::{
 /// Words per message while a masked matrix is sent.
 const CHUNK: usize = 1 << 18;
 
-enum Body {
+pub(super) enum Body {
     Mine(Arc<Zeroizing<Vec<i32>>>),
     Masked(Arc<Vec<u64>>),
 }
 
 /// A matrix that its owner holds in the clear and the others hold masked.
 pub struct OwnerMatrix {
-    id: MatrixId,
-    owner: usize,
-    rows: usize,
-    cols: usize,
-    frac: u32,
-    body: Body,
+    pub(super) id: MatrixId,
+    pub(super) owner: usize,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) frac: u32,
+    pub(super) body: Body,
 }
 
 impl std::fmt::Debug for OwnerMatrix {
@@ -81,16 +81,14 @@ impl OwnerMatrix {
 pub enum Operand<'a> {
     /// `X V`, V with `k` columns.
     Plain(&'a Shares, usize),
-    /// `Xᵀ V`, V with `k` columns.
+    /// `Xᵀ V`, V with `k` columns; X the first rows of the matrix, as many as V has.
     Transposed(&'a Shares, usize),
-    /// `diag(v) X`.
-    Spread(&'a Shares),
 }
 
 impl Operand<'_> {
     fn shares(&self) -> &Shares {
         match self {
-            Self::Plain(v, _) | Self::Transposed(v, _) | Self::Spread(v) => v,
+            Self::Plain(v, _) | Self::Transposed(v, _) => v,
         }
     }
 
@@ -98,7 +96,6 @@ impl Operand<'_> {
         match *self {
             Self::Plain(_, k) => Kind::Plain(k),
             Self::Transposed(_, k) => Kind::Transposed(k),
-            Self::Spread(_) => Kind::Spread,
         }
     }
 
@@ -107,29 +104,29 @@ impl Operand<'_> {
         match *self {
             Self::Plain(_, k) => Request::Product {
                 matrix,
+                rows: m.rows as u64,
                 transposed: false,
                 k: k as u64,
             },
-            Self::Transposed(_, k) => Request::Product {
+            Self::Transposed(v, k) => Request::Product {
                 matrix,
+                rows: (v.len() / k.max(1)) as u64,
                 transposed: true,
                 k: k as u64,
             },
-            Self::Spread(_) => Request::Spread { matrix },
         }
     }
 
     fn check(&self, m: &OwnerMatrix) -> Result<(), Abort> {
-        let want = match *self {
-            Self::Plain(_, k) => m.cols * k,
-            Self::Transposed(_, k) => m.rows * k,
-            Self::Spread(_) => m.rows,
+        let len = self.shares().len();
+        let fits = match *self {
+            Self::Plain(_, k) => len == m.cols * k,
+            Self::Transposed(_, k) => len == len / k.max(1) * k && len / k.max(1) <= m.rows,
         };
-        match self.shares().len() == want {
+        match fits {
             true => Ok(()),
             false => Err(Abort::Input(format!(
-                "{m:?} is multiplied with {} words, not {want}",
-                self.shares().len()
+                "{m:?} is multiplied with {len} words"
             ))),
         }
     }
@@ -139,22 +136,16 @@ impl Operand<'_> {
 enum Kind {
     Plain(usize),
     Transposed(usize),
-    Spread,
 }
 
 /// `out += op(X, v)`.
-fn apply<T: ring64::Entry>(kind: Kind, x: &[T], cols: usize, v: &[u64], out: &mut [u64]) {
+fn apply<T: ring64::Entry<u64>>(kind: Kind, x: &[T], cols: usize, v: &[u64], out: &mut [u64]) {
     match kind {
         Kind::Plain(k) => ring64::mat_mat(x, cols, v, k, out),
-        Kind::Transposed(k) => ring64::mat_t_mat(x, cols, v, k, out),
-        Kind::Spread if cols > 0 => {
-            for ((x, o), v) in x.chunks_exact(cols).zip(out.chunks_exact_mut(cols)).zip(v) {
-                for (x, o) in x.iter().zip(o) {
-                    *o = o.wrapping_add(x.lift().wrapping_mul(*v));
-                }
-            }
+        Kind::Transposed(k) => {
+            let rows = v.len() / k.max(1);
+            ring64::mat_t_mat(&x[..rows * cols], cols, v, k, out);
         }
-        Kind::Spread => {}
     }
 }
 
@@ -193,7 +184,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
                     for (d, x) in d.iter_mut().zip(&x[at..]) {
                         *d = ring64::Entry::lift(*x).wrapping_sub(*d);
                     }
-                    let body = codec::put_words(&d);
+                    let body = codec::own_words(d);
                     let part = format!("{}", at / CHUNK);
                     try_join_all(ctx.peers().map(|p| ctx.send(p, &part, body.clone()))).await?;
                 }
@@ -257,7 +248,12 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let out: Vec<_> = peers
             .iter()
             .filter(|p| jobs.iter().any(|(m, _)| Some(m.owner) == p.index()))
-            .map(|p| (*p, codec::put_words(&to_owner[p.index().unwrap_or(me)])))
+            .map(|p| {
+                (
+                    *p,
+                    codec::own_words(std::mem::take(&mut to_owner[p.index().unwrap_or(me)])),
+                )
+            })
             .collect();
         let from: &[Role] = if mine { &peers } else { &[] };
         let name = self.name("product");
@@ -299,9 +295,11 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
 
     async fn correlation(&mut self, m: &OwnerMatrix, v: &Operand<'_>) -> Result<Product, Abort> {
         match *v {
-            Operand::Plain(_, k) => self.source.product(m.id, false, k).await,
-            Operand::Transposed(_, k) => self.source.product(m.id, true, k).await,
-            Operand::Spread(_) => self.source.spread(m.id).await,
+            Operand::Plain(_, k) => self.source.product(m.id, m.rows, false, k).await,
+            Operand::Transposed(v, k) => {
+                let rows = v.len() / k.max(1);
+                self.source.product(m.id, rows, true, k).await
+            }
         }
     }
 

@@ -85,7 +85,11 @@ async fn owner_products_equal_plain_products() {
         let (v, r, s) = (
             numbers(cols * 2, 6, 2.0),
             numbers(rows, 7, 1.0),
-            numbers(rows, 8, 1.0),
+            // whole units of the point that they are shared with
+            numbers(rows, 8, 1.0)
+                .iter()
+                .map(|s| (s * 256.0).round() / 256.0)
+                .collect::<Vec<_>>(),
         );
         let args = (fx.clone(), v.clone(), r.clone(), s.clone());
         let got = run(parties, move |me, mut e| {
@@ -97,31 +101,46 @@ async fn owner_products_equal_plain_products() {
                 let (v, r, s) = (
                     share(&v, 30, me, n),
                     share(&r, 24, me, n),
-                    share(&s, 20, me, n),
+                    share(&s, 8, me, n),
                 );
                 let out = e
                     .products(&[
                         (&m, Operand::Plain(&v, 2)),
                         (&m, Operand::Transposed(&r, 1)),
-                        (&m, Operand::Spread(&s)),
                     ])
                     .await?;
                 let mut all = Vec::new();
-                for o in out {
+                let s = s.slice(0..rows - 3);
+                let weighted = e.weighted(&[m], &s).await?;
+                let weighted = weighted.into_iter().flat_map(|w| [w.rows, w.gram]);
+                for o in out.into_iter().chain(weighted) {
                     all.push(reveal(&mut e, o).await?);
                 }
                 Ok((all, e))
             }
         })
         .await;
-        let mut want = vec![vec![0.0; rows * 2], vec![0.0; cols], vec![0.0; rows * cols]];
+        let part = rows - 3;
+        let mut want = vec![
+            vec![0.0; rows * 2],
+            vec![0.0; cols],
+            vec![0.0; part * cols],
+            vec![0.0; cols * cols],
+        ];
         for i in 0..rows {
             for j in 0..cols {
                 let a = x[i * cols + j];
                 want[0][2 * i] += a * v[2 * j];
                 want[0][2 * i + 1] += a * v[2 * j + 1];
                 want[1][j] += a * r[i];
+                if i >= part {
+                    continue;
+                }
+                // only the first rows are weighted
                 want[2][i * cols + j] = a * s[i];
+                for k in 0..cols {
+                    want[3][j * cols + k] += a * s[i] * x[i * cols + k];
+                }
             }
         }
         for party in got {

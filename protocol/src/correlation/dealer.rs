@@ -7,7 +7,7 @@
 //! a semi-honest third party as in SecureML (ePrint 2017/396, section 4.3, client-aided variant)
 //! and VERTICES (arXiv 2306.16139); the owner-matrix form is set out in `docs/protocols.md`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use paripassu_crypto::{
@@ -56,6 +56,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
     });
     let parties: Vec<Role> = (0..seeds.len() as u8).map(Role::Party).collect();
     let mut matrices: Vec<Shape> = Vec::new();
+    let mut series = HashMap::new();
     let mut done = Dealt::default();
     for id in 0u32.. {
         let asked = ctx.swap(&format!("ask-{id}"), Vec::new(), &parties).await?;
@@ -69,7 +70,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
             }
             _ => {}
         }
-        let plan = plan(&request, &matrices, ctx.path())?;
+        let plan = plan(&request, &matrices, &mut series, ctx.path())?;
         let (to, dealer) = (plan.to(), Arc::clone(&dealer));
         let body: Bytes = offload(move || codec::put_words(&dealer.make(id, &plan))).await;
         done.bytes += body.len() as u64;
@@ -133,12 +134,12 @@ enum Plan {
         transposed: bool,
         k: usize,
     },
-    Spread {
+    Weighted {
         matrix: MatrixId,
         shape: Shape,
     },
     Sine {
-        series: sine::Sine,
+        series: Arc<sine::Sine>,
         rows: usize,
         frac: u32,
     },
@@ -164,7 +165,7 @@ impl Plan {
     /// Who gets the correction.
     fn to(&self) -> Role {
         match self {
-            Self::Product { shape, .. } | Self::Spread { shape, .. } => {
+            Self::Product { shape, .. } | Self::Weighted { shape, .. } => {
                 Role::Party(shape.owner as u8)
             }
             _ => Role::Party(0),
@@ -172,20 +173,33 @@ impl Plan {
     }
 }
 
-fn plan(request: &Request, matrices: &[Shape], step: &str) -> Result<Plan, Abort> {
-    let find = |m: MatrixId| {
-        matrices
-            .get(m.0 as usize)
-            .copied()
+/// Series made so far, by range and terms.
+type Series = HashMap<(u32, u32), Arc<sine::Sine>>;
+
+fn plan(
+    request: &Request,
+    matrices: &[Shape],
+    made: &mut Series,
+    step: &str,
+) -> Result<Plan, Abort> {
+    // the first rows of a matrix
+    let find = |m: MatrixId, rows: u64| {
+        let whole = matrices.get(m.0 as usize).copied();
+        whole
             .ok_or_else(|| too_large(step, "a matrix's number"))
+            .and_then(|s| match usize::try_from(rows) {
+                Ok(rows) if rows <= s.rows => Ok(Shape { rows, ..s }),
+                _ => Err(too_large(step, "a part of a matrix")),
+            })
     };
     Ok(match *request {
         Request::Product {
             matrix,
+            rows,
             transposed,
             k,
         } => {
-            let shape = find(matrix)?;
+            let shape = find(matrix, rows)?;
             words(&[shape.rows.max(shape.cols) as u64, k], step)?;
             Plan::Product {
                 matrix,
@@ -194,10 +208,11 @@ fn plan(request: &Request, matrices: &[Shape], step: &str) -> Result<Plan, Abort
                 k: k as usize,
             }
         }
-        Request::Spread { matrix } => Plan::Spread {
-            matrix,
-            shape: find(matrix)?,
-        },
+        Request::Weighted { matrix, rows } => {
+            let shape = find(matrix, rows)?;
+            words(&[shape.cols as u64, shape.cols as u64], step)?;
+            Plan::Weighted { matrix, shape }
+        }
         Request::Sine {
             rows,
             range_log2,
@@ -208,9 +223,11 @@ fn plan(request: &Request, matrices: &[Shape], step: &str) -> Result<Plan, Abort
             if range_log2 > 10 || terms > 1024 || frac > 40 {
                 return Err(too_large(step, "a sine series"));
             }
-            let series = sine::Sine::logistic(range_log2, terms as usize);
+            let series = made
+                .entry((range_log2, terms))
+                .or_insert_with(|| Arc::new(sine::Sine::logistic(range_log2, terms as usize)));
             Plan::Sine {
-                series,
+                series: Arc::clone(series),
                 rows: rows as usize,
                 frac,
             }
@@ -250,22 +267,35 @@ struct Dealer {
 impl Dealer {
     /// Sum over `parties` of their streams at `(id, part)`.
     fn sum(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
-        let mut total = vec![0; len];
-        let mut one = vec![0; len];
-        for p in parties {
-            self.fill(p, id, part, &mut one);
-            ring64::add_assign(&mut total, &one);
-        }
-        total
+        self.folded(id, part, len, parties, |total, one| {
+            ring64::add_assign(total, one)
+        })
     }
 
     /// Exclusive or over `parties` of their streams at `(id, part)`.
     fn xor(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
+        self.folded(id, part, len, parties, |total, one| {
+            total.iter_mut().zip(one).for_each(|(t, o)| *t ^= o);
+        })
+    }
+
+    fn folded(
+        &self,
+        id: u32,
+        part: u8,
+        len: usize,
+        mut parties: impl Iterator<Item = usize>,
+        fold: impl Fn(&mut [u64], &[u64]),
+    ) -> Vec<u64> {
         let mut total = vec![0; len];
-        let mut one = vec![0; len];
+        if let Some(first) = parties.next() {
+            self.fill(first, id, part, &mut total);
+        }
+        let mut one = Vec::new();
         for p in parties {
+            one.resize(len, 0);
             self.fill(p, id, part, &mut one);
-            total.iter_mut().zip(&one).for_each(|(t, o)| *t ^= o);
+            fold(&mut total, &one);
         }
         total
     }
@@ -309,18 +339,20 @@ impl Dealer {
                 ring64::sub_assign(&mut y, &self.sum(id, part::OUTPUT, outer * k, others()));
                 y
             }
-            Plan::Spread { matrix, shape } => {
+            Plan::Weighted { matrix, shape } => {
                 let others = || (0..n).filter(move |p| *p != shape.owner);
-                let v = self.sum(id, part::OPERAND, shape.rows, others());
-                let mut y = self.mask_rows(matrix, shape, 0, shape.rows);
-                if shape.cols > 0 {
-                    for (row, v) in y.chunks_exact_mut(shape.cols).zip(&v) {
-                        row.iter_mut().for_each(|a| *a = a.wrapping_mul(*v));
-                    }
-                }
-                let s = self.sum(id, part::OUTPUT, shape.rows * shape.cols, others());
-                ring64::sub_assign(&mut y, &s);
-                y
+                let b = self.sum(id, part::OPERAND, shape.rows, others());
+                let (mut spread, mut gram) = self.weighted(matrix, shape, &b);
+                ring64::sub_assign(
+                    &mut spread,
+                    &self.sum(id, part::OUTPUT, shape.rows * shape.cols, others()),
+                );
+                ring64::sub_assign(
+                    &mut gram,
+                    &self.sum(id, part::THIRD, shape.cols * shape.cols, others()),
+                );
+                spread.extend(gram);
+                spread
             }
             Plan::Sine {
                 ref series,
@@ -375,6 +407,21 @@ impl Dealer {
                 out
             }
         }
+    }
+
+    /// `diag(b) A` and `Aᵀ diag(b) A` for the mask of a matrix.
+    fn weighted(&self, matrix: MatrixId, shape: Shape, b: &[u64]) -> (Vec<u64>, Vec<u64>) {
+        let (rows, d) = (shape.rows, shape.cols);
+        let (mut spread, mut gram) = (vec![0; rows * d], vec![0; d * d]);
+        if d == 0 {
+            return (spread, gram);
+        }
+        for (at, (spread, b)) in spread.chunks_mut(ROWS * d).zip(b.chunks(ROWS)).enumerate() {
+            let a = self.mask_rows(matrix, shape, at * ROWS, b.len());
+            ring64::add_weighted(&a, d, b, spread);
+            ring64::mat_t_mat(&a, d, spread, d, &mut gram);
+        }
+        (spread, gram)
     }
 
     /// `A V` or `Aᵀ V` for the mask of a matrix, made again block by block.

@@ -10,7 +10,8 @@ use paripassu_crypto::prg::{Label, Prg};
 use zeroize::Zeroizing;
 
 use super::{
-    And, CorrelationSource, Masked, MatrixId, Product, Request, Sine, Triple, Truncate, Words,
+    And, CorrelationSource, Masked, MatrixId, Product, Request, Sine, Triple, Truncate, Weighted,
+    Words,
 };
 use crate::{
     abort::Abort,
@@ -31,7 +32,6 @@ pub(super) mod part {
 #[derive(Clone, Copy)]
 struct Shape {
     owner: u8,
-    rows: usize,
     cols: usize,
 }
 
@@ -120,27 +120,19 @@ impl<C: Channel> HelperSource<C> {
         Ok(out)
     }
 
-    async fn owner_op(
-        &mut self,
-        request: Request,
-        matrix: MatrixId,
-        operand: impl Fn(Shape) -> usize,
-        output: impl Fn(Shape) -> usize,
-    ) -> Result<Product, Abort> {
-        let shape = *self
-            .matrices
+    fn shape(&self, matrix: MatrixId) -> Result<Shape, Abort> {
+        self.matrices
             .get(matrix.0 as usize)
-            .ok_or_else(|| Abort::Input(format!("no matrix {}", matrix.0)))?;
-        let id = self.ticket(&request).await?;
-        let operand = match shape.owner == self.me {
+            .copied()
+            .ok_or_else(|| Abort::Input(format!("no matrix {}", matrix.0)))
+    }
+
+    /// The mask of what this party adds to an operation on another's matrix; nothing at the owner.
+    fn not_owners(&self, id: u32, shape: Shape, len: usize) -> Words {
+        match shape.owner == self.me {
             true => Zeroizing::new(Vec::new()),
-            false => self.words(id, part::OPERAND, operand(shape)),
-        };
-        let mut out = self
-            .corrected(id, shape.owner, &[(part::OUTPUT, output(shape))])
-            .await?;
-        let output = out.pop().unwrap_or_default();
-        Ok(Product { operand, output })
+            false => self.words(id, part::OPERAND, len),
+        }
     }
 }
 
@@ -161,7 +153,7 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
         };
         let _ = self.ticket(&request).await?;
         let id = self.matrices.len() as u32;
-        self.matrices.push(Shape { owner, rows, cols });
+        self.matrices.push(Shape { owner, cols });
         Ok(MatrixId(id))
     }
 
@@ -172,33 +164,48 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     async fn product(
         &mut self,
         matrix: MatrixId,
+        rows: usize,
         transposed: bool,
         k: usize,
     ) -> Result<Product, Abort> {
+        let shape = self.shape(matrix)?;
         let request = Request::Product {
             matrix,
+            rows: rows as u64,
             transposed,
             k: k as u64,
         };
-        let shape = |s: Shape| {
-            if transposed {
-                (s.rows, s.cols)
-            } else {
-                (s.cols, s.rows)
-            }
+        let (inner, outer) = match transposed {
+            true => (rows, shape.cols),
+            false => (shape.cols, rows),
         };
-        self.owner_op(request, matrix, |s| shape(s).0 * k, |s| shape(s).1 * k)
-            .await
+        let id = self.ticket(&request).await?;
+        let operand = self.not_owners(id, shape, inner * k);
+        let parts = [(part::OUTPUT, outer * k)];
+        let mut out = self.corrected(id, shape.owner, &parts).await?;
+        Ok(Product {
+            operand,
+            output: out.pop().unwrap_or_default(),
+        })
     }
 
-    async fn spread(&mut self, matrix: MatrixId) -> Result<Product, Abort> {
-        self.owner_op(
-            Request::Spread { matrix },
+    async fn weighted(&mut self, matrix: MatrixId, rows: usize) -> Result<Weighted, Abort> {
+        let shape = self.shape(matrix)?;
+        let request = Request::Weighted {
             matrix,
-            |s| s.rows,
-            |s| s.rows * s.cols,
-        )
-        .await
+            rows: rows as u64,
+        };
+        let id = self.ticket(&request).await?;
+        let weights = self.not_owners(id, shape, rows);
+        let (spread, gram) = (rows * shape.cols, shape.cols * shape.cols);
+        let parts = [(part::OUTPUT, spread), (part::THIRD, gram)];
+        let mut out = self.corrected(id, shape.owner, &parts).await?;
+        let gram = out.pop().unwrap_or_default();
+        Ok(Weighted {
+            weights,
+            spread: out.pop().unwrap_or_default(),
+            gram,
+        })
     }
 
     async fn sine(

@@ -38,19 +38,23 @@ pub enum Request {
         /// Columns.
         cols: u64,
     },
-    /// [`Product`] for `X V` (or `Xᵀ V`), `V` with `k` columns.
+    /// [`Product`] for `X V` (or `Xᵀ V`), `V` with `k` columns, X the first `rows` rows of the matrix.
     Product {
         /// The matrix.
         matrix: MatrixId,
+        /// Rows.
+        rows: u64,
         /// Whether the transpose is meant.
         transposed: bool,
         /// Columns of `V`.
         k: u64,
     },
-    /// [`Product`] for `diag(v) X`.
-    Spread {
+    /// [`Weighted`] for the first `rows` rows of a matrix.
+    Weighted {
         /// The matrix.
         matrix: MatrixId,
+        /// Rows.
+        rows: u64,
     },
     /// [`Sine`].
     Sine {
@@ -101,10 +105,11 @@ impl Request {
             Self::Matrix { owner, rows, cols } => [1, owner.into(), rows, cols, 0],
             Self::Product {
                 matrix,
+                rows,
                 transposed,
                 k,
-            } => [2, matrix.0.into(), transposed.into(), k, 0],
-            Self::Spread { matrix } => [3, matrix.0.into(), 0, 0, 0],
+            } => [2, matrix.0.into(), transposed.into(), k, rows],
+            Self::Weighted { matrix, rows } => [3, matrix.0.into(), rows, 0, 0],
             Self::Sine {
                 rows,
                 range_log2,
@@ -146,9 +151,11 @@ impl Request {
                 matrix: MatrixId(narrow(a)?),
                 transposed: b == 1,
                 k: c,
+                rows: d,
             },
-            3 => Self::Spread {
+            3 => Self::Weighted {
                 matrix: MatrixId(narrow(a)?),
+                rows: b,
             },
             4 => Self::Sine {
                 rows: a,
@@ -188,6 +195,18 @@ pub struct Product {
     pub operand: Words,
     /// Share of the product of masks.
     pub output: Words,
+}
+
+/// For masked rows `D = X - A` and weights with masks b: over all parties, the `spread`s add up to
+/// `diag(b) A`, and the `gram`s to `Aᵀ diag(b) A`.
+#[derive(Debug)]
+pub struct Weighted {
+    /// Mask of this party's share of the weights; empty at the owner.
+    pub weights: Words,
+    /// Share of `diag(b) A`, `[rows, cols]`.
+    pub spread: Words,
+    /// Share of `Aᵀ diag(b) A`, `[cols, cols]`.
+    pub gram: Words,
 }
 
 /// Over all parties, `terms` add up to `b_k cos(k w rho)` and `b_k sin(k w rho)` for rho the sum
@@ -262,16 +281,21 @@ pub trait CorrelationSource: Send {
     /// Words of the mask of a matrix of this end, from word `position` of its rows on.
     fn mask(&self, matrix: MatrixId, position: u64, out: &mut [u64]);
 
-    /// A correlation for `X V` or `Xᵀ V`.
+    /// A correlation for `X V` or `Xᵀ V`, X the first `rows` rows of the matrix.
     fn product(
         &mut self,
         matrix: MatrixId,
+        rows: usize,
         transposed: bool,
         k: usize,
     ) -> impl Future<Output = Result<Product, Abort>> + Send;
 
-    /// A correlation for `diag(v) X`.
-    fn spread(&mut self, matrix: MatrixId) -> impl Future<Output = Result<Product, Abort>> + Send;
+    /// A correlation for weighting the first `rows` rows of a matrix.
+    fn weighted(
+        &mut self,
+        matrix: MatrixId,
+        rows: usize,
+    ) -> impl Future<Output = Result<Weighted, Abort>> + Send;
 
     /// A correlation for the sine series.
     fn sine(

@@ -150,9 +150,10 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     let last = ranges.len() - 1;
     for (i, range_log2) in ranges.into_iter().enumerate() {
         if i > 0 {
-            run.use_all_rows(engine).await?;
+            run.use_all_rows();
         }
-        let attempt = run.attempt(engine, range_log2, passes, progress).await?;
+        let attempt = run.attempt(engine, range_log2, passes, i > 0, progress);
+        let attempt = attempt.await?;
         passes = attempt.passes;
         hessians += attempt.hessians;
         let problem = match attempt.settled {

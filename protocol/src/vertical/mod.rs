@@ -31,6 +31,7 @@
 //! **Precision.** [`points`] has the range budget. The series' largest error is reported; the
 //! result is exact to about that error.
 
+mod alone;
 mod linalg;
 pub mod logistic;
 mod newton;

@@ -10,12 +10,12 @@ use crate::{
     correlation::CorrelationSource,
 };
 
-/// Newton-Schulz iterations: the residual `1 - mu/n` of the least eigenvalue mu, for n parties, is
-/// squared by each. In the last passes they reach eigenvalues down to n 2^-18; while steps are large
-/// n 2^-13 will do.
-pub(super) fn iterations(fine: bool) -> u32 {
-    if fine { 20 } else { 15 }
-}
+/// Newton-Schulz iterations from the identity over n: the residual `1 - mu/n` of the least
+/// eigenvalue mu, for n parties, is squared by each; these reach eigenvalues down to n 2^-13.
+pub(super) const ITERATIONS: u32 = 15;
+/// Iterations from half the inverse before: the residual of a Hessian that is rho times the one before
+/// is `1 - rho/2`.
+pub(super) const AGAIN: u32 = 8;
 
 /// The shared inverse of the Hessian over N', and how far the last iteration was from the identity.
 pub(super) struct Inverse {
@@ -25,12 +25,12 @@ pub(super) struct Inverse {
 
 /// The Hessian over N' of all parties' weights, `[d, d]`.
 ///
-/// `slope` holds sigma' times m' N / (N' m) for the first m rows; `owners[p]` is party p's copy of
-/// these rows with few fraction bits; `ridge` is this party's own diagonal block.
+/// `slope` holds sigma' times m' N / (N' m) for the first m rows; `owners` are all whitened features;
+/// `ridge` is this party's own diagonal block. Two rounds and a cut.
 pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     owners: &[OwnerMatrix],
-    scaled: &[Shares],
+    slope: &Shares,
     rows_log2: u32,
     ridge: &[u64],
 ) -> Result<Shares, Abort> {
@@ -39,19 +39,24 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
         starts.push(starts[starts.len() - 1] + m.cols());
     }
     let d = starts[owners.len()];
+    let weighted = engine.weighted(owners, slope).await?;
+    let (scaled, diagonal): (Vec<Shares>, Vec<Shares>) =
+        weighted.into_iter().map(|w| (w.rows, w.gram)).unzip();
+    // what is below the diagonal follows from what is above
     let pairs: Vec<(usize, usize)> = (0..owners.len())
-        .flat_map(|p| (p..owners.len()).map(move |q| (p, q)))
+        .flat_map(|p| (p + 1..owners.len()).map(move |q| (p, q)))
         .collect();
     let jobs: Vec<_> = pairs
         .iter()
         .map(|(p, q)| {
-            (
-                &owners[*p],
-                Operand::Transposed(&scaled[*q], owners[*q].cols()),
-            )
+            let cols = owners[*q].cols();
+            (&owners[*p], Operand::Transposed(&scaled[*q], cols))
         })
         .collect();
-    let blocks = engine.products(&jobs).await?;
+    let mixed = engine.products(&jobs).await?;
+    drop(scaled);
+    let pairs: Vec<(usize, usize)> = (0..owners.len()).map(|p| (p, p)).chain(pairs).collect();
+    let blocks: Vec<Shares> = diagonal.into_iter().chain(mixed).collect();
     let cut = blocks
         .into_iter()
         .map(|b| {
@@ -81,31 +86,36 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
     Ok(Shares::new(h, points::HESSIAN))
 }
 
-/// `diag(slope) Z` of every owner's Hessian rows.
-pub(super) fn spread_jobs<'a>(
-    owners: &'a [OwnerMatrix],
-    slope: &'a Shares,
-) -> impl Iterator<Item = (&'a OwnerMatrix, Operand<'a>)> {
-    owners.iter().map(move |m| (m, Operand::Spread(slope)))
-}
-
-/// The inverse by Newton-Schulz: Y <- Y (2 I - H Y) from Y = I / n, which converges because the
-/// spectrum of H lies in (0, n]. Four rounds an iteration.
+/// The inverse by Newton-Schulz: Y <- Y (2 I - H Y). From Y = I / n it converges because the
+/// spectrum of H lies in (0, n]; from half the inverse of a Hessian `before` if H is less than four
+/// times that, which is checked like all inverses before training may settle. Four rounds an
+/// iteration.
 pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     h: &Shares,
     d: usize,
-    iterations: u32,
+    before: Option<&Inverse>,
 ) -> Result<Inverse, Abort> {
     let first = engine.me() == 0;
     let two = 2u64 << points::HESSIAN;
     let encode =
         |v: f64| fixed::encode(v, points::HESSIAN).map_err(|e| Abort::Input(e.to_string()));
-    let start = encode(1.0 / engine.parties() as f64)?;
-    let mut y = Shares::zeros(d * d, points::HESSIAN);
-    if first {
-        diagonal(&mut y, d, start);
-    }
+    let (mut y, iterations) = match before {
+        Some(before) => {
+            // the same words with one more fraction bit are half the values
+            let words = before.inverse.words().to_vec();
+            let half = Shares::new(words, points::HESSIAN + 1);
+            let cut = engine.truncate(vec![(half, points::HESSIAN)]).await?;
+            (one(cut)?, AGAIN)
+        }
+        None => {
+            let mut y = Shares::zeros(d * d, points::HESSIAN);
+            if first {
+                diagonal(&mut y, d, encode(1.0 / engine.parties() as f64)?);
+            }
+            (y, ITERATIONS)
+        }
+    };
     let mut error = Shares::zeros(d * d, points::HESSIAN);
     for _ in 0..iterations {
         let hy = engine.matmul(h, &y, d, d, d).await?;

@@ -6,15 +6,14 @@
 //! eigenvalue at most. What is cut with [`truncate`](crate::arith::Engine::truncate) must stay
 //! below 2^62 units.
 //!
-//! The series is evaluated with [`TERMS`] and [`PHASE`] bits, so that its rounding is far below the
-//! steps that decide whether training has settled, and then cut to what the sums allow.
+//! The series is evaluated with as many bits as the sums over all rows allow, so that residuals need
+//! no cut. Its rounding differs from row to row and is without bias: in a coefficient it is a
+//! fraction 2^-13 of the standard error, or less.
 
 use crate::abort::Abort;
 
 /// Fraction bits of whitened features.
-pub const FEATURE: u32 = 16;
-/// Fraction bits of the copy of whitened features that the Hessian is made of.
-pub const HESSIAN_FEATURE: u32 = 10;
+pub const FEATURE: u32 = 14;
 /// Fraction bits of the Hessian, its inverse and their product; the inverse stays below 2^13.
 pub const HESSIAN: u32 = 24;
 /// Fraction bits of the ridge term's matrix: its entries are about 4 l2 / N', and at most 1.
@@ -28,10 +27,8 @@ pub const GRADIENT_COARSE: u32 = 32;
 /// Fraction bits of the gradient over N' once steps are below one in magnitude.
 pub const GRADIENT_FINE: u32 = 36;
 
-/// Fraction bits of dealt sine terms.
-pub const TERMS: u32 = 24;
-/// Fraction bits of sines of opened phases.
-pub const PHASE: u32 = 22;
+/// Most fraction bits of residuals: more would not make them more exact.
+pub const RESIDUAL_MAX: u32 = 44;
 /// Fraction bits of the slope's multipliers.
 pub const SLOPE: u32 = 12;
 
@@ -47,6 +44,10 @@ pub struct Points {
     pub hessian_rows_log2: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
+    /// Fraction bits of dealt sine terms.
+    pub terms: u32,
+    /// Fraction bits of sines of opened phases.
+    pub phase: u32,
     /// Fraction bits of residuals.
     pub residual: u32,
     /// Fraction bits of slopes.
@@ -66,12 +67,12 @@ impl Points {
     pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
         let (n, m) = (ceil_log2(rows), ceil_log2(hessian_rows));
         // |Z'r| <= 2 N' must stay below 2^62 units
-        let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
+        let residual = 61u32.saturating_sub(FEATURE + n).min(RESIDUAL_MAX);
+        // a score has as many dealt terms as the series has, but one large sine
+        let terms = residual / 2 + 1;
         // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m
-        let slope = 61u32
-            .saturating_sub(2 * HESSIAN_FEATURE + m)
-            .min(TERMS + SLOPE - 1);
-        if residual < 20 || slope < 18 {
+        let slope = 61u32.saturating_sub(2 * FEATURE + m).min(terms + SLOPE - 1);
+        if residual < 20 || slope < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
                 problem: format!(
@@ -86,6 +87,8 @@ impl Points {
             rows_log2: n,
             hessian_rows_log2: m,
             weight,
+            terms,
+            phase: residual - terms,
             residual,
             slope,
         })
@@ -102,13 +105,13 @@ mod tests {
             let m = rows.min(16_384);
             let p = Points::new(rows, m, 6).unwrap();
             assert!(FEATURE + p.residual + p.rows_log2 < 62);
-            assert!(2 * HESSIAN_FEATURE + p.slope + p.hessian_rows_log2 < 62);
-            assert!(p.residual < TERMS + PHASE && p.slope < TERMS + SLOPE);
+            assert!(2 * FEATURE + p.slope + p.hessian_rows_log2 < 62);
+            assert!(p.residual == p.terms + p.phase && p.slope < p.terms + SLOPE);
             // products that are cut: |R u| < 16, |step of coefficients| < 128
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
-        assert!(Points::new(1 << 26, 16_384, 6).is_err());
+        assert!(Points::new(1 << 28, 16_384, 6).is_err());
         assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 use zeroize::Zeroizing;
 
 use super::{
+    alone,
     logistic::{
         LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, Stop, widths,
         with_intercept,
@@ -42,7 +43,8 @@ pub(super) struct Run {
     ridge: Vec<u64>,
     label: Option<Zeroizing<Vec<u8>>>,
     features: Vec<OwnerMatrix>,
-    hessian: Vec<OwnerMatrix>,
+    /// Whitened weights to begin with: party 0's own fit, zeros elsewhere.
+    start: Zeroizing<Vec<f64>>,
     ridges: Vec<OwnerMatrix>,
     unwhiten: Vec<OwnerMatrix>,
 }
@@ -77,7 +79,14 @@ impl Run {
             penalty.insert(0, 0.0);
         }
         let widths = widths(engine, rows, cols).await?;
-        let mine = offload(move || Whitened::new(x, rows, cols, &penalty)).await?;
+        let l2 = spec.l2;
+        let (mine, start, label) = offload(move || {
+            let mine = Whitened::new(&x, rows, cols, &penalty)?;
+            let alone = label.as_deref().and_then(|y| alone::fit(&x, y, cols, l2));
+            let start = alone.map_or_else(|| vec![0.0; cols], |w| mine.weights(&w));
+            Ok::<_, Abort>((mine, Zeroizing::new(start), label))
+        })
+        .await?;
         let d: usize = widths.iter().sum();
         let hessian_rows = spec
             .hessian_rows
@@ -93,7 +102,7 @@ impl Run {
             ridge,
             label: label.map(Zeroizing::new),
             features: Vec::new(),
-            hessian: Vec::new(),
+            start,
             ridges: Vec::new(),
             unwhiten: Vec::new(),
         };
@@ -103,7 +112,7 @@ impl Run {
             let own = p == engine.me();
             let give = |m: Result<Vec<i32>, Abort>| if own { m.map(Some) } else { Ok(None) };
             let z = give(if own {
-                run.mine.features(rows, points::FEATURE)
+                run.mine.features(points::FEATURE)
             } else {
                 Ok(vec![])
             })?;
@@ -116,40 +125,13 @@ impl Run {
             run.unwhiten
                 .push(engine.register(p, d, d, points::UNWHITEN, t).await?);
         }
-        run.register_hessian(engine).await?;
         Ok(run)
     }
 
-    /// Registers the rows that the Hessian is made of.
-    async fn register_hessian<C: Channel, S: CorrelationSource>(
-        &mut self,
-        engine: &mut Engine<C, S>,
-    ) -> Result<(), Abort> {
-        let (rows, frac) = (self.hessian_rows, points::HESSIAN_FEATURE);
-        engine.step(format_args!("train/hessian-{rows}"));
-        self.hessian.clear();
-        for p in 0..engine.parties() {
-            let mine = match p == engine.me() {
-                true => Some(self.mine.features(rows, frac)?),
-                false => None,
-            };
-            self.hessian
-                .push(engine.register(p, rows, self.widths[p], frac, mine).await?);
-        }
-        Ok(())
-    }
-
-    /// After an attempt that failed: a Hessian of all rows, in case the sample was the cause.
-    pub(super) async fn use_all_rows<C: Channel, S: CorrelationSource>(
-        &mut self,
-        engine: &mut Engine<C, S>,
-    ) -> Result<(), Abort> {
+    /// After an attempt that failed: Hessians of all rows, in case the sample was the cause.
+    pub(super) fn use_all_rows(&mut self) {
         let all = self.rows.min(points::HESSIAN_ROWS_MAX);
-        if self.hessian_rows >= all {
-            return Ok(());
-        }
-        self.hessian_rows = all;
-        self.register_hessian(engine).await
+        self.hessian_rows = self.hessian_rows.max(all);
     }
 
     pub(super) async fn attempt<C: Channel, S: CorrelationSource>(
@@ -157,6 +139,7 @@ impl Run {
         engine: &mut Engine<C, S>,
         range_log2: u32,
         passes_before: u32,
+        careful: bool,
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
         let fine_terms = self.spec.terms.unwrap_or(match range_log2 {
@@ -168,18 +151,15 @@ impl Run {
         let fine = Arc::new(Sine::logistic(range_log2, fine_terms));
         let coarse = Arc::new(Sine::logistic(range_log2, coarse_terms));
         let points = Points::new(self.rows, self.hessian_rows, fine.period_log2())?;
-        let mut weights: Vec<Shares> = self
-            .widths
-            .iter()
-            .map(|d| Shares::zeros(*d, points.weight))
-            .collect();
-        let mut short: Vec<Shares> = self
-            .widths
-            .iter()
-            .map(|d| Shares::zeros(*d, points::SHORT))
-            .collect();
+        let mut weights = self.begin(engine.me(), points.weight)?;
+        let mut short = self.begin(engine.me(), points::SHORT)?;
         let mut stage = Stage {
             fine: false,
+            large: match (careful, self.hessian_rows == self.rows) {
+                (true, _) => 1,
+                (false, true) => 2,
+                (false, false) => 3,
+            },
             since_hessian: 0,
         };
         let mut inverse: Option<Inverse> = None;
@@ -195,7 +175,7 @@ impl Run {
                 && t + 3 > n
                 && !stage.fine
             {
-                stage = Stage::FIRST_FINE;
+                stage = stage.last();
             }
             let series = if stage.fine { &fine } else { &coarse };
             let refresh = stage.wants_hessian() || inverse.is_none();
@@ -204,10 +184,13 @@ impl Run {
                     engine, &weights, &short, series, &points, refresh, stage.fine,
                 )
                 .await?;
-            if refresh {
-                let h = self.curvature(engine, slope, &points).await?;
-                let iterations = newton::iterations(stage.fine);
-                inverse = Some(newton::inverse(engine, &h, self.width(), iterations).await?);
+            if let Some(slope) = slope {
+                let rows_log2 = points.hessian_rows_log2;
+                let h = newton::hessian(engine, &self.features, &slope, rows_log2, &self.ridge);
+                let h = h.await?;
+                // while steps are large the Hessian may change by any factor
+                let before = inverse.as_ref().filter(|_| stage.fine);
+                inverse = Some(newton::inverse(engine, &h, self.width(), before).await?);
                 hessians += 1;
                 stage.since_hessian = 0;
             }
@@ -238,10 +221,7 @@ impl Run {
                         weights,
                     });
                 }
-                stage = Stage {
-                    fine: true,
-                    since_hessian: u32::MAX / 2,
-                };
+                stage = stage.last();
             }
         }
         let passes = passes_before + most;
@@ -269,24 +249,26 @@ impl Run {
         points: &Points,
         slopes: bool,
         fine: bool,
-    ) -> Result<(Shares, Shares), Abort> {
+    ) -> Result<(Shares, Option<Shares>), Abort> {
         let z = self.margins(engine, weights).await?;
         let (m, n) = (self.hessian_rows as f64, self.rows as f64);
         let gain =
             2f64.powi(points.hessian_rows_log2 as i32) / m * n / 2f64.powi(points.rows_log2 as i32);
         let spec = SigmoidSpec {
             series: Arc::clone(series),
-            terms_frac: points::TERMS,
-            phase_frac: points::PHASE,
+            terms_frac: points.terms,
+            phase_frac: points.phase,
             slope_rows: if slopes { self.hessian_rows } else { 0 },
             slope_gain: gain,
             slope_frac: points::SLOPE,
         };
-        let (value, slope) = engine.sigmoid(&z, &spec).await?;
-        let mut cut = engine
-            .truncate(vec![(value, points.residual), (slope, points.slope)])
-            .await?;
-        let (slope, mut residual) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
+        let (mut residual, slope) = engine.sigmoid(&z, &spec).await?;
+        let slope = match slopes {
+            true => Some(newton::one(
+                engine.truncate(vec![(slope, points.slope)]).await?,
+            )?),
+            false => None,
+        };
         if let Some(y) = &self.label {
             let one = 1u64 << points.residual;
             for (r, y) in residual.words_mut().iter_mut().zip(y.iter()) {
@@ -340,22 +322,17 @@ impl Run {
         Ok(z)
     }
 
-    async fn curvature<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        slope: Shares,
-        points: &Points,
-    ) -> Result<Shares, Abort> {
-        let jobs: Vec<_> = newton::spread_jobs(&self.hessian, &slope).collect();
-        let scaled = engine.products(&jobs).await?;
-        newton::hessian(
-            engine,
-            &self.hessian,
-            &scaled,
-            points.hessian_rows_log2,
-            &self.ridge,
-        )
-        .await
+    /// Shares of the weights to begin with.
+    fn begin(&self, me: usize, frac: u32) -> Result<Vec<Shares>, Abort> {
+        let mut all: Vec<Shares> = self
+            .widths
+            .iter()
+            .map(|d| Shares::zeros(*d, frac))
+            .collect();
+        for (word, u) in all[me].words_mut().iter_mut().zip(self.start.iter()) {
+            *word = fixed::encode(*u, frac).map_err(|e| Abort::Input(e.to_string()))?;
+        }
+        Ok(all)
     }
 
     fn split(&self, all: &Shares) -> Vec<Shares> {
@@ -479,27 +456,34 @@ impl Run {
     }
 }
 
-/// Sine terms while steps are large: three quarters of the final ones.
+/// Sine terms while steps are large: three fifths of the final ones.
 fn coarse_terms(fine: usize) -> usize {
-    (fine * 3 / 4).max(6).min(fine)
+    (fine * 3 / 5).max(6).min(fine)
 }
 
+/// Which passes make a Hessian.
 #[derive(Clone, Copy)]
 struct Stage {
     fine: bool,
+    /// Passes that share a Hessian while steps are large: three where it is made of a sample, because a
+    /// newer one of the same sample would not bring them closer by much; two where it is made of all
+    /// rows; one after an attempt that failed.
+    large: u32,
     since_hessian: u32,
 }
 
 impl Stage {
-    /// The first pass of final precision makes a Hessian of its own.
-    const FIRST_FINE: Self = Self {
-        fine: true,
-        since_hessian: u32::MAX / 2,
-    };
+    /// Final precision, whose first pass makes a Hessian of its own.
+    fn last(self) -> Self {
+        Self {
+            fine: true,
+            since_hessian: u32::MAX / 2,
+            ..self
+        }
+    }
 
-    /// Every pass while steps are large, then every third.
     fn wants_hessian(&self) -> bool {
-        !self.fine || self.since_hessian >= 3
+        self.since_hessian >= if self.fine { 3 } else { self.large }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Each owner rescales its own columns, in the clear, so that the shared system is well scaled.
 
 use paripassu_crypto::{dense, fixed};
-use rayon::prelude::*;
 
 use super::{linalg, points};
 use crate::abort::Abort;
@@ -20,10 +19,10 @@ pub(super) struct Whitened {
 
 impl Whitened {
     /// Whitens `x: [rows, d]`; `penalty[j]` is the ridge on column j.
-    pub(super) fn new(x: Vec<f64>, rows: usize, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
+    pub(super) fn new(x: &[f64], rows: usize, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
         let rows = rows.max(1);
         let n = rows.next_power_of_two() as f64;
-        let mut a = linalg::gram(&x, d);
+        let mut a = linalg::gram(x, d);
         a.iter_mut().for_each(|a| *a /= 4.0 * n);
         for (j, p) in penalty.iter().enumerate() {
             a[j * d + j] += p / n;
@@ -39,7 +38,7 @@ impl Whitened {
         // T = L^-T
         let unwhiten: Vec<f64> = (0..d * d).map(|at| inverse[at % d * d + at / d]).collect();
         let mut z = vec![0.0; x.len()];
-        dense::product(&x, d, &unwhiten, d, &mut z);
+        dense::product(x, d, &unwhiten, d, &mut z);
         // T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
         let mut ridge = vec![0.0; d * d];
         for i in 0..d {
@@ -58,20 +57,15 @@ impl Whitened {
         })
     }
 
-    /// The first `rows` rows with `frac` fraction bits.
-    pub(super) fn features(&self, rows: usize, frac: u32) -> Result<Vec<i32>, Abort> {
-        self.z[..rows * self.d]
-            .par_iter()
-            .map(|v| {
-                fixed::encode_i32(*v, frac).map_err(|_| Abort::OutOfRange {
-                    step: "train/features".into(),
-                    problem:
-                        "a combination of this party's columns has too long a tail: winsorise \
-                              the column with the longest one"
-                            .into(),
-                })
-            })
-            .collect()
+    /// All rows with `frac` fraction bits.
+    pub(super) fn features(&self, frac: u32) -> Result<Vec<i32>, Abort> {
+        fixed::encode_all_i32(&self.z, frac).map_err(|_| Abort::OutOfRange {
+            step: "train/features".into(),
+            problem:
+                "a combination of this party's columns has too long a tail: winsorise the column \
+                      with the longest one"
+                    .into(),
+        })
     }
 
     /// The ridge term's matrix.
@@ -82,6 +76,15 @@ impl Whitened {
     /// T, row-major: coefficients are T u.
     pub(super) fn unwhiten(&self) -> &[f64] {
         &self.unwhiten
+    }
+
+    /// Weights of the whitened columns for coefficients of the standardised ones.
+    pub(super) fn weights(&self, w: &[f64]) -> Vec<f64> {
+        let d = self.d;
+        // u = T^-1 w = L' w
+        (0..d)
+            .map(|j| (j..d).map(|i| self.l[i * d + j] * w[i]).sum())
+            .collect()
     }
 
     /// Coefficients of the standardised columns for weights of the whitened ones.
