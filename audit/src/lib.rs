@@ -21,4 +21,5 @@ pub mod prove;
 pub mod show;
 pub mod trust;
 pub mod verify;
+pub mod vsa;
 pub mod witness;

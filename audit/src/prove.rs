@@ -3,7 +3,10 @@
 use crate::{
     bundle::{Bundle, hashes},
     merkle::leaf_hash,
-    note::{NoteError, SignedCheckpoint, TlogProof, Verified, VerifierKey},
+    note::{
+        Algorithm, NoteError, SignatureType, SignedCheckpoint, TlogProof, Verified, VerifierKey,
+    },
+    verify::certificate::Certificate,
 };
 
 /// Why there is no proof, or why one does not hold.
@@ -24,6 +27,14 @@ pub enum ProveError {
     /// The file has no event in it.
     #[error("the proof file does not carry the event: expected its envelope as `extra`")]
     NoEvent,
+    /// The certificate does not serve.
+    #[error("the certificate is not that of the log {origin}: {why}")]
+    Certificate {
+        /// The log.
+        origin: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Note or proof are refused.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -47,6 +58,29 @@ pub fn prove(bundle: &Bundle, origin: &str, index: u64) -> Result<TlogProof, Pro
         path: hashes(&event.proof).ok_or(ProveError::Malformed)?,
         checkpoint: SignedCheckpoint::parse(&log.checkpoint)?,
     })
+}
+
+/// The key that the owner of a certificate (PEM) signs the log `origin` with. Whether the certificate
+/// can be believed is not judged.
+///
+/// # Errors
+/// When it is no certificate, or another node's.
+pub fn log_key(origin: &str, pem: &str) -> Result<VerifierKey, ProveError> {
+    let wrong = |why: &str| ProveError::Certificate {
+        origin: origin.to_owned(),
+        why: why.to_owned(),
+    };
+    let certificate = Certificate::from_pem(pem).map_err(wrong)?;
+    if certificate.uri != format!("spiffe://{origin}") {
+        let uri: String = certificate.uri.chars().take(80).collect();
+        return Err(wrong(&format!("it is that of `{uri}`")));
+    }
+    Ok(VerifierKey::new(
+        origin,
+        SignatureType::Note,
+        Algorithm::Ed25519,
+        certificate.key.as_bytes(),
+    )?)
 }
 
 /// Verifies a proof file that carries its envelope, and returns the envelope.

@@ -17,6 +17,8 @@ pub struct Filter {
     pub node: Option<String>,
     /// The event, or the beginning of its name: `step` shows `step.started` and `step.finished`.
     pub event: Option<String>,
+    /// The step, or the beginning of its path: `train` shows `train/pass-1`. Only events of a step pass.
+    pub step: Option<String>,
     /// Not before this time, in seconds since 1970.
     pub since: Option<i64>,
     /// Before this time.
@@ -59,7 +61,7 @@ pub fn show(bundle: &Bundle, filter: &Filter) -> Timeline {
                 unreadable += 1;
                 continue;
             };
-            if !filter.passes(&envelope) {
+            if !filter.passes(&envelope) || !filter.passes_step(part.body.as_deref()) {
                 continue;
             }
             entries.push(TimelineEntry {
@@ -96,6 +98,18 @@ impl Filter {
             && self.event.as_ref().is_none_or(event)
             && self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at < until)
+    }
+}
+
+impl Filter {
+    fn passes_step(&self, body: Option<&str>) -> bool {
+        let Some(wanted) = &self.step else {
+            return true;
+        };
+        let body: Option<Value> = body.and_then(|body| serde_json::from_str(body).ok());
+        let step = body.as_ref().and_then(|body| body.get("step")?.as_str());
+        let rest = step.and_then(|step| step.strip_prefix(wanted.as_str()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 

@@ -836,6 +836,12 @@ class Verifier:
                 prev = sha(event.raw).hex()
                 for what in wrong:
                     self.find(2, self.at(log, event), what)
+            ended = False
+            for event in log.events:
+                name = event.envelope["event"] if event.envelope else ""
+                if ended and name in WORK and name != "model.released":
+                    self.find(2, self.at(log, event), "it stands after the event that ended the job")
+                ended = ended or name in ("run.completed", "job.rejected")
             if log.events and not any(log.has(name) for name in ENDS):
                 self.find(2, self.at(log, log.events[-1]), "the log stops before any event that ends a job")
         if not self.contract:

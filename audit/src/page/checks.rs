@@ -2,7 +2,7 @@
 
 use super::{
     Page,
-    frame::{Cell, Table, Tone, facts, mark, note},
+    frame::{Cell, Table, Tone, facts, mark, note, rich},
     text::{count, escape, several},
     words::question,
 };
@@ -19,8 +19,8 @@ pub(super) fn banner(page: &Page<'_>) -> String {
             format!(
                 "<p><strong>{}: {}.</strong></p><p>This means: {}.</p>",
                 escape(&place(finding)),
-                escape(&finding.what),
-                escape(&finding.means)
+                rich(&finding.what),
+                rich(&finding.means)
             )
         });
         let failed = page.verdict.checks.iter();
@@ -92,8 +92,8 @@ pub(super) fn wrong(page: &Page<'_>) -> String {
             "<div class=\"finding\"><h3>✗ {}</h3>{}</div>\n",
             escape(&place(finding)),
             facts(&[
-                ("What is wrong", escape(&finding.what)),
-                ("What that means", escape(&finding.means)),
+                ("What is wrong", rich(&finding.what)),
+                ("What that means", rich(&finding.means)),
                 (
                     "Failed check",
                     format!(
@@ -138,7 +138,7 @@ pub(super) fn section(page: &Page<'_>) -> String {
                     said.push_str(&format!(
                         "<span class=\"sub\">{}: {}</span>",
                         escape(&place(finding)),
-                        escape(&finding.what)
+                        rich(&finding.what)
                     ));
                 }
                 said
@@ -163,7 +163,7 @@ pub(super) fn section(page: &Page<'_>) -> String {
     if !page.verdict.notes.is_empty() {
         out.push_str("<h3>What this does not prove</h3><ul class=\"plain\">");
         for text in &page.verdict.notes {
-            out.push_str(&format!("<li>{}</li>", escape(&sentence(text))));
+            out.push_str(&format!("<li>{}</li>", rich(&sentence(text))));
         }
         out.push_str("</ul>\n");
     }

@@ -21,7 +21,7 @@ pub(super) fn mark(tone: Tone, words: &str) -> String {
     };
     format!(
         "<span class=\"mark {class}\">{sign}</span> <span class=\"said {class}\">{}</span>",
-        escape(words)
+        rich(words)
     )
 }
 
@@ -152,13 +152,18 @@ impl Table {
     }
 }
 
-/// A note below or above a table; what stands between backticks is code.
-pub(super) fn note(text: &str) -> String {
-    let parts = escape(text);
-    let parts = parts.split('`').enumerate();
+/// Escaped text in which what stands between backticks is code.
+pub(super) fn rich(text: &str) -> String {
+    let text = escape(text);
+    let parts = text.split('`').enumerate();
     let parts = parts.map(|(at, part)| match at % 2 {
         0 => part.to_owned(),
         _ => format!("<code>{part}</code>"),
     });
-    format!("<p class=\"note\">{}</p>\n", parts.collect::<String>())
+    parts.collect()
+}
+
+/// A note below or above a table.
+pub(super) fn note(text: &str) -> String {
+    format!("<p class=\"note\">{}</p>\n", rich(text))
 }

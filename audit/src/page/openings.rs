@@ -23,8 +23,10 @@ struct Happened {
     to: BTreeSet<String>,
     /// The verifier found fault with one of them.
     faulty: bool,
+    /// The shape of the last one.
+    shape: String,
     /// One was of another shape than declared.
-    shape: Option<String>,
+    other_shape: Option<String>,
 }
 
 /// By id and node.
@@ -46,6 +48,7 @@ fn ledger<'a>(page: &'a Page<'_>) -> Ledger<'a> {
             happened.values = happened.values.saturating_add(opened.values);
             happened.to.extend(opened.to.iter().cloned());
             happened.faulty |= page.is_faulty(log, event);
+            happened.shape.clone_from(&opened.shape);
             note_shape(happened, opened, page);
         }
     }
@@ -57,7 +60,7 @@ fn note_shape(happened: &mut Happened, opened: &Disclosure, page: &Page<'_>) {
         .contract()
         .and_then(|contract| contract.declared(&opened.id));
     if declared.is_some_and(|declared| declared.shape != opened.shape) {
-        happened.shape = Some(opened.shape.clone());
+        happened.other_shape = Some(opened.shape.clone());
     }
 }
 
@@ -98,7 +101,7 @@ fn fault(declared: Option<&Declared>, happened: &Happened) -> Option<String> {
     if !to.is_empty() {
         return Some(format!("opened to {}, NOT DECLARED", receivers(&to)));
     }
-    if let Some(other) = &happened.shape {
+    if let Some(other) = &happened.other_shape {
         return Some(format!("of another kind than declared: {other}"));
     }
     happened
@@ -120,9 +123,9 @@ pub(super) fn section(page: &Page<'_>) -> String {
     let mut table = Table::new(
         "",
         &[
-            ("What", ""),
+            ("What", "what"),
             ("To whom", ""),
-            ("Agreed: at most", "num"),
+            ("Agreed: at most", ""),
             ("Happened", ""),
             ("Verdict", ""),
         ],
@@ -142,9 +145,9 @@ pub(super) fn section(page: &Page<'_>) -> String {
                     escape(id)
                 )),
                 Cell::text(&receivers(&to)),
-                Cell::number("0"),
-                Cell::html(happened(nodes, "")),
-                Cell::html(mark(Tone::Bad, "NOT DECLARED")),
+                Cell::text("not agreed"),
+                Cell::html(happened(nodes)),
+                Cell::html(mark(Tone::Bad, "NOT DECLARED")).class("answer"),
             ],
         );
     }
@@ -169,9 +172,9 @@ pub(super) fn section(page: &Page<'_>) -> String {
                     escape(&meaning(page, &declared.id))
                 )),
                 Cell::text(&receivers(&declared.to)),
-                Cell::number(&several(declared.at_most, "time", "times")),
-                Cell::html(happened(nodes, &declared.shape)),
-                Cell::html(verdict),
+                Cell::text(&several(declared.at_most, "time", "times")),
+                Cell::html(happened(nodes)),
+                Cell::html(verdict).class("answer"),
             ],
         );
     }
@@ -192,23 +195,14 @@ fn meaning(page: &Page<'_>, id: &str) -> String {
 }
 
 /// What the nodes recorded; one line if they agree.
-fn happened(nodes: &BTreeMap<&str, Happened>, kind: &str) -> String {
+fn happened(nodes: &BTreeMap<&str, Happened>) -> String {
     let one = |h: &Happened| {
-        let what = match (kind, h.times) {
-            ("traffic", _) | (_, 0) => String::new(),
-            (_, times) => {
-                let all = match kind {
-                    "bit" | "count" => String::new(),
-                    kind => shape(kind, h.values),
-                };
-                if all.is_empty() {
-                    String::new()
-                } else {
-                    format!(", {all}{}", if times > 1 { " in all" } else { "" })
-                }
-            }
-        };
-        format!("{}{what}", several(h.times, "time", "times"))
+        let times = several(h.times, "time", "times");
+        match h.shape.as_str() {
+            "traffic" | "bit" | "count" => times,
+            kind if h.times > 1 => format!("{times}, {} in all", shape(kind, h.values)),
+            kind => format!("{times}, {}", shape(kind, h.values)),
+        }
     };
     let mut said: Vec<(String, Vec<&str>)> = Vec::new();
     for (node, h) in nodes {

@@ -100,13 +100,8 @@ fn tiles(page: &Page<'_>) -> String {
     tile("Left this institution", &bytes(sent), &below, "");
     let (happened, undeclared) = super::openings::totals(page);
     if undeclared == 0 {
-        let below = "none beyond what was declared";
-        tile(
-            "Values opened",
-            &several(happened, "time", "times"),
-            below,
-            "good",
-        );
+        let below = "openings, none beyond what was declared";
+        tile("Values opened", &count(happened), below, "good");
     } else {
         let below = "beyond what was declared";
         tile(

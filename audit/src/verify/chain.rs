@@ -1,8 +1,9 @@
 //! Check 2: each log's chain of the job is whole, in order, and ends.
 
 use super::{
+    order::is_work,
     verdict::{Check, Place, Report, plain},
-    view::{Case, Log},
+    view::{Case, Event, Log},
 };
 use crate::event::{envelope_digest, hex};
 
@@ -10,11 +11,13 @@ use crate::event::{envelope_digest, hex};
 pub(super) const ENDS: [&str; 3] = ["run.completed", "aborted", "job.rejected"];
 
 const GAP: &str = "events were removed, added, doubled or put in another order";
+const AFTER: &str = "work was done outside the job that the others saw end";
 const MISPLACED: &str = "an event of another log or another job was put here";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     for log in &case.logs {
         links(case, log, report);
+        after_the_end(log, report);
         let ended = log.events.iter().any(|e| ENDS.contains(&e.name()));
         if !ended && !log.events.is_empty() {
             let place = log.events.last().map_or(log.place(), |last| log.at(last));
@@ -27,6 +30,24 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         }
     }
     members(case, report);
+}
+
+/// After its end, a job's model may still be handed over; no other work is left to do. Where a job was
+/// aborted, what was under way may still be written down.
+fn after_the_end(log: &Log<'_>, report: &mut Report) {
+    let closing = |event: &Event<'_>| matches!(event.name(), "run.completed" | "job.rejected");
+    let mut after = log.events.iter().skip_while(|event| !closing(event));
+    let Some(end) = after.next() else {
+        return;
+    };
+    for event in after.filter(|event| is_work(event) && event.name() != "model.released") {
+        report.find(
+            Check::Chain,
+            log.at(event),
+            format!("it stands after `{}`, which ended the job", end.name()),
+            AFTER,
+        );
+    }
 }
 
 fn links(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {

@@ -184,7 +184,7 @@ fn approvals(
     approved
 }
 
-fn is_work(event: &Event<'_>) -> bool {
+pub(super) fn is_work(event: &Event<'_>) -> bool {
     WORK.contains(&event.name())
 }
 

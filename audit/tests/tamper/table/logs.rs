@@ -54,6 +54,13 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         }
     });
     add("swap-names-of-two-logs", 10, PARTNER, renamed);
+    let late = inside(|world| {
+        let script = world.script("bank");
+        let mut opening = script.after.last().unwrap().clone();
+        opening.body = score_opening("release.scores").into();
+        script.after.push(opening);
+    });
+    add("insider-opens-after-the-end", 11, "disclosure", late);
     let chain = inside(|world| world.script("bank").skip_sequence = true);
     add("insider-breaks-chain", 11, "step.finished", chain);
 
