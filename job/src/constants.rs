@@ -74,7 +74,7 @@ pub const AUTO_RANGES: [u32; 3] = [16, 32, 64];
 /// Terms K of the series by half width R: five quarters of R make it exact to 3e-6; at R = 8 its own
 /// end, where sigma is not yet 1, limits it to 5e-5.
 pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 80)];
-/// Least terms while steps are large, where three quarters of K are taken.
+/// Least terms while steps are large, where three fifths of K are taken.
 pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
 pub const HESSIAN_MIN_ROWS: u64 = 32_768;
@@ -82,10 +82,14 @@ pub const HESSIAN_MIN_ROWS: u64 = 32_768;
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
 pub const FINE_PASSES_PER_HESSIAN: u64 = 3;
-/// Iterations of the Newton-Schulz inverse while steps are large.
-pub const COARSE_INVERSE_ITERATIONS: u64 = 15;
-/// Iterations of the Newton-Schulz inverse at full precision.
-pub const FINE_INVERSE_ITERATIONS: u64 = 20;
+/// Passes that share a Hessian while steps are large, where it is made of all rows.
+pub const COARSE_PASSES_PER_HESSIAN: u64 = 2;
+/// Passes that share a Hessian while steps are large, where it is made of a sample.
+pub const COARSE_PASSES_PER_SAMPLED_HESSIAN: u64 = 3;
+/// Iterations of the Newton-Schulz inverse from the identity, while steps are large.
+pub const INVERSE_ITERATIONS: u64 = 15;
+/// Iterations of the Newton-Schulz inverse from half the one before, at full precision.
+pub const NEXT_INVERSE_ITERATIONS: u64 = 8;
 /// Passes that Newton usually needs while steps are large.
 pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
@@ -108,7 +112,7 @@ pub fn terms_for_range(range: u32) -> u32 {
 
 /// The number of terms while steps are large, for K terms at the end.
 pub fn coarse_terms(terms: u32) -> u32 {
-    (terms * 3 / 4).max(COARSE_MIN_TERMS).min(terms)
+    (terms * 3 / 5).max(COARSE_MIN_TERMS).min(terms)
 }
 
 /// Rows of the Hessian's subsample for this many training rows and design columns, in the first range
@@ -160,11 +164,11 @@ pub const CORES: f64 = 2.0;
 /// Masked ids, per core.
 pub const ALIGN_MASKS_PER_S: f64 = 18_000.0;
 /// Multiply-adds in the ring.
-pub const RING_MACS_PER_S: f64 = 5.0e8;
+pub const RING_MACS_PER_S: f64 = 1.5e9;
 /// Terms of the sigmoid series.
-pub const SERIES_TERMS_PER_S: f64 = 2.5e7;
+pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
 /// Bytes of expanded seeds.
-pub const PRG_BYTES_PER_S: f64 = 7.5e8;
+pub const PRG_BYTES_PER_S: f64 = 1.5e9;
 /// Share of a link's bandwidth left after TLS, framing and sealing.
 pub const LINK_EFFICIENCY: f64 = 0.8;
 
@@ -194,7 +198,7 @@ mod tests {
         assert_eq!(RANGES.map(terms_for_range), [12, 20, 40, 80]);
         assert_eq!(
             [4, 6, 10, 12, 20, 40, 80].map(coarse_terms),
-            [4, 6, 7, 9, 15, 30, 60]
+            [4, 6, 6, 7, 12, 24, 48]
         );
         assert!(AUTO_RANGES.iter().all(|range| RANGES.contains(range)));
     }

@@ -7,9 +7,10 @@ use super::{
 use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_INVERSE_ITERATIONS, CORES, EVALUATE_ROUNDS,
-        FINE_INVERSE_ITERATIONS, FINE_PASSES, FINE_PASSES_PER_HESSIAN, METRICS, PRG_BYTES_PER_S,
-        RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_HESSIAN, COARSE_PASSES_PER_SAMPLED_HESSIAN,
+        CORES, EVALUATE_ROUNDS, FINE_PASSES, FINE_PASSES_PER_HESSIAN, INVERSE_ITERATIONS, METRICS,
+        NEXT_INVERSE_ITERATIONS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
+        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
     },
     id::NodeId,
     life::State,
@@ -23,7 +24,7 @@ pub(super) struct Passes {
     pub(super) coarse: u64,
     /// At full precision.
     pub(super) fine: u64,
-    /// At full precision that make a new Hessian; while steps are large all do.
+    /// At full precision that make a new Hessian.
     fine_hessians: u64,
     /// After which one bit says whether training has settled.
     tests: u64,
@@ -109,6 +110,15 @@ impl Facts<'_> {
         widths.map(product).collect()
     }
 
+    /// Passes that make a new Hessian while steps are large.
+    fn coarse_hessians(&self) -> u64 {
+        let share = match self.hessian_rows < self.train_rows {
+            true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
+            false => COARSE_PASSES_PER_HESSIAN,
+        };
+        self.passes.coarse.div_ceil(share)
+    }
+
     fn margins(&self) -> Vec<Product> {
         self.each(|width| (width, self.train_rows))
     }
@@ -122,15 +132,18 @@ fn framed(rows: u64) -> u64 {
 pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let passes = facts.passes;
     let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
+    let hessians = facts.coarse_hessians() + passes.fine_hessians;
+    // at full precision an inverse begins with the one before, if there is one
+    let next = passes.fine_hessians - u64::from(passes.coarse == 0);
     let mut steps = vec![
         align(facts).times(1),
         masked_features(facts).times(1),
         gradient(facts, "gradient, first passes", coarse).times(passes.coarse),
         gradient(facts, "gradient, last passes", fine).times(passes.fine),
-        hessian(facts).times(passes.coarse + passes.fine_hessians),
-        inverse(facts, "inverse, first passes").times(passes.coarse * COARSE_INVERSE_ITERATIONS),
-        inverse(facts, "inverse, last passes")
-            .times(passes.fine_hessians * FINE_INVERSE_ITERATIONS),
+        hessian(facts).times(hessians),
+        inverse(facts, "inverse, first passes").times((hessians - next) * INVERSE_ITERATIONS),
+        halved(facts).times(next),
+        inverse(facts, "inverse, last passes").times(next * NEXT_INVERSE_ITERATIONS),
         newton_step(facts).times(passes.all()),
         settled(facts).times(passes.tests),
         range_check(facts).times(1),
@@ -156,16 +169,15 @@ fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// Each owner sends its masked columns to the others: all training rows, the Hessian's rows once
-/// more with fewer bits, and two small matrices.
+/// Each owner sends its masked columns to the others, and two small matrices.
 fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Preparing, "masked features");
     once.rounds = 3;
     once.broadcast(2 * WORD);
-    let rows = facts.train_rows + facts.hessian_rows;
+    let rows = facts.train_rows;
     let widths = facts.widths();
     for (position, width) in widths.iter().enumerate() {
-        once.ask(4);
+        once.ask(3);
         once.spread(position, WORD * (rows * width + 2 * width * width));
     }
     let widest = widths.iter().max().copied().unwrap_or(0);
@@ -180,8 +192,6 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f
     let (rows, columns) = (facts.train_rows, facts.columns);
     once.products(facts.margins());
     once.sigmoid(rows, terms.into());
-    // Values of all rows, and slopes where there is a Hessian.
-    once.truncate(&[rows, 0]);
     let data = facts.each(|width| (rows, width));
     let ridge = facts.each(|width| (width, width));
     once.products(data.into_iter().chain(ridge));
@@ -193,22 +203,26 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f
     once
 }
 
-/// X' diag(s) X on a subsample, from the shares of s, block by block.
+/// X' diag(s) X on a subsample, from the shares of s: each owner's block by weighting its rows, mixed
+/// blocks by products with the weighted rows.
 fn hessian<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "Hessian");
     let rows = facts.hessian_rows;
-    once.truncate_along(rows);
-    once.products(facts.each(|width| (rows, rows * width)));
     let widths = facts.widths();
-    let blocks: Vec<_> = (0..widths.len())
-        .flat_map(|p| (p..widths.len()).map(move |q| (p, q)))
+    once.truncate(&[rows]);
+    once.weighted(rows, &widths);
+    let mixed = (0..widths.len()).flat_map(|p| (p + 1..widths.len()).map(move |q| (p, q)));
+    let blocks: Vec<_> = mixed
         .map(|(p, q)| Product {
             owner: p,
             operand: rows * widths[q],
             output: widths[p] * widths[q],
         })
         .collect();
-    let lengths: Vec<_> = blocks.iter().map(|block| block.output).collect();
+    let squares = widths.iter().map(|width| width * width);
+    let lengths: Vec<_> = squares
+        .chain(blocks.iter().map(|block| block.output))
+        .collect();
     once.products(blocks);
     once.truncate(&lengths);
     once.compute_s = (2 * rows * facts.columns * facts.columns) as f64 / RING_MACS_PER_S
@@ -225,6 +239,13 @@ fn inverse<'f>(facts: &'f Facts<'f>, step: &'static str) -> Once<'f> {
         once.truncate(&[d * d]);
     }
     once.compute_s = (6 * d * d * d) as f64 / RING_MACS_PER_S;
+    once
+}
+
+/// Half of the inverse before, to begin the next one with.
+fn halved<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "inverse, begun");
+    once.truncate(&[facts.columns * facts.columns]);
     once
 }
 

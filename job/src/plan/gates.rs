@@ -101,6 +101,16 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// The first `rows` rows of each of these columns' matrices weighted, and their Gram matrices.
+    pub(super) fn weighted(&mut self, rows: u64, widths: &[u64]) {
+        self.rounds += 1;
+        for (owner, width) in widths.iter().enumerate() {
+            self.ask(1);
+            self.gather(owner, WORD * rows);
+            self.correct(owner, rows * width + width * width);
+        }
+    }
+
     /// The sigmoid series of this many terms for all rows.
     pub(super) fn sigmoid(&mut self, rows: u64, terms: u64) {
         let blocks = rows.div_ceil(SERIES_ROWS);
@@ -118,11 +128,6 @@ impl<'f> Once<'f> {
             self.ask(1);
         }
         self.rounds += 1;
-        self.truncate_along(values);
-    }
-
-    /// Values truncated with others whose message they share.
-    pub(super) fn truncate_along(&mut self, values: u64) {
         self.broadcast(WORD * values);
         self.correct(0, 2 * values);
     }

@@ -30,8 +30,8 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
                     .sum::<u64>();
             let loading = WORD * (facts.assumptions.matched + rows) * width;
             // Own columns as decimals and in fixed point, the peers' masked ones.
-            let own = (WORD + STORED_FEATURE) * rows * width + STORED_FEATURE * sampled * width;
-            let masked = WORD * (rows + sampled) * (columns - width);
+            let own = (WORD + STORED_FEATURE) * rows * width;
+            let masked = WORD * rows * (columns - width);
             let role = if position == 0 {
                 "label party"
             } else {
