@@ -71,7 +71,7 @@ pub(super) fn totals(page: &Page<'_>) -> (u64, u64) {
         let times = nodes.values().map(|h| h.times).max().unwrap_or(0);
         all += times;
         let declared = page.contract().and_then(|contract| contract.declared(id));
-        let judged = nodes.iter().filter_map(|(_, h)| fault(declared, h)).count();
+        let judged = nodes.values().filter_map(|h| fault(declared, h)).count();
         if judged > 0 {
             let allowed = declared.map_or(0, |d| d.at_most);
             wrong += times.saturating_sub(allowed).max(1);
@@ -117,8 +117,8 @@ pub(super) fn section(page: &Page<'_>) -> String {
     };
     let ledger = ledger(page);
     let mut out = String::from(
-        "<p class=\"lead\">The contract declares everything that anybody may learn. The left side is what was \
-         agreed, the right side what the logs record.</p>\n",
+        "<p class=\"lead\">The contract declares everything that anybody may learn. Here is, line by \
+         line, what was agreed and what the logs record.</p>\n",
     );
     let mut table = Table::new(
         "",

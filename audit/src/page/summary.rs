@@ -22,7 +22,8 @@ use crate::{
 
 /// The job in plain words.
 pub(super) fn section(page: &Page<'_>) -> String {
-    let mut out = tiles(page);
+    let mut out = lead(page);
+    out.push_str(&tiles(page));
     let agreed = |pointer| page.agreed(pointer).filter(|text| !text.is_empty());
     let code = |text: &str| escape(&text.replace(['_', '-'], " "));
     let mut rows = Vec::new();
@@ -74,6 +75,67 @@ pub(super) fn section(page: &Page<'_>) -> String {
 fn body<'a, B>(page: &'a Page<'_>, pick: impl Fn(&'a Body) -> Option<B>) -> Option<B> {
     let mut events = page.own()?.events.iter();
     events.find_map(|event| pick(event.body()?))
+}
+
+/// The whole in four sentences.
+fn lead(page: &Page<'_>) -> String {
+    let Some(contract) = page.contract() else {
+        return String::new();
+    };
+    let purpose = page.agreed("/spec/purpose").unwrap_or_default();
+    let purpose = match purpose.replace(['_', '-'], " ") {
+        empty if empty.is_empty() => String::new(),
+        text => format!(" for the purpose “{text}”"),
+    };
+    let ran = page.own().is_some_and(|log| log.has("run.completed"));
+    let did = if ran {
+        "computed one model together"
+    } else {
+        "were to compute one model together, which did not come to its end,"
+    };
+    let events = page.case.logs.iter().flat_map(|log| &log.events);
+    let approved: BTreeSet<_> = events
+        .filter_map(|event| match event.body() {
+            Some(Body::JobApproved(b)) => Some(b.party.as_str()),
+            _ => None,
+        })
+        .collect();
+    let missing: Vec<_> = contract
+        .parties
+        .iter()
+        .filter(|p| !approved.contains(p.as_str()))
+        .cloned()
+        .collect();
+    let agreed = match missing.as_slice() {
+        [] => "All of them had approved it.".to_owned(),
+        missing => format!("There is NO APPROVAL of {}.", and(missing)),
+    };
+    let (sent, _) = super::traffic::totals(page);
+    let opened = match super::openings::totals(page) {
+        (0, _) => "Nothing was opened.".to_owned(),
+        (all, 0) => format!(
+            "{} recorded, each of a kind that the contract declares.",
+            several(all, "opening is", "openings are")
+        ),
+        (_, wrong) => format!(
+            "{} NOT as the contract declares.",
+            several(wrong, "opening was", "openings were")
+        ),
+    };
+    let caution = if page.verdict.ok {
+        ""
+    } else {
+        "<strong>By this record, which is not verified:</strong> "
+    };
+    format!(
+        "<p class=\"lead\">{caution}{}</p>\n",
+        escape(&format!(
+            "{} {did}{purpose}. {agreed} {} sent {} to the others, sealed. {opened}",
+            and(&contract.parties),
+            page.maker(),
+            bytes(sent)
+        ))
+    )
 }
 
 fn tiles(page: &Page<'_>) -> String {
