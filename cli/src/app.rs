@@ -40,10 +40,12 @@ Examples:
   paripassu demo                                   see a bank and a bureau train together, here
   paripassu sandbox run JOB.toml --party bank=bank.csv --party partner=partner.csv --out DIR
   paripassu job plan JOB.toml                      who learns what, and what it costs
+  paripassu audit verify JOB.bundle --policy trust.toml
   paripassu doctor                                 is this machine ready?
 
 Exit codes:
-  0 ok   1 yours to fix   2 our fault   3 a check or a job failed   75 try again later";
+  0 ok   1 yours to fix   2 our fault   3 a check or a job failed   75 try again later
+  `audit` has its own: `paripassu audit verify --help`";
 
 /// Every command.
 #[derive(Debug, Subcommand)]
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Read a party's half of a model
     #[command(subcommand)]
     Model(command::model::Model),
+    /// Export, verify, read, compare and prove the transcript of a job; make the officer's page
+    #[command(subcommand)]
+    Audit(command::audit::Audit),
     /// Measure on this machine, as ratios within one run
     #[command(subcommand)]
     Bench(command::bench::Bench),

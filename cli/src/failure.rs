@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Failed,
     /// Nothing is wrong, but it cannot be done now: nobody answers, or a job is still waiting.
     Later,
+    /// As the command itself documents.
+    Own(u8),
 }
 
 impl Exit {
@@ -27,6 +29,7 @@ impl Exit {
             Self::Ours => 2,
             Self::Failed => 3,
             Self::Later => 75,
+            Self::Own(code) => code,
         }
     }
 }
@@ -72,6 +75,11 @@ impl Failure {
     /// Try again later.
     pub(crate) fn later(message: impl fmt::Display) -> Self {
         Self::new(Exit::Later, message)
+    }
+
+    /// With an exit code that the command documents.
+    pub(crate) fn own(code: u8, message: impl fmt::Display) -> Self {
+        Self::new(Exit::Own(code), message)
     }
 
     /// Adds what to do about it.

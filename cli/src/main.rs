@@ -49,6 +49,16 @@ fn main() -> ExitCode {
 /// Help and version are answers; everything else that cannot be parsed is the caller's to fix.
 fn misused(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|arg| arg == "--json");
+    // `audit` has the exit codes of the transcript's specification
+    let audit = std::env::args_os().skip(1).find(|arg| {
+        arg.to_str()
+            .is_none_or(|arg| !arg.starts_with('-') && !matches!(arg, "auto" | "always" | "never"))
+    });
+    let misuse = if audit.is_some_and(|arg| arg == "audit") {
+        command::audit::MISUSE
+    } else {
+        Exit::User
+    };
     let where_to = "say where once: export PARIPASSU_COORDINATOR=HOST:PORT PARIPASSU_IDENTITY=DIR";
     let lacks_coordinator = error.kind() == ErrorKind::MissingRequiredArgument
         && error.to_string().contains("--identity <DIR>\n");
@@ -68,7 +78,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     } else if lacks_coordinator {
         eprintln!("\n  hint: {where_to}");
     }
-    if answer { Exit::Ok } else { Exit::User }.into()
+    if answer { Exit::Ok } else { misuse }.into()
 }
 
 async fn run(command: Command, screen: &Screen) -> Result<Outcome, Failure> {
@@ -82,6 +92,7 @@ async fn run(command: Command, screen: &Screen) -> Result<Outcome, Failure> {
         Command::Pki(pki) => pki.run(screen),
         Command::Data(data) => data.run(screen),
         Command::Model(model) => model.run(screen),
+        Command::Audit(audit) => audit.run(screen),
         Command::Bench(bench) => bench.run(screen).await,
         Command::Doctor(doctor) => doctor.run(screen).await,
     }
