@@ -3,6 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = [
+        "proto/paripassu/audit/v1/transcript.proto",
         "proto/paripassu/control/v1/job.proto",
         "proto/paripassu/control/v1/node.proto",
         "proto/paripassu/exchange/v1/frame.proto",

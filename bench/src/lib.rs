@@ -25,6 +25,9 @@ pub enum BenchError {
     /// Certificates could not be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A transcript cannot be kept.
+    #[error(transparent)]
+    Transcript(#[from] paripassu_service::transcript::TranscriptError),
     /// The coordinator did not start.
     #[error(transparent)]
     Coordinator(#[from] paripassu_coordinator::CoordinatorError),

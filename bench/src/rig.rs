@@ -18,6 +18,7 @@ use paripassu_protocol::{
     ctx::Ctx,
 };
 use paripassu_service::{
+    clock::Clock,
     dealing::SEED_LABEL,
     identity::{Identity, files},
     node::{
@@ -27,6 +28,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::{self, Decision, Submission, contract_digest},
+    transcript::Transcript,
     transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
 };
 
@@ -34,6 +36,8 @@ use crate::BenchError;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 const JOB: &str = "0123456789abcdef0123456789abcdef";
+/// Whether the nodes keep transcripts, as nodes do.
+const RECORDED: bool = true;
 const PARTIES: [&str; 2] = ["bank", "partner"];
 
 /// What a party does in the job.
@@ -147,7 +151,8 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
         },
     };
     let shutdown = Shutdown::new();
-    let parts = Parts::new(heads(), Arc::new(Helper));
+    let mut parts = Parts::new(heads(), Arc::new(Helper));
+    parts.transcript = RECORDED;
     let hub = Coordinator::serve(config, parts, shutdown.clone()).await?;
     let mut tasks = Vec::new();
     for (id, play) in PARTIES.iter().zip(plays) {
@@ -159,7 +164,23 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
         };
         let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
         let make = |node| Handler { node, play };
-        tasks.push(Node::start(identity, port, heads(), make, shutdown.child()).1);
+        let transcript = match RECORDED {
+            true => {
+                let state = root.join(format!("{id}-state"));
+                let io = |source| BenchError::Io {
+                    what: "a party's state folder",
+                    source,
+                };
+                std::fs::create_dir_all(&state).map_err(io)?;
+                Some(Transcript::open(
+                    &state,
+                    Arc::clone(&identity),
+                    Clock::system(),
+                )?)
+            }
+            false => None,
+        };
+        tasks.push(Node::start(identity, port, heads(), transcript, make, shutdown.child()).1);
     }
     let result = drive(root, &hub).await;
     shutdown.ask();

@@ -46,7 +46,7 @@ fn status(refused: Refused) -> Status {
         | Refused::Id(_)
         | Refused::Head(_)
         | Refused::Statement(_) => Status::invalid_argument(text),
-        Refused::Store(_) => Status::internal(text),
+        Refused::Store(_) | Refused::Transcript(_) => Status::internal(text),
     }
 }
 

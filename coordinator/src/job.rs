@@ -22,6 +22,8 @@ pub(crate) struct Job {
     pub(crate) progress: BTreeMap<NodeId, pb::NodeProgress>,
     pub(crate) links: BTreeMap<NodeId, Vec<pb::LinkDigest>>,
     pub(crate) completed: BTreeSet<NodeId>,
+    /// Bytes that each member has told others about its transcript.
+    pub(crate) told: BTreeMap<NodeId, u64>,
     pub(crate) abort: Option<pb::Abort>,
     pub(crate) watchers: watch::Sender<pb::JobStatus>,
 }

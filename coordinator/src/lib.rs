@@ -20,6 +20,7 @@ use paripassu_service::{
     shutdown::Shutdown,
     store::StoreError,
     tls::{self, TlsError},
+    transcript::{Transcript, TranscriptError},
     transport::{
         Hub, Tap,
         server::{self, ServeError},
@@ -61,6 +62,9 @@ pub enum CoordinatorError {
     /// The database holds something unreadable.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The transcript cannot be opened.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
     /// The state directory cannot be made.
     #[error("cannot make the state directory {dir}: {source}")]
     State {
@@ -79,6 +83,9 @@ pub struct Parts {
     pub helper: Arc<dyn HelperRunner>,
     /// The time.
     pub clock: Clock,
+    /// Whether it keeps a transcript: off in measurements of what that costs. Nodes with and without one
+    /// cannot work together.
+    pub transcript: bool,
     /// Sees relayed frames; none but in tests.
     pub tap: Option<Arc<dyn Tap>>,
 }
@@ -90,6 +97,7 @@ impl Parts {
             heads,
             helper,
             clock: Clock::system(),
+            transcript: true,
             tap: None,
         }
     }
@@ -148,14 +156,23 @@ impl Coordinator {
             parts.tap,
             stop.clone(),
         );
-        let engine = Arc::new(Engine::open(
+        let transcript = match parts.transcript {
+            true => Some(Transcript::open(
+                &config.state,
+                Arc::clone(&identity),
+                parts.clock.clone(),
+            )?),
+            false => None,
+        };
+        let engine = Engine::open(
             &config,
             peer.clone(),
             identity.trust().clone(),
             parts.heads.clone(),
             parts.clock,
+            transcript.clone(),
             hub.clone(),
-        )?);
+        )?;
         let mut tasks = vec![tokio::spawn(Arc::clone(&engine).run(events, stop.clone()))];
         if config.helper {
             let port = hub.attach_local();
@@ -164,6 +181,7 @@ impl Coordinator {
                 Arc::clone(&identity),
                 port,
                 parts.heads,
+                transcript,
                 |_| HelperHandler::new(runner),
                 stop.clone(),
             );

@@ -202,6 +202,7 @@ impl Store {
                 progress: Default::default(),
                 links: Default::default(),
                 completed: Default::default(),
+                told: Default::default(),
                 abort: abort
                     .map(|bytes| pb::Abort::decode(&bytes[..]))
                     .transpose()?,

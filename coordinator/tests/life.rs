@@ -90,6 +90,7 @@ async fn a_separate_helper_node_deals() {
         identity,
         port,
         heads(),
+        Some(world.transcript("helper/bureau")),
         |_| paripassu_service::node::HelperHandler::new(std::sync::Arc::new(Masks)),
         Shutdown::new(),
     );

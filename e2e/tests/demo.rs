@@ -5,7 +5,24 @@ mod common;
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
+use paripassu_audit::{
+    bundle::Bundle,
+    verify::{Options, verify},
+};
+
 use common::{assert_lands, example, files_below, holds, number, paripassu, sandbox, wait_for};
+
+/// There is a bundle of each of these nodes, and it verifies.
+fn proves(told: &serde_json::Value, nodes: &[&str]) {
+    let bundles = told["bundles"].as_object().unwrap();
+    assert_eq!(bundles.keys().collect::<Vec<_>>(), nodes);
+    for (node, path) in bundles {
+        let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+        let verdict = verify(&bundle, &Options::default());
+        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+        assert_eq!(bundle.logs.len(), nodes.len(), "{node}");
+    }
+}
 
 #[test]
 fn the_demo_lands_on_the_pooled_optimum() {
@@ -43,10 +60,8 @@ fn the_demo_lands_on_the_pooled_optimum() {
         "metrics.json",
         "bank/model.json",
         "bank/report.json",
-        "bank/transcript.jsonl",
         "partner/model.json",
         "partner/report.html",
-        "partner/transcript.jsonl",
         "logs/coordinator.log",
         "logs/bank.log",
         "logs/partner.log",
@@ -54,6 +69,7 @@ fn the_demo_lands_on_the_pooled_optimum() {
         assert!(out.join(file).is_file(), "{file}");
     }
     assert!(out.join("bank/tables").is_dir());
+    proves(&told, &["bank", "coordinator", "partner"]);
     // another run does not touch what is there
     let again = common::run(["demo", "--out", out.to_str().unwrap()]);
     again.refuses(1, &["earlier sandbox", "--force"]);
@@ -88,6 +104,8 @@ fn a_sandbox_with_a_separate_helper_leaks_no_planted_value() {
     let told = said.json();
     assert_lands(&told);
     assert_eq!(number(&told, "rows.matched"), 1_000.0);
+
+    proves(&told, &["bank", "coordinator", "helper", "partner"]);
 
     let planted = ["plantedcustomer", "1938.0625431", "plantedlevel"];
     let log = |node: &str| out.join("logs").join(format!("{node}.log"));

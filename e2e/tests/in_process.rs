@@ -1,14 +1,49 @@
 //! A whole job in one process: real TLS, real relay, real data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use paripassu_audit::{
+    bundle::Bundle,
+    event::Envelope,
+    verify::{HeldFile, Options, verify},
+};
 use paripassu_e2e::{Consortium, JOB, state};
+use paripassu_job::JobId;
 use paripassu_proto::control::v1::JobState;
+use paripassu_service::transcript::export;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../examples/data")
         .join(name)
+}
+
+/// Waits for a node's bundle of a job.
+async fn bundle(state: &Path, job: JobId) -> Bundle {
+    for _ in 0..400 {
+        if let Ok(bundle) = export(state, &job.to_string()) {
+            return bundle;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("no bundle in {}", state.display());
+}
+
+/// The bundle verifies, with nothing found.
+fn proves(bundle: &Bundle, held: &[HeldFile]) {
+    let options = Options {
+        files: held,
+        ..Options::default()
+    };
+    let verdict = verify(bundle, &options);
+    assert_eq!(verdict.exit_code, 0, "{}: {verdict}", bundle.node);
+}
+
+/// The events of the bundle's maker.
+fn events(bundle: &Bundle) -> Vec<String> {
+    let own = bundle.log(&bundle.node).unwrap();
+    let parse = |text: &str| Envelope::parse(text.as_bytes()).unwrap().event;
+    own.events.iter().map(|e| parse(&e.envelope)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,15 +62,24 @@ async fn two_institutions_train_and_each_keeps_its_half() {
     let (status, job) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
     for party in ["bank", "partner"] {
-        for file in [
-            "model.json",
-            "report.html",
-            "metrics.json",
-            "transcript.jsonl",
-        ] {
+        for file in ["model.json", "report.html", "metrics.json"] {
             assert!(c.results(party, job).join(file).is_file(), "{party} {file}");
         }
+        let laid = c.results(party, job).join(format!("{job}.bundle"));
+        let bundle = Bundle::load(&laid).unwrap();
+        assert_eq!(
+            bundle,
+            export(&c.path(&format!("{party}-state")), &job.to_string()).unwrap()
+        );
+        let held: Vec<HeldFile> = ["model.json", "report.html"]
+            .map(|name| {
+                let content = std::fs::read(c.results(party, job).join(name)).unwrap();
+                HeldFile::new(name, &content)
+            })
+            .into();
+        proves(&bundle, &held);
     }
+    proves(&bundle(&c.path("hub-state"), job).await, &[]);
     assert!(c.results("bank", job).join("predictions.csv").is_file());
     c.stop().await;
 }
@@ -52,21 +96,13 @@ async fn a_job_that_fails_keeps_its_transcript_and_no_results() {
     assert_eq!(state(&status), JobState::Aborted, "{status:?}");
     for party in ["bank", "partner"] {
         assert!(!c.results(party, job).exists());
-        let kept = c
-            .path(&format!("{party}-state"))
-            .join(format!("transcripts/{job}.jsonl"));
-        // the first party's report ends the job; the other writes its last line a moment later
-        let mut text = String::new();
-        for _ in 0..200 {
-            text = std::fs::read_to_string(&kept).unwrap_or_default();
-            if text.contains("run.failed") {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        let bundle = bundle(&c.path(&format!("{party}-state")), job).await;
+        proves(&bundle, &[]);
+        let events = events(&bundle);
+        assert!(events.iter().any(|e| e == "aborted"), "{party}: {events:?}");
         assert!(
-            text.contains("align.members") && text.contains("run.failed"),
-            "{party}: {text}"
+            events.iter().any(|e| e == "disclosure"),
+            "{party}: {events:?}"
         );
     }
     c.stop().await;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use paripassu_model::schema::DatasetSpec;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 /// A party node's configuration. Relative paths are relative to the file's folder.
 ///
@@ -152,6 +153,32 @@ impl PartyConfig {
             }
         }
         Ok(config)
+    }
+
+    /// SHA-256 of what this configuration says of jobs: which data sets and columns are offered, and
+    /// whether a person decides. Paths and addresses are not part of it.
+    pub fn policy_digest(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut field = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        field("paripassu/v1 party policy");
+        field(if self.danger_approve_automatically {
+            "automatic"
+        } else {
+            "officer"
+        });
+        for dataset in &self.datasets {
+            let columns = &dataset.columns;
+            field(&dataset.name);
+            field(columns.label.as_deref().unwrap_or(""));
+            for names in [&columns.numeric, &columns.categorical] {
+                field(&names.len().to_string());
+                names.iter().for_each(|name| field(name));
+            }
+        }
+        paripassu_audit::event::hex(&hash.finalize())
     }
 
     /// The data set of this name.

@@ -1,12 +1,17 @@
 //! What the party's node does with proposals, decisions and starts.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use paripassu_audit::event::{
+    bodies::{PolicyEvaluated, RuleVerdict},
+    hex,
+};
 use paripassu_job::Contract;
 use paripassu_service::{
-    Peer,
+    JobId, Peer,
     node::{JobInfo, JobState, NodeHandle, NodeHandler, Proposal, Reporter, RunError, StateChange},
     signing::Decision,
+    transcript::{Transcript, TranscriptError},
     transport::JobChannel,
 };
 
@@ -21,6 +26,7 @@ use crate::{
 pub(crate) struct PartyHandler {
     pub(crate) site: Site,
     pub(crate) store: Arc<Store>,
+    pub(crate) transcript: Arc<Transcript>,
     pub(crate) node: NodeHandle,
     pub(crate) connected: tokio::sync::watch::Sender<bool>,
 }
@@ -61,6 +67,43 @@ impl PartyHandler {
         }
     }
 
+    /// Writes down what this node's configuration says of a proposal, once.
+    fn evaluated(
+        &self,
+        proposal: &Proposal,
+        served: &Result<(), String>,
+    ) -> Result<(), TranscriptError> {
+        let automatic = self.site.config.danger_approve_automatically;
+        let (serves, decides) = (
+            if served.is_ok() { "allow" } else { "deny" },
+            if automatic { "allow" } else { "ask" },
+        );
+        let rule = |id: &str, verdict: &str, measured: &str| RuleVerdict {
+            id: id.into(),
+            verdict: verdict.into(),
+            measured: measured.into(),
+        };
+        let measured = served.as_ref().map_or_else(
+            String::as_str,
+            |()| "data set and columns are offered to jobs",
+        );
+        let mode = if automatic { "automatic" } else { "officer" };
+        let verdict = if served.is_err() { "deny" } else { decides };
+        self.transcript.evaluated(
+            proposal.job.as_str(),
+            PolicyEvaluated {
+                policy: self.site.config.policy_digest(),
+                version: 1,
+                contract: hex(&proposal.digest),
+                rules: vec![
+                    rule("offered", serves, measured),
+                    rule("approval", decides, mode),
+                ],
+                verdict: verdict.into(),
+            },
+        )
+    }
+
     fn keep(&self, what: &str, result: Result<(), crate::store::Failed>) {
         if let Err(error) = result {
             tracing::error!(%error, what, "could not be stored");
@@ -78,7 +121,13 @@ impl NodeHandler for PartyHandler {
             self.store
                 .proposed(job, &proposal.digest, &proposal.contract, &submitter, at),
         );
-        match self.check(&proposal) {
+        let served = self.check(&proposal);
+        if let Err(error) = self.evaluated(&proposal, &served) {
+            // a node that cannot write decides nothing
+            tracing::error!(job, %error, "the transcript cannot be written");
+            return;
+        }
+        match served {
             Err(reason) => {
                 tracing::warn!(
                     job,
@@ -139,6 +188,11 @@ impl NodeHandler for PartyHandler {
                 self.site.clock.now(),
             ),
         );
+    }
+
+    fn results(&self, job: &JobId) -> Option<PathBuf> {
+        let folder = self.site.config.results.join(job.as_str());
+        folder.is_dir().then_some(folder)
     }
 
     async fn on_link(&self, connected: bool, reason: String) {

@@ -4,13 +4,13 @@
 //! runs only after every party has approved its contract, and only over data sets and columns that
 //! this node's own configuration offers.
 
+mod commit;
 pub mod config;
 pub mod dataset;
 mod handler;
 mod openings;
 mod run;
 pub mod store;
-pub mod transcript;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -22,6 +22,7 @@ use paripassu_service::{
     node::{Node, NodeHandle},
     shutdown::Shutdown,
     store::StoreError,
+    transcript::{Transcript, TranscriptError},
     transport::{Settings, Uplink, UplinkConfig},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -49,6 +50,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// Its transcript cannot be used.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
     /// Its database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,6 +95,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
     }
     run::outputs::sweep(&config.results);
     let clock = Clock::system();
+    let transcript = Transcript::open(&config.state, Arc::clone(&identity), clock.clone())?;
     let store = Arc::new(store::Store::open(&config.state)?);
     let interrupted = store.interrupted(clock.now())?;
     if interrupted > 0 {
@@ -126,9 +131,11 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         identity,
         port,
         heads(),
+        Some(Arc::clone(&transcript)),
         |node| handler::PartyHandler {
             site,
             store,
+            transcript,
             node,
             connected: connected_tx,
         },

@@ -2,44 +2,49 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use paripassu_audit::event::{
+    Body,
+    bodies::{Denied, Disclosure},
+};
 use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary};
 use paripassu_protocol::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
 };
-use serde_json::json;
-
-use crate::transcript::Transcript;
+use paripassu_service::transcript::Record;
 
 /// The ledger and the transcript of a run, shared by all that open something.
 #[derive(Debug, Clone)]
 pub(crate) struct Book {
     inner: Arc<Mutex<Inner>>,
-    clock: paripassu_service::clock::Clock,
+    record: Record,
 }
 
 #[derive(Debug)]
 struct Inner {
     ledger: Ledger,
-    transcript: Transcript,
+    declared: Vec<paripassu_job::Disclosure>,
     parties: Vec<paripassu_job::NodeId>,
 }
 
+/// The event's name of a shape.
+fn shape_name(shape: &paripassu_job::Shape) -> Result<String, Abort> {
+    let value = serde_json::to_value(shape).map_err(|e| Abort::Input(e.to_string()))?;
+    let kind = value.get("kind").and_then(|kind| kind.as_str());
+    kind.map(str::to_owned)
+        .ok_or_else(|| Abort::Input("a shape without a name".into()))
+}
+
 impl Book {
-    pub(crate) fn new(
-        contract: &Contract,
-        transcript: Transcript,
-        clock: paripassu_service::clock::Clock,
-    ) -> Self {
-        let parties = contract.parties().into_iter().cloned().collect();
+    pub(crate) fn new(contract: &Contract, record: Record) -> Self {
         let inner = Inner {
             ledger: Ledger::new(contract),
-            transcript,
-            parties,
+            declared: contract.disclosures().to_vec(),
+            parties: contract.parties().into_iter().cloned().collect(),
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
-            clock,
+            record,
         }
     }
 
@@ -47,50 +52,79 @@ impl Book {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the ledger for a disclosure of `values` values and writes it down.
-    pub(crate) fn disclose(&self, id: &DisclosureId, values: u64) -> Result<(), Abort> {
+    /// Asks the ledger for a disclosure of `values` values in this step and writes it down; what the
+    /// ledger refuses is written down as denied. Nothing is sent before all members have countersigned.
+    pub(crate) fn disclose(&self, id: &DisclosureId, values: u64, step: &str) -> Result<(), Abort> {
         let mut inner = self.lock();
-        let entry = inner
-            .ledger
-            .record(id, values)
-            .map_err(|e| Abort::Input(e.to_string()))?;
-        let at = self.clock.now();
-        inner
-            .transcript
-            .add(at, "disclosure", &entry)
+        let entry = match inner.ledger.record(id, values) {
+            Ok(entry) => entry,
+            Err(error) => {
+                drop(inner);
+                return Err(self.deny("not_declared", id, None, error.to_string()));
+            }
+        };
+        let declared = inner.declared.iter().find(|declared| declared.id == *id);
+        let Some(declared) = declared else {
+            return Err(Abort::Input(format!("`{id}` is not declared")));
+        };
+        let opening = Disclosure {
+            id: id.to_string(),
+            ordinal: entry.ordinal.into(),
+            shape: shape_name(&declared.shape)?,
+            values,
+            to: declared.to.iter().map(ToString::to_string).collect(),
+            step: step.to_owned(),
+        };
+        self.record
+            .disclose(opening)
             .map_err(|e| Abort::Input(e.to_string()))
     }
 
     /// Writes an event down.
-    pub(crate) fn event(&self, event: &str, body: serde_json::Value) -> Result<(), Abort> {
-        let at = self.clock.now();
-        self.lock()
-            .transcript
-            .add(at, event, body)
+    pub(crate) fn event(&self, body: impl Into<Body>) -> Result<(), Abort> {
+        self.record
+            .event(body)
             .map_err(|e| Abort::Input(e.to_string()))
+    }
+
+    /// Writes a refusal down and makes it the run's end.
+    fn deny(&self, code: &str, id: &DisclosureId, to: Option<String>, reason: String) -> Abort {
+        let denied = Denied {
+            code: code.to_owned(),
+            subject: id.to_string(),
+            to,
+        };
+        match self.event(denied) {
+            Ok(()) => Abort::Input(reason),
+            Err(error) => error,
+        }
+    }
+
+    /// The transcript of the job.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 
     pub(crate) fn summary(&self) -> LedgerSummary {
         self.lock().ledger.summary()
     }
-
-    pub(crate) fn text(&self) -> String {
-        self.lock().transcript.text()
-    }
 }
 
 impl Openings for Book {
     fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
-        let id = match opening {
-            Opening::Converged { .. } => DisclosureId::TrainConverged,
-            Opening::RangeExceeded => DisclosureId::TrainRangeCheck,
-            Opening::Scores => DisclosureId::ReleaseScores,
+        let (id, step) = match opening {
+            Opening::Converged { pass } => {
+                (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
+            }
+            Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
+            Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
             Opening::Coefficients { party } => {
                 let inner = self.lock();
                 let Some(id) = inner.parties.get(usize::from(party)) else {
                     return Err(Abort::Input(format!("no party-{party} in this job")));
                 };
-                DisclosureId::ReleaseCoefficients(id.clone())
+                let id = DisclosureId::ReleaseCoefficients(id.clone());
+                (id, "release/coefficients".to_owned())
             }
             _ => {
                 return Err(Abort::Input(
@@ -104,12 +138,9 @@ impl Openings for Book {
             _ => Receivers::All,
         };
         if to != expected {
-            self.event(
-                "denied",
-                json!({ "opening": id.to_string(), "to": to.to_string() }),
-            )?;
-            return Err(Abort::Input(format!("`{id}` may not be opened to {to}")));
+            let reason = format!("`{id}` may not be opened to {to}");
+            return Err(self.deny("other_receiver", &id, Some(to.to_string()), reason));
         }
-        self.disclose(&id, values as u64)
+        self.disclose(&id, values as u64, &step)
     }
 }

@@ -23,6 +23,20 @@ pub mod control {
     }
 }
 
+/// Transcripts: heads, cosignatures and events between the nodes of a job.
+pub mod audit {
+    /// Version 1: additive changes only.
+    #[allow(
+        missing_docs,
+        unused_qualifications,
+        missing_debug_implementations,
+        clippy::all
+    )]
+    pub mod v1 {
+        tonic::include_proto!("paripassu.audit.v1");
+    }
+}
+
 /// Data plane: sealed frames and credit.
 pub mod exchange {
     /// Version 1: additive changes only.

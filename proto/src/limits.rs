@@ -30,6 +30,15 @@ pub const MAX_CALL: usize = 4 * 1024 * 1024;
 /// Longest free text (reasons, steps) accepted from a peer, in bytes.
 pub const MAX_TEXT: usize = 1024;
 
+/// Largest message of a node to another about their transcripts, and the largest piece in one.
+pub const MAX_AUDIT: usize = 512 * 1024;
+/// Largest piece of a log in one message.
+pub const MAX_AUDIT_CHUNK: usize = 256 * 1024;
+/// Most pieces of a log.
+pub const MAX_AUDIT_PARTS: u32 = 128;
+/// Most that one node may tell the others of one job about its transcript.
+pub const MAX_AUDIT_TOTAL: u64 = 256 * 1024 * 1024;
+
 /// Most certificates in a chain, and the longest certificate.
 pub const MAX_CHAIN: usize = 4;
 /// Longest DER certificate.

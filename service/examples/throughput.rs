@@ -221,6 +221,7 @@ async fn through_hub(
             Arc::clone(node),
             port,
             heads.clone(),
+            None,
             |_| handler,
             stop.clone(),
         );

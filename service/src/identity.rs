@@ -156,6 +156,7 @@ impl Certified {
 #[derive(Clone)]
 pub struct Trust {
     verifier: Arc<Refreshable>,
+    authority: Arc<str>,
     dir: Option<PathBuf>,
 }
 
@@ -174,9 +175,11 @@ impl Trust {
         authority: CertificateDer<'static>,
         revoked: Vec<CertificateRevocationListDer<'static>>,
     ) -> Result<Self, IdentityError> {
+        let text = pem(&authority).into();
         let verifier = Arc::new(Refreshable::new(authority, revoked)?);
         Ok(Self {
             verifier,
+            authority: text,
             dir: None,
         })
     }
@@ -197,6 +200,11 @@ impl Trust {
             dir: Some(dir.to_owned()),
             ..trust
         })
+    }
+
+    /// The authority's certificate in PEM.
+    pub fn authority_pem(&self) -> &str {
+        &self.authority
     }
 
     /// Reads `crl.pem` again; true when it has changed. New connections and signatures are judged by
@@ -300,6 +308,7 @@ pub struct Identity {
     peer: Peer,
     chain: Vec<CertificateDer<'static>>,
     key: SigningKey,
+    public: VerifyingKey,
     key_der: Zeroizing<Vec<u8>>,
     trust: Trust,
 }
@@ -373,6 +382,7 @@ impl Identity {
         Ok(Self {
             peer: leaf.peer,
             chain,
+            public: leaf.key,
             key,
             key_der,
             trust: Trust::load(dir)?,
@@ -387,6 +397,18 @@ impl Identity {
     /// The certificate chain, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
+    }
+
+    /// The node's own certificate in PEM.
+    pub fn certificate_pem(&self) -> String {
+        self.chain
+            .first()
+            .map_or_else(String::new, |leaf| pem(leaf))
+    }
+
+    /// The certificate's key.
+    pub fn public_key(&self) -> &VerifyingKey {
+        &self.public
     }
 
     /// Whom this node trusts.
@@ -406,6 +428,21 @@ impl Identity {
     pub(crate) fn tls_key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key_der.to_vec()).into()
     }
+}
+
+/// A certificate in PEM (RFC 7468).
+fn pem(der: &[u8]) -> String {
+    let text = paripassu_audit::bundle::base64(der);
+    let mut out = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        out.push_str(line);
+        out.push('\n');
+        rest = tail;
+    }
+    out.push_str("-----END CERTIFICATE-----\n");
+    out
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {

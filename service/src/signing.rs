@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use ed25519_dalek::Signature;
-use paripassu_proto::{JobId, Peer, control::v1 as pb, limits};
+use paripassu_proto::{JobId, Peer, audit::v1 as audit, control::v1 as pb, limits};
+use prost::Message as _;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
@@ -10,6 +11,7 @@ use crate::identity::{Certified, Identity, IdentityError, Trust};
 
 const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
 const DST_DECIDE: &[u8] = b"paripassu/v1/decide";
+const DST_AUDIT: &[u8] = b"paripassu/v1/audit";
 
 /// SHA-256 of a contract's bytes: what is signed and what keys are bound to.
 pub fn contract_digest(contract: &[u8]) -> [u8; 32] {
@@ -186,6 +188,32 @@ pub(crate) fn wrap(identity: &Identity, statement: Vec<u8>, signature: [u8; 64])
             .map(|c| Bytes::copy_from_slice(c))
             .collect(),
     }
+}
+
+/// Signs a message to another node about a transcript.
+pub(crate) fn sign_audit(identity: &Identity, message: &audit::Message) -> pb::Signed {
+    let statement = encode(&[DST_AUDIT, &message.encode_to_vec()]);
+    sign(identity, statement)
+}
+
+/// Verifies a message about a transcript and reads it.
+///
+/// # Errors
+/// When the signer is not accepted, the signature is not the signer's, or it is no such message.
+pub(crate) fn verify_audit(
+    trust: &Trust,
+    envelope: &audit::Envelope,
+) -> Result<(Certified, audit::Message), StatementError> {
+    const MALFORMED: StatementError = StatementError::Malformed {
+        what: "it is no message about a transcript",
+    };
+    let signed = envelope.message.as_ref().ok_or(MALFORMED)?;
+    let from = verify(trust, signed)?;
+    let [dst, bytes] = decode(&signed.statement)?;
+    expect_kind(dst, DST_AUDIT)?;
+    // the pieces of a message are slices of it
+    let message = audit::Message::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MALFORMED)?;
+    Ok((from, message))
 }
 
 /// Verifies the chain of a signed statement.

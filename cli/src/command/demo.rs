@@ -117,7 +117,16 @@ fn told(finished: &Finished, root: &Path, out: &Path, screen: &Screen) -> Result
         next.push_str(line.trim_end());
         next.push('\n');
     }
-    next.push_str("The same by hand, node by node: examples/README.md");
+    next.push_str("The same by hand, node by node: examples/README.md\n");
+    next.push_str(&format!("\n{}\n", paint.strong("Verify what happened")));
+    for (node, bundle) in &metrics.bundles {
+        let bundle = bundle.file_name().unwrap_or_default().to_string_lossy();
+        next.push_str(&format!("  paripassu audit verify {out}/{node}/{bundle}\n"));
+    }
+    next.push_str(
+        "Each file holds what all nodes wrote of the job, countersigned by the others; no node\n",
+    );
+    next.push_str("and no network is needed to check it.");
     Ok(told.followed_by(&next))
 }
 

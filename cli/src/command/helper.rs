@@ -8,12 +8,14 @@ use std::{
 use clap::{Args, Subcommand};
 use paripassu_proto::{NodeId, NodeKind};
 use paripassu_service::{
+    clock::Clock,
     contract,
     dealing::Dealing,
     identity::Identity,
     node::{HelperHandler, JobInfo, Node, NodeHandler, Proposal, Reporter, RunError, StateChange},
     shutdown::Shutdown,
     signing::Decision,
+    transcript::Transcript,
     transport::{JobChannel, Settings, Uplink, UplinkConfig},
 };
 use serde::Deserialize;
@@ -42,7 +44,8 @@ Examples:
 
 helper.toml:
   coordinator = \"coordinator.example:7443\"
-  identity = \"identity\"          # of kind helper: `paripassu pki request --as helper/ID`")]
+  identity = \"identity\"          # of kind helper: `paripassu pki request --as helper/ID`
+  state = \"state\"                # transcript and bundles, kept across restarts")]
 pub(crate) struct Serve {
     #[command(flatten)]
     serving: Serving,
@@ -59,6 +62,13 @@ pub(crate) struct HelperConfig {
     pub(crate) coordinator_id: Option<NodeId>,
     /// Folder with `node.crt`, `node.key`, `ca.crt` and perhaps `crl.pem`.
     pub(crate) identity: PathBuf,
+    /// Folder of this node's transcript and bundles.
+    #[serde(default = "state")]
+    pub(crate) state: PathBuf,
+}
+
+fn state() -> PathBuf {
+    "state".into()
 }
 
 impl HelperConfig {
@@ -67,7 +77,9 @@ impl HelperConfig {
         let mut config: Self = toml::from_str(&read_text(path)?)
             .map_err(|e| Failure::user(format!("{}: {e}", path.display())))?;
         let base = path.parent().unwrap_or(Path::new(""));
-        config.identity = base.join(&config.identity);
+        for path in [&mut config.identity, &mut config.state] {
+            *path = base.join(&*path);
+        }
         Ok(config)
     }
 }
@@ -121,6 +133,9 @@ fn start(
         ))
         .hint("ask the consortium for one: `paripassu pki request --as helper/ID`"));
     }
+    std::fs::create_dir_all(&config.state).map_err(|e| Failure::file("make", &config.state, &e))?;
+    let transcript = Transcript::open(&config.state, Arc::clone(&identity), Clock::system())
+        .map_err(Failure::user)?;
     let uplink = UplinkConfig {
         address: config.coordinator,
         coordinator: config.coordinator_id,
@@ -132,6 +147,7 @@ fn start(
         identity,
         port,
         contract::heads(),
+        Some(transcript),
         |_| Linked {
             inner: HelperHandler::new(Arc::new(Dealing)),
             connected: tell,
@@ -188,6 +204,7 @@ mod tests {
         std::fs::write(&path, "coordinator = \"c:1\"\nidentity = \"identity\"\n").unwrap();
         let config = HelperConfig::load(&path).unwrap();
         assert_eq!(config.identity, dir.path().join("identity"));
+        assert_eq!(config.state, dir.path().join("state"));
         std::fs::write(&path, "coordinator = \"c:1\"\nidentiy = \"identity\"\n").unwrap();
         let error = HelperConfig::load(&path).unwrap_err();
         assert!(error.message().contains("identiy"), "{error}");

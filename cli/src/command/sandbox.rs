@@ -26,8 +26,9 @@ pub(crate) enum Sandbox {
 For a first try, for tests, and for experiments on public data: whoever runs a sandbox sees
 every party's file, which is what a real job prevents.
 
-Leaves in DIR: metrics.json; PARTY/ with model.json, report.html, report.json, tables/ and
-transcript.jsonl; logs/; nodes/ with throw-away certificates and configurations.
+Leaves in DIR: metrics.json; PARTY/ with model.json, report.html, report.json and tables/;
+NODE/JOB.bundle, the job's transcript as each node can prove it; logs/; nodes/ with throw-away
+certificates and configurations.
 
 Examples:
   paripassu sandbox run examples/german_credit.toml --out try \\
@@ -204,6 +205,11 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
     place("report", metrics.report.display().to_string());
     for (party, dir) in &metrics.parties {
         place(party, format!("{}/model.json", dir.display()));
+    }
+    for (node, bundle) in &metrics.bundles {
+        if !metrics.parties.contains_key(node) {
+            place(node, bundle.display().to_string());
+        }
     }
     place(
         "figures",

@@ -144,6 +144,8 @@ async fn whole(
     let watched = progress::watch(&mut modeler, &summary.job, None, screen).await?;
     let wall_s = start.elapsed().as_secs_f64();
     if watched.status.job.state != State::Released {
+        // what there is of the transcript, for whoever asks why
+        results::bundles(setup, layout, &summary.job).await?;
         return Ok(Finished::Unreleased(Box::new(watched)));
     }
     let metrics = results::collect(setup, layout, &summary.job, wall_s).await?;

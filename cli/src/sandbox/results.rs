@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use paripassu_model::{
     metrics::{self, AucDelta},
     report::{self, Finding, Report},
 };
+use paripassu_service::transcript::bundle_path;
 use serde::{Deserialize, Serialize};
 
 use super::{layout::Layout, setup::Setup, twin};
@@ -52,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) out_dir: PathBuf,
     /// Each party's folder.
     pub(crate) parties: BTreeMap<String, PathBuf>,
+    /// Each node's bundle: the job's transcript, to be verified by anybody.
+    pub(crate) bundles: BTreeMap<String, PathBuf>,
     /// Label party's id.
     pub(crate) label_party: String,
 }
@@ -117,6 +121,35 @@ impl From<&metrics::Metrics> for Figures {
             capture_10: of.top_decile_capture,
         }
     }
+}
+
+/// Longest wait for the bundle of a node: those of nodes without results come a moment later.
+const BUNDLES: Duration = Duration::from_secs(20);
+
+/// Lays every node's bundle of the job into that node's folder; those that do not come are left out.
+pub(crate) async fn bundles(
+    setup: &Setup,
+    layout: &Layout,
+    job: &str,
+) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let until = Instant::now() + BUNDLES;
+    let mut found = BTreeMap::new();
+    for node in setup.nodes() {
+        let from = bundle_path(&layout.node(node).join("state"), job);
+        while !from.is_file() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if !from.is_file() {
+            tracing::warn!(node, "wrote no bundle");
+            continue;
+        }
+        let folder = layout.party(node);
+        std::fs::create_dir_all(&folder).map_err(|e| Failure::file("make", &folder, &e))?;
+        let to = folder.join(format!("{job}.bundle"));
+        std::fs::copy(&from, &to).map_err(|e| Failure::file("copy the bundle to", &to, &e))?;
+        found.insert(node.to_owned(), to);
+    }
+    Ok(found)
 }
 
 /// Moves each party's results to their place, fits the twin and writes `metrics.json`.
@@ -185,6 +218,7 @@ pub(crate) async fn collect(
         report: label.join("report.html"),
         out_dir: layout.root().to_owned(),
         parties: folders,
+        bundles: bundles(setup, layout, job).await?,
         label_party: setup.label_party().to_owned(),
     };
     let text = serde_json::to_string_pretty(&result).map_err(Failure::ours)?;

@@ -114,6 +114,16 @@ impl Setup {
         })
     }
 
+    /// Every node that keeps a transcript: the parties, the coordinator, a helper of its own.
+    pub(crate) fn nodes(&self) -> Vec<&str> {
+        let mut nodes: Vec<_> = self.parties.iter().map(|p| p.party.id.as_str()).collect();
+        nodes.push(self.coordinator.as_str());
+        if self.separate_helper {
+            nodes.push(self.spec.helper.id.as_str());
+        }
+        nodes
+    }
+
     /// The label party's id.
     pub(crate) fn label_party(&self) -> &str {
         self.parties
@@ -187,11 +197,13 @@ impl Setup {
             coordinator: &'a str,
             coordinator_id: &'a str,
             identity: &'a str,
+            state: &'a str,
         }
         let config = Config {
             coordinator: address,
             coordinator_id: self.coordinator.as_str(),
             identity: "identity",
+            state: "state",
         };
         write_config(layout, self.spec.helper.id.as_str(), "helper", &config)
     }

@@ -78,9 +78,11 @@ impl Engine {
             progress: Default::default(),
             links: Default::default(),
             completed: Default::default(),
+            told: Default::default(),
             abort: None,
             watchers: watch::Sender::new(pb::JobStatus::default()),
         };
+        self.write_proposal(&job)?;
         let actor = caller.to_string();
         state.store.add(
             &job,
@@ -156,6 +158,7 @@ impl Engine {
             actor: caller.id.as_str(),
             detail: &detail,
         };
+        self.write_decision(job, caller, &decision, &signed)?;
         store.decide(job, &caller.id, &signed, &entry)?;
         tracing::info!(job = %job.head.job, party = %caller.id, word, "decided");
         let notice = pb::DecisionNotice {
@@ -164,11 +167,10 @@ impl Engine {
         };
         let approve = decision.approve;
         job.decisions.insert(caller.id.clone(), (signed, decision));
+        // also to its own node: the officer may have decided at another place
         for member in job.members(&self.me) {
-            if member != *caller {
-                self.hub
-                    .tell(&member, hub_control::Body::Decision(notice.clone()));
-            }
+            self.hub
+                .tell(&member, hub_control::Body::Decision(notice.clone()));
         }
         if !approve {
             job.abort = Some(pb::Abort {
@@ -215,6 +217,7 @@ impl Engine {
             self.hub
                 .tell(member, hub_control::Body::Start(start.clone()));
         }
+        self.join_exchange(job);
         self.enter(
             store,
             job,
@@ -255,6 +258,9 @@ impl Engine {
         for member in job.members(&self.me) {
             self.hub
                 .tell(&member, hub_control::Body::State(notice.clone()));
+        }
+        if is_over(state) {
+            self.write_end(job);
         }
         self.publish(job);
     }

@@ -1,5 +1,6 @@
 //! The life cycle of all jobs: one lock, no waiting inside it.
 
+mod audit;
 mod lifecycle;
 mod nodes;
 
@@ -20,6 +21,7 @@ use paripassu_service::{
     identity::{IdentityError, Trust},
     shutdown::Shutdown,
     signing::StatementError,
+    transcript::{Exchange, Transcript, TranscriptError},
     transport::{Hub, HubEvent},
 };
 use tokio::{
@@ -71,6 +73,8 @@ pub(crate) enum Refused {
     Statement(#[from] StatementError),
     #[error("the coordinator's database failed: {0}")]
     Store(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
 }
 
 impl Refused {
@@ -90,6 +94,7 @@ impl Refused {
             Self::Identity(_) => "bad_identity",
             Self::Statement(_) => "bad_statement",
             Self::Store(_) => "store",
+            Self::Transcript(_) => "transcript_failed",
         }
     }
 }
@@ -115,6 +120,9 @@ pub(crate) struct Engine {
     hub: Hub,
     is_helper: bool,
     connect_s: i64,
+    transcript: Option<Arc<Transcript>>,
+    exchange: Option<Exchange>,
+    post: Option<Arc<audit::Post>>,
     state: Mutex<State>,
 }
 
@@ -129,8 +137,9 @@ impl Engine {
         trust: Trust,
         heads: HeadReader,
         clock: Clock,
+        transcript: Option<Arc<Transcript>>,
         hub: Hub,
-    ) -> Result<Self, CoordinatorError> {
+    ) -> Result<Arc<Self>, CoordinatorError> {
         let mut store = Store::open(&config.state)?;
         let mut jobs = BTreeMap::new();
         for mut job in store.load(&heads)? {
@@ -156,16 +165,29 @@ impl Engine {
             jobs,
             nodes: BTreeMap::new(),
         };
-        let engine = Self {
+        let post = transcript
+            .as_ref()
+            .map(|_| Arc::new(audit::Post::new(hub.clone())));
+        let exchange = transcript
+            .clone()
+            .zip(post.clone())
+            .map(|(transcript, post)| Exchange::start(transcript, Box::new(audit::Postman(post))));
+        let engine = Arc::new(Self {
             me,
             trust,
             heads,
             clock,
             hub,
+            transcript,
+            exchange,
+            post,
             is_helper: config.helper,
             connect_s,
             state: Mutex::new(state),
-        };
+        });
+        if let Some(post) = &engine.post {
+            post.attach(Arc::downgrade(&engine));
+        }
         let state = engine.lock();
         for job in state.jobs.values() {
             engine.publish(job);

@@ -127,6 +127,7 @@ impl Engine {
                 self.complete(store, job, peer, report.links);
                 Ok(())
             }
+            Body::Audit(message) => self.carry(peer, message),
         }
     }
 
@@ -204,7 +205,7 @@ impl Engine {
     }
 }
 
-fn member_job<'a>(
+pub(super) fn member_job<'a>(
     jobs: &'a mut std::collections::BTreeMap<JobId, Job>,
     me: &Peer,
     peer: &Peer,
@@ -225,6 +226,7 @@ fn job_of(body: &node_control::Body) -> String {
         Body::Progress(report) => &report.job,
         Body::Abort(report) => &report.job,
         Body::Completion(report) => &report.job,
+        Body::Audit(message) => &message.job,
     };
     limits::bounded_text(id)
 }

@@ -3,7 +3,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::{self, Decision, Submission, contract_digest},
+    transcript::Transcript,
     transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
 };
 use tempfile::TempDir;
@@ -290,6 +294,15 @@ impl World {
         Arc::new(Identity::load(&self.enrol(who)).unwrap())
     }
 
+    /// A transcript for one start of a node.
+    pub(crate) fn transcript(&self, who: &str) -> Arc<Transcript> {
+        static STARTS: AtomicUsize = AtomicUsize::new(0);
+        let start = STARTS.fetch_add(1, Ordering::SeqCst);
+        let state = self.path(who).join(format!("state-{start}"));
+        std::fs::create_dir_all(&state).unwrap();
+        Transcript::open(&state, self.identity(who), self.clock.clone()).unwrap()
+    }
+
     pub(crate) fn config(&self) -> Config {
         Config {
             listen: self.listen.clone(),
@@ -332,7 +345,9 @@ impl World {
             handle,
             log: own,
         };
-        let (handle, task) = Node::start(identity, port, heads(), make, shutdown.clone());
+        let transcript = Some(self.transcript(who));
+        let (handle, task) =
+            Node::start(identity, port, heads(), transcript, make, shutdown.clone());
         RunningParty {
             handle,
             log,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use ndarray::Array2;
+use paripassu_audit::event::bodies::{AlignDone, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
     spec::{self, AutoOr, Spec},
@@ -37,13 +38,12 @@ use paripassu_service::{
     node::{JobInfo, JobState, Progress, Reporter, RunError},
     transport::JobChannel,
 };
-use serde_json::json;
 
 use crate::{
+    commit,
     config::PartyConfig,
     dataset::{DatasetError, Selection},
     openings::Book,
-    transcript::{Transcript, hex},
 };
 
 /// What a run needs besides the job.
@@ -132,18 +132,10 @@ pub(crate) async fn run(
     let me = site.identity.peer().id.to_string();
     let info = job.clone();
     let result = async {
-        let mut run = Run::new(site, job, channel, reporter).at("start")?;
-        let result = run.all().await;
-        // the last line of every transcript says how the run ended here
-        let (event, body) = match &result {
-            Ok(()) => ("run.completed", json!({})),
-            Err(f) => (
-                "run.failed",
-                json!({ "step": f.step, "code": f.abort.code() }),
-            ),
-        };
-        run.book.event(event, body).at("release")?;
-        result
+        Run::new(site, job, channel, reporter)
+            .at("start")?
+            .all()
+            .await
     }
     .await;
     result.map_err(|f: Failure| f.into_run_error(&info, &me))
@@ -160,13 +152,9 @@ impl Run {
         let parties = contract.parties().len() as u8;
         let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
         let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
-        let folder = site.config.state.join("transcripts");
-        let id = job.job().to_string();
-        let transcript = Transcript::new(Arc::clone(&site.identity), id, &folder)
-            .map_err(|e| own(format!("cannot keep a transcript: {e}")))?;
-        let book = Book::new(&contract, transcript, site.clock.clone());
+        let book = Book::new(&contract, job.record.clone());
         let label = channel.role() == Role::Party(0);
-        let run = Self {
+        Ok(Self {
             site,
             contract,
             job,
@@ -176,20 +164,7 @@ impl Run {
             book,
             label,
             seconds: Vec::new(),
-        };
-        run.book.event(
-            "job.started",
-            json!({
-                "contract": run.contract.digest().to_string(),
-                "role": run.channel.role().to_string(),
-                "members": run.job.members().iter()
-                    .map(|(r, id)| (r.to_string(), id.to_string())).collect::<BTreeMap<_, _>>(),
-                "approvals": run.job.approvals.iter()
-                    .map(|a| hex(&a.signature)).collect::<Vec<_>>(),
-                "version": env!("CARGO_PKG_VERSION"),
-            }),
-        )?;
-        Ok(run)
+        })
     }
 
     fn spec(&self) -> &Spec {
@@ -215,31 +190,38 @@ impl Run {
         self.reporter.phase(JobState::Aligning, "read data");
         let (table, selection) = self.load().await.at("align/load")?;
         let rows = self.align(&table).await.at("align")?;
-        self.done("align", t);
+        self.done("align", t).at("align")?;
 
         let t = Instant::now();
         self.reporter.phase(JobState::Preparing, "design columns");
         let prepared = self.prepare(table, &selection, rows).await.at("prepare")?;
-        self.done("prepare", t);
+        self.done("prepare", t).at("prepare")?;
 
         let t = Instant::now();
         self.reporter.phase(JobState::Training, "masked features");
         let fit = self.train(&prepared).await.at("train")?;
-        self.done("train", t);
+        self.done("train", t).at("train")?;
 
         let t = Instant::now();
         self.reporter.phase(JobState::Evaluating, "scores");
         let evaluation = self.evaluate(&prepared, &fit).await.at("evaluate")?;
-        self.done("evaluate", t);
+        self.done("evaluate", t).at("evaluate")?;
         self.release(selection, prepared, fit, evaluation)
             .await
             .at("release")
     }
 
-    fn done(&mut self, phase: &'static str, since: Instant) {
+    /// A phase is over: nothing of its steps is under way any more.
+    fn done(&mut self, phase: &'static str, since: Instant) -> Result<(), Abort> {
         let s = since.elapsed().as_secs_f64();
         tracing::info!(job = %self.job.job(), phase, seconds = s, "phase done");
         self.seconds.push((phase, s));
+        let over = |step: &str| match phase {
+            "train" => step.starts_with("train") || step == "release/coefficients",
+            phase => step.starts_with(phase),
+        };
+        let written = self.book.record().steps_done(&self.channel, over);
+        written.map_err(own)
     }
 
     async fn load(&self) -> Result<(Table, Selection), Abort> {
@@ -261,10 +243,6 @@ impl Run {
         let table = blocking(move || selection.load().map(|t| (t, selection)))
             .await
             .map_err(failed)?;
-        self.book.event(
-            "data.loaded",
-            json!({ "dataset": table.1.name(), "rows": table.0.rows(), "columns": table.0.columns().len() }),
-        )?;
         Ok(table)
     }
 
@@ -282,10 +260,11 @@ impl Run {
         };
         let ids: Vec<String> = table.ids().to_vec();
         for _ in self.contract.parties() {
-            self.book.disclose(&DisclosureId::AlignSizes, 1)?;
+            self.book.disclose(&DisclosureId::AlignSizes, 1, "align")?;
         }
+        let rows = table.rows() as u64;
         self.book
-            .disclose(&DisclosureId::AlignMembers, table.rows() as u64)?;
+            .disclose(&DisclosureId::AlignMembers, rows, "align")?;
         let aligned = align::run(
             &self.ctx,
             Method::Ecdh,
@@ -294,15 +273,11 @@ impl Run {
             progress,
         )
         .await?;
-        self.book.event(
-            "align.done",
-            json!({
-                "method": Method::Ecdh.to_string(),
-                "matched": aligned.rows.len(),
-                "fingerprint": hex(&aligned.fingerprint),
-                "peer_batches": aligned.peer_batches,
-            }),
-        )?;
+        self.book.event(AlignDone {
+            method: Method::Ecdh.to_string(),
+            matched: aligned.rows.len() as u64,
+            padded: BTreeMap::new(),
+        })?;
         Ok(aligned.rows.into_iter().map(|r| r as usize).collect())
     }
 
@@ -324,12 +299,15 @@ impl Run {
             )));
         }
         for _ in 0..2 {
-            self.book.disclose(&DisclosureId::AlignMatched, 1)?;
+            self.book
+                .disclose(&DisclosureId::AlignMatched, 1, "align")?;
         }
         for _ in self.contract.parties() {
-            self.book.disclose(&DisclosureId::DesignWidth, 1)?;
+            self.book
+                .disclose(&DisclosureId::DesignWidth, 1, "train/shapes")?;
         }
-        self.book.disclose(&DisclosureId::RelayTraffic, 0)?;
+        self.book
+            .disclose(&DisclosureId::RelayTraffic, 0, "align")?;
         let options = DesignOptions {
             constant: match self.spec().design.constant_columns {
                 spec::ConstantColumns::Drop => ConstantColumns::Drop,
@@ -341,6 +319,16 @@ impl Run {
             selection.numeric().to_vec(),
             selection.categorical().to_vec(),
         );
+        let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
+        let dataset = selection.name().to_owned();
+        let (table, committed) = blocking(move || {
+            let committed = commit::commit(&state, &job, &dataset, &table, &rows);
+            (table, committed)
+        })
+        .await;
+        let committed =
+            committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
+        self.book.event(committed)?;
         let prepared = blocking(move || {
             let design = Design::fit(&table, &train, &numeric, &categorical, options)?;
             let label = |rows: &[usize]| {
@@ -361,15 +349,6 @@ impl Run {
         })
         .await
         .map_err(own)?;
-        self.book.event(
-            "data.prepared",
-            json!({
-                "train_rows": prepared.train.nrows(),
-                "test_rows": prepared.test.nrows(),
-                "design_columns": prepared.design.width(),
-                "constant_columns_dropped": prepared.design.constant(),
-            }),
-        )?;
         Ok(prepared)
     }
 
@@ -405,16 +384,6 @@ impl Run {
         )
         .await?;
         engine.source_mut().done().await?;
-        self.book.event(
-            "train.done",
-            json!({
-                "passes": fit.facts.passes,
-                "hessians": fit.facts.hessians,
-                "sigmoid_range": fit.facts.range as u64,
-                "sigmoid_terms": fit.facts.terms,
-                "widths": fit.facts.widths,
-            }),
-        )?;
         Ok(fit)
     }
 
@@ -451,7 +420,8 @@ impl Run {
             .collect();
         let wanted = !self.spec().outputs.metrics_to.is_empty();
         if wanted {
-            self.book.disclose(&DisclosureId::ReleaseMetrics, 1)?;
+            self.book
+                .disclose(&DisclosureId::ReleaseMetrics, 1, "evaluate")?;
         }
         let (Some(margins), Some(train_y), Some(test_y)) =
             (joint, &data.train_label, &data.test_label)
@@ -487,21 +457,6 @@ impl Run {
         evaluation: Option<evaluate::Evaluation>,
     ) -> Result<(), Abort> {
         self.reporter.phase(JobState::Evaluating, "write results");
-        let links: Vec<_> = self
-            .channel
-            .report()
-            .into_iter()
-            .map(|l| {
-                json!({
-                    "peer": l.peer.to_string(),
-                    "frames_sent": l.sent.frames, "bytes_sent": l.sent.bytes,
-                    "digest_sent": hex(&l.sent.digest),
-                    "frames_received": l.received.frames, "bytes_received": l.received.bytes,
-                    "digest_received": hex(&l.received.digest),
-                })
-            })
-            .collect();
-        self.book.event("frames", json!(links))?;
         let report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
         let folder = self.site.config.results.join(self.job.job().as_str());
         let results = outputs::Results {
@@ -510,23 +465,50 @@ impl Run {
             job: self.job.job().to_string(),
             report,
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
-            transcript: String::new(),
         };
-        let book = self.book.clone();
-        let staged = blocking(move || {
-            results.stage(&data, &fit, evaluation.as_ref(), |digests| {
-                book.event("model.committed", digests)?;
-                Ok(book.text())
-            })
-        })
-        .await?;
+        let (values, id) = (
+            figures(evaluation.as_ref()),
+            self.site.identity.peer().id.clone(),
+        );
+        let (staged, files) =
+            blocking(move || results.stage(&data, &fit, evaluation.as_ref())).await?;
+        let page = files.iter().find(|file| file.name == "report.html");
+        if let Some(page) = page {
+            self.book.event(MetricsReported {
+                report: page.name.clone(),
+                sha256: page.sha256.clone(),
+                values,
+            })?;
+        }
+        self.book.event(ModelCommitted { files })?;
         // nobody keeps results unless everybody has written theirs
         self.ctx
             .narrow("release")
             .broadcast("written", bytes::Bytes::new())
             .await?;
-        staged.commit()
+        staged.commit()?;
+        self.book.event(ModelReleased {
+            what: "model and report of this party".into(),
+            to: vec![format!("party:{id}")],
+        })
     }
+}
+
+/// The main numbers of a report, as decimals.
+fn figures(evaluation: Option<&evaluate::Evaluation>) -> BTreeMap<String, String> {
+    let Some(evaluation) = evaluation else {
+        return BTreeMap::new();
+    };
+    let (alone, joint) = (&evaluation.summary.alone, &evaluation.summary.joint);
+    [
+        ("auc.alone", alone.auc),
+        ("auc.joint", joint.auc),
+        ("ks.alone", alone.ks),
+        ("ks.joint", joint.ks),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), format!("{value:.6}")))
+    .collect()
 }
 
 fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use paripassu_audit::event::{bodies::FileDigest, hex};
 use paripassu_model::report::{self, Report};
 use paripassu_protocol::{abort::Abort, vertical::logistic::LogisticFit};
 use serde::Serialize;
@@ -13,7 +14,6 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Prepared, evaluate::Evaluation, own};
-use crate::transcript::hex;
 
 /// What is written, and where.
 pub(super) struct Results {
@@ -22,7 +22,6 @@ pub(super) struct Results {
     pub(super) job: String,
     pub(super) report: Report,
     pub(super) keep_predictions: bool,
-    pub(super) transcript: String,
 }
 
 /// Results written, not yet under their final name; removed again if dropped.
@@ -62,15 +61,13 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), Abort> {
 }
 
 impl Results {
-    /// Writes everything beside the final folder. `seal` gets the digests of the model and the report
-    /// and returns the transcript's text.
+    /// Writes everything beside the final folder; returns the digests of all files, too.
     pub(super) fn stage(
-        mut self,
+        self,
         data: &Prepared,
         fit: &LogisticFit,
         evaluation: Option<&Evaluation>,
-        seal: impl FnOnce(Value) -> Result<String, Abort>,
-    ) -> Result<Staged, Abort> {
+    ) -> Result<(Staged, Vec<FileDigest>), Abort> {
         let mut part = self.folder.clone().into_os_string();
         part.push(".part");
         let part = PathBuf::from(part);
@@ -100,13 +97,8 @@ impl Results {
             }
         }
         report::write(dir, &self.report).map_err(own)?;
-        let page = fs::read(dir.join("report.html")).map_err(|e| failed(dir, &e))?;
-        self.transcript = seal(json!({
-            "model.json": hex(&Sha256::digest(model.as_bytes())),
-            "report.html": hex(&Sha256::digest(&page)),
-        }))?;
-        put(&dir.join("transcript.jsonl"), self.transcript.as_bytes())?;
-        Ok(staged)
+        let files = digests(dir)?;
+        Ok((staged, files))
     }
 
     fn model<'a>(&'a self, data: &Prepared, fit: &LogisticFit) -> ModelFile<'a> {
@@ -129,6 +121,34 @@ impl Results {
                 .collect(),
         }
     }
+}
+
+/// The digests of all files in a folder and the folders in it, by their own names.
+fn digests(dir: &Path) -> Result<Vec<FileDigest>, Abort> {
+    let mut files: Vec<FileDigest> = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|e| failed(&folder, &e))?;
+        for entry in entries {
+            let path = entry.map_err(|e| failed(&folder, &e))?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let content = fs::read(&path).map_err(|e| failed(&path, &e))?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if files.iter().any(|file| file.name == name) {
+                return Err(own(format!("two result files are called {name}")));
+            }
+            files.push(FileDigest {
+                name: name.into_owned(),
+                sha256: hex(&Sha256::digest(&content)),
+                bytes: content.len() as u64,
+            });
+        }
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
 }
 
 impl Staged {

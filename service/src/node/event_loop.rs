@@ -23,7 +23,8 @@ use crate::{
     identity::Identity,
     shutdown::Shutdown,
     signing::{self, Decision},
-    transport::{JobChannel, JobCore, KeyExchange, NodePort, PortEvent},
+    transcript::{Blame, Carrier, Exchange, Record, Seat, Transcript, TranscriptError, role_text},
+    transport::{JobChannel, JobCore, KeyExchange, NodePort, Outlet, PortEvent},
 };
 
 /// How long a run may go on after its job has ended before it is dropped.
@@ -58,12 +59,33 @@ struct Finished {
     result: Result<(), RunError>,
 }
 
+/// Carries messages about transcripts over the node's stream.
+struct Stream(Outlet);
+
+impl Carrier for Stream {
+    fn carry(&self, message: paripassu_proto::audit::v1::Envelope) {
+        self.0.control(node_control::Body::Audit(message));
+    }
+
+    fn broken(&self, _: &JobId, _: &Blame) {
+        // the job's channel has ended, and its run reports why
+    }
+}
+
+/// The transcript and its exchange with other nodes.
+#[derive(Clone)]
+struct Audit {
+    transcript: Arc<Transcript>,
+    exchange: Exchange,
+}
+
 pub(super) struct EventLoop<H> {
     identity: Arc<Identity>,
     port: NodePort,
     heads: HeadReader,
     handler: Arc<H>,
     clock: Clock,
+    audit: Option<Audit>,
     running: HashMap<JobId, Running>,
     runs: JoinSet<Finished>,
     callbacks: mpsc::Sender<Callback>,
@@ -76,16 +98,26 @@ impl<H: NodeHandler> EventLoop<H> {
         identity: Arc<Identity>,
         port: NodePort,
         heads: HeadReader,
+        transcript: Option<Arc<Transcript>>,
         handler: Arc<H>,
         clock: Clock,
     ) -> Self {
         let (callbacks, waiting) = mpsc::channel(256);
+        let audit = transcript.map(|transcript| {
+            let carrier = Box::new(Stream(port.outlet.clone()));
+            let exchange = Exchange::start(Arc::clone(&transcript), carrier);
+            Audit {
+                transcript,
+                exchange,
+            }
+        });
         Self {
             identity,
             port,
             heads,
             handler,
             clock,
+            audit,
             running: HashMap::new(),
             runs: JoinSet::new(),
             callbacks,
@@ -114,7 +146,9 @@ impl<H: NodeHandler> EventLoop<H> {
                 Some(command) = commands.recv() => match command {
                     Command::Decide(decision) => {
                         let signed = signing::sign(&self.identity, decision.to_bytes());
-                        self.port.tell(node_control::Body::Decision(signed));
+                        if self.decided(self.identity.peer(), &decision, &signed) {
+                            self.port.tell(node_control::Body::Decision(signed));
+                        }
                     }
                 },
                 Some(finished) = self.runs.join_next() => match finished {
@@ -171,7 +205,11 @@ impl<H: NodeHandler> EventLoop<H> {
         let (me, trust) = (self.identity.peer(), self.identity.trust());
         match body {
             Body::Proposal(message) => match job::proposal(me, trust, &self.heads, &message) {
-                Ok(proposal) => self.callback(Callback::Proposal(proposal)).await,
+                Ok(proposal) => {
+                    if self.proposed(&proposal, &message) {
+                        self.callback(Callback::Proposal(proposal)).await;
+                    }
+                }
                 Err(error) => self.refuse(&message.job, &error),
             },
             Body::Decision(notice) => {
@@ -181,6 +219,9 @@ impl<H: NodeHandler> EventLoop<H> {
                     .map(|signed| job::decision(trust, signed));
                 match verified {
                     Some(Ok((by, decision))) => {
+                        if let Some(signed) = &notice.decision {
+                            self.decided(&by, &decision, signed);
+                        }
                         self.callback(Callback::Decision(by, decision)).await;
                     }
                     Some(Err(error)) => tracing::warn!(%error, "a decision does not verify"),
@@ -188,7 +229,15 @@ impl<H: NodeHandler> EventLoop<H> {
                 }
             }
             Body::Start(message) => match job::start(me, trust, &self.heads, &message) {
-                Ok(info) => self.begin(info),
+                Ok(info) => {
+                    let written = message
+                        .proposal
+                        .as_ref()
+                        .is_some_and(|sent| self.proposed(&info.proposal, sent));
+                    if written {
+                        self.begin(info);
+                    }
+                }
                 Err(error) => {
                     let id = message.proposal.map(|p| p.job).unwrap_or_default();
                     self.refuse(&id, &error);
@@ -196,6 +245,11 @@ impl<H: NodeHandler> EventLoop<H> {
             },
             Body::JobKey(key) => self.key(&key),
             Body::State(notice) => self.state(notice).await,
+            Body::Audit(message) => {
+                if let Some(audit) = &self.audit {
+                    audit.exchange.message(message);
+                }
+            }
             Body::Refusal(refusal) => {
                 tracing::warn!(
                     job = refusal.job,
@@ -205,6 +259,45 @@ impl<H: NodeHandler> EventLoop<H> {
                 );
             }
         }
+    }
+
+    /// Writes a proposal down; false, and the job refused, when that fails.
+    fn proposed(&self, proposal: &Proposal, message: &pb::Proposal) -> bool {
+        let Some(audit) = &self.audit else {
+            return true;
+        };
+        let role = role_text(proposal.role);
+        let Proposal {
+            head,
+            digest,
+            submitter,
+            ..
+        } = proposal;
+        let written = audit
+            .transcript
+            .proposed(head, digest, submitter, message, &role);
+        written
+            .inspect_err(|error| self.unwritten(&proposal.job, error))
+            .is_ok()
+    }
+
+    /// Writes a decision down; false, and the job refused, when that fails.
+    fn decided(&self, by: &Peer, decision: &Decision, signed: &pb::Signed) -> bool {
+        let Some(audit) = &self.audit else {
+            return true;
+        };
+        let written = audit.transcript.decided(by, decision, signed);
+        written
+            .inspect_err(|error| self.unwritten(&decision.job, error))
+            .is_ok()
+    }
+
+    /// A node that cannot write its transcript takes part in nothing.
+    fn unwritten(&self, job: &JobId, error: &TranscriptError) {
+        tracing::error!(%job, %error, "the transcript cannot be written: the job is refused");
+        let mut abort = local_abort("start", "transcript_failed", &error.to_string());
+        abort.culprit = self.identity.peer().id.to_string();
+        self.tell_abort(job.as_str(), abort);
     }
 
     /// Tells the coordinator that this node does not take part, and why.
@@ -228,7 +321,7 @@ impl<H: NodeHandler> EventLoop<H> {
         self.port.tell(node_control::Body::Abort(report));
     }
 
-    fn begin(&mut self, info: JobInfo) {
+    fn begin(&mut self, mut info: JobInfo) {
         let (id, role) = (info.job().clone(), info.proposal.role);
         if self.running.contains_key(&id) {
             tracing::warn!(job = %id, "told to start a job that is running");
@@ -260,6 +353,29 @@ impl<H: NodeHandler> EventLoop<H> {
             self.port.outlet.clone(),
             Arc::clone(&self.port.settings),
         ));
+        if let Some(audit) = &self.audit {
+            for signed in &info.approvals {
+                let Ok((by, decision)) = job::decision(self.identity.trust(), signed) else {
+                    continue;
+                };
+                if !self.decided(&by, &decision, signed) {
+                    return;
+                }
+            }
+            audit.exchange.begin(Seat {
+                job: id.clone(),
+                contract: info.proposal.digest,
+                role: Some(role),
+                members: info.members(),
+                core: Some(Arc::clone(&core)),
+            });
+            info.record = Record::new(
+                Arc::clone(&audit.transcript),
+                audit.exchange.clone(),
+                Arc::clone(&core),
+                id.clone(),
+            );
+        }
         self.port.router.insert(&id, Arc::clone(&core));
         self.port.tell(node_control::Body::JobKey(key));
         tracing::info!(job = %id, %role, at = self.clock.now(), "job started");
@@ -300,17 +416,39 @@ impl<H: NodeHandler> EventLoop<H> {
         let Some(exchange) = running.exchange.take() else {
             return;
         };
+        let digest = running.info.proposal.digest;
+        let sessions = self.audit.as_ref().map_or(Ok(()), |audit| {
+            let mut members = exchange.certified().iter();
+            members.try_for_each(|peer| audit.transcript.session(id.as_str(), &digest, peer))
+        });
+        if let Err(error) = sessions {
+            let error = RunError::unwritten(running.info.proposal.role, "keys", &error);
+            return self.give_up(&id, &error);
+        }
         match exchange.finish() {
             Ok(keys) => {
+                running.info.record.countersign();
                 let channel = running.core.open(keys);
                 let info = running.info.clone();
+                let record = info.record.clone();
                 let reporter = Reporter::new(id.clone(), info.members(), self.port.outlet.clone());
                 let (handler, core) = (Arc::clone(&self.handler), Arc::clone(&running.core));
                 self.runs.spawn(async move {
                     let result = tokio::select! {
-                        result = handler.run(info, channel.clone(), reporter) => result,
+                        result = handler.run(info.clone(), channel.clone(), reporter) => result,
                         () = core.lingered(LINGER) => Err(core.why().into()),
                     };
+                    let blamed = |blame| RunError::blamed(&info, blame);
+                    let result = match result {
+                        Ok(()) => record.complete(&channel).await.map_err(blamed),
+                        // what the transcript says goes before what the run made of it
+                        Err(error) => Err(record.blame().map_or(error, blamed)),
+                    };
+                    if result.is_ok()
+                        && let Some(folder) = handler.results(&id)
+                    {
+                        record.lay_bundle(&folder).await;
+                    }
                     Finished {
                         job: id,
                         channel,
@@ -338,8 +476,10 @@ impl<H: NodeHandler> EventLoop<H> {
         running.core.end(&error.reason);
         self.port.router.remove(id);
         self.port.outlet.forget(id);
+        let culprit = error.culprit.and_then(|role| running.info.node_of(role));
+        let record = &running.info.record;
+        record.abort(culprit.as_ref(), &error.step, &error.code);
         if !running.ended {
-            let culprit = error.culprit.and_then(|role| running.info.node_of(role));
             let mut abort = local_abort(&error.step, &error.code, &error.reason);
             abort.culprit = culprit.map(|id| id.to_string()).unwrap_or_default();
             self.tell_abort(id.as_str(), abort);
@@ -393,6 +533,9 @@ impl<H: NodeHandler> EventLoop<H> {
             state,
             JobState::Aborted | JobState::Rejected | JobState::Expired
         );
+        if over {
+            self.write_end(&id, state, &abort);
+        }
         if over && let Some(running) = self.running.get_mut(&id) {
             running.ended = true;
             match &culprit {
@@ -414,6 +557,25 @@ impl<H: NodeHandler> EventLoop<H> {
         .await;
     }
 
+    /// Writes down that a job has ended without a result, and sees to its bundle.
+    fn write_end(&self, id: &JobId, state: JobState, abort: &pb::Abort) {
+        let Some(audit) = &self.audit else { return };
+        let code = match (state, abort.code.as_str()) {
+            (JobState::Expired, _) => "expired",
+            (JobState::Rejected, _) => "rejected",
+            (_, "") => "aborted",
+            (_, code) => code,
+        };
+        let culprit = Some(abort.culprit.as_str());
+        let written = audit
+            .transcript
+            .aborted(id.as_str(), culprit, &abort.step, code);
+        if let Err(error) = written {
+            tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
+        }
+        audit.exchange.finish_soon(id);
+    }
+
     /// All jobs have ended with the session; their runs return by themselves.
     async fn lost(&mut self, reason: &str) {
         let mut ended = Vec::new();
@@ -421,6 +583,7 @@ impl<H: NodeHandler> EventLoop<H> {
             running.core.end(reason);
             if !running.ended {
                 running.ended = true;
+                running.info.record.abort(None, "", "session_lost");
                 ended.push(id.clone());
             }
             running.exchange.is_none()

@@ -9,6 +9,7 @@ use super::{JobInfo, Proposal, members};
 use crate::{
     identity::{IdentityError, Trust},
     signing::{self, Decision, StatementError, Submission, contract_digest},
+    transcript::Record,
 };
 
 /// Why a proposal or a start was refused.
@@ -118,6 +119,7 @@ pub(super) fn start(
     Ok(JobInfo {
         proposal,
         approvals,
+        record: Record::default(),
     })
 }
 

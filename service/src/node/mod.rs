@@ -9,7 +9,7 @@ mod helper;
 mod job;
 mod reporter;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use paripassu_proto::{ContractHead, HeadReader, JobId, NodeId, Peer, control::v1 as pb, limits};
@@ -27,6 +27,7 @@ use crate::{
     identity::Identity,
     shutdown::Shutdown,
     signing::{self, Decision},
+    transcript::{Blame, Record, Transcript, TranscriptError},
     transport::{JobChannel, NodePort},
 };
 
@@ -54,8 +55,10 @@ pub struct Proposal {
 pub struct JobInfo {
     /// The proposal all have approved.
     pub proposal: Proposal,
-    /// The parties' signed approvals, in the order of their positions, for the transcript.
+    /// The parties' signed approvals, in the order of their positions.
     pub approvals: Vec<pb::Signed>,
+    /// Where this node writes down what it does.
+    pub record: Record,
 }
 
 impl JobInfo {
@@ -129,6 +132,30 @@ impl RunError {
     }
 }
 
+impl RunError {
+    /// A member broke the rules of the transcript, or this node cannot write its own.
+    pub(crate) fn blamed(job: &JobInfo, blame: Blame) -> Self {
+        let members = job.members().into_iter();
+        let mut culprits = members.filter(|(_, id)| Some(id) == blame.culprit.as_ref());
+        Self {
+            culprit: culprits.next().map(|(role, _)| role),
+            step: "transcript".into(),
+            code: blame.code.into(),
+            reason: blame.reason,
+        }
+    }
+
+    /// This node, which plays `role`, cannot write its transcript.
+    pub fn unwritten(role: Role, step: &str, error: &TranscriptError) -> Self {
+        Self {
+            culprit: Some(role),
+            step: step.to_owned(),
+            code: "transcript_failed".into(),
+            reason: error.to_string(),
+        }
+    }
+}
+
 impl From<ChannelError> for RunError {
     fn from(error: ChannelError) -> Self {
         let step = match &error {
@@ -152,6 +179,12 @@ pub trait NodeHandler: Send + Sync + 'static {
 
     /// A job has entered a state.
     fn on_state(&self, change: StateChange) -> impl Future<Output = ()> + Send;
+
+    /// The folder of a released job's results, if this node keeps any: its bundle is laid there, too.
+    fn results(&self, job: &JobId) -> Option<PathBuf> {
+        let _ = job;
+        None
+    }
 
     /// The stream stands or is lost.
     fn on_link(&self, connected: bool, reason: String) -> impl Future<Output = ()> + Send {
@@ -225,10 +258,13 @@ impl Node {
     /// Starts a node's loop over its end of a stream.
     ///
     /// Takes the handler by a function of the handle, so that the handler can keep it and decide later.
+    /// Without a transcript, which is for measurements, nothing is written down and nobody's log is
+    /// countersigned; nodes with and without one cannot work together.
     pub fn start<H: NodeHandler>(
         identity: Arc<Identity>,
         port: NodePort,
         heads: HeadReader,
+        transcript: Option<Arc<Transcript>>,
         handler: impl FnOnce(NodeHandle) -> H,
         shutdown: Shutdown,
     ) -> (NodeHandle, JoinHandle<()>) {
@@ -239,7 +275,7 @@ impl Node {
         };
         let handler = Arc::new(handler(handle.clone()));
         let event_loop =
-            event_loop::EventLoop::new(identity, port, heads, handler, Clock::system());
+            event_loop::EventLoop::new(identity, port, heads, transcript, handler, Clock::system());
         (handle, tokio::spawn(event_loop.run(rx, shutdown)))
     }
 }

@@ -8,7 +8,7 @@ use paripassu_proto::{JobId, NodeId, NodeKind, control::v1 as pb};
 use paripassu_protocol::channel::Role;
 
 use crate::{
-    identity::{Identity, IdentityError, Trust},
+    identity::{Certified, Identity, IdentityError, Trust},
     signing,
 };
 
@@ -68,6 +68,7 @@ pub struct KeyExchange {
     secret: JobSecret,
     /// Peers by id, with their keys as they come.
     peers: BTreeMap<NodeId, (Role, Option<[u8; 32]>)>,
+    certified: Vec<Certified>,
 }
 
 impl KeyExchange {
@@ -105,6 +106,7 @@ impl KeyExchange {
                 me,
                 secret,
                 peers,
+                certified: Vec::new(),
             },
             key,
         ))
@@ -152,11 +154,18 @@ impl KeyExchange {
         }
         match known {
             Some(before) if *before != statement.public => Err(KeyError::Twice { id: id.clone() }),
-            _ => {
+            Some(_) => Ok(()),
+            None => {
                 *known = Some(statement.public);
+                self.certified.push(signer);
                 Ok(())
             }
         }
+    }
+
+    /// Whose keys were accepted.
+    pub(crate) fn certified(&self) -> &[Certified] {
+        &self.certified
     }
 
     /// The role of whoever claims to have signed this, unverified: only to say who is to blame.

@@ -80,12 +80,17 @@ const ITEM: usize = 512;
 const ACK_BYTES: usize = 2 * 1024 * 1024;
 
 pub(crate) fn cost(body: &Body) -> usize {
-    use paripassu_proto::control::v1::hub_control::Body as Hub;
+    use paripassu_proto::control::v1::{hub_control::Body as Hub, node_control::Body as Node};
     ITEM + match body {
         Body::Frame(frame) => frame.chunk.len(),
         Body::Hub(control) => match &control.body {
             Some(Hub::Proposal(p)) => p.contract.len(),
             Some(Hub::Start(s)) => s.proposal.as_ref().map_or(0, |p| p.contract.len()),
+            Some(Hub::Audit(a)) => a.message.as_ref().map_or(0, |m| m.statement.len()),
+            _ => 0,
+        },
+        Body::Node(control) => match &control.body {
+            Some(Node::Audit(a)) => a.message.as_ref().map_or(0, |m| m.statement.len()),
             _ => 0,
         },
         _ => 0,

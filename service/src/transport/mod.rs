@@ -26,8 +26,8 @@ mod uplink;
 
 pub use dial::{DialError, dial};
 pub use hub::{Hub, HubEvent, Tap};
-pub(crate) use job::JobCore;
-pub use job::{JobChannel, LinkReport, Passed};
+pub use job::{JobChannel, LinkReport, Passed, PeerFlows, StepReport};
+pub(crate) use job::{JobCore, Pass, StepWatcher};
 pub use keys::{KeyError, KeyExchange};
 pub(crate) use port::Outlet;
 pub use port::{NodePort, PortEvent};

@@ -17,7 +17,7 @@ use paripassu_proto::{exchange::v1::Frame, limits};
 use paripassu_protocol::channel::{ChannelError, Role, Tag};
 use tokio::sync::Notify;
 
-use super::{JobCore, PeerLink, Tally, charge, sending::tag_key};
+use super::{JobCore, PeerLink, charge, sending::tag_key, tally::Tally};
 use crate::transport::Settings;
 
 /// A message on its way in.
@@ -121,7 +121,7 @@ impl Inbox {
         if !fits {
             return Err(ChannelError::Tampered { from, seq });
         }
-        self.tally.add(&header, &frame.chunk);
+        self.tally.add(&frame.tag, &header, &frame.chunk);
         self.next += 1;
         self.unread += cost;
         message.arrived += plain;

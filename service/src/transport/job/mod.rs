@@ -1,10 +1,12 @@
 //! One job on one node: sealed links to its other members, as the protocols' [`Channel`].
 
+mod gate;
 mod inbox;
 mod sending;
+mod tally;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fmt,
     future::Future,
     sync::{
@@ -24,67 +26,15 @@ use paripassu_protocol::channel::{Channel, ChannelError, Role, Tag};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use self::{inbox::Inbox, sending::SendHalf};
+pub(crate) use self::gate::Pass;
+pub use self::tally::{LinkReport, Passed, PeerFlows, StepReport};
+use self::{gate::Gate, inbox::Inbox, sending::SendHalf};
 use super::{Settings, port::Outlet};
 
 pub(crate) use super::hub::charge;
 
 /// How long an operation waits without progress before this node lets senders run ahead.
 const STUCK: Duration = Duration::from_millis(100);
-
-/// What passed over one sealed link, for the transcript.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkReport {
-    /// The peer's role.
-    pub role: Role,
-    /// The peer.
-    pub peer: NodeId,
-    /// Frames and ciphertext bytes sent.
-    pub sent: Passed,
-    /// Frames and ciphertext bytes received.
-    pub received: Passed,
-}
-
-/// Count, bytes and running digest of the sealed frames in one direction of a link.
-///
-/// The digest is BLAKE3 over each frame's header and ciphertext in order; what one end reports as sent
-/// must be what the other reports as received.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
-    /// Frames.
-    pub frames: u64,
-    /// Ciphertext bytes.
-    pub bytes: u64,
-    /// Running digest.
-    pub digest: [u8; 32],
-}
-
-/// Running digest of one direction.
-#[derive(Default)]
-struct Tally {
-    frames: u64,
-    bytes: u64,
-    hash: blake3::Hasher,
-}
-
-impl Tally {
-    fn add(&mut self, header: &[u8], chunk: &[u8]) {
-        self.frames += 1;
-        self.bytes += chunk.len() as u64;
-        for part in [header, chunk] {
-            self.hash.update(&(part.len() as u64).to_le_bytes());
-            self.hash.update(part);
-        }
-    }
-
-    fn report(&self) -> Passed {
-        Passed {
-            frames: self.frames,
-            bytes: self.bytes,
-            digest: *self.hash.finalize().as_bytes(),
-        }
-    }
-}
 
 /// One member of the job as seen from another.
 pub(super) struct PeerLink {
@@ -110,6 +60,11 @@ pub(crate) struct JobCore {
     over: CancellationToken,
     /// Operations waiting at this moment.
     waiting: AtomicUsize,
+    /// Whether messages may go out.
+    gate: Gate,
+    watcher: OnceLock<Box<dyn StepWatcher>>,
+    /// Steps that this node has begun.
+    begun: Mutex<HashSet<String>>,
 }
 
 impl JobCore {
@@ -147,6 +102,9 @@ impl JobCore {
             ended: Mutex::default(),
             over: CancellationToken::new(),
             waiting: AtomicUsize::new(0),
+            gate: Gate::default(),
+            watcher: OnceLock::new(),
+            begun: Mutex::default(),
         }
     }
 
@@ -242,6 +200,47 @@ impl JobCore {
         }
     }
 
+    /// Who is told of steps; the first call counts.
+    pub(crate) fn watch(&self, watcher: Box<dyn StepWatcher>) {
+        if self.watcher.set(watcher).is_err() {
+            tracing::debug!(job = %self.job, "steps are watched already");
+        }
+    }
+
+    /// The gate before everything this node sends.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// What passed in each step so far, in the order in which steps began.
+    pub(crate) fn steps(&self) -> Vec<StepReport> {
+        let links = self.peers.values();
+        tally::steps(links.map(|link| {
+            let sent = link.sending().tally.steps().to_vec();
+            let received = link.inbox().tally.steps().to_vec();
+            (link.id.clone(), sent, received)
+        }))
+    }
+
+    /// Notes that this node works on the step of this tag.
+    fn step_of(&self, tag: &Tag) -> Result<(), ChannelError> {
+        let Some(watcher) = self.watcher.get() else {
+            return Ok(());
+        };
+        let step = tally::step_of(tag.as_str());
+        {
+            let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            if begun.contains(step) {
+                return Ok(());
+            }
+            begun.insert(step.to_owned());
+        }
+        watcher.began(step).map_err(|reason| {
+            self.end(&reason);
+            self.why()
+        })
+    }
+
     /// Ends the job because somebody else ended it.
     pub(crate) fn end(&self, reason: &str) {
         self.fail(ChannelError::Ended {
@@ -313,6 +312,28 @@ impl JobCore {
     }
 }
 
+impl JobCore {
+    /// Waits until the other members have countersigned what this node last asked them to.
+    async fn pass(&self, to: Role, deadline: Duration) -> Result<(), ChannelError> {
+        if self.gate.is_open() {
+            return Ok(());
+        }
+        let late = || match self.gate.waiting_for() {
+            Some(peer) => ChannelError::Gone {
+                peer,
+                reason: format!("it has not countersigned the transcript within {deadline:?}"),
+            },
+            None => ChannelError::Ended {
+                reason: format!(
+                    "nothing was sent to {to}: the coordinator has not countersigned the transcript \
+                     within {deadline:?}"
+                ),
+            },
+        };
+        self.wait(self.gate.opened(), deadline, late).await
+    }
+}
+
 impl PeerLink {
     fn inbox(&self) -> std::sync::MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
@@ -337,6 +358,12 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Is told of each step of a job before its first message.
+pub(crate) trait StepWatcher: Send + Sync {
+    /// This node begins the step; an error ends the job.
+    fn began(&self, step: &str) -> Result<(), String>;
 }
 
 /// One node's sealed connection to all other members of a job.
@@ -374,10 +401,15 @@ impl JobChannel {
             .map(|link| LinkReport {
                 role: link.role,
                 peer: link.id.clone(),
-                sent: link.sending().tally.report(),
-                received: link.inbox().tally.report(),
+                sent: link.sending().tally.total(),
+                received: link.inbox().tally.total(),
             })
             .collect()
+    }
+
+    /// What passed in each step so far, in the order in which steps began.
+    pub fn steps(&self) -> Vec<StepReport> {
+        self.0.steps()
     }
 
     /// Ciphertext bytes sent and received, over all peers.
@@ -387,8 +419,8 @@ impl JobChannel {
             .values()
             .fold((0, 0), |(sent, received), link| {
                 (
-                    sent + link.sending().tally.bytes,
-                    received + link.inbox().tally.bytes,
+                    sent + link.sending().tally.bytes(),
+                    received + link.inbox().tally.bytes(),
                 )
             })
     }
@@ -416,10 +448,13 @@ impl Channel for JobChannel {
         body: Bytes,
         deadline: Duration,
     ) -> Result<(), ChannelError> {
+        self.0.step_of(&tag)?;
+        self.0.pass(to, deadline).await?;
         sending::send(&self.0, to, tag, body, deadline).await
     }
 
     async fn recv(&self, from: Role, tag: Tag, deadline: Duration) -> Result<Bytes, ChannelError> {
+        self.0.step_of(&tag)?;
         inbox::recv(&self.0, from, tag, deadline).await
     }
 }

@@ -7,7 +7,7 @@ use paripassu_crypto::sealed::{Place, TAG_LEN, frame_header};
 use paripassu_proto::{exchange::v1::Frame, limits};
 use paripassu_protocol::channel::{ChannelError, Role, Tag};
 
-use super::{JobCore, PeerLink, Tally, charge};
+use super::{JobCore, PeerLink, charge, tally::Tally};
 
 /// The sending half of a link.
 #[derive(Default)]
@@ -109,7 +109,7 @@ fn seal(
         .seal(seq, &header, piece, &mut chunk)
         .map_err(|e| gone(e.to_string()))?;
     half.next += 1;
-    half.tally.add(&header, &chunk);
+    half.tally.add(tag.as_str(), &header, &chunk);
     core.outlet.frame(Frame {
         job: job.to_owned(),
         from: from.to_owned(),

@@ -1,0 +1,238 @@
+//! Heads, countersignatures and events between the nodes of a job.
+//!
+//! One task per node does all of it, in the order in which messages come, so that a log is never judged
+//! by two at a time. Messages are signed by their senders; the coordinator that carries them can delay
+//! or drop them, which is noticed, and nothing else.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use paripassu_proto::{JobId, NodeId, audit::v1 as pb, control::v1 as control};
+use paripassu_protocol::channel::Role;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{Blame, Transcript, session::Session};
+use crate::transport::JobCore;
+
+/// How long a node that has ended a job well waits for the others' heads and events.
+pub(super) const FINISH: Duration = Duration::from_secs(30);
+/// How long after a job that ended badly.
+const FINISH_BADLY: Duration = Duration::from_secs(4);
+/// How long a job's session goes on countersigning after its end at this node.
+pub(super) const LINGER: Duration = Duration::from_secs(60);
+
+/// Where messages go, and who hears of a member that breaks the rules.
+pub trait Carrier: Send + Sync + 'static {
+    /// Sends a message on its way.
+    fn carry(&self, message: pb::Envelope);
+
+    /// A member's log contradicts itself: the job must end.
+    fn broken(&self, job: &JobId, blame: &Blame);
+}
+
+/// This node's place in a job, for the exchange.
+pub struct Seat {
+    pub(crate) job: JobId,
+    pub(crate) contract: [u8; 32],
+    /// None for a coordinator that is no member.
+    pub(crate) role: Option<Role>,
+    pub(crate) members: Vec<(Role, NodeId)>,
+    /// The channel whose gate opens when all have countersigned.
+    pub(crate) core: Option<Arc<JobCore>>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seat({}, {:?})", self.job, self.role)
+    }
+}
+
+impl Seat {
+    /// The seat of a coordinator that only carries the job.
+    pub fn of_coordinator(job: JobId, contract: [u8; 32], members: Vec<(Role, NodeId)>) -> Self {
+        Self {
+            job,
+            contract,
+            role: None,
+            members,
+            core: None,
+        }
+    }
+}
+
+pub(super) type Done = oneshot::Sender<Result<(), Blame>>;
+
+enum Order {
+    Begin(Box<Session>),
+    Message(Box<pb::Envelope>),
+    Ask(JobId),
+    Finish {
+        job: JobId,
+        well: bool,
+        done: Option<Done>,
+    },
+}
+
+/// Speaks with the other nodes of all jobs about transcripts. Clones are the same.
+#[derive(Clone)]
+pub struct Exchange {
+    orders: mpsc::UnboundedSender<Order>,
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) transcript: Arc<Transcript>,
+    pub(super) carrier: Box<dyn Carrier>,
+    pub(super) blames: Mutex<HashMap<JobId, Blame>>,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exchange({})", self.shared.transcript.peer())
+    }
+}
+
+impl Exchange {
+    /// Starts the task; it ends when all handles are dropped.
+    pub fn start(transcript: Arc<Transcript>, carrier: Box<dyn Carrier>) -> Self {
+        let (orders, rx) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            transcript,
+            carrier,
+            blames: Mutex::default(),
+        });
+        tokio::spawn(run(Arc::clone(&shared), rx));
+        Self { orders, shared }
+    }
+
+    /// Takes a seat in a job: tells every other node where this one last countersigned its log. The
+    /// messages are on their way when this returns.
+    pub fn begin(&self, seat: Seat) {
+        let session = Session::begin(Arc::clone(&self.shared), seat);
+        self.order(Order::Begin(Box::new(session)));
+    }
+
+    /// Takes in a message.
+    pub fn message(&self, message: pb::Envelope) {
+        self.order(Order::Message(Box::new(message)));
+    }
+
+    /// Has the log's head countersigned by all; the gate of the job's channel opens then.
+    pub fn ask(&self, job: &JobId) {
+        self.order(Order::Ask(job.clone()));
+    }
+
+    /// Exchanges last heads and events, and writes the bundle.
+    pub(crate) async fn finish(&self, job: &JobId, well: bool) -> Result<(), Blame> {
+        let (done, finished) = oneshot::channel();
+        self.order(Order::Finish {
+            job: job.clone(),
+            well,
+            done: Some(done),
+        });
+        // a task that is gone is a node that stops
+        finished.await.unwrap_or(Ok(()))
+    }
+
+    /// The same after a job that ended badly, without waiting for it.
+    pub fn finish_soon(&self, job: &JobId) {
+        self.order(Order::Finish {
+            job: job.clone(),
+            well: false,
+            done: None,
+        });
+    }
+
+    /// Who broke the rules of the transcript in this job, if anybody did.
+    pub(crate) fn blame(&self, job: &JobId) -> Option<Blame> {
+        let blames = &self.shared.blames;
+        blames
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(job)
+            .cloned()
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.send(order).is_err() {
+            tracing::debug!("the exchange of transcripts has stopped");
+        }
+    }
+}
+
+/// What a signed message must be signed over, so that it is nothing else.
+pub(super) fn sign(transcript: &Transcript, message: &pb::Message) -> control::Signed {
+    crate::signing::sign_audit(&transcript.identity, message)
+}
+
+async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
+    let mut sessions: BTreeMap<JobId, Session> = BTreeMap::new();
+    loop {
+        let next = sessions.values().filter_map(Session::next_deadline).min();
+        let late = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let order = tokio::select! {
+            order = orders.recv() => match order {
+                Some(order) => Some(order),
+                None => return,
+            },
+            () = late => None,
+        };
+        // everything at hand before heads are signed: one head serves many events
+        let mut order = order;
+        while let Some(now) = order {
+            take(&shared, &mut sessions, now).await;
+            order = orders.try_recv().ok();
+        }
+        let now = Instant::now();
+        for session in sessions.values_mut() {
+            session.pump(now).await;
+        }
+        sessions.retain(|_, session| !session.is_over(now));
+    }
+}
+
+async fn take(shared: &Arc<Shared>, sessions: &mut BTreeMap<JobId, Session>, order: Order) {
+    match order {
+        Order::Begin(session) => {
+            sessions.insert(session.job().clone(), *session);
+        }
+        Order::Message(message) => {
+            let job = message.job.parse::<JobId>().ok();
+            match job.and_then(|job| sessions.get_mut(&job)) {
+                Some(session) => session.message(*message).await,
+                None => {
+                    tracing::debug!("a message about the transcript of a job that is not known")
+                }
+            }
+        }
+        Order::Ask(job) => {
+            if let Some(session) = sessions.get_mut(&job) {
+                session.ask();
+            }
+        }
+        Order::Finish { job, well, done } => {
+            let limit = if well { FINISH } else { FINISH_BADLY };
+            let session = match sessions.get_mut(&job) {
+                Some(session) => session,
+                // nothing was exchanged: the bundle holds this node's own events
+                None => {
+                    let session = Session::alone(Arc::clone(shared), job.clone());
+                    sessions.entry(job).or_insert(session)
+                }
+            };
+            session.finish(limit, LINGER, well, done);
+        }
+    }
+}

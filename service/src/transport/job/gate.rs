@@ -1,0 +1,103 @@
+//! The gate before everything a node sends in a job: it is shut while the other members have not yet
+//! countersigned what the node has written down.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use paripassu_protocol::channel::Role;
+use tokio::sync::watch;
+
+/// A promise that the gate opens again; given back through [`Gate::open`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pass(u64);
+
+/// The gate.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    shut: AtomicU64,
+    opened: watch::Sender<u64>,
+    waiting_for: Mutex<Option<Role>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            shut: AtomicU64::new(0),
+            opened: watch::Sender::new(0),
+            waiting_for: Mutex::default(),
+        }
+    }
+}
+
+impl Gate {
+    /// Shuts the gate until this pass, or a later one, is given back.
+    pub(crate) fn shut(&self) -> Pass {
+        Pass(self.shut.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// The pass given last.
+    pub(crate) fn last(&self) -> Pass {
+        Pass(self.shut.load(Ordering::SeqCst))
+    }
+
+    /// Gives back this pass and all before it.
+    pub(crate) fn open(&self, pass: Pass) {
+        self.opened.send_if_modified(|opened| {
+            let later = pass.0 > *opened;
+            if later {
+                *opened = pass.0;
+            }
+            later
+        });
+    }
+
+    /// Whether all passes are given back.
+    pub(crate) fn is_open(&self) -> bool {
+        *self.opened.borrow() >= self.shut.load(Ordering::SeqCst)
+    }
+
+    /// Waits until all passes given so far are given back.
+    pub(crate) async fn opened(&self) {
+        let until = self.shut.load(Ordering::SeqCst);
+        let mut opened = self.opened.subscribe();
+        // the sender lives as long as the gate
+        let waited = opened.wait_for(|opened| *opened >= until).await;
+        debug_assert!(waited.is_ok());
+    }
+
+    /// Notes who keeps the gate shut.
+    pub(crate) fn wait_for(&self, role: Option<Role>) {
+        *self
+            .waiting_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = role;
+    }
+
+    /// Who keeps the gate shut, if it is a member.
+    pub(crate) fn waiting_for(&self) -> Option<Role> {
+        *self
+            .waiting_for
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_pass_opens_for_all() {
+        let gate = Gate::default();
+        assert!(gate.is_open());
+        let (first, second) = (gate.shut(), gate.shut());
+        gate.open(first);
+        assert!(!gate.is_open());
+        gate.open(second);
+        gate.open(first);
+        assert!(gate.is_open());
+        gate.opened().await;
+    }
+}
