@@ -363,6 +363,18 @@ impl Log {
         self.lock().prune(remove)
     }
 
+    /// Ends writing and lets another writer open the log, while handles of this one are still about.
+    /// What was appended and not yet waited for is brought to disk.
+    ///
+    /// # Errors
+    /// When a write fails or failed before; the log is closed all the same.
+    pub fn close(&self) -> Result<(), LogError> {
+        let mut store = self.lock();
+        let synced = store.sync();
+        store.close();
+        synced
+    }
+
     fn lock(&self) -> MutexGuard<'_, Store> {
         // A store whose writer panicked has stopped itself: see `Store::guarded`.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)

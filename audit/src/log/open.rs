@@ -125,7 +125,7 @@ pub(super) fn open(
         parts: Vec::with_capacity(size),
         jobs: HashMap::new(),
         stopped: None,
-        _lock: lock,
+        lock: Some(lock),
     };
     let mut pruned = 0;
     for (event, (body, gone)) in events.iter().zip(bodies) {

@@ -45,7 +45,7 @@ pub(super) struct Store {
     pub(super) jobs: HashMap<Arc<str>, Chain>,
     pub(super) stopped: Option<String>,
     /// Held while the log is open.
-    pub(super) _lock: File,
+    pub(super) lock: Option<File>,
 }
 
 impl Store {
@@ -69,6 +69,14 @@ impl Store {
                 cause: cause.clone(),
             }),
         }
+    }
+
+    /// Nothing is written any more; whoever opens the log next may.
+    pub(super) fn close(&mut self) {
+        self.stopped
+            .get_or_insert_with(|| "it was closed".to_owned());
+        // a lock that cannot be given back is given back with the file
+        drop(self.lock.take());
     }
 
     pub(super) fn link(&self, job: &str) -> Link {

@@ -82,6 +82,20 @@ fn truncate(path: &Path, by: u64) {
 }
 
 #[test]
+fn a_closed_log_takes_nothing_and_leaves_the_folder_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = open(dir.path()).unwrap();
+    add(&log, "a");
+    assert!(matches!(open(dir.path()), Err(LogError::InUse { .. })));
+    log.close().unwrap();
+    let refused = log.append("a", |link| draft("a", link)).unwrap_err();
+    assert!(matches!(refused, LogError::Stopped { .. }), "{refused}");
+    let (next, opened) = open(dir.path()).unwrap();
+    assert_eq!(opened.size, 1);
+    add(&next, "a");
+}
+
+#[test]
 fn a_log_survives_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let entries = three(dir.path());

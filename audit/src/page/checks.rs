@@ -60,9 +60,14 @@ pub(super) fn banner(page: &Page<'_>) -> String {
                 .to_owned(),
         )
     };
+    let end = if page.case.ran_to_the_end() {
+        ""
+    } else {
+        "<p>The job of this record did <strong>not</strong> come to its end.</p>"
+    };
     format!(
         "<div class=\"banner {tone}\" role=\"status\"><span class=\"sign\" aria-hidden=\"true\">{sign}</span>\
-         <div><h2>{title}</h2>{text}</div></div>\n"
+         <div><h2>{title}</h2>{text}{end}</div></div>\n"
     )
 }
 

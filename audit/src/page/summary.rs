@@ -91,7 +91,7 @@ fn lead(page: &Page<'_>) -> String {
     let did = if ran {
         "computed one model together"
     } else {
-        "were to compute one model together, which did not come to its end,"
+        "were to compute one model together"
     };
     let events = page.case.logs.iter().flat_map(|log| &log.events);
     let approved: BTreeSet<_> = events
@@ -110,7 +110,17 @@ fn lead(page: &Page<'_>) -> String {
         [] => "All of them had approved it.".to_owned(),
         missing => format!("There is NO APPROVAL of {}.", and(missing)),
     };
+    let end = if ran {
+        ""
+    } else {
+        ", but the job did not come to its end here"
+    };
     let (sent, _) = super::traffic::totals(page);
+    let least = if super::traffic::unfinished(page).is_empty() {
+        ""
+    } else {
+        "at least "
+    };
     let opened = match super::openings::totals(page) {
         (0, _) => "Nothing was opened.".to_owned(),
         (all, 0) => format!(
@@ -130,7 +140,7 @@ fn lead(page: &Page<'_>) -> String {
     format!(
         "<p class=\"lead\">{caution}{}</p>\n",
         escape(&format!(
-            "{} {did}{purpose}. {agreed} {} sent {} to the others, sealed. {opened}",
+            "{} {did}{purpose}{end}. {agreed} {} sent {least}{} to the others, sealed. {opened}",
             and(&contract.parties),
             page.maker(),
             bytes(sent)
@@ -158,7 +168,11 @@ fn tiles(page: &Page<'_>) -> String {
         tile("Checks FAILED", &failed.to_string(), "of 14", "bad");
     }
     let (sent, frames) = super::traffic::totals(page);
-    let below = format!("sealed, in {}", several(frames, "message", "messages"));
+    let below = if super::traffic::unfinished(page).is_empty() {
+        format!("sealed, in {}", several(frames, "message", "messages"))
+    } else {
+        "at least; steps without an end are not counted".to_owned()
+    };
     tile("Left this institution", &bytes(sent), &below, "");
     let (happened, undeclared) = super::openings::totals(page);
     if undeclared == 0 {

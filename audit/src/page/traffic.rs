@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Page,
     frame::{Cell, Table, Tone, mark, note},
-    text::{bytes, count, several},
+    text::{and, bytes, count, escape, several},
     words::step,
 };
 use crate::{
@@ -104,6 +104,51 @@ pub(super) fn totals(page: &Page<'_>) -> (u64, u64) {
     lines(page).into_iter().fold((0, 0), add)
 }
 
+/// Steps of the maker's log that began and did not finish: what they sent is in no sum.
+pub(super) fn unfinished(page: &Page<'_>) -> Vec<String> {
+    let mut open: Vec<String> = Vec::new();
+    for event in page.own().into_iter().flat_map(|log| &log.events) {
+        match event.body() {
+            Some(Body::StepStarted(b)) => open.push(b.step.clone()),
+            Some(Body::StepFinished(b)) => {
+                if let Some(at) = open.iter().position(|step| *step == b.step) {
+                    open.remove(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    open
+}
+
+/// Says that the sums are not everything, where they are not.
+fn caution(page: &Page<'_>) -> String {
+    let open = unfinished(page);
+    let Some(first) = open.first() else {
+        return String::new();
+    };
+    let kinds: std::collections::BTreeSet<_> = open
+        .iter()
+        .map(|path| step(path.split('/').next().unwrap_or_default()))
+        .collect();
+    let kinds: Vec<_> = kinds.into_iter().collect();
+    let what = match open.len() {
+        1 => format!(
+            "One step had begun and has no end in the record: {}.",
+            step(first)
+        ),
+        n => format!(
+            "{n} steps had begun and have no end in the record: {}.",
+            and(&kinds)
+        ),
+    };
+    format!(
+        "<p class=\"lead\">{} {} What went out in them is not in these sums.</p>\n",
+        mark(Tone::Care, "Not everything is counted."),
+        escape(&what)
+    )
+}
+
 /// Lines of one kind of step and one peer in one.
 fn summed(lines: &[Line]) -> Vec<Line> {
     let mut sums: Vec<Line> = Vec::new();
@@ -132,18 +177,20 @@ fn summed(lines: &[Line]) -> Vec<Line> {
 pub(super) fn section(page: &Page<'_>) -> String {
     let lines = lines(page);
     if lines.is_empty() {
-        return note(
-            "No exchange is recorded: nothing left this institution in this job, or the job ended before \
+        return caution(page)
+            + &note(
+                "No exchange is recorded: nothing left this institution in this job, or the job ended before \
              any step finished.",
-        );
+            );
     }
     let mut out = format!(
-        "<p class=\"lead\">{} sent {} in this job, all of it sealed for the receiver: masked or \
+        "<p class=\"lead\">{} sent {} in the steps below, all of it sealed for the receiver: masked or \
          shared values, which by the agreed protocol tell nothing by themselves. What became readable from \
          them is in the next section.</p>\n",
-        super::text::escape(page.maker()),
+        escape(page.maker()),
         bytes(totals(page).0)
     );
+    out.push_str(&caution(page));
     if lines.len() <= ROWS {
         out.push_str(&table(page, "", &lines));
         return out;

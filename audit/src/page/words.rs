@@ -23,6 +23,7 @@ pub(super) fn step(path: &str) -> String {
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     let name = match first {
         "align" => "finding common customers",
+        "corr" => "random numbers of the helper",
         "prepare" => "preparing the columns",
         "train" => "training",
         "evaluate" => "evaluating",

@@ -11,7 +11,11 @@ mod browser;
 
 use paripassu_audit::{
     bundle::Bundle,
-    event::{Body, Draft, bodies::Disclosure, hex},
+    event::{
+        Body, Draft,
+        bodies::{Aborted, Disclosure},
+        hex,
+    },
     page::{Subject, html},
     trust::Trust,
     verify::{HeldFile, Options, Verdict, verify},
@@ -294,6 +298,44 @@ fn a_long_job_stays_a_page() {
     says(
         &html,
         &["Every single step", "are in the bundle", "lists the rest"],
+    );
+}
+
+/// The sums of a job that was aborted are not everything, and the page says so.
+#[test]
+fn an_aborted_job_claims_no_whole() {
+    let mut world = World::new();
+    for script in &mut world.scripts {
+        let started = "train/pass-2";
+        let cut = script
+            .after
+            .iter()
+            .position(|draft| matches!(&draft.body, Body::StepStarted(b) if b.step == started));
+        script.after.truncate(cut.unwrap() + 1);
+        let mut end = script.after.last().unwrap().clone();
+        let aborted = Aborted {
+            culprit: Some("partner".into()),
+            step: started.into(),
+            code: "gone".into(),
+            destroyed: true,
+        };
+        end.body = aborted.into();
+        script.after.push(end);
+    }
+    world.artifacts.clear();
+    let mut bundle = world.bundle();
+    bundle.frames.clear();
+    let (html, verdict) = page(&bundle, None);
+    assert!(verdict.checks[1].findings == 0, "{verdict}");
+    says(
+        &html,
+        &[
+            "did not come to its end",
+            "✗ aborted in training, pass 2 (gone)",
+            "At fault: partner",
+            "One step had begun and has no end in the record: training, pass 2.",
+            "at least 14.0 kB",
+        ],
     );
 }
 
