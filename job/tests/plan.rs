@@ -60,20 +60,20 @@ fn bytes_are_those_of_the_protocols() {
             8 * 50 * 70_000 + 2 * 8 * 50 * 50 + 16
         );
     }
-    // Masked weights, phases, residuals, and two truncations of all columns.
+    // Masked weights, phases, residuals (cut in the last passes), and two truncations of all columns.
     let rows = 70_000;
-    for (step, passes, terms) in [
-        ("gradient, first passes", 7, 12),
-        ("gradient, last passes", 3, 20),
+    for (step, passes, terms, cut) in [
+        ("gradient, first passes", 7, 12, 0),
+        ("gradient, last passes", 3, 20, 8),
     ] {
         let small = 3 * 8 * 50 - 8 * 50 + 2 * 8 * 100;
         assert_eq!(
             bytes(&plan, step, "bank", "partner"),
-            passes * (12 * rows + small)
+            passes * ((12 + cut) * rows + small)
         );
         assert_eq!(
             bytes(&plan, step, "coordinator", "bank"),
-            passes * ((16 * terms + 8) * rows + 2 * 8 * 50 + 2 * 16 * 100)
+            passes * ((16 * terms + 8 + 2 * cut) * rows + 2 * 8 * 50 + 2 * 16 * 100)
         );
         assert_eq!(
             bytes(&plan, step, "coordinator", "partner"),

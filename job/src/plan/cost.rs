@@ -138,8 +138,8 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let mut steps = vec![
         align(facts).times(1),
         masked_features(facts).times(1),
-        gradient(facts, "gradient, first passes", coarse).times(passes.coarse),
-        gradient(facts, "gradient, last passes", fine).times(passes.fine),
+        gradient(facts, "gradient, first passes", coarse, false).times(passes.coarse),
+        gradient(facts, "gradient, last passes", fine, true).times(passes.fine),
         hessian(facts).times(hessians),
         inverse(facts, "inverse, first passes").times((hessians - next) * INVERSE_ITERATIONS),
         halved(facts).times(next),
@@ -186,12 +186,15 @@ fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// Scores, series and gradient of one pass over all training rows.
-fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32) -> Once<'f> {
+/// Scores, series and gradient of one pass over all training rows; at full precision residuals are cut.
+fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32, full: bool) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, step);
     let (rows, columns) = (facts.train_rows, facts.columns);
     once.products(facts.margins());
     once.sigmoid(rows, terms.into());
+    if full {
+        once.truncate(&[rows]);
+    }
     let data = facts.each(|width| (rows, width));
     let ridge = facts.each(|width| (width, width));
     once.products(data.into_iter().chain(ridge));

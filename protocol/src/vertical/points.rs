@@ -6,9 +6,10 @@
 //! eigenvalue at most. What is cut with [`truncate`](crate::arith::Engine::truncate) must stay
 //! below 2^62 units.
 //!
-//! The series is evaluated with as many bits as the sums over all rows allow, so that residuals need
-//! no cut. Its rounding differs from row to row and is without bias: in a coefficient it is a
-//! fraction 2^-13 of the standard error, or less.
+//! While steps are large the series is evaluated with as many bits as the sums over all rows allow, so
+//! that residuals need no cut; its rounding is without bias and far below such steps. In the last
+//! passes it is evaluated with [`TERMS`] and [`PHASE`] bits, so that its rounding is far below the
+//! steps that decide whether training has settled, and then cut to what the sums allow.
 
 use crate::abort::Abort;
 
@@ -27,8 +28,10 @@ pub const GRADIENT_COARSE: u32 = 32;
 /// Fraction bits of the gradient over N' once steps are below one in magnitude.
 pub const GRADIENT_FINE: u32 = 36;
 
-/// Most fraction bits of residuals: more would not make them more exact.
-pub const RESIDUAL_MAX: u32 = 44;
+/// Fraction bits of dealt sine terms in the last passes.
+pub const TERMS: u32 = 24;
+/// Fraction bits of sines of opened phases in the last passes.
+pub const PHASE: u32 = 22;
 /// Fraction bits of the slope's multipliers.
 pub const SLOPE: u32 = 12;
 
@@ -44,11 +47,11 @@ pub struct Points {
     pub hessian_rows_log2: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
-    /// Fraction bits of dealt sine terms.
+    /// Fraction bits of dealt sine terms while steps are large.
     pub terms: u32,
-    /// Fraction bits of sines of opened phases.
+    /// Fraction bits of sines of opened phases while steps are large.
     pub phase: u32,
-    /// Fraction bits of residuals.
+    /// Fraction bits of residuals: `terms + phase`.
     pub residual: u32,
     /// Fraction bits of slopes.
     pub slope: u32,
@@ -67,7 +70,7 @@ impl Points {
     pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
         let (n, m) = (ceil_log2(rows), ceil_log2(hessian_rows));
         // |Z'r| <= 2 N' must stay below 2^62 units
-        let residual = 61u32.saturating_sub(FEATURE + n).min(RESIDUAL_MAX);
+        let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
         // a score has as many dealt terms as the series has, but one large sine
         let terms = residual / 2 + 1;
         // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m

@@ -256,13 +256,17 @@ impl Run {
             2f64.powi(points.hessian_rows_log2 as i32) / m * n / 2f64.powi(points.rows_log2 as i32);
         let spec = SigmoidSpec {
             series: Arc::clone(series),
-            terms_frac: points.terms,
-            phase_frac: points.phase,
+            terms_frac: if fine { points::TERMS } else { points.terms },
+            phase_frac: if fine { points::PHASE } else { points.phase },
             slope_rows: if slopes { self.hessian_rows } else { 0 },
             slope_gain: gain,
             slope_frac: points::SLOPE,
         };
-        let (mut residual, slope) = engine.sigmoid(&z, &spec).await?;
+        let (value, slope) = engine.sigmoid(&z, &spec).await?;
+        let mut residual = match fine {
+            true => newton::one(engine.truncate(vec![(value, points.residual)]).await?)?,
+            false => value,
+        };
         let slope = match slopes {
             true => Some(newton::one(
                 engine.truncate(vec![(slope, points.slope)]).await?,
