@@ -91,6 +91,7 @@ fn verify_says_what_it_proves_and_exits_as_documented() {
     assert!(judged.contains("VERIFIED: every check passed."), "{judged}");
     assert!(!judged.contains("no trust file"), "{judged}");
     let alone = desk.ok("verify job.bundle");
+    assert!(alone.contains("CONSISTENT") && !alone.contains("VERIFIED"));
     assert!(
         alone.contains("not that these are the institutions"),
         "{alone}"

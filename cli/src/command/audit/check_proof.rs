@@ -22,8 +22,9 @@ Examples:
   paripassu audit check-proof opened.tlog-proof --certificate bank.crt
   paripassu audit check-proof opened.tlog-proof --key 'paripassu/party/bank+1a2b3c4d+AQ…'
 
-Shows that the node whose key you give signed a log that holds this event at this place. Take certificate
-or key from your own records, not from whoever gave you the proof. Prints the event.
+Shows that the node whose key you give signed a log that holds this event at this place.
+Take certificate or key from your own records, not from whoever gave you the proof. Prints
+the event.
 
 Exit codes: 0 it holds; 2 wrong usage; 3 a file cannot be read; 12 it does not hold.")]
 pub(crate) struct CheckProof {

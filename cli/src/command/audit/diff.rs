@@ -22,10 +22,12 @@ Examples:
   paripassu audit diff bank.bundle partner.bundle
   paripassu audit diff bank.bundle partner.bundle --json
 
-For each log the first event that differs; for each step the first frame that one sent and the other
-received differently. Bodies that one of the two may not see are no difference. Nothing is verified.
+For each log the first event that differs; for each step the first frame that one sent and
+the other received differently. Bodies that one of the two may not see are no difference.
+Nothing is verified.
 
-Exit codes: 0 the same story; 1 they differ; 2 wrong usage; 3 a file cannot be read or is no bundle.")]
+Exit codes: 0 the same story; 1 they differ; 2 wrong usage; 3 a file cannot be read or is no
+bundle.")]
 pub(crate) struct Diff {
     /// The first bundle
     #[arg(value_name = "A")]

@@ -18,9 +18,10 @@ Examples:
   paripassu audit export --job JOB --config party.toml
   paripassu audit export --job 4f1c --state state --out /srv/audit/4f1c.bundle
 
-The file holds this node's events with everything in them, the other members' events as far as they are
-shared, and proofs and countersignatures for all. It holds no data of any customer. The node may be
-running. Give it to whoever is to judge the job: `paripassu audit verify` needs nothing else.
+The file holds this node's events with everything in them, the other members' events as far
+as they are shared, and proofs and countersignatures for all. It holds no data of any
+customer. The node may be running. Give it to whoever is to judge the job: `paripassu audit
+verify` needs nothing else.
 
 Exit codes: 0 written; 1 yours to fix; 2 wrong usage; 3 the job has no bundle here.")]
 pub(crate) struct Export {

@@ -15,12 +15,13 @@ Examples:
   paripassu audit page JOB.bundle --policy trust.toml --out page.html
   paripassu audit page JOB.bundle --policy trust.toml --model model.json --out page.html
 
-The page says in plain words who computed what for which purpose, who agreed, what left this institution,
-what was opened to whom against what was declared, whether all fourteen checks hold, and how to verify it
-without believing the page. It is one file: no script, nothing fetched; it prints and reads on a phone.
+The page says in plain words who computed what for which purpose, who agreed, what left this
+institution, what was opened to whom against what was declared, whether all fourteen checks
+hold, and how to verify it without believing the page. It is one file: no script, nothing
+fetched; it prints and reads on a phone.
 
-The bundle is verified first, as by `audit verify`, with the same exit codes; where a check fails the page
-is written all the same, and says so in red.")]
+The bundle is verified first, as by `audit verify`, with the same exit codes; where a check
+fails the page is written all the same, and says so in red.")]
 pub(crate) struct Page {
     /// The bundle that `audit export` wrote
     #[arg(value_name = "BUNDLE")]

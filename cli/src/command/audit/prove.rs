@@ -19,11 +19,13 @@ Examples:
   paripassu audit prove JOB.bundle 17                     of the log of the bundle's maker
   paripassu audit check-proof opened.tlog-proof --certificate bank.crt
 
-For someone who may see this event and nothing else. The file is a C2SP tlog-proof: the signed event
-itself, its place, the hashes up to the root of the log, and the log's checkpoint with all signatures.
+For someone who may see this event and nothing else. The file is a C2SP tlog-proof: the
+signed event itself, its place, the hashes up to the root of the log, and the log's
+checkpoint with all signatures.
 
-EVENT is the node and the place that `audit show` prints: `bank#17`, or `paripassu/party/bank#17`.
-Exit codes: 0 written; 2 wrong usage or no such event; 3 the bundle cannot be read.")]
+EVENT is the node and the place that `audit show` prints: `bank#17`, or
+`paripassu/party/bank#17`. Exit codes: 0 written; 2 wrong usage or no such event; 3 the
+bundle cannot be read.")]
 pub(crate) struct Prove {
     /// The bundle that `audit export` wrote
     #[arg(value_name = "BUNDLE")]

@@ -17,12 +17,12 @@ use crate::{failure::Failure, outcome::Outcome, screen::Screen};
 Examples:
   paripassu audit show JOB.bundle
   paripassu audit show JOB.bundle --event disclosure --node bank        what the bank opened
-  paripassu audit show JOB.bundle --step train --event step.finished    bytes and frames of training
+  paripassu audit show JOB.bundle --step train --event step.finished   bytes in training
   paripassu audit show JOB.bundle --since 2026-03-01T09:00:00Z --until 2026-03-02
-  paripassu audit show --job JOB --config party.toml                    from the node's own records
+  paripassu audit show --job JOB --config party.toml   from the node's own records
 
-The columns are: time, node, place in the node's log, event, content. The place is what `audit prove`
-takes: `bank#17`.")]
+The columns are: time, node, place in the node's log, event, content. The place is what
+`audit prove` takes: `bank#17`.")]
 pub(crate) struct Show {
     /// The bundle that `audit export` wrote
     #[arg(value_name = "BUNDLE", conflicts_with = "job")]

@@ -24,11 +24,12 @@ use crate::{
 Examples:
   paripassu audit verify JOB.bundle --policy trust.toml
   paripassu audit verify JOB.bundle --policy trust.toml --model model.json --model report.json
-  paripassu audit verify JOB.bundle --policy trust.toml --vsa summary.json --vsa-key auditor.key
+  paripassu audit verify JOB.bundle --policy trust.toml --vsa vsa.json --vsa-key auditor.key
   paripassu audit verify JOB.bundle                   only that the bundle agrees with itself
 
-Without --policy the authority inside the bundle is used. That shows that the bundle agrees with itself,
-not whose it is: verify with a trust file before you rely on it (`paripassu audit trust` prints a sample).
+Without --policy the authority inside the bundle is used. That shows that the bundle agrees
+with itself, not whose it is: verify with a trust file before you rely on it (`paripassu
+audit trust` prints a sample).
 
 All fourteen checks are run; the exit code is that of the first that failed:
   0 verified       2 wrong usage     3 a file cannot be read, or is no bundle or trust file
@@ -64,7 +65,7 @@ impl Verify {
         let judged = self.judgement.judge(&self.bundle)?;
         self.summary(&judged)?;
         let verdict = &judged.verdict;
-        let outcome = Outcome::new(verdict, text(verdict, screen))?;
+        let outcome = Outcome::new(verdict, text(&judged, screen))?;
         Ok(outcome.exit_with(exit(verdict)))
     }
 
@@ -117,7 +118,8 @@ fn plain(text: &str) -> String {
     text.chars().map(safe).collect()
 }
 
-fn text(verdict: &Verdict, screen: &Screen) -> String {
+fn text(judged: &Judged, screen: &Screen) -> String {
+    let verdict = &judged.verdict;
     let paint = screen.out();
     let mut out = format!(
         "{}  made by {}\n{}  sha256 {}\n",
@@ -177,8 +179,12 @@ fn text(verdict: &Verdict, screen: &Screen) -> String {
     for note in &verdict.notes {
         out.push_str(&format!("{} {}\n", paint.warn("note:"), plain(note)));
     }
-    out.push_str(&if verdict.ok {
+    out.push_str(&if verdict.ok && judged.subject.trust.is_some() {
         paint.good("VERIFIED: every check passed.")
+    } else if verdict.ok {
+        paint.warn(
+            "CONSISTENT: every check passed, by the authority in the bundle itself. Give --policy to verify whose it is.",
+        )
     } else {
         paint.bad(format_args!(
             "NOT VERIFIED: exit code {}.",
