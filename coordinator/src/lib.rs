@@ -122,6 +122,7 @@ pub struct Running {
     shutdown: Shutdown,
     server: JoinHandle<Result<(), ServeError>>,
     tasks: Vec<JoinHandle<()>>,
+    transcript: Option<Arc<Transcript>>,
 }
 
 impl Coordinator {
@@ -181,7 +182,7 @@ impl Coordinator {
                 Arc::clone(&identity),
                 port,
                 parts.heads,
-                transcript,
+                transcript.clone(),
                 |_| HelperHandler::new(runner),
                 stop.clone(),
             );
@@ -201,6 +202,7 @@ impl Coordinator {
             shutdown: stop,
             server,
             tasks,
+            transcript,
         })
     }
 }
@@ -240,7 +242,12 @@ impl Running {
     }
 
     async fn finish(self) -> Result<(), CoordinatorError> {
-        let Self { server, tasks, .. } = self;
+        let Self {
+            server,
+            tasks,
+            transcript,
+            ..
+        } = self;
         for task in tasks {
             if tokio::time::timeout(Duration::from_secs(5), task)
                 .await
@@ -248,6 +255,9 @@ impl Running {
             {
                 tracing::warn!("a task did not stop in time");
             }
+        }
+        if let Some(transcript) = transcript {
+            transcript.close();
         }
         let abort = server.abort_handle();
         match tokio::time::timeout(Duration::from_secs(3), server).await {

@@ -55,7 +55,15 @@ pub struct Consortium {
     dir: TempDir,
     coordinator: paripassu_coordinator::Running,
     shutdown: Shutdown,
-    parties: Vec<Running>,
+    parties: Vec<Party>,
+}
+
+/// A party node, and how to start it again.
+struct Party {
+    id: String,
+    config: PartyConfig,
+    shutdown: Shutdown,
+    running: Option<Running>,
 }
 
 impl std::fmt::Debug for Consortium {
@@ -134,8 +142,33 @@ impl Consortium {
         text.push_str(columns);
         let config =
             PartyConfig::from_toml(&text, &self.dir.path().join(format!("{id}.toml"))).unwrap();
-        self.parties
-            .push(paripassu_party::serve(config, self.shutdown.child()).unwrap());
+        let shutdown = self.shutdown.child();
+        let running = paripassu_party::serve(config.clone(), shutdown.clone()).unwrap();
+        self.parties.push(Party {
+            id: id.to_owned(),
+            config,
+            shutdown,
+            running: Some(running),
+        });
+    }
+
+    fn find(&mut self, id: &str) -> &mut Party {
+        self.parties.iter_mut().find(|p| p.id == id).unwrap()
+    }
+
+    /// Stops a party's node.
+    pub async fn halt(&mut self, id: &str) {
+        let party = self.find(id);
+        party.shutdown.ask();
+        party.running.take().unwrap().task.await.unwrap();
+    }
+
+    /// Starts a party's node again that was halted.
+    pub fn resume(&mut self, id: &str) {
+        let shutdown = self.shutdown.child();
+        let party = self.find(id);
+        party.shutdown = shutdown.clone();
+        party.running = Some(paripassu_party::serve(party.config.clone(), shutdown).unwrap());
     }
 
     /// Submits a job as the modeler and waits until it has ended: its status, and its folder of
@@ -193,8 +226,8 @@ impl Consortium {
     /// Stops everything.
     pub async fn stop(self) {
         self.shutdown.ask();
-        for p in self.parties {
-            p.task.await.unwrap();
+        for running in self.parties.into_iter().filter_map(|p| p.running) {
+            running.task.await.unwrap();
         }
         self.coordinator.stop().await.unwrap();
     }

@@ -144,3 +144,83 @@ impl Openings for Book {
         self.disclose(&id, values as u64, &step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use paripassu_audit::event::Envelope;
+    use paripassu_job::{JobId, Spec, Submitter, Timestamp};
+    use paripassu_service::{
+        clock::Clock,
+        identity::files,
+        pki,
+        transcript::Transcript,
+    };
+
+    use super::*;
+
+    /// A job that releases neither scores nor metrics.
+    const JOB: &str = r#"
+name = "model-only"
+purpose = "application_score"
+legal_basis = "contract"
+[[party]]
+id = "bank"
+role = "label"
+dataset = "table"
+columns = "all"
+[[party]]
+id = "partner"
+role = "features"
+dataset = "table"
+columns = "all"
+[helper]
+id = "hub"
+[outputs]
+coefficients = "own"
+"#;
+
+    fn transcript(dir: &std::path::Path) -> Arc<Transcript> {
+        let (ca, own) = (dir.join("ca"), dir.join("bank"));
+        pki::init(&ca, "Test", 30).unwrap();
+        let csr = pki::request(&own, &"party/bank".parse().unwrap()).unwrap();
+        let crt = own.join("signed");
+        pki::sign(&ca, &csr, None, &crt, 30).unwrap();
+        let identity = pki::install(&own, &crt, &ca.join(files::AUTHORITY), None).unwrap();
+        Transcript::open(&dir.join("state"), Arc::new(identity), Clock::system()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_declared_is_denied_and_what_is_declared_stands_before_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = transcript(dir.path());
+        let spec = Spec::from_toml(JOB, "job.toml").unwrap();
+        let id = JobId::random(&mut rand::rng());
+        let user = Submitter::user("modeler".parse().unwrap());
+        let now = Timestamp::from_unix(1_800_000_000).unwrap();
+        let contract = Contract::new(spec, id, now, user).unwrap();
+        let job: paripassu_service::JobId = id.to_string().parse().unwrap();
+        let record = Record::unwitnessed(Arc::clone(&transcript), job);
+        let mut book = Book::new(&contract, record);
+
+        let openings: &mut dyn Openings = &mut book;
+        let bit = Opening::Converged { pass: 1 };
+        openings.record(bit, Receivers::All, 1).unwrap();
+        // more than one bit, to another receiver, and something that the contract does not release
+        for (opening, to, values) in [
+            (bit, Receivers::All, 2),
+            (bit, Receivers::One(1), 1),
+            (Opening::Scores, Receivers::One(0), 10),
+            (Opening::Coefficients { party: 1 }, Receivers::One(0), 3),
+        ] {
+            assert!(openings.record(opening, to, values).is_err(), "{opening:?}");
+        }
+        let entries = transcript.log().job_entries(&id.to_string()).unwrap();
+        let events: Vec<_> = entries
+            .iter()
+            .map(|e| Envelope::parse(&e.envelope).unwrap().event)
+            .collect();
+        let denied = std::iter::repeat_n("denied", 4);
+        let expected: Vec<_> = std::iter::once("disclosure").chain(denied).collect();
+        assert_eq!(events, expected);
+    }
+}

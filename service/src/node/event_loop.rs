@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Command, JobInfo, NodeHandler, Proposal, Reporter, RunError, StateChange,
+    audit::{Audit, Stream},
     job::{self, RefusedJob},
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
     identity::Identity,
     shutdown::Shutdown,
     signing::{self, Decision},
-    transcript::{Blame, Carrier, Exchange, Record, Seat, Transcript, TranscriptError, role_text},
-    transport::{JobChannel, JobCore, KeyExchange, NodePort, Outlet, PortEvent},
+    transcript::{Exchange, Record, Seat, Transcript},
+    transport::{JobChannel, JobCore, KeyExchange, NodePort, PortEvent},
 };
 
 /// How long a run may go on after its job has ended before it is dropped.
@@ -59,33 +60,13 @@ struct Finished {
     result: Result<(), RunError>,
 }
 
-/// Carries messages about transcripts over the node's stream.
-struct Stream(Outlet);
-
-impl Carrier for Stream {
-    fn carry(&self, message: paripassu_proto::audit::v1::Envelope) {
-        self.0.control(node_control::Body::Audit(message));
-    }
-
-    fn broken(&self, _: &JobId, _: &Blame) {
-        // the job's channel has ended, and its run reports why
-    }
-}
-
-/// The transcript and its exchange with other nodes.
-#[derive(Clone)]
-struct Audit {
-    transcript: Arc<Transcript>,
-    exchange: Exchange,
-}
-
 pub(super) struct EventLoop<H> {
-    identity: Arc<Identity>,
+    pub(super) identity: Arc<Identity>,
     port: NodePort,
     heads: HeadReader,
     handler: Arc<H>,
     clock: Clock,
-    audit: Option<Audit>,
+    pub(super) audit: Option<Audit>,
     running: HashMap<JobId, Running>,
     runs: JoinSet<Finished>,
     callbacks: mpsc::Sender<Callback>,
@@ -164,6 +145,9 @@ impl<H: NodeHandler> EventLoop<H> {
         drop(self.callbacks);
         if let Some(calling) = calling {
             calling.abort();
+        }
+        if let Some(audit) = &self.audit {
+            audit.transcript.close();
         }
     }
 
@@ -261,45 +245,6 @@ impl<H: NodeHandler> EventLoop<H> {
         }
     }
 
-    /// Writes a proposal down; false, and the job refused, when that fails.
-    fn proposed(&self, proposal: &Proposal, message: &pb::Proposal) -> bool {
-        let Some(audit) = &self.audit else {
-            return true;
-        };
-        let role = role_text(proposal.role);
-        let Proposal {
-            head,
-            digest,
-            submitter,
-            ..
-        } = proposal;
-        let written = audit
-            .transcript
-            .proposed(head, digest, submitter, message, &role);
-        written
-            .inspect_err(|error| self.unwritten(&proposal.job, error))
-            .is_ok()
-    }
-
-    /// Writes a decision down; false, and the job refused, when that fails.
-    fn decided(&self, by: &Peer, decision: &Decision, signed: &pb::Signed) -> bool {
-        let Some(audit) = &self.audit else {
-            return true;
-        };
-        let written = audit.transcript.decided(by, decision, signed);
-        written
-            .inspect_err(|error| self.unwritten(&decision.job, error))
-            .is_ok()
-    }
-
-    /// A node that cannot write its transcript takes part in nothing.
-    fn unwritten(&self, job: &JobId, error: &TranscriptError) {
-        tracing::error!(%job, %error, "the transcript cannot be written: the job is refused");
-        let mut abort = local_abort("start", "transcript_failed", &error.to_string());
-        abort.culprit = self.identity.peer().id.to_string();
-        self.tell_abort(job.as_str(), abort);
-    }
-
     /// Tells the coordinator that this node does not take part, and why.
     fn refuse(&self, job: &str, error: &RefusedJob) {
         tracing::warn!(job, %error, "refused a job");
@@ -313,7 +258,7 @@ impl<H: NodeHandler> EventLoop<H> {
         self.tell_abort(job, abort);
     }
 
-    fn tell_abort(&self, job: &str, abort: pb::Abort) {
+    pub(super) fn tell_abort(&self, job: &str, abort: pb::Abort) {
         let report = pb::AbortReport {
             job: job.to_owned(),
             abort: Some(abort),
@@ -557,25 +502,6 @@ impl<H: NodeHandler> EventLoop<H> {
         .await;
     }
 
-    /// Writes down that a job has ended without a result, and sees to its bundle.
-    fn write_end(&self, id: &JobId, state: JobState, abort: &pb::Abort) {
-        let Some(audit) = &self.audit else { return };
-        let code = match (state, abort.code.as_str()) {
-            (JobState::Expired, _) => "expired",
-            (JobState::Rejected, _) => "rejected",
-            (_, "") => "aborted",
-            (_, code) => code,
-        };
-        let culprit = Some(abort.culprit.as_str());
-        let written = audit
-            .transcript
-            .aborted(id.as_str(), culprit, &abort.step, code);
-        if let Err(error) = written {
-            tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
-        }
-        audit.exchange.finish_soon(id);
-    }
-
     /// All jobs have ended with the session; their runs return by themselves.
     async fn lost(&mut self, reason: &str) {
         let mut ended = Vec::new();
@@ -635,7 +561,7 @@ impl<H: NodeHandler> EventLoop<H> {
     }
 }
 
-fn local_abort(step: &str, code: &str, reason: &str) -> pb::Abort {
+pub(super) fn local_abort(step: &str, code: &str, reason: &str) -> pb::Abort {
     pb::Abort {
         culprit: String::new(),
         reported_by: String::new(),

@@ -4,6 +4,7 @@
 //! helper's deals randomness ([`HelperRunner`]). Everything that comes over the stream is verified
 //! here first: who proposed, that every party approved this very contract, whose key is whose.
 
+mod audit;
 mod event_loop;
 mod helper;
 mod job;

@@ -90,7 +90,27 @@ pub struct Exchange {
 pub(super) struct Shared {
     pub(super) transcript: Arc<Transcript>,
     pub(super) carrier: Box<dyn Carrier>,
-    pub(super) blames: Mutex<HashMap<JobId, Blame>>,
+    blames: Mutex<HashMap<JobId, Blame>>,
+}
+
+impl Shared {
+    pub(super) fn accuse(&self, job: &JobId, blame: &Blame) {
+        let mut blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        blames.entry(job.clone()).or_insert_with(|| blame.clone());
+    }
+
+    pub(super) fn blame(&self, job: &JobId) -> Option<Blame> {
+        let blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        blames.get(job).cloned()
+    }
+
+    /// Forgets a job whose end is long past.
+    fn forget(&self, job: &JobId) {
+        let mut blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        blames.remove(job);
+        drop(blames);
+        self.transcript.forget(job.as_str());
+    }
 }
 
 impl fmt::Debug for Exchange {
@@ -150,14 +170,19 @@ impl Exchange {
         });
     }
 
+    /// What the task and its handles share.
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Notes who broke the rules of the transcript in this job; the first counts.
+    pub(crate) fn accuse(&self, job: &JobId, blame: Blame) {
+        self.shared.accuse(job, &blame);
+    }
+
     /// Who broke the rules of the transcript in this job, if anybody did.
     pub(crate) fn blame(&self, job: &JobId) -> Option<Blame> {
-        let blames = &self.shared.blames;
-        blames
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(job)
-            .cloned()
+        self.shared.blame(job)
     }
 
     fn order(&self, order: Order) {
@@ -199,7 +224,13 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
         for session in sessions.values_mut() {
             session.pump(now).await;
         }
-        sessions.retain(|_, session| !session.is_over(now));
+        sessions.retain(|job, session| {
+            let over = session.is_over(now);
+            if over {
+                shared.forget(job);
+            }
+            !over
+        });
     }
 }
 

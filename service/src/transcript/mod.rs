@@ -13,6 +13,8 @@ mod facts;
 mod node;
 mod record;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use export::{ExportError, bundle_path, bundles, export};
 pub use node::{Transcript, TranscriptError};

@@ -173,6 +173,13 @@ impl Transcript {
         self.identity.peer()
     }
 
+    /// Ends writing, so that a node started anew in this process can go on with the log.
+    pub fn close(&self) {
+        if let Err(error) = self.log.close() {
+            tracing::error!(%error, "the transcript's last events may be lost");
+        }
+    }
+
     /// The log itself.
     pub fn log(&self) -> &Log {
         &self.log
@@ -198,6 +205,11 @@ impl Transcript {
             jobs.insert(job.to_owned(), Facts::read(&self.log, job)?);
         }
         Ok(f(jobs.entry(job.to_owned()).or_default()))
+    }
+
+    /// Forgets what is known of a job; the log is read again if it is asked for.
+    pub(super) fn forget(&self, job: &str) {
+        self.lock().remove(job);
     }
 
     fn touch(&self, job: &str) -> Result<Touched, TranscriptError> {
@@ -360,10 +372,10 @@ impl Transcript {
             SessionOpened {
                 peer: peer.peer().id.to_string(),
                 peer_key: hex(&key_digest(peer.key())),
-                // of the stream that carries the sealed frames; see `tls`
+                // the stream that carries the sealed frames speaks nothing older, and the frames
+                // are sealed from end to end within it
                 tls: "1.3".into(),
-                suite: "X25519 HKDF-SHA256 AES-256-GCM, within TLS of AES-256-GCM or AES-128-GCM"
-                    .into(),
+                suite: "X25519 HKDF-SHA256 AES-256-GCM".into(),
                 offered: vec![PROTOCOL_VERSION],
                 chosen: PROTOCOL_VERSION,
                 binary: self.binary.clone(),

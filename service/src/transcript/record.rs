@@ -8,7 +8,7 @@ use paripassu_audit::event::{
 };
 use paripassu_proto::{JobId, NodeId};
 
-use super::{Blame, Exchange, Transcript, TranscriptError, facts::cpu_seconds};
+use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, facts::cpu_seconds};
 use crate::transport::{JobChannel, JobCore, StepWatcher};
 
 /// The transcript of one job at this node. Clones write to the same.
@@ -20,9 +20,28 @@ pub struct Record(Option<Inner>);
 #[derive(Clone)]
 struct Inner {
     transcript: Arc<Transcript>,
+    job: JobId,
+    wire: Option<Wire>,
+}
+
+/// The other members, and the channel that waits for them.
+#[derive(Clone)]
+struct Wire {
     exchange: Exchange,
     core: Arc<JobCore>,
-    job: JobId,
+}
+
+impl Inner {
+    /// Writes an event down; a failure is this node's, and the job's end.
+    fn write(&self, body: Body) -> Result<(), TranscriptError> {
+        let written = self.transcript.write_soon(self.job.as_str(), body);
+        written.inspect_err(|error| {
+            if let Some(wire) = &self.wire {
+                wire.exchange
+                    .accuse(&self.job, failed(&self.transcript, error));
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Record {
@@ -41,15 +60,30 @@ impl Record {
         core: Arc<JobCore>,
         job: JobId,
     ) -> Self {
-        core.watch(Box::new(Watcher {
-            transcript: Arc::clone(&transcript),
-            job: job.clone(),
-        }));
+        let inner = Inner {
+            transcript,
+            job,
+            wire: None,
+        };
+        let wire = Some(Wire {
+            exchange,
+            core: Arc::clone(&core),
+        });
+        // no handle of the exchange: what the channel keeps must not keep its task alive
+        let watcher = Watcher {
+            inner: inner.clone(),
+            shared: wire.as_ref().map(|wire| wire.exchange.shared()),
+        };
+        core.watch(Box::new(watcher));
+        Self(Some(Inner { wire, ..inner }))
+    }
+
+    /// A record that nobody countersigns: of a node without a job that runs, and in tests.
+    pub fn unwitnessed(transcript: Arc<Transcript>, job: JobId) -> Self {
         Self(Some(Inner {
             transcript,
-            exchange,
-            core,
             job,
+            wire: None,
         }))
     }
 
@@ -59,7 +93,7 @@ impl Record {
     /// When the log cannot be written: the job must not go on.
     pub fn event(&self, body: impl Into<Body>) -> Result<(), TranscriptError> {
         match &self.0 {
-            Some(inner) => inner.transcript.write_soon(inner.job.as_str(), body),
+            Some(inner) => inner.write(body.into()),
             None => Ok(()),
         }
     }
@@ -71,16 +105,17 @@ impl Record {
     /// When the log cannot be written: nothing may be opened.
     pub fn disclose(&self, opening: Disclosure) -> Result<(), TranscriptError> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        inner.transcript.write_soon(inner.job.as_str(), opening)?;
+        inner.write(opening.into())?;
         self.countersign();
         Ok(())
     }
 
     /// Asks all members to countersign; nothing is sent in the job until they have.
     pub(crate) fn countersign(&self) {
-        if let Some(inner) = &self.0 {
-            inner.core.gate().shut();
-            inner.exchange.ask(&inner.job);
+        let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
+        if let (Some(inner), Some(wire)) = (&self.0, wire) {
+            wire.core.gate().shut();
+            wire.exchange.ask(&inner.job);
         }
     }
 
@@ -114,7 +149,7 @@ impl Record {
                 cpu_s: format!("{cpu:.2}"),
                 peers: peers.collect(),
             };
-            inner.transcript.write_soon(job, body)?;
+            inner.write(body.into())?;
         }
         Ok(())
     }
@@ -132,7 +167,10 @@ impl Record {
         if let Err(error) = written {
             return Err(failed(&inner.transcript, &error));
         }
-        inner.exchange.finish(&inner.job, true).await
+        match &inner.wire {
+            Some(wire) => wire.exchange.finish(&inner.job, true).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the job badly; what can still be exchanged is, in the background.
@@ -143,7 +181,9 @@ impl Record {
         if let Err(error) = inner.transcript.aborted(job, culprit, step, code) {
             tracing::error!(job, %error, "the end of a job is not in the transcript");
         }
-        inner.exchange.finish_soon(&inner.job);
+        if let Some(wire) = &inner.wire {
+            wire.exchange.finish_soon(&inner.job);
+        }
     }
 
     /// Lays a copy of the job's bundle into a folder of results.
@@ -164,7 +204,7 @@ impl Record {
     /// Who broke the rules of the transcript in this job, if anybody did.
     pub(crate) fn blame(&self) -> Option<Blame> {
         let inner = self.0.as_ref()?;
-        inner.exchange.blame(&inner.job)
+        inner.wire.as_ref()?.exchange.blame(&inner.job)
     }
 }
 
@@ -178,13 +218,16 @@ pub(super) fn failed(transcript: &Transcript, error: &TranscriptError) -> Blame 
 }
 
 struct Watcher {
-    transcript: Arc<Transcript>,
-    job: JobId,
+    inner: Inner,
+    shared: Option<Arc<Shared>>,
 }
 
 impl StepWatcher for Watcher {
     fn began(&self, step: &str) -> Result<(), String> {
-        let begun = self.transcript.with(self.job.as_str(), |facts| {
+        let Inner {
+            transcript, job, ..
+        } = &self.inner;
+        let begun = transcript.with(job.as_str(), |facts| {
             facts.cpu.push((step.to_owned(), cpu_seconds()));
         });
         // what training and release compute on shares uses what the helper deals
@@ -194,8 +237,12 @@ impl StepWatcher for Watcher {
             randomness: if dealt { "helper" } else { "none" }.into(),
             parameters: None,
         };
-        begun
-            .and_then(|()| self.transcript.write_soon(self.job.as_str(), body))
-            .map_err(|error| error.to_string())
+        let written = begun.and_then(|()| transcript.write_soon(job.as_str(), body));
+        written.map_err(|error| {
+            if let Some(shared) = &self.shared {
+                shared.accuse(job, &failed(transcript, &error));
+            }
+            error.to_string()
+        })
     }
 }

@@ -1,0 +1,224 @@
+//! What becomes of the transcript when nodes fail, lie or are restarted.
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use paripassu_audit::{
+    bundle::Bundle,
+    event::Envelope,
+    verify::{Options, verify},
+    witness::{Contradiction, Evidence},
+};
+use paripassu_e2e::{Consortium, JOB, state};
+use paripassu_job::JobId;
+use paripassu_proto::control::v1::{JobState, JobStatus};
+use paripassu_service::transcript::{LOG_FOLDER, WITNESS_FOLDER, export};
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/data")
+        .join(name)
+}
+
+/// A bank and a partner with a column or two each.
+async fn consortium() -> Consortium {
+    let mut c = Consortium::new(None).await;
+    c.party(
+        "bank",
+        &data("german_credit/bank.csv"),
+        "id = \"id\"\nlabel = \"y\"\nnumeric = [\"duration_in_month\", \"credit_amount\"]\n",
+    );
+    c.party(
+        "partner",
+        &data("german_credit/partner.csv"),
+        "id = \"id\"\nnumeric = [\"age_in_years\"]\n",
+    );
+    c
+}
+
+/// A node's bundle of a job, waited for.
+async fn bundle(c: &Consortium, node: &str, job: JobId) -> Bundle {
+    let state = c.path(&format!("{node}-state"));
+    for _ in 0..400 {
+        if let Ok(bundle) = export(&state, &job.to_string()) {
+            return bundle;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no bundle of {node}");
+}
+
+fn exit_code(bundle: &Bundle) -> u8 {
+    verify(bundle, &Options::default()).exit_code
+}
+
+/// The kinds of all events of one log in a bundle.
+fn events(bundle: &Bundle, origin: &str) -> Vec<String> {
+    let parse = |text: &str| Envelope::parse(text.as_bytes()).unwrap().event;
+    let log = bundle.log(origin);
+    log.into_iter()
+        .flat_map(|log| &log.events)
+        .map(|e| parse(&e.envelope))
+        .collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+fn abort(status: &JobStatus) -> (String, String, String) {
+    let abort = status.summary.clone().unwrap().abort.unwrap();
+    (abort.culprit, abort.code, abort.reason)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_node_goes_on_with_its_log_and_a_restored_one_is_refused() {
+    let mut c = consortium().await;
+    let (status, first) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    assert_eq!(exit_code(&bundle(&c, "partner", first).await), 0);
+
+    // a restart goes on where the log was, with all that others remember of it
+    c.halt("bank").await;
+    let (log, backup) = (c.path("bank-state").join(LOG_FOLDER), c.path("backup"));
+    copy(&log, &backup);
+    c.resume("bank");
+    let (status, second) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    let proved = bundle(&c, "bank", second).await;
+    assert_eq!(
+        exit_code(&proved),
+        0,
+        "{}",
+        verify(&proved, &Options::default())
+    );
+    let first_index = proved.log(&proved.node).unwrap().events[0].index;
+    assert!(first_index > 20, "the log began anew: {first_index}");
+
+    // an older copy of the log is whole in itself, but the others remember more
+    c.halt("bank").await;
+    fs::remove_dir_all(&log).unwrap();
+    copy(&backup, &log);
+    c.resume("bank");
+    let (status, third) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Aborted, "{status:?}");
+    let (culprit, code, reason) = abort(&status);
+    assert_eq!(
+        (culprit.as_str(), code.as_str()),
+        ("bank", "not_countersigned"),
+        "{reason}"
+    );
+    assert!(reason.contains("paripassu/party/bank"), "{reason}");
+    assert!(!c.results("bank", third).exists());
+    let mut kept = Vec::new();
+    for node in ["partner", "hub"] {
+        let folder = c
+            .path(&format!("{node}-state"))
+            .join(WITNESS_FOLDER)
+            .join("evidence");
+        kept.extend(fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()));
+    }
+    assert!(!kept.is_empty(), "no evidence is kept");
+    for file in kept {
+        let evidence: Evidence = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        assert_eq!(evidence.origin, "paripassu/party/bank");
+        assert!(matches!(
+            evidence.kind,
+            Contradiction::Rollback | Contradiction::Fork
+        ));
+    }
+    c.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_write_its_transcript_stops_the_job() {
+    let mut c = consortium().await;
+    let (status, _) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    // nothing can be made in what is no folder
+    let heads = c.path("partner-state").join(LOG_FOLDER).join("checkpoints");
+    fs::rename(&heads, c.path("aside")).unwrap();
+    fs::write(&heads, "").unwrap();
+    for _ in 0..2 {
+        let (status, job) = c.run(JOB).await;
+        assert_eq!(state(&status), JobState::Aborted, "{status:?}");
+        let (culprit, code, reason) = abort(&status);
+        assert_eq!(
+            (culprit.as_str(), code.as_str()),
+            ("partner", "transcript_failed"),
+            "{reason}"
+        );
+        assert!(!c.results("bank", job).exists() && !c.results("partner", job).exists());
+    }
+    // with the cause removed and the node restarted, all is well again
+    c.halt("partner").await;
+    fs::remove_file(&heads).unwrap();
+    fs::rename(c.path("aside"), &heads).unwrap();
+    c.resume("partner");
+    let (status, job) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    assert_eq!(exit_code(&bundle(&c, "partner", job).await), 0);
+    c.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
+    let mut c = consortium().await;
+    let (status, _) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    // the partner goes as soon as the job runs
+    let log = c.path("partner-state").join(LOG_FOLDER);
+    let before = size_of(&log);
+    {
+        let running = c.run(JOB);
+        tokio::pin!(running);
+        while size_of(&log) < before + 6_000 {
+            tokio::select! {
+                _ = &mut running => panic!("the job ended too early"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+        }
+    }
+    c.halt("partner").await;
+    let state = c.path("bank-state");
+    let mut found = None;
+    for _ in 0..400 {
+        let bundles = fs::read_dir(state.join("bundles")).unwrap();
+        let jobs: Vec<_> = bundles
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "bundle"))
+            .collect();
+        if jobs.len() == 2 {
+            found = jobs.into_iter().find(|p| {
+                let bundle = Bundle::load(p).unwrap();
+                events(&bundle, "paripassu/party/bank").contains(&"aborted".to_owned())
+            });
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let bundle = Bundle::load(&found.expect("a bundle of the job that was aborted")).unwrap();
+    let verdict = verify(&bundle, &Options::default());
+    assert_eq!(verdict.exit_code, 0, "{verdict}");
+    assert!(!events(&bundle, "paripassu/party/bank").contains(&"run.completed".to_owned()));
+    // the partner writes the end of the job when it is back
+    c.resume("partner");
+    c.stop().await;
+}
+
+fn size_of(log: &Path) -> u64 {
+    let files = fs::read_dir(log).unwrap().map(|e| e.unwrap().path());
+    files.map(|p| fs::metadata(p).unwrap().len()).sum()
+}

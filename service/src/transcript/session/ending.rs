@@ -1,0 +1,201 @@
+//! The end of a job: last heads, everybody's events, the bundle.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use paripassu_audit::bundle::LogPart;
+use paripassu_proto::{
+    audit::v1::{self as pb, message::Body},
+    limits,
+};
+use tokio::time::Instant;
+
+use super::{End, Session};
+use crate::transcript::{assemble, exchange::Done};
+
+impl Session {
+    pub(in crate::transcript) fn finish(
+        &mut self,
+        limit: Duration,
+        linger: Duration,
+        well: bool,
+        done: Option<Done>,
+    ) {
+        if !matches!(self.end, End::Not) {
+            if let Some(done) = done
+                && done.send(Ok(())).is_err()
+            {
+                tracing::debug!("nobody waits for the bundle");
+            }
+            return;
+        }
+        self.end = End::Finishing {
+            sign_by: Instant::now() + limit / 2,
+            by: Instant::now() + limit,
+            linger,
+            well,
+            head: None,
+            told: false,
+            done,
+        };
+    }
+
+    /// A piece of another node's events.
+    pub(super) fn part(&mut self, address: &str, part: pb::Part) {
+        let Some(other) = self.others.get_mut(address) else {
+            return;
+        };
+        let sound = part.index == other.next_piece
+            && part.count <= limits::MAX_AUDIT_PARTS
+            && part.chunk.len() <= limits::MAX_AUDIT_CHUNK
+            && other.log.is_none();
+        if !sound {
+            tracing::warn!(job = %self.seat.job, address, "a piece of a transcript is not accepted");
+            return;
+        }
+        other.next_piece += 1;
+        other.pieces.extend_from_slice(&part.chunk);
+        if other.next_piece < part.count {
+            return;
+        }
+        let pieces = std::mem::take(&mut other.pieces);
+        match serde_json::from_slice::<LogPart>(&pieces) {
+            Ok(log) => other.log = Some(log),
+            Err(error) => {
+                tracing::warn!(job = %self.seat.job, address, %error, "events of another node cannot be read");
+            }
+        }
+    }
+
+    /// Goes on with the end of the job.
+    pub(super) async fn ending(&mut self, now: Instant) {
+        let cosigned = self.cosigned_by_all();
+        let complete = self.others.values().all(|o| o.log.is_some());
+        let End::Finishing {
+            sign_by,
+            by,
+            head,
+            told,
+            ..
+        } = &mut self.end
+        else {
+            return;
+        };
+        let (head, late) = (*head, now >= *by);
+        let signed = head.is_some_and(|head| cosigned >= head);
+        // half of the time for the signatures, then events with what there is
+        if !*told && (signed || now >= *sign_by) {
+            *told = true;
+            self.tell_events(head).await;
+        }
+        let told = matches!(self.end, End::Finishing { told: true, .. });
+        if complete && told || late {
+            self.close(now).await;
+        }
+    }
+
+    /// Sends this node's events of the job to all others.
+    pub(super) async fn tell_events(&mut self, head: Option<u64>) {
+        let Some(size) = head else { return };
+        let text = assemble::own_part(
+            &self.shared.transcript,
+            &self.seat.job,
+            size,
+            &self.heads,
+            false,
+        )
+        .and_then(|part| serde_json::to_vec(&part).map_err(Into::into));
+        let text = match text {
+            Ok(text) => Bytes::from(text),
+            Err(error) => {
+                tracing::error!(job = %self.seat.job, %error, "own events cannot be told");
+                return;
+            }
+        };
+        let count = text.len().div_ceil(limits::MAX_AUDIT_CHUNK);
+        let Some(count) = u32::try_from(count)
+            .ok()
+            .filter(|n| *n <= limits::MAX_AUDIT_PARTS)
+        else {
+            tracing::error!(job = %self.seat.job, bytes = text.len(), "own events are too many to tell");
+            return;
+        };
+        let addresses: Vec<String> = self.others.keys().cloned().collect();
+        for address in addresses {
+            for (index, chunk) in (0..count).zip(text.chunks(limits::MAX_AUDIT_CHUNK)) {
+                let part = pb::Part {
+                    index,
+                    count,
+                    chunk: text.slice_ref(chunk),
+                };
+                self.send(&address, Body::Part(part));
+            }
+        }
+    }
+
+    /// Writes the bundle and answers whoever waits.
+    pub(super) async fn close(&mut self, now: Instant) {
+        let end = std::mem::replace(&mut self.end, End::Over(now));
+        let End::Finishing {
+            linger,
+            well,
+            head,
+            done,
+            ..
+        } = end
+        else {
+            return;
+        };
+        self.end = End::Over(now + linger);
+        let missing: Vec<&str> = self
+            .others
+            .iter()
+            .filter(|(_, o)| o.log.is_none())
+            .map(|(address, _)| {
+                if address.is_empty() {
+                    "the coordinator"
+                } else {
+                    address
+                }
+            })
+            .collect();
+        if well && !missing.is_empty() {
+            tracing::warn!(job = %self.seat.job, missing = missing.join(", "),
+                "the bundle lacks the events of members that did not send them in time");
+        }
+        let logs: Vec<LogPart> = self.others.values().filter_map(|o| o.log.clone()).collect();
+        let frames = self.seat.core.as_ref().map(|core| core.steps());
+        let shared = Arc::clone(&self.shared);
+        let (job, heads) = (self.seat.job.clone(), self.heads.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let size = match head {
+                Some(size) => size,
+                None => shared.transcript.log.checkpoint()?.checkpoint().size(),
+            };
+            assemble::write(
+                &shared.transcript,
+                &job,
+                size,
+                &heads,
+                logs,
+                frames.unwrap_or_default(),
+            )
+        })
+        .await;
+        match written {
+            Ok(Ok(path)) => {
+                tracing::info!(job = %self.seat.job, path = %path.display(), "bundle written")
+            }
+            Ok(Err(error)) => {
+                tracing::error!(job = %self.seat.job, %error, "the bundle cannot be written")
+            }
+            Err(error) => tracing::error!(%error, "writing the bundle failed"),
+        }
+        let result = self.shared.blame(&self.seat.job).map_or(Ok(()), Err);
+        if let Some(done) = done
+            && done.send(result).is_err()
+        {
+            tracing::debug!("nobody waits for the bundle");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Heads of logs: this node's own to be cosigned, the others' to be judged.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use paripassu_audit::{
+    event::{bodies::LogWitnessed, hex},
+    log::LogError,
+    merkle::Hash,
+    note::{Algorithm, NoteError, NoteSignature, SignatureType, SignedCheckpoint, VerifierKey},
+    witness::WitnessError,
+};
+use paripassu_proto::audit::v1::{self as pb, message::Body};
+
+use super::{End, Session};
+use crate::{
+    identity::Certified,
+    transcript::{Blame, origin},
+};
+
+impl Session {
+    /// Countersigns a head, or says why not.
+    pub(super) async fn judge(&mut self, address: &str, from: &Certified, head: pb::Head) {
+        let shared = Arc::clone(&self.shared);
+        let (owner, key) = (origin(from.peer()), from.key().to_bytes());
+        let now = u64::try_from(shared.transcript.clock.now()).unwrap_or(0);
+        let since = head.since;
+        let last = head.last;
+        let shown = head.note.clone();
+        let judged = tokio::task::spawn_blocking(move || {
+            let key = VerifierKey::new(&owner, SignatureType::Note, Algorithm::Ed25519, &key)?;
+            let known = shared.transcript.witness.last(&owner)?;
+            let known = known.map_or(0, |note| note.checkpoint().size());
+            if known != since {
+                return Ok(None);
+            }
+            let proof = proof(&head.proof)?;
+            let witness = &shared.transcript.witness;
+            witness.cosign(&head.note, &proof, &key, now).map(Some)
+        })
+        .await;
+        let shown = SignedCheckpoint::parse(&shown).ok();
+        let size = shown.as_ref().map_or(0, |shown| shown.checkpoint().size());
+        match judged {
+            // the proof starts elsewhere than what this node remembers: say where it must start
+            Ok(Ok(None)) => self.tell_known(address),
+            Ok(Ok(Some(line))) => {
+                // the last round is not written down: it would never end
+                let ended = self.shared.transcript.has_ended(self.seat.job.as_str());
+                if !last
+                    && !ended
+                    && let Some(shown) = &shown
+                {
+                    self.witnessed(shown, "cosigned", None);
+                }
+                let line = line.to_string();
+                self.send(address, Body::Cosigned(pb::Cosigned { size, line }));
+            }
+            Ok(Err(error)) => {
+                let code = match &error {
+                    WitnessError::Contradiction { kind, .. } => format!("{kind:?}").to_lowercase(),
+                    _ => "not_cosigned".to_owned(),
+                };
+                if let Some(shown) = &shown {
+                    self.witnessed(shown, "refused", Some(code.clone()));
+                }
+                self.send(address, Body::Refused(pb::Refused { size, code }));
+                let own = matches!(error, WitnessError::Memory { .. } | WitnessError::Disk(_));
+                let culprit = match own {
+                    true => self.shared.transcript.peer().id.clone(),
+                    false => from.peer().id.clone(),
+                };
+                self.break_off(Blame {
+                    culprit: Some(culprit),
+                    code: "not_countersigned",
+                    reason: error.to_string(),
+                });
+            }
+            Err(error) => tracing::error!(%error, "judging a transcript failed"),
+        }
+        if last && let Some(other) = self.others.get_mut(address) {
+            other.last = true;
+        }
+    }
+
+    pub(super) fn witnessed(
+        &mut self,
+        shown: &SignedCheckpoint,
+        outcome: &str,
+        code: Option<String>,
+    ) {
+        let head = shown.checkpoint();
+        let body = LogWitnessed {
+            log: head.origin().to_owned(),
+            size: head.size(),
+            root: hex(head.root()),
+            outcome: outcome.to_owned(),
+            code,
+        };
+        let job = self.seat.job.as_str();
+        if let Err(error) = self.shared.transcript.write_soon(job, body) {
+            self.own_failure(&error);
+        }
+    }
+
+    /// Keeps a countersignature of this node's own head, and opens the gate when it was the last.
+    pub(super) async fn cosigned(
+        &mut self,
+        address: &str,
+        from: &Certified,
+        cosigned: pb::Cosigned,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        let (name, key, size) = (origin(from.peer()), from.key().to_bytes(), cosigned.size);
+        let kept = tokio::task::spawn_blocking(move || {
+            let key =
+                VerifierKey::new(&name, SignatureType::Cosignature, Algorithm::Ed25519, &key)?;
+            let line = NoteSignature::parse(&cosigned.line)?;
+            shared.transcript.log.add_cosignature(size, line, &key)?;
+            Ok::<_, LogError>(())
+        })
+        .await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(by = %from.peer(), %error, "a countersignature is not accepted");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "a countersignature could not be kept");
+                return;
+            }
+        }
+        if let Some(other) = self.others.get_mut(address) {
+            other.cosigned = other.cosigned.max(size);
+            other.known = Some(other.known.unwrap_or(0).max(size));
+        }
+        self.open_gate();
+    }
+
+    /// The largest head that all have cosigned.
+    pub(super) fn cosigned_by_all(&self) -> u64 {
+        self.others
+            .values()
+            .map(|o| o.cosigned)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn open_gate(&mut self) {
+        let size = self.cosigned_by_all();
+        let Some(core) = &self.seat.core else { return };
+        self.passes.retain(|(pass, need)| {
+            let open = *need <= size;
+            if open {
+                core.gate().open(*pass);
+            }
+            !open
+        });
+        let need = self.passes.first().map_or(0, |(_, need)| *need);
+        let slow = self.others.values().find(|o| o.cosigned < need);
+        core.gate().wait_for(slow.and_then(|o| o.role));
+    }
+
+    /// Signs the head of this node's log.
+    pub(super) async fn sign_head(&mut self, last: bool) {
+        let pass = self.seat.core.as_ref().map(|core| core.gate().last());
+        let shared = Arc::clone(&self.shared);
+        let signed = tokio::task::spawn_blocking(move || shared.transcript.log.checkpoint()).await;
+        let size = match signed {
+            Ok(Ok(head)) => head.checkpoint().size(),
+            Ok(Err(error)) => return self.own_failure(&error.into()),
+            Err(error) => {
+                tracing::error!(%error, "signing a head failed");
+                return;
+            }
+        };
+        if self.heads.last() != Some(&size) {
+            self.heads.push(size);
+        }
+        if let Some(pass) = pass {
+            self.passes.push((pass, size));
+        }
+        if let (true, End::Finishing { head, .. }) = (last, &mut self.end) {
+            *head = Some(size);
+        }
+        self.open_gate();
+    }
+
+    /// Sends the newest head to those who have not got it, once it is known what they remember.
+    pub(super) async fn send_heads(&mut self) {
+        let Some(size) = self.heads.last().copied() else {
+            return;
+        };
+        let last = match &self.end {
+            End::Not => false,
+            End::Finishing { head, .. } => *head == Some(size),
+            End::Over(_) => true,
+        };
+        let due: Vec<(String, u64)> = self
+            .others
+            .iter()
+            .filter_map(|(address, o)| {
+                let known = o.known?;
+                (o.sent < size).then(|| (address.clone(), known.max(o.sent)))
+            })
+            .collect();
+        for (address, since) in due {
+            let log = &self.shared.transcript.log;
+            // a member may remember more than this log has: let it say so, and show both
+            let proof = log.consistency(since, size).unwrap_or_default();
+            let note = match log.checkpoint_at(size) {
+                Ok(Some(note)) => note,
+                Ok(None) => return,
+                Err(error) => return self.own_failure(&error.into()),
+            };
+            let head = pb::Head {
+                note: note.to_string(),
+                since,
+                proof: proof
+                    .iter()
+                    .map(|hash| Bytes::copy_from_slice(hash))
+                    .collect(),
+                last,
+            };
+            if let Some(other) = self.others.get_mut(&address) {
+                other.sent = size;
+            }
+            self.send(&address, Body::Head(head));
+        }
+    }
+}
+
+fn proof(hashes: &[Bytes]) -> Result<Vec<Hash>, NoteError> {
+    const MALFORMED: NoteError = NoteError::Shape {
+        missing: "the proof is no list of hashes",
+    };
+    if hashes.len() > paripassu_audit::merkle::MAX_PROOF_HASHES {
+        return Err(MALFORMED);
+    }
+    let hash = |bytes: &Bytes| bytes.as_ref().try_into().map_err(|_| MALFORMED);
+    hashes.iter().map(hash).collect()
+}
