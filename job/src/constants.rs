@@ -74,7 +74,7 @@ pub const AUTO_RANGES: [u32; 3] = [16, 32, 64];
 /// Terms K of the series by half width R: five quarters of R make it exact to 3e-6; at R = 8 its own
 /// end, where sigma is not yet 1, limits it to 5e-5.
 pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 80)];
-/// Least terms while steps are large, where three fifths of K are taken.
+/// Least terms while steps are large, where three quarters of K are taken.
 pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
 pub const HESSIAN_MIN_ROWS: u64 = 32_768;
@@ -82,9 +82,7 @@ pub const HESSIAN_MIN_ROWS: u64 = 32_768;
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
 pub const FINE_PASSES_PER_HESSIAN: u64 = 3;
-/// Passes that share a Hessian while steps are large, where it is made of all rows.
-pub const COARSE_PASSES_PER_HESSIAN: u64 = 2;
-/// Passes that share a Hessian while steps are large, where it is made of a sample.
+/// Passes that share a Hessian while steps are large, where it is made of a sample; else each has its own.
 pub const COARSE_PASSES_PER_SAMPLED_HESSIAN: u64 = 3;
 /// Iterations of the Newton-Schulz inverse from the identity, while steps are large.
 pub const INVERSE_ITERATIONS: u64 = 15;
@@ -112,7 +110,7 @@ pub fn terms_for_range(range: u32) -> u32 {
 
 /// The number of terms while steps are large, for K terms at the end.
 pub fn coarse_terms(terms: u32) -> u32 {
-    (terms * 3 / 5).max(COARSE_MIN_TERMS).min(terms)
+    (terms * 3 / 4).max(COARSE_MIN_TERMS).min(terms)
 }
 
 /// Rows of the Hessian's subsample for this many training rows and design columns, in the first range
@@ -198,7 +196,7 @@ mod tests {
         assert_eq!(RANGES.map(terms_for_range), [12, 20, 40, 80]);
         assert_eq!(
             [4, 6, 10, 12, 20, 40, 80].map(coarse_terms),
-            [4, 6, 6, 7, 12, 24, 48]
+            [4, 6, 7, 9, 15, 30, 60]
         );
         assert!(AUTO_RANGES.iter().all(|range| RANGES.contains(range)));
     }

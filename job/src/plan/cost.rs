@@ -7,10 +7,10 @@ use super::{
 use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_HESSIAN, COARSE_PASSES_PER_SAMPLED_HESSIAN,
-        CORES, EVALUATE_ROUNDS, FINE_PASSES, FINE_PASSES_PER_HESSIAN, INVERSE_ITERATIONS, METRICS,
-        NEXT_INVERSE_ITERATIONS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
-        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
+        FINE_PASSES, FINE_PASSES_PER_HESSIAN, INVERSE_ITERATIONS, METRICS, NEXT_INVERSE_ITERATIONS,
+        PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES,
+        USUAL_PASSES, WORD,
     },
     id::NodeId,
     life::State,
@@ -114,7 +114,7 @@ impl Facts<'_> {
     fn coarse_hessians(&self) -> u64 {
         let share = match self.hessian_rows < self.train_rows {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
-            false => COARSE_PASSES_PER_HESSIAN,
+            false => 1,
         };
         self.passes.coarse.div_ceil(share)
     }
@@ -140,7 +140,8 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         masked_features(facts).times(1),
         gradient(facts, "gradient, first passes", coarse, false).times(passes.coarse),
         gradient(facts, "gradient, last passes", fine, true).times(passes.fine),
-        hessian(facts).times(hessians),
+        hessian(facts, "first Hessian", false).times(1),
+        hessian(facts, "Hessian", true).times(hessians - 1),
         inverse(facts, "inverse, first passes").times((hessians - next) * INVERSE_ITERATIONS),
         halved(facts).times(next),
         inverse(facts, "inverse, last passes").times(next * NEXT_INVERSE_ITERATIONS),
@@ -207,12 +208,14 @@ fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32, full: bool
 }
 
 /// X' diag(s) X on a subsample, from the shares of s: each owner's block by weighting its rows, mixed
-/// blocks by products with the weighted rows.
-fn hessian<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, "Hessian");
+/// blocks by products with the weighted rows. The first takes the largest slope there can be.
+fn hessian<'f>(facts: &'f Facts<'f>, step: &'static str, slopes: bool) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, step);
     let rows = facts.hessian_rows;
     let widths = facts.widths();
-    once.truncate(&[rows]);
+    if slopes {
+        once.truncate(&[rows]);
+    }
     once.weighted(rows, &widths);
     let mixed = (0..widths.len()).flat_map(|p| (p + 1..widths.len()).map(move |q| (p, q)));
     let blocks: Vec<_> = mixed

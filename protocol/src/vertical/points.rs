@@ -14,7 +14,7 @@
 use crate::abort::Abort;
 
 /// Fraction bits of whitened features.
-pub const FEATURE: u32 = 14;
+pub const FEATURE: u32 = 16;
 /// Fraction bits of the Hessian, its inverse and their product; the inverse stays below 2^13.
 pub const HESSIAN: u32 = 24;
 /// Fraction bits of the ridge term's matrix: its entries are about 4 l2 / N', and at most 1.
@@ -114,7 +114,7 @@ mod tests {
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
-        assert!(Points::new(1 << 28, 16_384, 6).is_err());
+        assert!(Points::new(1 << 26, 16_384, 6).is_err());
         assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).is_ok());
     }
 }

@@ -155,10 +155,10 @@ impl Run {
         let mut short = self.begin(engine.me(), points::SHORT)?;
         let mut stage = Stage {
             fine: false,
-            large: match (careful, self.hessian_rows == self.rows) {
-                (true, _) => 1,
-                (false, true) => 2,
-                (false, false) => 3,
+            large: if careful || self.hessian_rows == self.rows {
+                1
+            } else {
+                3
             },
             since_hessian: 0,
         };
@@ -179,11 +179,17 @@ impl Run {
             }
             let series = if stage.fine { &fine } else { &coarse };
             let refresh = stage.wants_hessian() || inverse.is_none();
-            let (gradient, slope) = self
+            // the first Hessian is the largest there can be: what is far out does not overshoot
+            let bound = inverse.is_none();
+            let slopes = refresh && !bound;
+            let (gradient, mut slope) = self
                 .gradient(
-                    engine, &weights, &short, series, &points, refresh, stage.fine,
+                    engine, &weights, &short, series, &points, slopes, stage.fine,
                 )
                 .await?;
+            if bound {
+                slope = Some(self.largest_slopes(engine.me(), &points)?);
+            }
             if let Some(slope) = slope {
                 let rows_log2 = points.hessian_rows_log2;
                 let h = newton::hessian(engine, &self.features, &slope, rows_log2, &self.ridge);
@@ -251,15 +257,12 @@ impl Run {
         fine: bool,
     ) -> Result<(Shares, Option<Shares>), Abort> {
         let z = self.margins(engine, weights).await?;
-        let (m, n) = (self.hessian_rows as f64, self.rows as f64);
-        let gain =
-            2f64.powi(points.hessian_rows_log2 as i32) / m * n / 2f64.powi(points.rows_log2 as i32);
         let spec = SigmoidSpec {
             series: Arc::clone(series),
             terms_frac: if fine { points::TERMS } else { points.terms },
             phase_frac: if fine { points::PHASE } else { points.phase },
             slope_rows: if slopes { self.hessian_rows } else { 0 },
-            slope_gain: gain,
+            slope_gain: self.slope_gain(points),
             slope_frac: points::SLOPE,
         };
         let (value, slope) = engine.sigmoid(&z, &spec).await?;
@@ -305,6 +308,20 @@ impl Run {
         let (ridge, mut gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
         gradient.add(&ridge);
         Ok((gradient, slope))
+    }
+
+    /// `m' N / (N' m)`, so that a mean over the Hessian's m rows stands for the sum over all over N'.
+    fn slope_gain(&self, points: &Points) -> f64 {
+        let (m, n) = (self.hessian_rows as f64, self.rows as f64);
+        2f64.powi(points.hessian_rows_log2 as i32) / m * n / 2f64.powi(points.rows_log2 as i32)
+    }
+
+    /// Shares of sigma'(0), the largest slope, for the Hessian's rows: a public value.
+    fn largest_slopes(&self, me: usize, points: &Points) -> Result<Shares, Abort> {
+        let most = fixed::encode(0.25 * self.slope_gain(points), points.slope)
+            .map_err(|e| Abort::Input(e.to_string()))?;
+        let own = if me == 0 { most } else { 0 };
+        Ok(Shares::new(vec![own; self.hessian_rows], points.slope))
     }
 
     async fn margins<C: Channel, S: CorrelationSource>(
@@ -460,9 +477,9 @@ impl Run {
     }
 }
 
-/// Sine terms while steps are large: three fifths of the final ones.
+/// Sine terms while steps are large: three quarters of the final ones.
 fn coarse_terms(fine: usize) -> usize {
-    (fine * 3 / 5).max(6).min(fine)
+    (fine * 3 / 4).max(6).min(fine)
 }
 
 /// Which passes make a Hessian.
@@ -470,8 +487,7 @@ fn coarse_terms(fine: usize) -> usize {
 struct Stage {
     fine: bool,
     /// Passes that share a Hessian while steps are large: three where it is made of a sample, because a
-    /// newer one of the same sample would not bring them closer by much; two where it is made of all
-    /// rows; one after an attempt that failed.
+    /// newer one of the same sample would not bring them closer by much.
     large: u32,
     since_hessian: u32,
 }
