@@ -24,9 +24,9 @@
 //! `T_p' (X_p'X_p / 4 + l2 I) T_p = N' I`; `w_p = T_p u_p`; `R_p = l2 T_p'T_p / N'`. In u the Hessian
 //! over N' lies between 0 and the number of parties, and each diagonal block below the identity.
 //!
-//! **Cost.** Per pass and row: 4 bytes of phase, 8 of a cut and 8 of the residual to each peer;
-//! 16 K + 16 bytes from the helper to party 0, 8 bytes from the helper to each owner. The Hessian on m rows: 8 m
-//! bytes per owner and 8 m d_q per pair.
+//! **Cost.** Per pass and row: 4 bytes of phase and 8 of the residual to each peer; 16 K bytes from the
+//! helper to party 0, 8 bytes from the helper to each owner; in the last passes 8 and 16 more for a cut.
+//! The Hessian on m rows: 8 m bytes per owner and 8 m d_q per pair, from the helper 8 m d_p to each owner.
 //!
 //! **Precision.** [`points`] has the range budget. The series' largest error is reported; the
 //! result is exact to about that error.

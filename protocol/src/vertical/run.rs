@@ -396,7 +396,7 @@ impl Run {
         words.extend(step.words().iter().map(|w| w.wrapping_neg()));
         words.iter_mut().for_each(|w| *w = w.wrapping_sub(bound));
         let both = Shares::new(words, step.frac());
-        // I - H Y is a power of I - H / n, so positive semidefinite: its trace bounds its norm
+        // I - H Y is an even power of a matrix with real spectrum: its trace bounds its eigenvalues
         let d = self.width();
         let trace = inverse.error.words().iter().step_by(d + 1);
         let trace = trace.fold(0u64, |sum, w| sum.wrapping_add(*w));
