@@ -218,6 +218,25 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     c.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejection_is_proved_as_well_as_an_approval() {
+    let c = consortium().await;
+    let partners = "id = \"partner\"\nrole = \"features\"\ndataset = \"table\"";
+    assert!(JOB.contains(partners));
+    let other = JOB.replace(partners, &partners.replace("\"table\"", "\"nothing\""));
+    let (status, job) = c.run(&other).await;
+    assert_eq!(state(&status), JobState::Rejected, "{status:?}");
+    for node in ["bank", "partner", "hub"] {
+        let bundle = bundle(&c, node, job).await;
+        let verdict = verify(&bundle, &Options::default());
+        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+        let own = events(&bundle, &bundle.node);
+        assert!(own.contains(&"job.rejected".to_owned()), "{node}: {own:?}");
+        assert!(!own.contains(&"session.opened".to_owned()), "{node}: {own:?}");
+    }
+    c.stop().await;
+}
+
 fn size_of(log: &Path) -> u64 {
     let files = fs::read_dir(log).unwrap().map(|e| e.unwrap().path());
     files.map(|p| fs::metadata(p).unwrap().len()).sum()

@@ -128,13 +128,7 @@ pub(super) fn write(
     let own = own_part(transcript, job, size, heads, true)?;
     let artifacts = artifacts(&own);
     let node = own.origin.clone();
-    let mut logs = vec![own];
-    for other in others {
-        if logs.iter().all(|log| log.origin != other.origin) {
-            logs.push(other);
-        }
-    }
-    let bundle = Bundle {
+    let mut bundle = Bundle {
         format: FORMAT.to_owned(),
         job: job.to_string(),
         node,
@@ -142,10 +136,19 @@ pub(super) fn write(
         submission: statement(&proposal.submission.unwrap_or_default()),
         approvals: decisions.iter().map(statement).collect(),
         frames: frames(transcript, job.as_str(), &steps)?,
-        logs,
+        logs: vec![own],
         artifacts,
         authority: transcript.identity.trust().authority_pem().to_owned(),
     };
+    // what another node sent may be no part of any bundle: it must not spoil this one
+    for other in others {
+        let origin = other.origin.clone();
+        bundle.logs.push(other);
+        if let Err(error) = bundle.to_text() {
+            tracing::warn!(%job, origin, %error, "another node's events are left out of the bundle");
+            bundle.logs.pop();
+        }
+    }
     let path = transcript.bundle_path(job.as_str());
     let failed = |what, path: &PathBuf| {
         let path = path.clone();

@@ -167,6 +167,10 @@ impl Record {
         if let Err(error) = written {
             return Err(failed(&inner.transcript, &error));
         }
+        if let Some(wire) = &inner.wire {
+            let seconds = wire.core.gate().total_wait().as_secs_f64();
+            tracing::info!(job = %inner.job, seconds, "waited for countersignatures");
+        }
         match &inner.wire {
             Some(wire) => wire.exchange.finish(&inner.job, true).await,
             None => Ok(()),

@@ -256,7 +256,7 @@ impl Session {
                 code = limits::bounded_text(&refused.code),
                 "a member does not countersign this node's transcript"
             ),
-            Some(Body::Part(part)) => self.part(&address, part),
+            Some(Body::Part(part)) => self.part(&address, &from, part),
             None => {}
         }
     }

@@ -11,7 +11,10 @@ use paripassu_proto::{
 use tokio::time::Instant;
 
 use super::{End, Session};
-use crate::transcript::{assemble, exchange::Done};
+use crate::{
+    identity::Certified,
+    transcript::{assemble, exchange::Done, origin},
+};
 
 impl Session {
     pub(in crate::transcript) fn finish(
@@ -41,7 +44,7 @@ impl Session {
     }
 
     /// A piece of another node's events.
-    pub(super) fn part(&mut self, address: &str, part: pb::Part) {
+    pub(super) fn part(&mut self, address: &str, from: &Certified, part: pb::Part) {
         let Some(other) = self.others.get_mut(address) else {
             return;
         };
@@ -60,7 +63,10 @@ impl Session {
         }
         let pieces = std::mem::take(&mut other.pieces);
         match serde_json::from_slice::<LogPart>(&pieces) {
-            Ok(log) => other.log = Some(log),
+            Ok(log) if log.origin == origin(from.peer()) => other.log = Some(log),
+            Ok(log) => {
+                tracing::warn!(job = %self.seat.job, address, log = log.origin, "events of another log");
+            }
             Err(error) => {
                 tracing::warn!(job = %self.seat.job, address, %error, "events of another node cannot be read");
             }

@@ -1,9 +1,12 @@
 //! The gate before everything a node sends in a job: it is shut while the other members have not yet
 //! countersigned what the node has written down.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use paripassu_protocol::channel::Role;
@@ -19,6 +22,7 @@ pub(crate) struct Gate {
     shut: AtomicU64,
     opened: watch::Sender<u64>,
     waiting_for: Mutex<Option<Role>>,
+    waited_us: AtomicU64,
 }
 
 impl Default for Gate {
@@ -27,6 +31,7 @@ impl Default for Gate {
             shut: AtomicU64::new(0),
             opened: watch::Sender::new(0),
             waiting_for: Mutex::default(),
+            waited_us: AtomicU64::new(0),
         }
     }
 }
@@ -65,6 +70,17 @@ impl Gate {
         // the sender lives as long as the gate
         let waited = opened.wait_for(|opened| *opened >= until).await;
         debug_assert!(waited.is_ok());
+    }
+
+    /// Notes that a message has waited at the gate.
+    pub(crate) fn waited(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.waited_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How long messages have waited at the gate, all together.
+    pub(crate) fn total_wait(&self) -> Duration {
+        Duration::from_micros(self.waited_us.load(Ordering::Relaxed))
     }
 
     /// Notes who keeps the gate shut.

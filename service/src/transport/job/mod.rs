@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -330,7 +330,10 @@ impl JobCore {
                 ),
             },
         };
-        self.wait(self.gate.opened(), deadline, late).await
+        let since = Instant::now();
+        let opened = self.wait(self.gate.opened(), deadline, late).await;
+        self.gate.waited(since.elapsed());
+        opened
     }
 }
 
