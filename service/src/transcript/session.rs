@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use paripassu_audit::bundle::LogPart;
+use paripassu_audit::{
+    bundle::LogPart,
+    note::{NoteSignature, SignedCheckpoint, VerifierKey},
+};
 use paripassu_proto::{JobId, NodeId, audit::v1 as pb, audit::v1::message::Body, limits};
 use paripassu_protocol::channel::Role;
 use tokio::time::Instant;
@@ -73,6 +76,10 @@ pub(super) struct Session {
     passes: Vec<(Pass, u64)>,
     /// Sizes of heads asked for in this job.
     heads: Vec<u64>,
+    /// The heads that are not yet cosigned by all.
+    open: BTreeMap<u64, SignedCheckpoint>,
+    /// Countersignatures that are not yet on disk: size, line and key.
+    unkept: Vec<(u64, NoteSignature, VerifierKey)>,
     end: End,
 }
 
@@ -98,6 +105,8 @@ impl Session {
             due: false,
             passes: Vec::new(),
             heads: Vec::new(),
+            open: BTreeMap::new(),
+            unkept: Vec::new(),
             end: End::Not,
         };
         let addresses: Vec<String> = session.others.keys().cloned().collect();
@@ -250,7 +259,7 @@ impl Session {
                 other.sent = 0;
             }
             Some(Body::Head(head)) => self.judge(&address, &from, head).await,
-            Some(Body::Cosigned(cosigned)) => self.cosigned(&address, &from, cosigned).await,
+            Some(Body::Cosigned(cosigned)) => self.cosigned(&address, &from, &cosigned),
             Some(Body::Refused(refused)) => tracing::error!(
                 job = %self.seat.job, by = %from.peer(), size = refused.size,
                 code = limits::bounded_text(&refused.code),
@@ -283,6 +292,10 @@ impl Session {
             self.sign_head(first).await;
         }
         self.send_heads().await;
+        // nobody waits for the disk while the gate is shut
+        if self.passes.is_empty() || !matches!(self.end, End::Not) {
+            self.keep().await;
+        }
         self.ending(now).await;
     }
 

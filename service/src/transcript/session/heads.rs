@@ -103,39 +103,61 @@ impl Session {
         }
     }
 
-    /// Keeps a countersignature of this node's own head, and opens the gate when it was the last.
-    pub(super) async fn cosigned(
-        &mut self,
-        address: &str,
-        from: &Certified,
-        cosigned: pb::Cosigned,
-    ) {
-        let shared = Arc::clone(&self.shared);
-        let (name, key, size) = (origin(from.peer()), from.key().to_bytes(), cosigned.size);
-        let kept = tokio::task::spawn_blocking(move || {
-            let key =
-                VerifierKey::new(&name, SignatureType::Cosignature, Algorithm::Ed25519, &key)?;
-            let line = NoteSignature::parse(&cosigned.line)?;
-            shared.transcript.log.add_cosignature(size, line, &key)?;
-            Ok::<_, LogError>(())
-        })
-        .await;
-        match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
+    /// Takes a countersignature of this node's own head, and opens the gate when it was the last.
+    pub(super) fn cosigned(&mut self, address: &str, from: &Certified, cosigned: &pb::Cosigned) {
+        let size = cosigned.size;
+        let checked = self.check_line(from, cosigned);
+        let (line, key) = match checked {
+            Ok(Some(checked)) => checked,
+            // of a head that all have cosigned already
+            Ok(None) => return,
+            Err(error) => {
                 tracing::warn!(by = %from.peer(), %error, "a countersignature is not accepted");
                 return;
             }
-            Err(error) => {
-                tracing::error!(%error, "a countersignature could not be kept");
-                return;
-            }
-        }
+        };
+        self.unkept.push((size, line, key));
         if let Some(other) = self.others.get_mut(address) {
             other.cosigned = other.cosigned.max(size);
             other.known = Some(other.known.unwrap_or(0).max(size));
         }
         self.open_gate();
+    }
+
+    fn check_line(
+        &self,
+        from: &Certified,
+        cosigned: &pb::Cosigned,
+    ) -> Result<Option<(NoteSignature, VerifierKey)>, NoteError> {
+        let (name, key) = (origin(from.peer()), from.key().to_bytes());
+        let key = VerifierKey::new(&name, SignatureType::Cosignature, Algorithm::Ed25519, &key)?;
+        let line = NoteSignature::parse(&cosigned.line)?;
+        let Some(head) = self.open.get(&cosigned.size) else {
+            return Ok(None);
+        };
+        head.clone().add(line.clone(), &key)?;
+        Ok(Some((line, key)))
+    }
+
+    /// Brings countersignatures to disk.
+    pub(super) async fn keep(&mut self) {
+        let unkept = std::mem::take(&mut self.unkept);
+        if unkept.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let kept = tokio::task::spawn_blocking(move || {
+            unkept.into_iter().try_for_each(|(size, line, key)| {
+                shared.transcript.log.add_cosignature(size, line, &key)?;
+                Ok::<_, LogError>(())
+            })
+        })
+        .await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.own_failure(&error.into()),
+            Err(error) => tracing::error!(%error, "countersignatures could not be kept"),
+        }
     }
 
     /// The largest head that all have cosigned.
@@ -168,7 +190,13 @@ impl Session {
         let shared = Arc::clone(&self.shared);
         let signed = tokio::task::spawn_blocking(move || shared.transcript.log.checkpoint()).await;
         let size = match signed {
-            Ok(Ok(head)) => head.checkpoint().size(),
+            Ok(Ok(head)) => {
+                let size = head.checkpoint().size();
+                let cosigned = self.cosigned_by_all();
+                self.open.retain(|open, _| *open > cosigned);
+                self.open.insert(size, head);
+                size
+            }
             Ok(Err(error)) => return self.own_failure(&error.into()),
             Err(error) => {
                 tracing::error!(%error, "signing a head failed");
