@@ -28,7 +28,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::{self, Decision, Submission, contract_digest},
-    transcript::Transcript,
+    transcript::{Record, Transcript},
     transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
 };
 
@@ -36,14 +36,17 @@ use crate::BenchError;
 
 const DEADLINE: Duration = Duration::from_secs(600);
 const JOB: &str = "0123456789abcdef0123456789abcdef";
-/// Whether the nodes keep transcripts, as nodes do.
-const RECORDED: bool = true;
 const PARTIES: [&str; 2] = ["bank", "partner"];
 
 /// What a party does in the job.
 #[tonic::async_trait]
 pub(crate) trait Play: Send + Sync + 'static {
-    async fn play(&self, ctx: Ctx<JobChannel>, seed: [u8; 32]) -> Result<(), String>;
+    async fn play(
+        &self,
+        ctx: Ctx<JobChannel>,
+        seed: [u8; 32],
+        record: Record,
+    ) -> Result<(), String>;
 }
 
 struct Handler {
@@ -83,10 +86,10 @@ impl NodeHandler for Handler {
 
     async fn on_state(&self, _: StateChange) {}
 
-    async fn run(&self, _: JobInfo, channel: JobChannel, _: Reporter) -> Result<(), RunError> {
+    async fn run(&self, job: JobInfo, channel: JobChannel, _: Reporter) -> Result<(), RunError> {
         let seed = seed(&channel, Role::Helper)?;
         let ctx = Ctx::new(Arc::new(channel), PARTIES.len() as u8, DEADLINE);
-        self.play.play(ctx, seed).await.map_err(failed)
+        self.play.play(ctx, seed, job.record).await.map_err(failed)
     }
 }
 
@@ -132,8 +135,9 @@ fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
     Ok(dir)
 }
 
-/// Runs one job in which party p does `plays[p]`; returns when all have finished.
-pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
+/// Runs one job in which party p does `plays[p]`; returns when all have finished. Nodes keep no
+/// transcripts where `recorded` is false.
+pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(), BenchError> {
     let dir = tempfile::tempdir().map_err(|source| BenchError::Io {
         what: "a temporary folder",
         source,
@@ -152,7 +156,7 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
     };
     let shutdown = Shutdown::new();
     let mut parts = Parts::new(heads(), Arc::new(Helper));
-    parts.transcript = RECORDED;
+    parts.transcript = recorded;
     let hub = Coordinator::serve(config, parts, shutdown.clone()).await?;
     let mut tasks = Vec::new();
     for (id, play) in PARTIES.iter().zip(plays) {
@@ -164,7 +168,7 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2]) -> Result<(), BenchError> {
         };
         let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
         let make = |node| Handler { node, play };
-        let transcript = match RECORDED {
+        let transcript = match recorded {
             true => {
                 let state = root.join(format!("{id}-state"));
                 let io = |source| BenchError::Io {

@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use paripassu_audit::event::bodies::Disclosure;
 use paripassu_model::logistic::{TrainingSet, newton_passes};
 use paripassu_protocol::{
     arith::{Engine, Opening, Openings, Receivers},
@@ -13,7 +14,7 @@ use paripassu_protocol::{
     ctx::{Cost, Ctx},
     vertical::logistic::{LogisticFit, LogisticInput, LogisticSpec, train},
 };
-use paripassu_service::transport::JobChannel;
+use paripassu_service::{transcript::Record, transport::JobChannel};
 use serde::Serialize;
 
 use crate::{
@@ -32,6 +33,8 @@ pub struct Setting {
     pub seed: u64,
     /// How to train.
     pub spec: LogisticSpec,
+    /// Whether nodes keep transcripts, as nodes in service always do.
+    pub recorded: bool,
 }
 
 /// What was measured.
@@ -71,16 +74,26 @@ pub struct Measured {
     pub peak_bytes: u64,
 }
 
-struct AllowAll;
+/// Writes every opening down and allows it.
+struct Written(Record);
 
-impl Openings for AllowAll {
+impl Openings for Written {
     fn record(
         &mut self,
-        _: Opening,
+        opening: Opening,
         _: Receivers,
-        _: usize,
+        values: usize,
     ) -> Result<(), paripassu_protocol::abort::Abort> {
-        Ok(())
+        self.0
+            .disclose(Disclosure {
+                id: format!("{opening:?}"),
+                ordinal: 1,
+                shape: "bit".into(),
+                values: values as u64,
+                to: vec!["party:bank".into(), "party:partner".into()],
+                step: "train".into(),
+            })
+            .map_err(|e| paripassu_protocol::abort::Abort::Input(e.to_string()))
     }
 }
 
@@ -97,12 +110,17 @@ fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[tonic::async_trait]
 impl Play for Trainer {
-    async fn play(&self, ctx: Ctx<JobChannel>, seed: [u8; 32]) -> Result<(), String> {
+    async fn play(
+        &self,
+        ctx: Ctx<JobChannel>,
+        seed: [u8; 32],
+        record: Record,
+    ) -> Result<(), String> {
         *lock(&self.begun) = Some((Instant::now(), cpu::used().0));
         let input = lock(&self.input).take().ok_or("played twice")?;
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
-        let mut engine = Engine::new(&ctx, source, Box::new(AllowAll)).map_err(text)?;
+        let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
         let fit = train(&mut engine, &self.spec, input, &mut |_, _, _| {})
             .await
             .map_err(text)?;
@@ -136,7 +154,7 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         })
         .into();
     let plays: [Arc<dyn Play>; 2] = [players[0].clone(), players[1].clone()];
-    rig::run(plays).await?;
+    rig::run(plays, setting.recorded).await?;
     let unfinished = || BenchError::Run("a party did not finish".into());
     let mut fits = Vec::new();
     let (mut begun, mut ended) = (None, None);
@@ -159,7 +177,7 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let (plain_cpu_s, diff) = plain(&sample, setting, &fits)?;
     let rows = setting.rows as f64;
     let d: usize = facts.widths.iter().sum();
-    let setup = 8.0 * d as f64 * (rows + facts.hessian_rows as f64);
+    let setup = 8.0 * d as f64 * rows;
     let received: u64 = fits.iter().map(|f| f.1.bytes_received).sum();
     let cpu_s = e_cpu - b_cpu;
     Ok(Measured {
@@ -200,14 +218,22 @@ fn plain(
     }
     let set = TrainingSet::from_slice(&x, d, &sample.y)?;
     let facts = &fits[0].0.facts;
+    let before = cpu::used().0;
     let run = newton_passes(
         &set,
         setting.spec.l2,
         facts.passes as usize,
         facts.hessian_rows,
     )?;
-    // the joint run makes fewer Hessians than passes; the plaintext solver one per pass
-    let seconds: f64 = run
+    let spent = cpu::used().0 - before;
+    // the joint run makes fewer Hessians than passes; the plaintext solver one per pass: take the part
+    // of its processor time that the same work took of its time by the clock
+    let all: f64 = run
+        .passes
+        .iter()
+        .map(|p| (p.gradient_time + p.hessian_time).as_secs_f64())
+        .sum();
+    let same: f64 = run
         .passes
         .iter()
         .enumerate()
@@ -228,5 +254,60 @@ fn plain(
         .zip(joint)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f64::max);
-    Ok((seconds, diff))
+    Ok((spent * same / all, diff))
+}
+
+/// What keeping a transcript costs, from runs with and without one in turn.
+#[derive(Debug, Clone, Serialize)]
+pub struct Recording {
+    /// Training rows.
+    pub rows: usize,
+    /// Columns of bank and partner.
+    pub cols: [usize; 2],
+    /// Pairs of runs.
+    pub pairs: usize,
+    /// Wall seconds of each run with transcripts.
+    pub with_s: Vec<f64>,
+    /// Wall seconds of each run without.
+    pub without_s: Vec<f64>,
+    /// Median of the pairs' `with / without`, less one.
+    pub extra_wall: f64,
+    /// The same for processor time of all roles.
+    pub extra_cpu: f64,
+}
+
+/// Measures [`Recording`]: `pairs` pairs of runs, the order within a pair changing from pair to pair.
+///
+/// # Errors
+/// [`BenchError`].
+pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, BenchError> {
+    let (mut wall, mut cpu) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for pair in 0..pairs {
+        for turn in 0..2 {
+            let with = (pair + turn) % 2;
+            let run = Setting {
+                recorded: with == 1,
+                ..setting.clone()
+            };
+            let m = measure(&run).await?;
+            wall[with].push(m.wall_s);
+            cpu[with].push(m.cpu_s);
+        }
+    }
+    let extra = |of: &[Vec<f64>; 2]| {
+        let mut ratios: Vec<f64> = of[1].iter().zip(&of[0]).map(|(a, b)| a / b - 1.0).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let (extra_wall, extra_cpu) = (extra(&wall), extra(&cpu));
+    let [without_s, with_s] = wall;
+    Ok(Recording {
+        rows: setting.rows,
+        cols: setting.cols,
+        pairs,
+        with_s,
+        without_s,
+        extra_wall,
+        extra_cpu,
+    })
 }

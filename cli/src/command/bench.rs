@@ -1,7 +1,7 @@
 //! `paripassu bench`.
 
 use clap::{Args, Subcommand};
-use paripassu_bench::training::{Measured, Setting, measure};
+use paripassu_bench::training::{Measured, Recording, Setting, measure, recording};
 
 use crate::{failure::Failure, outcome::Outcome, screen::Screen};
 
@@ -10,6 +10,25 @@ use crate::{failure::Failure, outcome::Outcome, screen::Screen};
 pub(crate) enum Bench {
     /// Train jointly on synthetic rows and compare with a plaintext solver of the same passes
     Training(Training),
+    /// What keeping a transcript costs a training: runs with and without one in turn
+    Transcript(Transcript),
+}
+
+/// What keeping a transcript costs a training: runs with and without one in turn.
+///
+/// The same job as `bench training`. Runs come in pairs, so that what else the machine does meets both; the
+/// median of the pairs' ratios is printed. Nodes in service always keep a transcript.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu bench transcript
+  paripassu bench transcript --pairs 3 --rows 20000 --json")]
+pub(crate) struct Transcript {
+    #[command(flatten)]
+    training: Training,
+    /// Pairs of runs
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
 }
 
 /// Train jointly on synthetic rows and compare with a plaintext solver of the same passes.
@@ -36,13 +55,50 @@ pub(crate) struct Training {
 
 impl Bench {
     pub(crate) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
-        let Self::Training(training) = self;
-        training.run(screen).await
+        match self {
+            Self::Training(training) => {
+                let m = measure(&training.setting()?).await.map_err(Failure::ours)?;
+                let text = table(&m, screen);
+                Outcome::new(&m, text)
+            }
+            Self::Transcript(transcript) => transcript.run(screen).await,
+        }
     }
 }
 
-impl Training {
+impl Transcript {
     async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        if !(1..=100).contains(&self.pairs) {
+            return Err(Failure::user("--pairs takes a number from 1 to 100"));
+        }
+        let setting = self.training.setting()?;
+        let r = recording(&setting, self.pairs)
+            .await
+            .map_err(Failure::ours)?;
+        let text = recording_table(&r, screen);
+        Outcome::new(&r, text)
+    }
+}
+
+fn recording_table(r: &Recording, screen: &Screen) -> String {
+    let mut t = screen.table(&["pair", "with", "without", "ratio"]);
+    for (i, (with, without)) in r.with_s.iter().zip(&r.without_s).enumerate() {
+        t.row([
+            (i + 1).to_string(),
+            format!("{with:.2} s"),
+            format!("{without:.2} s"),
+            format!("{:.3}", with / without),
+        ]);
+    }
+    format!(
+        "{t}\nmedian: {:+.1} % wall time, {:+.1} % processor time",
+        100.0 * r.extra_wall,
+        100.0 * r.extra_cpu
+    )
+}
+
+impl Training {
+    fn setting(&self) -> Result<Setting, Failure> {
         let cols: [usize; 2] = match self.columns[..] {
             [a, b] if (1..=120).contains(&a) && (1..=120).contains(&b) => [a, b],
             _ => {
@@ -56,15 +112,13 @@ impl Training {
                 "--rows takes a number from 1,000 to 5,000,000",
             ));
         }
-        let setting = Setting {
+        Ok(Setting {
             rows: self.rows,
             cols,
             seed: self.seed,
             spec: Default::default(),
-        };
-        let m = measure(&setting).await.map_err(Failure::ours)?;
-        let text = table(&m, screen);
-        Outcome::new(&m, text)
+            recorded: true,
+        })
     }
 }
 
