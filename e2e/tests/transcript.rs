@@ -219,6 +219,23 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passes_of_a_training_that_fails_are_accounted_for() {
+    let c = consortium().await;
+    let (status, job) = c.run(&format!("{JOB}[solver]\nmax_passes = 2\n")).await;
+    assert_eq!(state(&status), JobState::Aborted, "{status:?}");
+    for node in ["bank", "partner"] {
+        let bundle = bundle(&c, node, job).await;
+        let verdict = verify(&bundle, &Options::default());
+        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+        // two passes in each of three ranges; the last may have been under way
+        let own = events(&bundle, &bundle.node);
+        let finished = own.iter().filter(|e| *e == "step.finished").count();
+        assert!(finished >= 1 + 5, "{node}: {own:?}");
+    }
+    c.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejection_is_proved_as_well_as_an_approval() {
     let c = consortium().await;
     let partners = "id = \"partner\"\nrole = \"features\"\ndataset = \"table\"";
@@ -232,7 +249,10 @@ async fn a_rejection_is_proved_as_well_as_an_approval() {
         assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
         let own = events(&bundle, &bundle.node);
         assert!(own.contains(&"job.rejected".to_owned()), "{node}: {own:?}");
-        assert!(!own.contains(&"session.opened".to_owned()), "{node}: {own:?}");
+        assert!(
+            !own.contains(&"session.opened".to_owned()),
+            "{node}: {own:?}"
+        );
     }
     c.stop().await;
 }

@@ -114,6 +114,13 @@ impl Openings for Book {
     fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
         let (id, step) = match opening {
             Opening::Converged { pass } => {
+                // all members are in this pass: nothing of those before it is under way
+                let before = |step: &str| {
+                    let number = step.strip_prefix("train/pass-");
+                    number.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < pass))
+                };
+                let written = self.record.overtaken(before);
+                written.map_err(|e| Abort::Input(e.to_string()))?;
                 (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
             }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
@@ -149,12 +156,7 @@ impl Openings for Book {
 mod tests {
     use paripassu_audit::event::Envelope;
     use paripassu_job::{JobId, Spec, Submitter, Timestamp};
-    use paripassu_service::{
-        clock::Clock,
-        identity::files,
-        pki,
-        transcript::Transcript,
-    };
+    use paripassu_service::{clock::Clock, identity::files, pki, transcript::Transcript};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use paripassu_audit::event::{
 use paripassu_proto::{JobId, NodeId};
 
 use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, facts::cpu_seconds};
-use crate::transport::{JobChannel, JobCore, StepWatcher};
+use crate::transport::{JobChannel, JobCore, StepReport, StepWatcher};
 
 /// The transcript of one job at this node. Clones write to the same.
 ///
@@ -129,10 +129,27 @@ impl Record {
         channel: &JobChannel,
         which: impl Fn(&str) -> bool,
     ) -> Result<(), TranscriptError> {
+        self.write_done(channel.steps(), which)
+    }
+
+    /// The same while the job's channel is in use elsewhere, for steps that later ones have overtaken.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn overtaken(&self, which: impl Fn(&str) -> bool) -> Result<(), TranscriptError> {
+        let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
+        wire.map_or(Ok(()), |wire| self.write_done(wire.core.steps(), which))
+    }
+
+    fn write_done(
+        &self,
+        reports: Vec<StepReport>,
+        which: impl Fn(&str) -> bool,
+    ) -> Result<(), TranscriptError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let job = inner.job.as_str();
         let now = cpu_seconds();
-        for report in channel.steps() {
+        for report in reports {
             let due = inner.transcript.with(job, |facts| {
                 let due = which(&report.step) && !facts.finished.contains(&report.step);
                 due.then(|| facts.cpu_of(&report.step, now))
