@@ -230,7 +230,7 @@ async fn passes_of_a_training_that_fails_are_accounted_for() {
         // two passes in each of three ranges; the last may have been under way
         let own = events(&bundle, &bundle.node);
         let finished = own.iter().filter(|e| *e == "step.finished").count();
-        assert!(finished >= 1 + 5, "{node}: {own:?}");
+        assert!(finished > 5, "{node}: {own:?}");
     }
     c.stop().await;
 }

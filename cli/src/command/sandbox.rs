@@ -188,34 +188,33 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
     let passes = metrics
         .passes
         .map_or_else(String::new, |passes| format!(", {passes} passes"));
-    let mut place = |name: &str, value: String| {
-        out.push_str(&format!(
-            "  {} {value}\n",
-            paint.faint(format_args!("{name:<9}"))
-        ));
-    };
-    place(
-        "took",
-        format!(
-            "{}{passes}, {} sealed",
-            seconds(metrics.wall_s),
-            bytes(metrics.bytes.total)
+    let mut places = vec![
+        (
+            "took",
+            format!(
+                "{}{passes}, {} sealed",
+                seconds(metrics.wall_s),
+                bytes(metrics.bytes.total)
+            ),
         ),
-    );
-    place("report", metrics.report.display().to_string());
+        ("report", metrics.report.display().to_string()),
+    ];
     for (party, dir) in &metrics.parties {
-        place(party, format!("{}/model.json", dir.display()));
+        places.push((party, format!("{}/model.json", dir.display())));
     }
     for (node, bundle) in &metrics.bundles {
         if !metrics.parties.contains_key(node) {
-            place(node, bundle.display().to_string());
+            places.push((node, bundle.display().to_string()));
         }
     }
-    place(
-        "figures",
-        metrics.out_dir.join("metrics.json").display().to_string(),
-    );
-    place("logs", metrics.out_dir.join("logs").display().to_string());
+    let under = |name: &str| metrics.out_dir.join(name).display().to_string();
+    places.push(("figures", under("metrics.json")));
+    places.push(("logs", under("logs")));
+    let width = places.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in places {
+        let name = paint.faint(format_args!("{name:<width$}"));
+        out.push_str(&format!("  {name} {value}\n"));
+    }
     out
 }
 
