@@ -10,6 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use paripassu_audit::{
+    bundle::Bundle,
+    verify::{Finding, HeldFile, Options, verify},
+};
 use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts};
 use paripassu_job::{Contract, JobId, Spec, Submitter, Timestamp};
 use paripassu_party::{Running, config::PartyConfig};
@@ -49,6 +53,22 @@ id = "hub"
 scores = { to = "bank" }
 metrics_to = ["bank", "partner"]
 "#;
+
+/// The bundle verifies, with these files held against it. A build with the means of tests says so of
+/// itself in every session; nothing else may be found.
+///
+/// # Panics
+/// If anything else is found.
+pub fn proves(bundle: &Bundle, files: &[HeldFile]) {
+    let options = Options {
+        files,
+        ..Options::default()
+    };
+    let verdict = verify(bundle, &options);
+    let test_mode = |f: &Finding| f.check == 10 && f.what == "test mode is switched on";
+    let found = verdict.findings.iter().any(|f| !test_mode(f));
+    assert!(!found, "{}: {verdict}", bundle.node);
+}
 
 /// A consortium with its certificate authority and a coordinator that is also the helper.
 pub struct Consortium {

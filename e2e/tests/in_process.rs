@@ -3,12 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use paripassu_audit::{
-    bundle::Bundle,
-    event::Envelope,
-    verify::{HeldFile, Options, verify},
-};
-use paripassu_e2e::{Consortium, JOB, state};
+use paripassu_audit::{bundle::Bundle, event::Envelope, verify::HeldFile};
+use paripassu_e2e::{Consortium, JOB, proves, state};
 use paripassu_job::JobId;
 use paripassu_proto::control::v1::JobState;
 use paripassu_service::transcript::export;
@@ -28,16 +24,6 @@ async fn bundle(state: &Path, job: JobId) -> Bundle {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("no bundle in {}", state.display());
-}
-
-/// The bundle verifies, with nothing found.
-fn proves(bundle: &Bundle, held: &[HeldFile]) {
-    let options = Options {
-        files: held,
-        ..Options::default()
-    };
-    let verdict = verify(bundle, &options);
-    assert_eq!(verdict.exit_code, 0, "{}: {verdict}", bundle.node);
 }
 
 /// The events of the bundle's maker.

@@ -10,10 +10,9 @@ use std::{
 use paripassu_audit::{
     bundle::Bundle,
     event::Envelope,
-    verify::{Options, verify},
     witness::{Contradiction, Evidence},
 };
-use paripassu_e2e::{Consortium, JOB, state};
+use paripassu_e2e::{Consortium, JOB, proves, state};
 use paripassu_job::JobId;
 use paripassu_proto::control::v1::{JobState, JobStatus};
 use paripassu_service::transcript::{LOG_FOLDER, WITNESS_FOLDER, export};
@@ -52,10 +51,6 @@ async fn bundle(c: &Consortium, node: &str, job: JobId) -> Bundle {
     panic!("no bundle of {node}");
 }
 
-fn exit_code(bundle: &Bundle) -> u8 {
-    verify(bundle, &Options::default()).exit_code
-}
-
 /// The kinds of all events of one log in a bundle.
 fn events(bundle: &Bundle, origin: &str) -> Vec<String> {
     let parse = |text: &str| Envelope::parse(text.as_bytes()).unwrap().event;
@@ -88,7 +83,7 @@ async fn a_restarted_node_goes_on_with_its_log_and_a_restored_one_is_refused() {
     let mut c = consortium().await;
     let (status, first) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
-    assert_eq!(exit_code(&bundle(&c, "partner", first).await), 0);
+    proves(&bundle(&c, "partner", first).await, &[]);
 
     // a restart goes on where the log was, with all that others remember of it
     c.halt("bank").await;
@@ -98,12 +93,7 @@ async fn a_restarted_node_goes_on_with_its_log_and_a_restored_one_is_refused() {
     let (status, second) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
     let proved = bundle(&c, "bank", second).await;
-    assert_eq!(
-        exit_code(&proved),
-        0,
-        "{}",
-        verify(&proved, &Options::default())
-    );
+    proves(&proved, &[]);
     let first_index = proved.log(&proved.node).unwrap().events[0].index;
     assert!(first_index > 20, "the log began anew: {first_index}");
 
@@ -169,7 +159,7 @@ async fn a_node_that_cannot_write_its_transcript_stops_the_job() {
     c.resume("partner");
     let (status, job) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
-    assert_eq!(exit_code(&bundle(&c, "partner", job).await), 0);
+    proves(&bundle(&c, "partner", job).await, &[]);
     c.stop().await;
 }
 
@@ -210,8 +200,7 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let bundle = Bundle::load(&found.expect("a bundle of the job that was aborted")).unwrap();
-    let verdict = verify(&bundle, &Options::default());
-    assert_eq!(verdict.exit_code, 0, "{verdict}");
+    proves(&bundle, &[]);
     assert!(!events(&bundle, "paripassu/party/bank").contains(&"run.completed".to_owned()));
     // the partner writes the end of the job when it is back
     c.resume("partner");
@@ -225,8 +214,7 @@ async fn passes_of_a_training_that_fails_are_accounted_for() {
     assert_eq!(state(&status), JobState::Aborted, "{status:?}");
     for node in ["bank", "partner"] {
         let bundle = bundle(&c, node, job).await;
-        let verdict = verify(&bundle, &Options::default());
-        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+        proves(&bundle, &[]);
         // two passes in each of three ranges; the last may have been under way
         let own = events(&bundle, &bundle.node);
         let finished = own.iter().filter(|e| *e == "step.finished").count();
@@ -245,8 +233,7 @@ async fn a_rejection_is_proved_as_well_as_an_approval() {
     assert_eq!(state(&status), JobState::Rejected, "{status:?}");
     for node in ["bank", "partner", "hub"] {
         let bundle = bundle(&c, node, job).await;
-        let verdict = verify(&bundle, &Options::default());
-        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+        proves(&bundle, &[]);
         let own = events(&bundle, &bundle.node);
         assert!(own.contains(&"job.rejected".to_owned()), "{node}: {own:?}");
         assert!(

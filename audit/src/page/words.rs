@@ -41,7 +41,7 @@ pub(super) fn shape(kind: &str, values: u64) -> String {
     match kind {
         "bit" => "one yes or no".to_owned(),
         "count" => "one count".to_owned(),
-        "membership" => format!("membership of {}", several(values, "customer", "customers")),
+        "membership" => "which of its own customers are common".to_owned(),
         "coefficients" => several(values, "coefficient", "coefficients"),
         "scores" => several(values, "score", "scores"),
         "summary" => several(values, "summary number", "summary numbers"),

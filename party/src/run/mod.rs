@@ -259,12 +259,19 @@ impl Run {
             reporter.progress(&timed("match customers", start, done, total));
         };
         let ids: Vec<String> = table.ids().to_vec();
+        // all before anything is sent: what follows may end the job at any of them
+        self.book
+            .disclose(&DisclosureId::RelayTraffic, 0, "align")?;
         for _ in self.contract.parties() {
             self.book.disclose(&DisclosureId::AlignSizes, 1, "align")?;
         }
-        let rows = table.rows() as u64;
+        // one set; its size, which all members would read, is not theirs to know
         self.book
-            .disclose(&DisclosureId::AlignMembers, rows, "align")?;
+            .disclose(&DisclosureId::AlignMembers, 1, "align")?;
+        for _ in 0..2 {
+            self.book
+                .disclose(&DisclosureId::AlignMatched, 1, "align")?;
+        }
         let aligned = align::run(
             &self.ctx,
             Method::Ecdh,
@@ -298,16 +305,10 @@ impl Run {
                 test.len()
             )));
         }
-        for _ in 0..2 {
-            self.book
-                .disclose(&DisclosureId::AlignMatched, 1, "align")?;
-        }
         for _ in self.contract.parties() {
             self.book
                 .disclose(&DisclosureId::DesignWidth, 1, "train/shapes")?;
         }
-        self.book
-            .disclose(&DisclosureId::RelayTraffic, 0, "align")?;
         let options = DesignOptions {
             constant: match self.spec().design.constant_columns {
                 spec::ConstantColumns::Drop => ConstantColumns::Drop,
