@@ -289,7 +289,7 @@ impl Session {
         let first = matches!(self.end, End::Finishing { head: None, .. });
         if self.due || first {
             self.due = false;
-            self.sign_head(first).await;
+            self.sign_head().await;
         }
         self.send_heads().await;
         // nobody waits for the disk while the gate is shut

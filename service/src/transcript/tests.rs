@@ -295,3 +295,58 @@ async fn a_message_counts_once_and_only_as_it_was_signed() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(from_partner.0.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_head_that_another_jobs_head_has_overtaken_is_signed_anew() {
+    let world = World::new();
+    let (bank, partner) = (world.enrol("party/bank"), world.enrol("party/partner"));
+    let id = |text: &str| text.parse::<NodeId>().unwrap();
+    let jobs: [JobId; 2] = ["j-1".parse().unwrap(), "j-2".parse().unwrap()];
+    let seat = |job: &JobId, role| Seat {
+        job: job.clone(),
+        contract: [7; 32],
+        role: Some(role),
+        members: vec![
+            (Role::Party(0), id("bank")),
+            (Role::Party(1), id("partner")),
+        ],
+        core: None,
+    };
+    let start = |identity: &Arc<Identity>, role| {
+        let (transcript, out) = (world.open(identity), Letters::default());
+        let exchange = Exchange::start(Arc::clone(&transcript), Box::new(out.clone()));
+        for job in &jobs {
+            exchange.begin(seat(job, role));
+        }
+        (transcript, exchange, out)
+    };
+    let (log, banks, from_bank) = start(&bank, Role::Party(0));
+    let (_, partners, from_partner) = start(&partner, Role::Party(1));
+    for known in from_partner.take(2).await {
+        banks.message(known);
+    }
+    from_bank.take(2).await;
+    banks.ask(&jobs[0]);
+    let first = from_bank.take(1).await;
+    log.write("j-2", something()).unwrap();
+    banks.ask(&jobs[1]);
+    let second = from_bank.take(1).await;
+    // the later head comes first
+    partners.message(second[0].clone());
+    let answer = from_partner.take(1).await;
+    let message::Body::Cosigned(cosigned) = body(&answer[0]) else {
+        panic!("{:?}", body(&answer[0]))
+    };
+    partners.message(first[0].clone());
+    let answer = from_partner.take(1).await;
+    assert!(matches!(body(&answer[0]), message::Body::Known(known) if known.size == cosigned.size));
+    banks.message(answer[0].clone());
+    let third = from_bank.take(1).await;
+    partners.message(third[0].clone());
+    let answer = from_partner.take(1).await;
+    assert!(
+        matches!(body(&answer[0]), message::Body::Cosigned(c) if c.size >= cosigned.size),
+        "{:?}",
+        body(&answer[0])
+    );
+}

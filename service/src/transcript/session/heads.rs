@@ -184,8 +184,8 @@ impl Session {
         core.gate().wait_for(slow.and_then(|o| o.role));
     }
 
-    /// Signs the head of this node's log.
-    pub(super) async fn sign_head(&mut self, last: bool) {
+    /// Signs the head of this node's log. Once the job has ended here it is the last one.
+    pub(super) async fn sign_head(&mut self) {
         let pass = self.seat.core.as_ref().map(|core| core.gate().last());
         let shared = Arc::clone(&self.shared);
         let signed = tokio::task::spawn_blocking(move || shared.transcript.log.checkpoint()).await;
@@ -209,7 +209,7 @@ impl Session {
         if let Some(pass) = pass {
             self.passes.push((pass, size));
         }
-        if let (true, End::Finishing { head, .. }) = (last, &mut self.end) {
+        if let End::Finishing { head, .. } = &mut self.end {
             *head = Some(size);
         }
         self.open_gate();
@@ -217,9 +217,19 @@ impl Session {
 
     /// Sends the newest head to those who have not got it, once it is known what they remember.
     pub(super) async fn send_heads(&mut self) {
-        let Some(size) = self.heads.last().copied() else {
+        let Some(mut size) = self.heads.last().copied() else {
             return;
         };
+        // another job's head was cosigned in the meantime: an older one would look like a rollback
+        let most = self.shared.transcript.log.size();
+        let mut known = self.others.values().filter(|o| o.sent < size);
+        if known.any(|o| o.known.is_some_and(|known| known > size && known <= most)) {
+            self.sign_head().await;
+            match self.heads.last() {
+                Some(signed) if *signed > size => size = *signed,
+                _ => return,
+            }
+        }
         let last = match &self.end {
             End::Not => false,
             End::Finishing { head, .. } => *head == Some(size),
