@@ -709,6 +709,12 @@ class Verifier:
     def at(self, log, event):
         return "%s #%d %s" % (log.origin, event.index, event.name)
 
+    def is_members(self, log):
+        """Whether it is the log of a member, of the kind that its place in the contract asks for."""
+        if not self.contract or log.node not in self.contract.members():
+            return False
+        return (log.node in self.contract.parties) == log.origin.startswith("paripassu/party/")
+
     def log_of(self, node):
         return next((log for log in self.logs if log.node == node), None)
 
@@ -844,16 +850,18 @@ class Verifier:
                 ended = ended or name in ("run.completed", "job.rejected")
             if log.events and not any(log.has(name) for name in ENDS):
                 self.find(2, self.at(log, log.events[-1]), "the log stops before any event that ends a job")
+        for place, log in enumerate(self.logs):
+            if any(other.node == log.node for other in self.logs[:place]):
+                self.find(2, log.origin, "another log is of the same node id")
         if not self.contract:
             return
         for member in self.contract.members():
             log = self.log_of(member)
-            if log and log.events:
-                if (member in self.contract.parties) != log.origin.startswith("paripassu/party/"):
-                    self.find(2, log.origin, "the contract gives it another place")
-            elif self.complete:
+            if not (log and log.events) and self.complete:
                 self.find(2, "the bundle", "the log of %s is missing" % member)
         for log in self.logs:
+            if log.node in self.contract.members() and not self.is_members(log):
+                self.find(2, log.origin, "the contract gives it another place")
             if log.node not in self.contract.members() and not log.origin.startswith("paripassu/coordinator/"):
                 self.find(2, log.origin, "its node is no member of the job")
 
@@ -885,8 +893,8 @@ class Verifier:
         for log in self.logs:
             if log.head is None:
                 continue
-            by = set()
-            others = [o for o in self.logs if o.origin != log.origin and o.node in members]
+            by, members_by = set(), set()
+            others = [o for o in self.logs if o.node != log.node and self.is_members(o)]
             if self.trust and not self.trust.members:
                 others = []
             for other in others:
@@ -899,17 +907,20 @@ class Verifier:
                         self.find(4, log.origin, "the cosignature of %s is forged" % other.origin)
                     elif moment != ABSENT and self.counts(other.origin, certificate, moment):
                         by.add(other.origin)
+                        members_by.add(other.node)
             for name, key in self.trust.witnesses if self.trust else []:
                 moment = log.head.cosigned(name, key)
                 if moment == FORGED:
                     self.find(4, log.origin, "the cosignature of %s is forged" % name)
                 elif moment != ABSENT:
                     by.add(name)
-            due = self.trust.quorum if self.trust else None
-            if due is None:
-                due = len([m for m in members if m != log.node]) if self.complete else 0
-            if len(by) < due:
-                self.find(4, log.origin, "cosigned by %d of %d" % (len(by), due))
+            if self.trust and self.trust.quorum is not None:
+                if len(by) < self.trust.quorum:
+                    self.find(4, log.origin, "cosigned by %d of %d" % (len(by), self.trust.quorum))
+            elif self.complete:
+                lacking = set(members) - {log.node} - members_by
+                if lacking:
+                    self.find(4, log.origin, "not cosigned by " + ", ".join(sorted(lacking)))
         heads = {(log.origin, note.size): note.root.hex() for log in self.logs for note in log.notes()}
         for log in self.logs:
             for event, seen in log.bodies("log.witnessed"):
@@ -1100,12 +1111,15 @@ class Verifier:
                 if not sound or not body["to"] or not set(body["to"]) <= set(to):
                     self.find(8, place, "`%s` was not opened as declared" % body["id"])
             counts.append((log, times))
+        of_parties = [(log, times) for log, times in counts if log.node in c.parties]
+        completed = {log.node for log in self.logs if log.has("run.completed")}
+        none = 0 if completed.issuperset(c.parties) else None
         if self.complete and not self.pruned:
             for name, _, _, _ in c.declared:
                 if not any(name in times for _, times in counts):
                     self.find(8, "the bundle", "`%s` is declared, but no log has it" % name)
-                numbers = {t[name] for log, t in counts if name in t and log.node in c.parties}
-                if len(numbers) > 1:
+                numbers = {times.get(name, none) for _, times in of_parties}
+                if len(numbers - {None}) > 1:
                     self.find(8, "the bundle", "the parties count `%s` differently" % name)
 
     # 9

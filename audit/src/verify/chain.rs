@@ -1,5 +1,7 @@
 //! Check 2: each log's chain of the job is whole, in order, and ends.
 
+use std::collections::BTreeMap;
+
 use super::{
     order::is_work,
     verdict::{Check, Place, Report, plain},
@@ -29,7 +31,24 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             );
         }
     }
+    nodes(case, report);
     members(case, report);
+}
+
+/// No node has two logs: its id would stand for two members.
+fn nodes(case: &Case<'_>, report: &mut Report) {
+    let mut seen = BTreeMap::new();
+    for log in &case.logs {
+        report.examined(Check::Chain, 1);
+        if let Some(other) = seen.insert(log.node, &log.part.origin) {
+            report.find(
+                Check::Chain,
+                log.place(),
+                format!("{other} is a log of the same node id"),
+                "one node may pass for two, and be its own witness",
+            );
+        }
+    }
 }
 
 /// After its end, a job's model may still be handed over; no other work is left to do. Where a job was
@@ -103,16 +122,7 @@ fn members(case: &Case<'_>, report: &mut Report) {
     for member in contract.members() {
         report.examined(Check::Chain, 1);
         let here = case.log_of(member).filter(|log| !log.events.is_empty());
-        let party = contract.parties.contains(member);
         match here {
-            Some(log) if party != log.part.origin.starts_with("paripassu/party/") => {
-                report.find(
-                    Check::Chain,
-                    log.place(),
-                    format!("the contract gives {member} another place in the job"),
-                    MISPLACED,
-                );
-            }
             Some(_) => {}
             None if case.ran_to_the_end() => report.find(
                 Check::Chain,
@@ -132,6 +142,14 @@ fn members(case: &Case<'_>, report: &mut Report) {
                 Check::Chain,
                 log.place(),
                 "its node is no member of the job".into(),
+                MISPLACED,
+            );
+        }
+        if member && !case.is_members(log) {
+            report.find(
+                Check::Chain,
+                log.place(),
+                format!("the contract gives {} another place in the job", log.node),
                 MISPLACED,
             );
         }

@@ -129,13 +129,13 @@ fn missing(
     report: &mut Report,
 ) {
     let pruned = case.options.allow_pruned();
+    // where a job ended badly, a party may have been stopped before it wrote an opening down
+    let none = case.all_parties_completed().then_some(0);
     for declared in &contract.disclosures {
         let id = plain(&declared.id);
-        let times: Vec<_> = counts
-            .iter()
-            .filter_map(|(log, counts)| Some((*log, *counts.get(declared.id.as_str())?)))
-            .collect();
-        if times.is_empty() && !pruned {
+        let times = |log: &BTreeMap<&str, u64>| log.get(declared.id.as_str()).copied();
+        let nowhere = counts.iter().all(|(_, counts)| times(counts).is_none());
+        if nowhere && !pruned {
             report.find(
                 Check::Disclosure,
                 Place::default(),
@@ -143,11 +143,15 @@ fn missing(
                 "a declared opening is not accounted for: events may be missing from every log",
             );
         }
-        let of_parties = times.iter().filter(|(log, _)| case.is_party(log.node));
-        let numbers: BTreeSet<u64> = of_parties.clone().map(|(_, times)| *times).collect();
+        let parties = counts.iter().filter(|(log, _)| case.is_party(log.node));
+        let of_parties: Vec<_> = parties
+            .filter_map(|(log, counts)| Some((log.node, times(counts).or(none)?)))
+            .collect();
+        let numbers: BTreeSet<u64> = of_parties.iter().map(|(_, times)| *times).collect();
         if numbers.len() > 1 && !pruned {
             let said: Vec<_> = of_parties
-                .map(|(log, n)| format!("{} {n}", log.node))
+                .iter()
+                .map(|(node, n)| format!("{node} {n}"))
                 .collect();
             report.find(
                 Check::Disclosure,

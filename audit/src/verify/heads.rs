@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    contract::ContractView,
     signatures::{in_force, keys, vouched},
-    verdict::{Check, LogLine, Report},
+    verdict::{Check, LogLine, Report, plain},
     view::{Case, Log},
 };
 use crate::{
@@ -112,13 +113,10 @@ fn witnesses(
     let others = || {
         case.logs
             .iter()
-            .filter(|other| other.part.origin != log.part.origin)
-    };
-    let is_member = |other: &&Log<'_>| {
-        let contract = case.contract.as_ref();
-        contract.is_ok_and(|contract| contract.members().any(|m| m == other.node))
+            .filter(|other| other.node != log.node && case.is_members(other))
     };
     let mut by = BTreeSet::new();
+    let mut members_by = BTreeSet::new();
     let forged = |key: &VerifierKey, head: &SignedCheckpoint, report: &mut Report| {
         report.find(
             Check::Witness,
@@ -137,7 +135,7 @@ fn witnesses(
         .iter()
         .filter_map(|earlier| SignedCheckpoint::parse(&earlier.note).ok())
         .collect();
-    for other in others().filter(|_| members).filter(is_member) {
+    for other in others().filter(|_| members) {
         for (certificate, key) in keys(other, SignatureType::Cosignature) {
             for old in &earlier {
                 if matches!(old.verify(&key), Err(e) if !matches!(e, NoteError::NotSigned { .. })) {
@@ -151,6 +149,7 @@ fn witnesses(
                         && vouched(case, &other.part.origin, certificate).is_ok();
                     if counts {
                         by.insert(other.part.origin.clone());
+                        members_by.insert(other.node);
                     }
                 }
                 Err(NoteError::NotSigned { .. }) => {}
@@ -170,24 +169,35 @@ fn witnesses(
             Err(_) => forged(&key, head, report),
         }
     }
-    let all = case.contract.as_ref().map_or(0, |contract| {
-        contract
-            .members()
-            .filter(|member| *member != log.node)
-            .count()
-    });
-    let due = trust.and_then(|trust| trust.quorum);
-    // a job that never ran may end before anybody witnessed anything
-    let due = due.unwrap_or(if case.ran_to_the_end() { all } else { 0 });
+    let (due, wrong) = if let Some(due) = trust.and_then(|trust| trust.quorum) {
+        let what = format!(
+            "its last checkpoint is cosigned by {} of {due} witnesses",
+            by.len()
+        );
+        (due, (by.len() < due).then_some(what))
+    } else {
+        let contract = case.contract.as_ref().ok();
+        // a job that never ran may end before anybody witnessed anything
+        let contract = contract.filter(|_| case.ran_to_the_end());
+        let all = contract.into_iter().flat_map(ContractView::members);
+        let all: BTreeSet<_> = all.filter(|member| *member != log.node).collect();
+        let lacking: Vec<_> = all
+            .iter()
+            .filter(|member| !members_by.contains(member.as_str()))
+            .map(|member| plain(member))
+            .collect();
+        let what = format!(
+            "its last checkpoint is not cosigned by {}",
+            lacking.join(", ")
+        );
+        (all.len(), (!lacking.is_empty()).then_some(what))
+    };
     report.examined(Check::Witness, by.len().max(due) as u64);
-    if by.len() < due {
+    if let Some(what) = wrong {
         report.find(
             Check::Witness,
             log.place(),
-            format!(
-                "its last checkpoint is cosigned by {} of {due} witnesses",
-                by.len()
-            ),
+            what,
             "its node may show others another version of its log",
         );
     }

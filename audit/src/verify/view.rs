@@ -160,6 +160,25 @@ impl<'a> Case<'a> {
         self.logs.iter().find(|log| log.node == node)
     }
 
+    /// Whether this is the log of a member, of the kind that its place in the contract asks for.
+    pub(crate) fn is_members(&self, log: &Log<'_>) -> bool {
+        let Ok(contract) = &self.contract else {
+            return false;
+        };
+        let party = log.part.origin.starts_with("paripassu/party/");
+        contract.members().any(|member| member == log.node) && self.is_party(log.node) == party
+    }
+
+    /// Every data party's log says that the job ran to its end.
+    pub(crate) fn all_parties_completed(&self) -> bool {
+        let completed = |party: &String| {
+            self.log_of(party)
+                .is_some_and(|log| log.has("run.completed"))
+        };
+        let contract = self.contract.as_ref();
+        contract.is_ok_and(|contract| contract.parties.iter().all(completed))
+    }
+
     /// Whether the node of this id is a data party.
     pub(crate) fn is_party(&self, node: &str) -> bool {
         let contract = self.contract.as_ref();

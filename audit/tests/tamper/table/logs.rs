@@ -64,6 +64,24 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     let chain = inside(|world| world.script("bank").skip_sequence = true);
     add("insider-breaks-chain", 11, "step.finished", chain);
 
+    add(
+        "second-log-as-another-witness",
+        11,
+        "paripassu/helper/bank",
+        second_log(),
+    );
+    let elsewhere = outside(|bundle| {
+        let person = Authority::new("consortium", 1).certify("helper", "partner", 15);
+        let other = bare_log(&person);
+        *log(bundle, PARTNER) = other;
+    });
+    add(
+        "bare-log-of-another-kind",
+        11,
+        "paripassu/helper/partner",
+        elsewhere,
+    );
+
     let index = outside(|bundle| {
         let at = position(bundle, BANK, "run.completed");
         log(bundle, BANK).events[at].index += 1;
@@ -154,6 +172,38 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         script.after.insert(0, draft);
     });
     add("witness-refused", 13, "log.witnessed", refused);
+}
+
+/// A log without events of this job, cosigned by all other nodes.
+fn bare_log(person: &Person) -> paripassu_audit::bundle::LogPart {
+    let root = paripassu_audit::merkle::leaf_hash(b"of another job");
+    let head = Checkpoint::new(&person.origin(), 1, root).unwrap();
+    let mut head = SignedCheckpoint::sign(head, &person.signer()).unwrap();
+    let world = World::new();
+    for other in world.scripts.iter().map(|script| &script.person) {
+        if other.id != person.id {
+            let time = START as u64 + 600;
+            head.cosign(&other.origin(), time, &other.signer()).unwrap();
+        }
+    }
+    paripassu_audit::bundle::LogPart {
+        origin: person.origin(),
+        certificates: vec![person.pem.clone()],
+        checkpoint: head.to_string(),
+        events: Vec::new(),
+        checkpoints: Vec::new(),
+    }
+}
+
+/// `bank` has a second log, of a helper, whose cosignature stands in for the coordinator's.
+fn second_log() -> Bundle {
+    let mut bundle = inside(|world| world.script("partner").witnesses = vec!["bank"]);
+    let person = Authority::new("consortium", 1).certify("helper", "bank", 15);
+    let log = log(&mut bundle, PARTNER);
+    log.checkpoint = also_cosigned(&log.checkpoint, &person.origin(), &person.signer());
+    let second = bare_log(&person);
+    bundle.logs.push(second);
+    bundle
 }
 
 /// Flips a bit in the last signature line of a note.

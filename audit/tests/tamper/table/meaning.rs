@@ -213,18 +213,22 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add("opened-more-values", 17, "disclosure", shape);
     let nowhere = inside(|world| {
         for id in ["bank", "partner"] {
-            let script = world.script(id);
-            script
-                .after
-                .retain(|d| !matches!(&d.body, Body::Disclosure(o) if o.id == "release.scores"));
-            edit(script, |body| {
-                if let Body::RunCompleted(done) = body {
-                    done.disclosures -= 1;
-                }
-            });
+            leave_out(world.script(id), |id| id == "release.scores");
         }
     });
     add("declared-opening-missing", 17, "release.scores", nowhere);
+    add(
+        "one-party-leaves-out-an-opening",
+        17,
+        "`train.converged` differently: bank 2, partner 0",
+        inside(|world| leave_out(world.script("partner"), |id| id == "train.converged")),
+    );
+    add(
+        "one-party-leaves-out-all-openings",
+        17,
+        "`release.scores` differently: bank 1, partner 0",
+        inside(|world| leave_out(world.script("partner"), |_| true)),
+    );
     let text = contract();
     let from = text
         .find("{\"at_most\":1,\"id\":\"release.scores\"")

@@ -79,6 +79,50 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         Some("[witnesses]\nquorum = 1\nmembers = false\n"),
         vec![],
     );
+    let outsider = Authority::new("consortium", 1).certify("helper", "observer", 16);
+    let name = "observer.example/witness";
+    let key = VerifierKey::of(name, SignatureType::Cosignature, &outsider.signer()).unwrap();
+    let with_outsider = || {
+        let mut bundle = inside(|world| world.script("partner").witnesses = vec!["bank"]);
+        let log = log(&mut bundle, PARTNER);
+        log.checkpoint = also_cosigned(&log.checkpoint, name, &outsider.signer());
+        bundle
+    };
+    add(
+        "outsider-witnesses-for-a-member",
+        13,
+        "not cosigned by coordinator",
+        with_outsider(),
+        Some(format!("[witnesses]\nkeys = [\"{key}\"]\n").leak()),
+        vec![],
+    );
+    add(
+        "outsider-counts-towards-a-quorum",
+        0,
+        "",
+        with_outsider(),
+        Some(format!("[witnesses]\nquorum = 2\nkeys = [\"{key}\"]\n").leak()),
+        vec![],
+    );
+    let stopped = inside(|world| {
+        let script = world.script("partner");
+        leave_out(script, |id| id == "release.metrics");
+        script.after.last_mut().unwrap().body = Aborted {
+            culprit: None,
+            step: "evaluate".into(),
+            code: "lost".into(),
+            destroyed: true,
+        }
+        .into();
+    });
+    add(
+        "stopped-before-the-last-opening",
+        0,
+        "",
+        stopped,
+        Some(""),
+        vec![],
+    );
     let pruned = || {
         outside(|bundle| {
             for event in bundle.logs.iter_mut().flat_map(|log| &mut log.events) {
