@@ -38,7 +38,7 @@ pub const RANGES: [u32; 4] = [8, 16, 32, 64];
 /// Allowed `solver.terms`.
 pub const TERMS: RangeInclusive<u64> = 4..=96;
 /// Allowed `solver.hessian_rows`.
-pub const HESSIAN_ROWS: RangeInclusive<u64> = 256..=1_000_000;
+pub const HESSIAN_ROWS: RangeInclusive<u64> = 256..=HESSIAN_MAX_ROWS;
 /// Allowed `outputs.scores.step`, a power of two, on the log-odds scale.
 pub const SCORE_STEP: RangeInclusive<f64> = 0.000_015_258_789_062_5..=1.0;
 /// Allowed `limits.message_deadline_s`.
@@ -78,6 +78,10 @@ pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 8
 pub const COARSE_MIN_TERMS: u32 = 6;
 /// Least rows of the Hessian's subsample.
 pub const HESSIAN_MIN_ROWS: u64 = 32_768;
+/// Most rows of a Hessian.
+pub const HESSIAN_MAX_ROWS: u64 = 1 << 17;
+/// Most bits of headroom for a Hessian of a sample, each an iteration of the inverse.
+pub const HESSIAN_MAX_HEADROOM: u32 = 4;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
@@ -118,6 +122,7 @@ pub fn coarse_terms(terms: u32) -> u32 {
 pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
     HESSIAN_MIN_ROWS
         .max(HESSIAN_ROWS_PER_COLUMN.saturating_mul(columns))
+        .min(HESSIAN_MAX_ROWS)
         .min(train_rows)
 }
 

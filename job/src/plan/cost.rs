@@ -8,9 +8,9 @@ use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
         ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
-        FINE_PASSES, FINE_PASSES_PER_HESSIAN, INVERSE_ITERATIONS, METRICS, NEXT_INVERSE_ITERATIONS,
-        PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES,
-        USUAL_PASSES, WORD,
+        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_ITERATIONS, METRICS,
+        NEXT_INVERSE_ITERATIONS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
+        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
     },
     id::NodeId,
     life::State,
@@ -116,7 +116,15 @@ impl Facts<'_> {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
-        self.passes.coarse.div_ceil(share)
+        // the first is of the bound, for one pass
+        self.passes.coarse.min(1) + self.passes.coarse.saturating_sub(1).div_ceil(share)
+    }
+
+    /// Bits of headroom of a Hessian of a sample: at most N / m times its share of a column is in it.
+    fn headroom(&self) -> u64 {
+        let most = self.train_rows.div_ceil(self.hessian_rows.max(1));
+        let bits = most.max(1).next_power_of_two().trailing_zeros();
+        bits.min(HESSIAN_MAX_HEADROOM).into()
     }
 
     fn margins(&self) -> Vec<Product> {
@@ -133,16 +141,18 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let passes = facts.passes;
     let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
     let hessians = facts.coarse_hessians() + passes.fine_hessians;
-    // at full precision an inverse begins with the one before, if there is one
-    let next = passes.fine_hessians - u64::from(passes.coarse == 0);
+    // at full precision an inverse begins with the one before, if that is of slopes and not of their bound
+    let next = passes.fine_hessians - u64::from(facts.coarse_hessians() <= 1);
+    let bound = passes.coarse.min(1);
+    let iterations = INVERSE_ITERATIONS + facts.headroom();
     let mut steps = vec![
         align(facts).times(1),
         masked_features(facts).times(1),
         gradient(facts, "gradient, first passes", coarse, false).times(passes.coarse),
         gradient(facts, "gradient, last passes", fine, true).times(passes.fine),
-        hessian(facts, "first Hessian", false).times(1),
-        hessian(facts, "Hessian", true).times(hessians - 1),
-        inverse(facts, "inverse, first passes").times((hessians - next) * INVERSE_ITERATIONS),
+        hessian(facts, "first Hessian", false).times(bound),
+        hessian(facts, "Hessian", true).times(hessians - bound),
+        inverse(facts, "inverse, first passes").times((hessians - next) * iterations),
         halved(facts).times(next),
         inverse(facts, "inverse, last passes").times(next * NEXT_INVERSE_ITERATIONS),
         newton_step(facts).times(passes.all()),

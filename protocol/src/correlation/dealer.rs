@@ -210,6 +210,7 @@ fn plan(
         }
         Request::Weighted { matrix, rows } => {
             let shape = find(matrix, rows)?;
+            words(&[rows], step)?;
             words(&[shape.cols as u64, shape.cols as u64], step)?;
             Plan::Weighted { matrix, shape }
         }
@@ -219,7 +220,8 @@ fn plan(
             terms,
             frac,
         } => {
-            let _ = words(&[rows, 2, terms.into()], step)?;
+            words(&[rows], step)?;
+            words(&[rows, 2, terms.into()], step)?;
             if range_log2 > 10 || terms > 1024 || frac > 40 {
                 return Err(too_large(step, "a sine series"));
             }

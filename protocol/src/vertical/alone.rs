@@ -12,23 +12,21 @@ const HESSIAN_ROWS: usize = 16_384;
 /// Largest score that the first range of the sigmoid is sure to hold.
 const LARGEST: f64 = 12.0;
 
-/// Intercept and coefficients for row-major `x: [y.len(), cols]` whose first column is one; nothing
-/// where the fit does not go well.
+/// Intercept and coefficients for row-major `x: [y.len(), cols]`; nothing where the fit does not go
+/// well.
 pub(super) fn fit(x: &[f64], y: &[u8], cols: usize, l2: f64) -> Option<Vec<f64>> {
-    let own: Vec<f64> = x
-        .chunks_exact(cols)
-        .flat_map(|r| &r[1..])
-        .copied()
-        .collect();
-    let set = TrainingSet::from_slice(&own, cols - 1, y).ok()?;
+    let set = TrainingSet::from_slice(x, cols, y).ok()?;
     let fit = newton_passes(&set, l2, PASSES, HESSIAN_ROWS).ok()?;
-    let mut w = vec![fit.model.intercept];
-    w.extend(&fit.model.coefficients);
-    let score = |row: &[f64]| row.iter().zip(&w).map(|(x, w)| x * w).sum::<f64>();
+    let (intercept, w) = (fit.model.intercept, &fit.model.coefficients);
+    let score = |row: &[f64]| row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>() + intercept;
     // false for what is not a number, too
-    let holds = x.chunks_exact(cols).all(|row| score(row).abs() <= LARGEST);
+    let holds = match cols {
+        0 => intercept.abs() <= LARGEST,
+        cols => x.chunks_exact(cols).all(|row| score(row).abs() <= LARGEST),
+    };
     let better = fit.passes.last()?.gradient_max < 0.1 * fit.passes.first()?.gradient_max;
-    (holds && better).then_some(w)
+    let all = std::iter::once(intercept).chain(w.iter().copied());
+    (holds && better).then(|| all.collect())
 }
 
 #[cfg(test)]
@@ -40,15 +38,15 @@ mod tests {
         // one column of eleven values; the share of bads rises with it
         let n = 1100;
         let column = |i: i32| f64::from(i % 11) / 3.0 - 1.7;
-        let x: Vec<f64> = (0..n).flat_map(|i| [1.0, column(i)]).collect();
+        let x: Vec<f64> = (0..n).map(column).collect();
         let y: Vec<u8> = (0..n)
             .map(|i| u8::from(i / 11 % 10 < (i % 11).clamp(1, 9)))
             .collect();
-        let w = fit(&x, &y, 2, 1.0).unwrap();
+        let w = fit(&x, &y, 1, 1.0).unwrap();
         let gradient: f64 = x
-            .chunks_exact(2)
+            .iter()
             .zip(&y)
-            .map(|(r, y)| (1.0 / (1.0 + (-w[0] - w[1] * r[1]).exp()) - f64::from(*y)) * r[1])
+            .map(|(x, y)| (1.0 / (1.0 + (-w[0] - w[1] * x).exp()) - f64::from(*y)) * x)
             .sum::<f64>()
             + w[1];
         assert!(
@@ -58,7 +56,7 @@ mod tests {
         // one score beyond the first range
         let mut far = x;
         let bad = y.iter().position(|y| *y == 1).unwrap();
-        far[2 * bad + 1] = 30.0;
-        assert!(fit(&far, &y, 2, 1.0).is_none());
+        far[bad] = 30.0;
+        assert!(fit(&far, &y, 1, 1.0).is_none());
     }
 }

@@ -87,7 +87,7 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
 }
 
 /// The inverse by Newton-Schulz: Y <- Y (2 I - H Y). From Y = I / n it converges because the
-/// spectrum of H lies in (0, n]; from half the inverse of a Hessian `before` if H is less than four
+/// spectrum of H lies in (0, n] (n times 2^`headroom` where H is made of a sample); from half the inverse of a Hessian `before` if H is less than four
 /// times that, which is checked like all inverses before training may settle. Four rounds an
 /// iteration.
 pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
@@ -95,6 +95,7 @@ pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
     h: &Shares,
     d: usize,
     before: Option<&Inverse>,
+    headroom: u32,
 ) -> Result<Inverse, Abort> {
     let first = engine.me() == 0;
     let two = 2u64 << points::HESSIAN;
@@ -111,9 +112,10 @@ pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
         None => {
             let mut y = Shares::zeros(d * d, points::HESSIAN);
             if first {
-                diagonal(&mut y, d, encode(1.0 / engine.parties() as f64)?);
+                let largest = engine.parties() as f64 * 2f64.powi(headroom as i32);
+                diagonal(&mut y, d, encode(1.0 / largest)?);
             }
-            (y, ITERATIONS)
+            (y, ITERATIONS + headroom)
         }
     };
     let mut error = Shares::zeros(d * d, points::HESSIAN);

@@ -7,7 +7,8 @@
 //! below 2^62 units.
 //!
 //! While steps are large the series is evaluated with as many bits as the sums over all rows allow, so
-//! that residuals need no cut; its rounding is without bias and far below such steps. In the last
+//! that residuals need no cut. With millions of rows that moves the series by up to 1e-3, which is as far
+//! as such passes need it. In the last
 //! passes it is evaluated with [`TERMS`] and [`PHASE`] bits, so that its rounding is far below the
 //! steps that decide whether training has settled, and then cut to what the sums allow.
 
@@ -35,8 +36,10 @@ pub const PHASE: u32 = 22;
 /// Fraction bits of the slope's multipliers.
 pub const SLOPE: u32 = 12;
 
-/// Most rows that a Hessian can be made of: its sums must stay below 2^62 units.
-pub const HESSIAN_ROWS_MAX: usize = 1 << 23;
+/// Most rows that a Hessian is made of, so that slopes keep enough bits.
+pub const HESSIAN_ROWS_MAX: usize = 1 << 17;
+/// Most bits of headroom for a Hessian of a sample.
+const HEADROOM_MAX: u32 = 4;
 
 /// Binary points that depend on the job's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,9 @@ pub struct Points {
     pub rows_log2: u32,
     /// log2 of the number of Hessian rows, rounded up.
     pub hessian_rows_log2: u32,
+    /// Bits of headroom of the Hessian: a sample may hold more than its share of a column's tail, at most
+    /// N / m times as much.
+    pub headroom: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
     /// Fraction bits of dealt sine terms while steps are large.
@@ -73,8 +79,11 @@ impl Points {
         let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
         // a score has as many dealt terms as the series has, but one large sine
         let terms = residual / 2 + 1;
-        // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m
-        let slope = 61u32.saturating_sub(2 * FEATURE + m).min(terms + SLOPE - 1);
+        let headroom = ceil_log2(rows.div_ceil(hessian_rows.max(1))).min(HEADROOM_MAX);
+        // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m, or 2^headroom more
+        let slope = 61u32
+            .saturating_sub(2 * FEATURE + m + headroom)
+            .min(terms + SLOPE - 1);
         if residual < 20 || slope < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
@@ -89,6 +98,7 @@ impl Points {
         Ok(Self {
             rows_log2: n,
             hessian_rows_log2: m,
+            headroom,
             weight,
             terms,
             phase: residual - terms,
@@ -105,16 +115,17 @@ mod tests {
     #[test]
     fn the_budget_holds_up_to_its_limit() {
         for rows in [1, 100, 21_000, 1 << 20, 1 << 25] {
-            let m = rows.min(16_384);
+            let m = rows.min(32_768);
             let p = Points::new(rows, m, 6).unwrap();
             assert!(FEATURE + p.residual + p.rows_log2 < 62);
-            assert!(2 * FEATURE + p.slope + p.hessian_rows_log2 < 62);
+            assert!(2 * FEATURE + p.slope + p.hessian_rows_log2 + p.headroom < 62);
+            assert!(p.headroom == HEADROOM_MAX || m << p.headroom >= rows);
             assert!(p.residual == p.terms + p.phase && p.slope < p.terms + SLOPE);
             // products that are cut: |R u| < 16, |step of coefficients| < 128
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
         assert!(Points::new(1 << 26, 16_384, 6).is_err());
-        assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).is_ok());
+        assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).unwrap().slope >= 8);
     }
 }

@@ -73,24 +73,27 @@ impl Run {
             ..
         } = input;
         let mut penalty = vec![spec.l2; cols];
-        if engine.me() == 0 {
-            x = with_intercept(&x, cols, rows);
+        let mut alone = None;
+        let l2 = spec.l2;
+        let mut label = label;
+        if let Some(y) = label.take() {
+            (x, alone, label) = offload(move || {
+                let alone = alone::fit(&x, &y, cols, l2);
+                (with_intercept(&x, cols, rows), alone, Some(y))
+            })
+            .await;
             cols += 1;
             penalty.insert(0, 0.0);
         }
         let widths = widths(engine, rows, cols).await?;
-        let l2 = spec.l2;
-        let (mine, start, label) = offload(move || {
-            let mine = Whitened::new(&x, rows, cols, &penalty)?;
-            let alone = label.as_deref().and_then(|y| alone::fit(&x, y, cols, l2));
-            let start = alone.map_or_else(|| vec![0.0; cols], |w| mine.weights(&w));
-            Ok::<_, Abort>((mine, Zeroizing::new(start), label))
-        })
-        .await?;
+        let mine = offload(move || Whitened::new(&x, rows, cols, &penalty)).await?;
+        let start = alone.map_or_else(|| vec![0.0; cols], |w| mine.weights(&w));
+        let start = Zeroizing::new(start);
         let d: usize = widths.iter().sum();
         let hessian_rows = spec
             .hessian_rows
             .unwrap_or((64 * d).max(HESSIAN_ROWS))
+            .min(points::HESSIAN_ROWS_MAX)
             .clamp(1, rows);
         let ridge = ridge_words(mine.ridge())?;
         let mut run = Self {
@@ -164,6 +167,8 @@ impl Run {
         };
         let mut inverse: Option<Inverse> = None;
         let mut hessians = 0;
+        // whether the last Hessian was made of slopes, not of their bound
+        let mut real = false;
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
             Stop::After(n) => n,
@@ -180,7 +185,7 @@ impl Run {
             let series = if stage.fine { &fine } else { &coarse };
             let refresh = stage.wants_hessian() || inverse.is_none();
             // the first Hessian is the largest there can be: what is far out does not overshoot
-            let bound = inverse.is_none();
+            let bound = inverse.is_none() && !stage.fine;
             let slopes = refresh && !bound;
             let (gradient, mut slope) = self
                 .gradient(
@@ -194,11 +199,15 @@ impl Run {
                 let rows_log2 = points.hessian_rows_log2;
                 let h = newton::hessian(engine, &self.features, &slope, rows_log2, &self.ridge);
                 let h = h.await?;
-                // while steps are large the Hessian may change by any factor
-                let before = inverse.as_ref().filter(|_| stage.fine);
-                inverse = Some(newton::inverse(engine, &h, self.width(), before).await?);
+                // while steps are large the Hessian may change by any factor, and from the bound it does
+                let before = inverse.as_ref().filter(|_| stage.fine && real);
+                let d = self.width();
+                let next = newton::inverse(engine, &h, d, before, points.headroom).await?;
+                inverse = Some(next);
                 hessians += 1;
-                stage.since_hessian = 0;
+                real = !bound;
+                // the bound is for one pass
+                stage.since_hessian = if bound { u32::MAX / 2 } else { 0 };
             }
             stage.since_hessian += 1;
             let Some(inv) = &inverse else { continue };
