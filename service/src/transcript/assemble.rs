@@ -112,7 +112,7 @@ fn frames(
     Ok(lists)
 }
 
-/// Writes the bundle into the state folder; returns where.
+/// Writes the bundle into the state folder; returns where, and the logs that had to be left out.
 pub(super) fn write(
     transcript: &Transcript,
     job: &JobId,
@@ -120,7 +120,7 @@ pub(super) fn write(
     heads: &[u64],
     others: Vec<LogPart>,
     steps: Vec<StepReport>,
-) -> Result<PathBuf, AssembleError> {
+) -> Result<(PathBuf, Vec<String>), AssembleError> {
     let (proposal, decisions) = transcript.with(job.as_str(), |facts| {
         (facts.proposal.clone(), facts.decisions.clone())
     })?;
@@ -134,19 +134,21 @@ pub(super) fn write(
         node,
         contract: String::from_utf8_lossy(&proposal.contract).into_owned(),
         submission: statement(&proposal.submission.unwrap_or_default()),
-        approvals: decisions.iter().map(statement).collect(),
+        approvals: decisions.values().map(statement).collect(),
         frames: frames(transcript, job.as_str(), &steps)?,
         logs: vec![own],
         artifacts,
         authority: transcript.identity.trust().authority_pem().to_owned(),
     };
     // what another node sent may be no part of any bundle: it must not spoil this one
+    let mut left_out = Vec::new();
     for other in others {
         let origin = other.origin.clone();
         bundle.logs.push(other);
         if let Err(error) = bundle.to_text() {
             tracing::warn!(%job, origin, %error, "another node's events are left out of the bundle");
             bundle.logs.pop();
+            left_out.push(origin);
         }
     }
     let path = transcript.bundle_path(job.as_str());
@@ -162,5 +164,5 @@ pub(super) fn write(
     }
     bundle.save(&part)?;
     fs::rename(&part, &path).map_err(failed("rename", &part))?;
-    Ok(path)
+    Ok((path, left_out))
 }

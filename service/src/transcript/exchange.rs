@@ -157,8 +157,14 @@ impl Exchange {
             well,
             done: Some(done),
         });
-        // a task that is gone is a node that stops
-        finished.await.unwrap_or(Ok(()))
+        // a task that is gone has written no bundle
+        finished.await.unwrap_or_else(|_| {
+            Err(Blame {
+                culprit: Some(self.shared.transcript.peer().id.clone()),
+                code: "transcript_failed",
+                reason: "the exchange of transcripts has stopped".into(),
+            })
+        })
     }
 
     /// The same after a job that ended badly, without waiting for it.

@@ -18,8 +18,10 @@ pub(super) struct Facts {
     pub(super) role: String,
     /// How many of each kind stand in the log.
     pub(super) counts: BTreeMap<String, u64>,
-    /// Parties and statements whose decision is written down. Statements alone may be equal.
-    pub(super) decided: BTreeSet<(String, String)>,
+    /// The contract's digest and the data parties, as written down with the proposal.
+    pub(super) terms: Option<(String, Vec<String>)>,
+    /// The statements written down: of each party at most one that approves and one that rejects.
+    pub(super) decided: BTreeMap<(String, bool), String>,
     /// Steps that are written down as finished.
     pub(super) finished: BTreeSet<String>,
     /// When its work began in this process.
@@ -28,8 +30,8 @@ pub(super) struct Facts {
     pub(super) cpu: Vec<(String, f64)>,
     /// The proposal.
     pub(super) proposal: Option<pb::Proposal>,
-    /// Decisions.
-    pub(super) decisions: Vec<pb::Signed>,
+    /// The decisions of those statements.
+    pub(super) decisions: BTreeMap<(String, bool), pb::Signed>,
 }
 
 impl Facts {
@@ -54,11 +56,16 @@ impl Facts {
     pub(super) fn count(&mut self, event: &str, body: Option<&Body>) {
         *self.counts.entry(event.to_owned()).or_default() += 1;
         match body {
+            Some(Body::JobProposed(b)) => {
+                self.terms = Some((b.contract.clone(), b.parties.clone()));
+            }
             Some(Body::JobApproved(b)) => {
-                self.decided.insert((b.party.clone(), b.statement.clone()));
+                let key = (b.party.clone(), true);
+                self.decided.insert(key, b.statement.clone());
             }
             Some(Body::JobRejected(b)) => {
-                self.decided.insert((b.party.clone(), b.statement.clone()));
+                let key = (b.party.clone(), false);
+                self.decided.insert(key, b.statement.clone());
             }
             Some(Body::StepFinished(b)) => {
                 self.finished.insert(b.step.clone());

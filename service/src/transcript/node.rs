@@ -22,7 +22,7 @@ use paripassu_audit::{
     witness::{Witness, WitnessError},
 };
 use paripassu_job::Contract;
-use paripassu_proto::{ContractHead, PROTOCOL_VERSION, Peer, control::v1 as pb};
+use paripassu_proto::{ContractHead, NodeKind, PROTOCOL_VERSION, Peer, control::v1 as pb};
 use sha2::{Digest, Sha256};
 
 use super::{LOG_FOLDER, WITNESS_FOLDER, facts::Facts, origin};
@@ -299,7 +299,8 @@ impl Transcript {
         }
     }
 
-    /// Writes down a party's decision, once.
+    /// Writes down a data party's decision on the contract proposed: its first approval and its first
+    /// rejection. Anything else is passed over.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -310,23 +311,31 @@ impl Transcript {
         signed: &pb::Signed,
     ) -> Result<(), TranscriptError> {
         let job = decision.job.as_str();
-        let statement = hex(&Sha256::digest(&signed.statement));
-        let known = self.with(job, |facts| {
-            if !facts
-                .decisions
-                .iter()
-                .any(|d| d.signature == signed.signature)
-            {
-                facts.decisions.push(signed.clone());
-            }
-            let key = (by.id.to_string(), statement.clone());
-            facts.decided.contains(&key) || facts.of("job.proposed") == 0
-        })?;
-        if known {
+        // nothing is kept of a job that was never proposed
+        if !self.lock().contains_key(job) && self.log.link(job).seq == 0 {
+            tracing::debug!(job, %by, "a decision on a job that is not known");
             return Ok(());
         }
-        let (party, approver) = (by.id.to_string(), by.id.to_string());
+        let statement = hex(&Sha256::digest(&signed.statement));
         let contract = hex(&decision.digest);
+        let (party, approver) = (by.id.to_string(), by.id.to_string());
+        let new = self.with(job, |facts| {
+            let theirs = facts.terms.as_ref().is_some_and(|(proposed, parties)| {
+                *proposed == contract && by.kind == NodeKind::Party && parties.contains(&party)
+            });
+            let key = (party.clone(), decision.approve);
+            let before = facts.decided.get(&key);
+            let first = before.is_none();
+            if !theirs || before.is_some_and(|before| *before != statement) {
+                tracing::debug!(job, %by, "a decision is passed over");
+                return false;
+            }
+            facts.decisions.entry(key).or_insert_with(|| signed.clone());
+            first
+        })?;
+        if !new {
+            return Ok(());
+        }
         match decision.approve {
             true => self.write(
                 job,

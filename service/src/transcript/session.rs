@@ -39,6 +39,8 @@ struct Other {
     number: u64,
     /// This node's messages to it so far.
     told: u64,
+    /// The heads it has shown.
+    heads: u64,
     /// It writes nothing more.
     last: bool,
     pieces: Vec<u8>,
@@ -55,6 +57,8 @@ enum End {
         /// Until when countersignatures of the last head are waited for.
         sign_by: Instant,
         by: Instant,
+        /// What is left to members that are still at work when the time is over.
+        grace: Option<Duration>,
         linger: Duration,
         well: bool,
         head: Option<u64>,
@@ -315,9 +319,13 @@ impl Session {
             }
         }
         self.shared.carrier.broken(&self.seat.job, &blame);
-        if let End::Finishing { sign_by, by, .. } = &mut self.end {
+        if let End::Finishing {
+            sign_by, by, grace, ..
+        } = &mut self.end
+        {
             *sign_by = Instant::now();
             *by = Instant::now();
+            *grace = None;
         }
     }
 }

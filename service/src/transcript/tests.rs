@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use paripassu_audit::event::{Body, Envelope, bodies::DataErased};
+use paripassu_audit::event::{
+    Body, Envelope,
+    bodies::{DataErased, JobProposed},
+    hex,
+};
 use paripassu_proto::{
     JobId, NodeId,
     audit::v1::{self as pb, message},
@@ -349,4 +353,42 @@ async fn a_head_that_another_jobs_head_has_overtaken_is_signed_anew() {
         "{:?}",
         body(&answer[0])
     );
+}
+
+#[test]
+fn only_a_data_partys_decision_on_the_contract_proposed_is_written_down() {
+    let world = World::new();
+    let bank = world.enrol("party/bank");
+    let transcript = world.open(&bank);
+    let proposed = JobProposed {
+        contract: hex(&[7; 32]),
+        name: String::new(),
+        purpose: String::new(),
+        submitter: "user/modeler".into(),
+        parties: vec!["bank".into(), "partner".into()],
+        helper: "hub".into(),
+    };
+    transcript.write("j-1", proposed).unwrap();
+    let decide = |by: &str, job: &str, digest: [u8; 32], approve, reason: &str| {
+        let decision = signing::Decision {
+            job: job.parse().unwrap(),
+            digest,
+            approve,
+            reason: reason.into(),
+        };
+        let signed = signing::sign(&bank, decision.to_bytes());
+        let by = by.parse().unwrap();
+        transcript.decided(&by, &decision, &signed).unwrap();
+        events(&transcript, "j-1").len()
+    };
+    assert_eq!(decide("party/stranger", "j-1", [7; 32], true, ""), 1);
+    assert_eq!(decide("helper/partner", "j-1", [7; 32], true, ""), 1);
+    assert_eq!(decide("party/partner", "j-1", [8; 32], true, ""), 1);
+    assert_eq!(decide("party/partner", "j-9", [7; 32], true, ""), 1);
+    assert!(events(&transcript, "j-9").is_empty());
+    assert_eq!(decide("party/partner", "j-1", [7; 32], true, ""), 2);
+    assert_eq!(decide("party/partner", "j-1", [7; 32], true, "again"), 2);
+    assert_eq!(decide("party/partner", "j-1", [7; 32], false, ""), 3);
+    assert_eq!(decide("party/partner", "j-1", [7; 32], false, "again"), 3);
+    assert_eq!(decide("party/bank", "j-1", [7; 32], true, ""), 4);
 }

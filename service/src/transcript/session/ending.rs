@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{End, Session};
 use crate::{
     identity::Certified,
-    transcript::{assemble, exchange::Done, origin},
+    transcript::{Blame, assemble, exchange::Done, origin},
 };
 
 impl Session {
@@ -25,8 +25,24 @@ impl Session {
         done: Option<Done>,
     ) {
         if !matches!(self.end, End::Not) {
+            // what others still owe is not waited for once the job has ended badly
+            if let End::Finishing {
+                sign_by,
+                by,
+                grace,
+                well: hoped,
+                ..
+            } = &mut self.end
+                && *hoped
+                && !well
+            {
+                *hoped = false;
+                *sign_by = (*sign_by).min(Instant::now() + limit / 2);
+                *by = (*by).min(Instant::now() + limit);
+                *grace = None;
+            }
             if let Some(done) = done
-                && done.send(Ok(())).is_err()
+                && done.send(self.result()).is_err()
             {
                 tracing::debug!("nobody waits for the bundle");
             }
@@ -35,6 +51,7 @@ impl Session {
         self.end = End::Finishing {
             sign_by: Instant::now() + limit / 2,
             by: Instant::now() + limit,
+            grace: well.then_some(linger),
             linger,
             well,
             head: None,
@@ -77,9 +94,12 @@ impl Session {
     pub(super) async fn ending(&mut self, now: Instant) {
         let cosigned = self.cosigned_by_all();
         let complete = self.others.values().all(|o| o.log.is_some());
+        let lacks = self.lacks().is_some();
         let End::Finishing {
             sign_by,
             by,
+            grace,
+            well,
             head,
             told,
             ..
@@ -87,7 +107,13 @@ impl Session {
         else {
             return;
         };
-        let (head, late) = (*head, now >= *by);
+        if now >= *by
+            && lacks
+            && let Some(grace) = grace.take()
+        {
+            *by += grace;
+        }
+        let (head, late, well) = (*head, now >= *by, *well);
         let signed = head.is_some_and(|head| cosigned >= head);
         // half of the time for the signatures, then events with what there is
         if !*told && (signed || now >= *sign_by) {
@@ -95,9 +121,37 @@ impl Session {
             self.tell_events(head).await;
         }
         let told = matches!(self.end, End::Finishing { told: true, .. });
-        if complete && told || late {
+        if complete && told && (!well || !lacks) || late {
             self.close(now).await;
         }
+    }
+
+    /// What a member still owes this node at the end of the job. A coordinator that is no member owes
+    /// nothing.
+    fn lacks(&self) -> Option<Blame> {
+        let End::Finishing { head, .. } = &self.end else {
+            return None;
+        };
+        let members = || self.others.values().filter(|o| o.role.is_some());
+        let behind = members().find(|o| head.is_none_or(|head| o.cosigned < head));
+        if let Some(other) = behind {
+            return Some(Blame {
+                culprit: other.id.clone(),
+                code: "not_countersigned",
+                reason: "a member did not countersign the end of this node's transcript in time"
+                    .into(),
+            });
+        }
+        let silent = members().find(|o| o.log.is_none())?;
+        Some(Blame {
+            culprit: silent.id.clone(),
+            code: "transcript_missing",
+            reason: "a member did not send the events of its transcript in time".into(),
+        })
+    }
+
+    fn result(&self) -> Result<(), Blame> {
+        self.shared.blame(&self.seat.job).map_or(Ok(()), Err)
     }
 
     /// Sends this node's events of the job to all others.
@@ -141,6 +195,7 @@ impl Session {
 
     /// Writes the bundle and answers whoever waits.
     pub(super) async fn close(&mut self, now: Instant) {
+        let lacks = self.lacks();
         let end = std::mem::replace(&mut self.end, End::Over(now));
         let End::Finishing {
             linger,
@@ -188,16 +243,41 @@ impl Session {
             )
         })
         .await;
-        match written {
-            Ok(Ok(path)) => {
-                tracing::info!(job = %self.seat.job, path = %path.display(), "bundle written")
+        let unwritten = |reason: String| Blame {
+            culprit: Some(self.shared.transcript.peer().id.clone()),
+            code: "transcript_failed",
+            reason,
+        };
+        let failed = match written {
+            Ok(Ok((path, left_out))) => {
+                tracing::info!(job = %self.seat.job, path = %path.display(), "bundle written");
+                let mut members = self.others.values().filter(|o| o.role.is_some());
+                let left_out = members.find(|o| {
+                    let origin = o.log.as_ref().map(|log| &log.origin);
+                    origin.is_some_and(|origin| left_out.contains(origin))
+                });
+                left_out.map(|other| Blame {
+                    culprit: other.id.clone(),
+                    code: "transcript_missing",
+                    reason: "the events that a member sent of its transcript fit in no bundle"
+                        .into(),
+                })
             }
             Ok(Err(error)) => {
-                tracing::error!(job = %self.seat.job, %error, "the bundle cannot be written")
+                tracing::error!(job = %self.seat.job, %error, "the bundle cannot be written");
+                Some(unwritten(format!("the bundle cannot be written: {error}")))
             }
-            Err(error) => tracing::error!(%error, "writing the bundle failed"),
+            Err(error) => {
+                tracing::error!(%error, "writing the bundle failed");
+                Some(unwritten("writing the bundle failed".into()))
+            }
+        };
+        // after a job that ended badly, what there is must do
+        let failed = lacks.or(failed).filter(|_| well && done.is_some());
+        if let Some(blame) = failed {
+            self.shared.accuse(&self.seat.job, &blame);
         }
-        let result = self.shared.blame(&self.seat.job).map_or(Ok(()), Err);
+        let result = self.result();
         if let Some(done) = done
             && done.send(result).is_err()
         {

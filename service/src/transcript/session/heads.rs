@@ -18,9 +18,31 @@ use crate::{
     transcript::{Blame, origin},
 };
 
+/// Most heads of one log that are judged in one job.
+const MAX_HEADS: u64 = 10_000;
+
 impl Session {
     /// Countersigns a head, or says why not.
     pub(super) async fn judge(&mut self, address: &str, from: &Certified, head: pb::Head) {
+        let Some(other) = self.others.get_mut(address) else {
+            return;
+        };
+        other.heads += 1;
+        if other.heads > MAX_HEADS {
+            // said once
+            if other.heads == MAX_HEADS + 1 {
+                self.break_off(Blame {
+                    culprit: Some(from.peer().id.clone()),
+                    code: "too_many_heads",
+                    reason: format!("`{}` showed more than {MAX_HEADS} heads", from.peer()),
+                });
+            }
+            return;
+        }
+        if other.last && !head.last {
+            tracing::debug!(from = %from.peer(), "a head after the last");
+            return;
+        }
         let shared = Arc::clone(&self.shared);
         let (owner, key) = (origin(from.peer()), from.key().to_bytes());
         let now = u64::try_from(shared.transcript.clock.now()).unwrap_or(0);
@@ -32,23 +54,27 @@ impl Session {
             let known = shared.transcript.witness.last(&owner)?;
             let known = known.map_or(0, |note| note.checkpoint().size());
             if known != since {
-                return Ok(None);
+                return Ok(Err(known));
             }
             let proof = proof(&head.proof)?;
             let witness = &shared.transcript.witness;
-            witness.cosign(&head.note, &proof, &key, now).map(Some)
+            witness.cosign(&head.note, &proof, &key, now).map(Ok)
         })
         .await;
         let shown = SignedCheckpoint::parse(&shown).ok();
         let size = shown.as_ref().map_or(0, |shown| shown.checkpoint().size());
         match judged {
             // the proof starts elsewhere than what this node remembers: say where it must start
-            Ok(Ok(None)) => self.tell_known(address),
-            Ok(Ok(Some(line))) => {
+            Ok(Ok(Err(size))) => self.send(address, Body::Known(pb::Known { size })),
+            Ok(Ok(Ok(line))) => {
+                if last && let Some(other) = self.others.get_mut(address) {
+                    other.last = true;
+                }
                 // the last round is not written down: it would never end
                 let ended = self.shared.transcript.has_ended(self.seat.job.as_str());
                 if !last
                     && !ended
+                    && size > since
                     && let Some(shown) = &shown
                 {
                     self.witnessed(shown, "cosigned", None);
@@ -77,9 +103,6 @@ impl Session {
                 });
             }
             Err(error) => tracing::error!(%error, "judging a transcript failed"),
-        }
-        if last && let Some(other) = self.others.get_mut(address) {
-            other.last = true;
         }
     }
 
