@@ -119,7 +119,7 @@ fn a_constant_column_ends_the_job_where_the_job_says_so() {
     said.refuses(3, &["bank", "`k`", "same on all"]);
     assert_eq!(said.json()["state"], "aborted");
     // of a job that ends badly there is a record and nothing else
-    for entry in std::fs::read_dir(dir.path().join("out/partner")).unwrap() {
+    for entry in fs::read_dir(dir.path().join("out/partner")).unwrap() {
         let path = entry.unwrap().path();
         assert!(path.extension().is_some_and(|e| e == "bundle"), "{path:?}");
     }
