@@ -93,12 +93,12 @@ pub fn verify(bundle: &Bundle, options: &Options<'_>) -> Verdict {
 /// Says plainly what the verdict does not prove.
 fn limits_of(case: &view::Case<'_>, report: &mut verdict::Report) {
     if case.options.trust.is_none() {
-        report.note(
-            "no trust file was given: certificates were checked against the authority found in the \
-             bundle itself, so this shows that the bundle agrees with itself, not that these are the \
-             institutions they say they are; revoked keys, allowed programs and outside witnesses \
-             were not checked",
-        );
+        report.note(format!(
+            "{}: certificates were checked against the authority found in the bundle itself, so this \
+             shows that the bundle agrees with itself, not that these are the institutions they say \
+             they are; revoked keys, allowed programs and outside witnesses were not checked",
+            verdict::NO_TRUST
+        ));
     }
     if !case.ran_to_the_end() {
         report.note("no log says that the job ran to its end");

@@ -196,6 +196,9 @@ pub struct Verdict {
     pub notes: Vec<String>,
 }
 
+/// How the note begins that no trust file was given.
+pub(crate) const NO_TRUST: &str = "no trust file was given";
+
 /// Most findings that are kept of one check; more are counted.
 const KEPT: u64 = 50;
 
@@ -350,7 +353,14 @@ impl fmt::Display for Verdict {
             writeln!(f, "note: {}", printable(note))?;
         }
         writeln!(f)?;
-        if self.ok {
+        let own_authority = self.notes.iter().any(|n| n.starts_with(NO_TRUST));
+        if self.ok && own_authority {
+            writeln!(
+                f,
+                "CONSISTENT: every check passed, by the authority in the bundle itself. Give a trust file to \
+                 verify whose it is."
+            )
+        } else if self.ok {
             writeln!(f, "VERIFIED: every check passed.")
         } else {
             writeln!(f, "NOT VERIFIED: exit code {}.", self.exit_code)
