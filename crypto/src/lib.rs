@@ -2,10 +2,15 @@
 
 pub mod dense;
 pub mod fixed;
+pub mod fixed_aes;
+pub mod gf128;
 pub mod group;
+pub mod okvs;
+pub mod ot;
 pub mod prg;
 pub mod ring64;
 pub mod sealed;
 pub mod share;
 pub mod simd;
 pub mod sine;
+pub mod vole;
