@@ -17,6 +17,7 @@ pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod page;
+pub mod policy;
 pub mod prove;
 pub mod show;
 pub mod trust;

@@ -12,6 +12,7 @@ mod disclosures;
 mod heads;
 mod order;
 mod outcome;
+mod policy;
 mod privacy;
 mod signatures;
 mod symmetry;
@@ -82,6 +83,7 @@ pub fn verify(bundle: &Bundle, options: &Options<'_>) -> Verdict {
     let logs = heads::check(&case, &mut report);
     symmetry::check(&case, &mut report);
     order::check(&case, &mut report);
+    policy::check(&case, &mut report);
     disclosures::check(&case, &mut report);
     outcome::check(&case, &mut report);
     privacy::check(&case, &mut report);
@@ -104,7 +106,8 @@ fn limits_of(case: &view::Case<'_>, report: &mut verdict::Report) {
         report.note("no log says that the job ran to its end");
     }
     report.note(
-        "policy and privacy budgets: verdicts were compared with what followed; no policy was \
-         recomputed and no budget summed, for the transcript of this version holds neither",
+        "policies: verdicts were recomputed from what of each policy was written down; that a party's \
+         policy says no more than this, nobody else can see. Privacy budgets: none was summed, for the \
+         transcript of this version holds none",
     );
 }

@@ -28,6 +28,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::{self, Decision, Submission, contract_digest},
+    tls::Suite,
     transcript::{Record, Transcript},
     transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
 };
@@ -149,6 +150,7 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
         identity: enrol(root, "coordinator/hub")?,
         state: root.join("state"),
         helper: true,
+        tls_suites: Suite::ALL.to_vec(),
         deadlines: Deadlines {
             connect_s: 60,
             grace_s: 20,

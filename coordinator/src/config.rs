@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use paripassu_service::transport::Settings;
+use paripassu_service::{tls::Suite, transport::Settings};
 use serde::{Deserialize, Serialize};
 
 /// Why a configuration cannot be used.
@@ -61,9 +61,16 @@ pub struct Config {
     /// Whether this coordinator deals correlated randomness itself.
     #[serde(default)]
     pub helper: bool,
+    /// Cipher suites of connections, the preferred one first.
+    #[serde(default = "all_suites")]
+    pub tls_suites: Vec<Suite>,
     /// How long to wait for what.
     #[serde(default)]
     pub deadlines: Deadlines,
+}
+
+fn all_suites() -> Vec<Suite> {
+    Suite::ALL.to_vec()
 }
 
 /// How long the coordinator waits.
@@ -91,7 +98,11 @@ impl Config {
     /// # Errors
     /// The parser's words, with line and column.
     pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|e| e.to_string())
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        if config.tls_suites.is_empty() {
+            return Err("`tls_suites` is empty: name at least one, or leave the key out".into());
+        }
+        Ok(config)
     }
 
     /// Reads a configuration file; relative paths in it are relative to the file.
@@ -118,6 +129,7 @@ impl Config {
     pub fn settings(&self) -> Settings {
         Settings {
             grace: Duration::from_secs(self.deadlines.grace_s),
+            suites: self.tls_suites.clone(),
             ..Settings::default()
         }
     }

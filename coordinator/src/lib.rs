@@ -148,7 +148,7 @@ impl Coordinator {
         let settings = config.settings();
         // the port first: a second coordinator must not touch the database of the first
         let (listener, address) = server::listen(&config.listen).await?;
-        let tls = tls::server(&identity)?;
+        let tls = tls::server(&identity, &settings.suites)?;
         let stop = shutdown.child();
         let (hub, events) = Hub::new(
             peer.clone(),

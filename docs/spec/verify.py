@@ -161,10 +161,11 @@ PEER = {"peer": "text", "sent": FLOW, "received": FLOW}
 
 BODIES = {
     "job.proposed": dict(contract="text", name="text", purpose="text", submitter="text", parties=["text"], helper="text"),
+    "policy.stated": dict(part="count", parts="count", text="text"),
     "policy.evaluated": dict(policy="text", version="count", contract="text", rules=[RULE], verdict="text"),
     "job.approved": dict(party="text", contract="text", statement="text", approver="text", second=MAYBE, ticket=MAYBE, expires=MAYBE),
     "job.rejected": dict(party="text", contract="text", statement="text", approver="text", code="text"),
-    "session.opened": dict(peer="text", peer_key="text", tls="text", suite="text", offered=["u32"], chosen="u32", binary="text", build="text", test_mode="bool", contract="text"),
+    "session.opened": dict(peer="text", peer_key="text", tls="text", suite="text", sealed="text", offered=["u32"], chosen="u32", binary="text", build="text", test_mode="bool", contract="text"),
     "data.committed": dict(dataset="text", schema="text", columns="count", rows="count", root="text", grade=MAYBE),
     "align.done": dict(method="text", matched="count", padded=("map", "count")),
     "step.started": dict(step="text", randomness="text", parameters=MAYBE),
@@ -187,11 +188,13 @@ PRIVATE = {"data.committed", "metrics.reported", "model.committed", "log.started
 ENDS = {"run.completed", "aborted", "job.rejected"}
 WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {
-    "step.finished": 5, "job.proposed": 6, "job.approved": 6, "job.rejected": 6, "policy.evaluated": 7,
+    "step.finished": 5, "job.proposed": 6, "job.approved": 6, "job.rejected": 6, "policy.stated": 7, "policy.evaluated": 7,
     "disclosure": 8, "data.committed": 9, "align.done": 9, "run.completed": 9, "session.opened": 10,
     "step.started": 10, "metrics.reported": 11, "model.committed": 12, "log.witnessed": 4,
 }
 
+OFFERED = {"name": "text", "label": "bool", "numeric": ["text"], "categorical": ["text"]}
+POLICY = {"format": "text", "version": "count", "party": "text", "approval": "text", "datasets": [OFFERED]}
 SIGNED = {"statement": "text", "signature": "text", "chain": ["text"]}
 EVENT = {"index": "count", "envelope": "text", "body": MAYBE, "proof": ["text"]}
 LOG = {
@@ -1065,10 +1068,28 @@ class Verifier:
     def policies(self):
         ranks = {"allow": 0, "ask": 1, "deny": 2}
         for log in self.logs:
-            denied = False
+            denied = judged = lost = False
+            submitter, text, due, parts = None, "", 0, 0
             for event in log.events:
                 body = event.body
+                lost = lost or (event.name in ("policy.stated", "job.proposed") and not body)
+                judged = judged or event.name == "policy.evaluated"
+                if event.name == "job.proposed" and body:
+                    submitter = body["submitter"]
+                if event.name == "policy.stated" and body:
+                    if body["part"] == 1:
+                        text, due, parts = "", 1, body["parts"]
+                    if body["part"] == due and body["parts"] == parts and parts <= 64:
+                        text += body["text"]
+                    else:
+                        text, due, parts = "", 0, 0
+                    due += 1
                 if event.name == "policy.evaluated" and body:
+                    if self.contract and not lost:
+                        try:
+                            self.recomputed(log, body, text if 0 < parts == due - 1 else None, submitter)
+                        except Bad as e:
+                            self.find(7, self.at(log, event), str(e))
                     rules = [ranks.get(rule["verdict"]) for rule in body["rules"]]
                     strictest = None if None in rules else max(rules, default=2)
                     if strictest is None or strictest != ranks.get(body["verdict"]):
@@ -1076,8 +1097,42 @@ class Verifier:
                     if body["contract"] != self.digest.hex():
                         self.find(7, self.at(log, event), "it is about another contract")
                     denied = body["verdict"] == "deny"
-                elif event.name == "job.approved" and body and body["party"] == log.node and denied:
-                    self.find(7, self.at(log, event), "the party approved what its policy had denied")
+                elif event.name == "job.approved" and body and body["party"] == log.node:
+                    if denied:
+                        self.find(7, self.at(log, event), "the party approved what its policy had denied")
+                    if not judged:
+                        self.find(7, self.at(log, event), "the party approved before its policy was asked")
+
+    def recomputed(self, log, verdict, text, submitter):
+        """Section 7.2."""
+        said = [(rule["id"], rule["verdict"]) for rule in verdict["rules"]]
+        if said == [("contract", "deny")]:
+            return
+        need(text is not None, "no whole policy stands before it")
+        need(sha(text.encode("utf-8")).hex() == verdict["policy"], "the policy before it is another one")
+        policy = read_canonical(text)
+        need(isinstance(policy, dict) and policy.get("format") == "paripassu.policy.v1", "the policy is of an unknown form")
+        shaped(policy, POLICY, "policy")
+        need(policy["party"] == log.node and policy["version"] == verdict["version"], "the policy is another party's or version's")
+        contract = self.contract.value
+        seat = next((p for p in contract["spec"]["party"] if p["id"] == log.node), None)
+        need(seat is not None, "the contract asks nothing of this party")
+        columns = seat.get("columns")
+        need(isinstance(seat.get("dataset"), str) and isinstance(seat.get("role"), str), "the contract asks nothing of this party")
+        if columns != "all":
+            need(isinstance(columns, dict), "the contract asks nothing of this party")
+            for kind in ("numeric", "categorical"):
+                shaped(columns.get(kind, []), ["text"], "columns")
+        offered = next((d for d in policy["datasets"] if d["name"] == seat["dataset"]), None)
+        holds = offered is not None and (offered["label"] or seat["role"] != "label")
+        if holds and columns != "all":
+            holds = all(set(columns.get(kind, [])) <= set(offered[kind]) for kind in ("numeric", "categorical"))
+        judged = [
+            ("submitter", "allow" if self.contract.submitter == submitter else "deny"),
+            ("offered", "allow" if holds else "deny"),
+            ("approval", {"officer": "ask", "automatic": "allow"}.get(policy["approval"], "deny")),
+        ]
+        need(said == judged, "by its policy the rules say something else")
 
     # 8
     def disclosures(self):
@@ -1147,7 +1202,7 @@ class Verifier:
     def programs(self):
         for log in self.logs:
             for event, session in log.bodies("session.opened"):
-                wrong = session["test_mode"]
+                wrong = session["test_mode"] or session["tls"] != "1.3"
                 if self.trust:
                     wrong = wrong or (session["build"] != "release" and not self.trust.allow_debug)
                     wrong = wrong or (self.trust.binaries and session["binary"] not in self.trust.binaries)

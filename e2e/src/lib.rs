@@ -28,6 +28,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::{self, Submission, contract_digest},
+    tls::Suite,
     transport::{Settings, Tap, dial},
 };
 use tempfile::TempDir;
@@ -107,6 +108,11 @@ fn enrol(root: &Path, who: &str) -> PathBuf {
 impl Consortium {
     /// A certificate authority and a coordinator on a free port.
     pub async fn new(tap: Option<Arc<dyn Tap>>) -> Self {
+        Self::with_suites(tap, &Suite::ALL).await
+    }
+
+    /// The same with a coordinator that accepts only these cipher suites.
+    pub async fn with_suites(tap: Option<Arc<dyn Tap>>, suites: &[Suite]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         pki::init(&dir.path().join("ca"), "Test consortium", 30).unwrap();
         let config = Config {
@@ -114,6 +120,7 @@ impl Consortium {
             identity: enrol(dir.path(), "coordinator/hub"),
             state: dir.path().join("hub-state"),
             helper: true,
+            tls_suites: suites.to_vec(),
             deadlines: Deadlines {
                 connect_s: 60,
                 grace_s: 3,

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use paripassu_audit::policy::{self, Asked, Offered, Stated};
 use paripassu_model::schema::DatasetSpec;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 /// A party node's configuration. Relative paths are relative to the file's folder.
 ///
@@ -155,30 +155,42 @@ impl PartyConfig {
         Ok(config)
     }
 
-    /// SHA-256 of what this configuration says of jobs: which data sets and columns are offered, and
-    /// whether a person decides. Paths and addresses are not part of it.
-    pub fn policy_digest(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut field = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        };
-        field("paripassu/v1 party policy");
-        field(if self.danger_approve_automatically {
-            "automatic"
-        } else {
-            "officer"
-        });
-        for dataset in &self.datasets {
+    /// What of this configuration decides about a contract that asks this, as it is written down: whether the
+    /// data set asked for is offered, which of the columns asked for, and who decides. Nothing else of the
+    /// configuration, no path and no address is part of it.
+    pub fn stated(&self, party: &str, asked: Option<&Asked>) -> Stated {
+        let dataset = asked.and_then(|asked| Some((asked, self.dataset(&asked.dataset)?)));
+        let offered = dataset.map(|(asked, dataset)| {
             let columns = &dataset.columns;
-            field(&dataset.name);
-            field(columns.label.as_deref().unwrap_or(""));
-            for names in [&columns.numeric, &columns.categorical] {
-                field(&names.len().to_string());
-                names.iter().for_each(|name| field(name));
+            let named = |asked: Option<&Vec<String>>, have: &[String]| -> Vec<String> {
+                let asked = asked.into_iter().flatten();
+                asked.filter(|name| have.contains(name)).cloned().collect()
+            };
+            let [numeric, categorical] = asked
+                .columns
+                .as_ref()
+                .map_or([None, None], |[numeric, categorical]| {
+                    [Some(numeric), Some(categorical)]
+                });
+            Offered {
+                name: dataset.name.clone(),
+                // only who is to bring the label is asked whether there is one
+                label: asked.label && columns.label.is_some(),
+                numeric: named(numeric, &columns.numeric),
+                categorical: named(categorical, &columns.categorical),
             }
+        });
+        let approval = match self.danger_approve_automatically {
+            true => "automatic",
+            false => "officer",
+        };
+        Stated {
+            format: policy::FORMAT.into(),
+            version: 1,
+            party: party.to_owned(),
+            approval: approval.into(),
+            datasets: offered.into_iter().collect(),
         }
-        paripassu_audit::event::hex(&hash.finalize())
     }
 
     /// The data set of this name.
@@ -203,5 +215,40 @@ mod tests {
         let e = read(&format!("{d}{d}")).unwrap_err().to_string();
         assert!(e.contains("`a`") && e.contains("twice"), "{e}");
         assert!(read(&format!("{d}numeric = [\"id\"]\n")).is_err());
+    }
+
+    #[test]
+    fn of_a_policy_only_what_was_asked_for_is_written_down() {
+        let text = format!(
+            "{HEAD}[[dataset]]\nname = \"loans\"\npath = \"/secret/loans.csv\"\nid = \"customer\"\n\
+             label = \"bad\"\nnumeric = [\"income\", \"age\"]\ncategorical = [\"channel\"]\n\
+             [[dataset]]\nname = \"hidden\"\npath = \"h.csv\"\nid = \"id\"\nnumeric = [\"x\"]\n"
+        );
+        let config = PartyConfig::from_toml(&text, "p.toml".as_ref()).unwrap();
+        let mut asked = Asked {
+            dataset: "loans".into(),
+            columns: Some([vec!["age".into(), "wealth".into()], Vec::new()]),
+            label: false,
+            submitter: true,
+        };
+        let stated = config.stated("bank", Some(&asked));
+        assert_eq!(stated.judge(&asked)[1], ("offered", "deny"));
+        let written = stated.to_text().unwrap();
+        for kept in [
+            "income", "channel", "hidden", "secret", "customer", "bad", "wealth",
+        ] {
+            assert!(!written.contains(kept), "{kept}: {written}");
+        }
+        asked.columns = None;
+        asked.label = true;
+        let stated = config.stated("bank", Some(&asked));
+        assert_eq!(stated.judge(&asked)[1], ("offered", "allow"));
+        let written = stated.to_text().unwrap();
+        assert!(
+            !written.contains("age") && !written.contains("bad"),
+            "{written}"
+        );
+        asked.dataset = "none".into();
+        assert!(config.stated("bank", Some(&asked)).datasets.is_empty());
     }
 }

@@ -2,9 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use paripassu_audit::event::{
-    bodies::{PolicyEvaluated, RuleVerdict},
-    hex,
+use paripassu_audit::{
+    event::{
+        bodies::{PolicyEvaluated, RuleVerdict},
+        hex,
+    },
+    policy::{Asked, strictest},
 };
 use paripassu_job::Contract;
 use paripassu_service::{
@@ -67,41 +70,50 @@ impl PartyHandler {
         }
     }
 
-    /// Writes down what this node's configuration says of a proposal, once.
+    /// Writes down what this node's configuration says of a proposal, once. The rules' verdicts are those of
+    /// the text written down, so that whoever reads it comes to the same.
     fn evaluated(
         &self,
         proposal: &Proposal,
         served: &Result<(), String>,
-    ) -> Result<(), TranscriptError> {
-        let automatic = self.site.config.danger_approve_automatically;
-        let (serves, decides) = (
-            if served.is_ok() { "allow" } else { "deny" },
-            if automatic { "allow" } else { "ask" },
-        );
-        let rule = |id: &str, verdict: &str, measured: &str| RuleVerdict {
-            id: id.into(),
-            verdict: verdict.into(),
-            measured: measured.into(),
+    ) -> Result<&'static str, TranscriptError> {
+        let config = &self.site.config;
+        let me = self.node.peer().id.as_str();
+        let submitter = proposal.submitter.to_string();
+        let asked = Contract::parse(&proposal.contract)
+            .ok()
+            .and_then(|_| serde_json::from_slice(&proposal.contract).ok())
+            .and_then(|contract| Asked::of(&contract, me, &submitter));
+        let refusal = served.as_ref().err().map(String::as_str);
+        let stated = config.stated(me, asked.as_ref());
+        let rules = match &asked {
+            Some(asked) => stated.judge(asked).to_vec(),
+            None => vec![("contract", "deny")],
         };
-        let measured = served.as_ref().map_or_else(
-            String::as_str,
-            |()| "data set and columns are offered to jobs",
-        );
-        let mode = if automatic { "automatic" } else { "officer" };
-        let verdict = if served.is_err() { "deny" } else { decides };
-        self.transcript.evaluated(
-            proposal.job.as_str(),
-            PolicyEvaluated {
-                policy: self.site.config.policy_digest(),
-                version: 1,
-                contract: hex(&proposal.digest),
-                rules: vec![
-                    rule("offered", serves, measured),
-                    rule("approval", decides, mode),
-                ],
-                verdict: verdict.into(),
-            },
-        )
+        let verdict = strictest(rules.iter().map(|(_, verdict)| *verdict));
+        let measured = |id: &str, verdict: &str| match id {
+            "approval" => stated.approval.clone(),
+            "submitter" => submitter.clone(),
+            _ if verdict == "deny" => refusal.unwrap_or("not offered").to_owned(),
+            _ => "data set and columns are offered to jobs".to_owned(),
+        };
+        let evaluated = PolicyEvaluated {
+            policy: String::new(),
+            version: stated.version,
+            contract: hex(&proposal.digest),
+            rules: rules
+                .iter()
+                .map(|(id, verdict)| RuleVerdict {
+                    id: (*id).to_owned(),
+                    verdict: (*verdict).to_owned(),
+                    measured: measured(id, verdict).chars().take(1_024).collect(),
+                })
+                .collect(),
+            verdict: verdict.into(),
+        };
+        self.transcript
+            .evaluated(proposal.job.as_str(), &stated, evaluated)?;
+        Ok(verdict)
     }
 
     fn keep(&self, what: &str, result: Result<(), crate::store::Failed>) {
@@ -122,11 +134,19 @@ impl NodeHandler for PartyHandler {
                 .proposed(job, &proposal.digest, &proposal.contract, &submitter, at),
         );
         let served = self.check(&proposal);
-        if let Err(error) = self.evaluated(&proposal, &served) {
-            // a node that cannot write decides nothing
-            tracing::error!(job, %error, "the transcript cannot be written");
-            return;
-        }
+        let verdict = match self.evaluated(&proposal, &served) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // a node that cannot write decides nothing
+                tracing::error!(job, %error, "the transcript cannot be written");
+                return;
+            }
+        };
+        // whatever else this node finds, it approves nothing that its policy denies
+        let served = match verdict {
+            "deny" => served.and(Err("this party's policy denies it".to_owned())),
+            _ => served,
+        };
         match served {
             Err(reason) => {
                 tracing::warn!(
@@ -136,7 +156,7 @@ impl NodeHandler for PartyHandler {
                 );
                 self.decide(&proposal, false, reason).await;
             }
-            Ok(()) if self.site.config.danger_approve_automatically => {
+            Ok(()) if verdict == "allow" => {
                 tracing::warn!(job, submitter, "approving automatically, as configured");
                 self.decide(&proposal, true, "approved automatically".into())
                     .await;

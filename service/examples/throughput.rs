@@ -125,7 +125,11 @@ async fn bare_stream(
     let (listener, address) = server::listen("127.0.0.1:0").await?;
     let sink = NodeServiceServer::new(Sink).max_decoding_message_size(limits::MAX_PACKET);
     let routes = tonic::service::Routes::new(sink);
-    let (tls, own, until) = (tls::server(hub)?, settings.clone(), stop.clone());
+    let (tls, own, until) = (
+        tls::server(hub, &settings.suites)?,
+        settings.clone(),
+        stop.clone(),
+    );
     let serving =
         tokio::spawn(async move { server::serve(listener, tls, routes, &own, until).await });
     let channel = dial(bank, &address.to_string(), None, &settings).await?;
@@ -196,7 +200,11 @@ async fn through_hub(
     );
     let (listener, address) = server::listen("127.0.0.1:0").await?;
     let routes = tonic::service::Routes::new(hub.service());
-    let (tls, own, until) = (tls::server(&identity)?, settings.clone(), stop.clone());
+    let (tls, own, until) = (
+        tls::server(&identity, &settings.suites)?,
+        settings.clone(),
+        stop.clone(),
+    );
     tokio::spawn(async move { server::serve(listener, tls, routes, &own, until).await });
 
     let head = ContractHead {

@@ -1,14 +1,14 @@
 //! TLS 1.3 with certificates on both sides, and its failures in plain words.
 //!
 //! No resumption: every connection proves its certificate anew, so a revocation takes hold at the next
-//! one. AES-256-GCM first, AES-128-GCM second, nothing else.
+//! one. AES-256-GCM first, AES-128-GCM second, nothing else; a configuration may leave one of them out.
 
 use std::{error::Error as StdError, io, sync::Arc};
 
 use paripassu_proto::{NodeId, NodeKind, Peer};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, CommonState, DigitallySignedStruct, OtherError,
+    ProtocolVersion, ServerConfig, SignatureScheme, SupportedCipherSuite,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{
         CryptoProvider,
@@ -16,6 +16,8 @@ use rustls::{
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityError, Trust};
 
@@ -37,10 +39,58 @@ pub enum TlsError {
     },
 }
 
+/// A cipher suite that connections may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Suite {
+    /// AES-256-GCM.
+    #[serde(rename = "TLS_AES_256_GCM_SHA384")]
+    Aes256,
+    /// AES-128-GCM.
+    #[serde(rename = "TLS_AES_128_GCM_SHA256")]
+    Aes128,
+}
+
+impl Suite {
+    /// All, the preferred one first.
+    pub const ALL: [Self; 2] = [Self::Aes256, Self::Aes128];
+
+    fn supported(self) -> SupportedCipherSuite {
+        match self {
+            Self::Aes256 => TLS13_AES_256_GCM_SHA384,
+            Self::Aes128 => TLS13_AES_128_GCM_SHA256,
+        }
+    }
+}
+
+/// What a connection negotiated, by the TLS library's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The version, such as `1.3`.
+    pub version: String,
+    /// The cipher suite by its registered name, such as `TLS_AES_256_GCM_SHA384`.
+    pub suite: String,
+}
+
+impl Negotiated {
+    /// What this connection negotiated; none before its handshake is done.
+    pub(crate) fn of(connection: &CommonState) -> Option<Self> {
+        let version = connection.protocol_version()?;
+        let suite = connection.negotiated_cipher_suite()?.suite();
+        Some(Self {
+            version: match version {
+                ProtocolVersion::TLSv1_3 => "1.3".to_owned(),
+                other => format!("{other:?}"),
+            },
+            // the library marks suites of version 1.3 where the register does not
+            suite: format!("{suite:?}").replacen("TLS13_", "TLS_", 1),
+        })
+    }
+}
+
 /// Algorithms in use.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider(suites: &[Suite]) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
-    provider.cipher_suites = vec![TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256];
+    provider.cipher_suites = suites.iter().map(|suite| suite.supported()).collect();
     Arc::new(provider)
 }
 
@@ -48,12 +98,12 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// When the library refuses certificate or key.
-pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server(identity: &Identity, suites: &[Suite]) -> Result<Arc<ServerConfig>, TlsError> {
     let failed = |source| TlsError::Setup {
         peer: identity.peer().clone(),
         source,
     };
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(provider(suites))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(identity.trust().verifier())
@@ -71,6 +121,7 @@ pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError> {
 pub fn client(
     identity: &Identity,
     coordinator: Option<NodeId>,
+    suites: &[Suite],
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let failed = |source| TlsError::Setup {
         peer: identity.peer().clone(),
@@ -80,7 +131,7 @@ pub fn client(
         trust: identity.trust().clone(),
         coordinator,
     };
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(provider(suites))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .dangerous()

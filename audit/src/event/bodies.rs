@@ -64,6 +64,8 @@ macro_rules! bodies {
 bodies! {
     /// A contract was proposed to this node.
     JobProposed = "job.proposed", Shared;
+    /// What of the node's policy bears on the contract.
+    PolicyStated = "policy.stated", Shared;
     /// The node's policy was asked.
     PolicyEvaluated = "policy.evaluated", Shared;
     /// A party approved. Every node writes down every approval before its first step.
@@ -137,6 +139,17 @@ body! {
     }
 }
 body! {
+    /// `policy.stated`: a piece of the text of [`crate::policy`].
+    PolicyStated {
+        /// Which piece, from 1.
+        part: u64,
+        /// Of how many.
+        parts: u64,
+        /// The piece.
+        text: String,
+    }
+}
+body! {
     /// One rule of a policy and its verdict.
     RuleVerdict {
         /// The rule.
@@ -150,7 +163,7 @@ body! {
 body! {
     /// `policy.evaluated`
     PolicyEvaluated {
-        /// SHA-256 of the policy.
+        /// SHA-256 of the policy as written down before it.
         policy: String,
         /// Its version.
         version: u64,
@@ -203,10 +216,12 @@ body! {
         peer: String,
         /// SHA-256 of the SubjectPublicKeyInfo of its certificate.
         peer_key: String,
-        /// The TLS version.
+        /// The version that the TLS connection negotiated which carries the frames from here.
         tls: String,
-        /// The cipher suite.
+        /// Its cipher suite.
         suite: String,
+        /// What frames are sealed with from end to end within it.
+        sealed: String,
         /// Versions of the job protocol offered.
         offered: Vec<u32>,
         /// The one chosen.

@@ -54,6 +54,10 @@ pub(super) fn shape(kind: &str, values: u64) -> String {
 pub(super) fn event(body: &Body) -> String {
     match body {
         Body::JobProposed(b) => format!("Received the proposal “{}” from {}", b.name, b.submitter),
+        Body::PolicyStated(b) => match b.parts {
+            1 => "Wrote down what of its own policy bears on the contract".to_owned(),
+            n => format!("Wrote down its own policy, part {} of {n}", b.part),
+        },
         Body::PolicyEvaluated(b) => format!(
             "Asked its own policy, version {}, which said: {}",
             b.version, b.verdict
@@ -74,8 +78,8 @@ pub(super) fn event(body: &Body) -> String {
         Body::SessionOpened(b) => {
             let test = if b.test_mode { ", IN TEST MODE" } else { "" };
             format!(
-                "Opened a protected link to {} (TLS {}){test}",
-                b.peer, b.tls
+                "Opened a protected link to {} (TLS {} with {}; sealed with {}){test}",
+                b.peer, b.tls, b.suite, b.sealed
             )
         }
         Body::DataCommitted(b) => format!(

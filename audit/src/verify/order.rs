@@ -1,4 +1,4 @@
-//! Checks 6 and 7: every party approved this contract before any work, and no policy forbade it.
+//! Check 6: every party approved this contract before any work.
 
 use std::collections::BTreeSet;
 
@@ -91,9 +91,6 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                 log_order(case, contract, log, &statements, report);
             }
         }
-    }
-    for log in &case.logs {
-        policies(case, log, report);
     }
 }
 
@@ -287,48 +284,4 @@ fn approval_holds(
         ));
     }
     Ok(())
-}
-
-/// Check 7: a verdict is the strictest of its rules', and no party approved what its policy denied.
-fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
-    const BROKEN: &str = "the recorded verdict is not what the recorded rules say";
-    let mut denied = false;
-    for event in &log.events {
-        match event.body() {
-            Some(Body::PolicyEvaluated(policy)) => {
-                report.examined(Check::Policy, 1);
-                let mut find = |what: &str| {
-                    report.find(Check::Policy, log.at(event), what.to_owned(), BROKEN);
-                };
-                let rank = |verdict: &str| match verdict {
-                    "allow" => Some(0),
-                    "ask" => Some(1),
-                    "deny" => Some(2),
-                    _ => None,
-                };
-                let rules: Option<Vec<i32>> = policy
-                    .rules
-                    .iter()
-                    .map(|rule| rank(&rule.verdict))
-                    .collect();
-                let strictest = rules.map(|rules| rules.into_iter().max().unwrap_or(2));
-                if strictest.is_none() || strictest != rank(&policy.verdict) {
-                    find("the verdict is not the strictest of its rules' (without rules: deny)");
-                }
-                if policy.contract != hex(&case.contract_digest) {
-                    find("the policy was asked about another contract");
-                }
-                denied = policy.verdict == "deny";
-            }
-            Some(Body::JobApproved(approval)) if denied && approval.party == log.node => {
-                report.find(
-                    Check::Policy,
-                    log.at(event),
-                    "the party approved what its own policy had denied".into(),
-                    "somebody overruled the policy",
-                );
-            }
-            _ => {}
-        }
-    }
 }

@@ -10,6 +10,7 @@ use crate::event::{Body, hex, unhex};
 
 const OTHER_PROGRAM: &str = "what ran was not what was reviewed";
 const TESTING: &str = "what the parties sent may have been protected by nothing";
+const EXPOSED: &str = "who talked to whom may have been seen or changed on the way";
 const OTHER_REPORT: &str = "the report is not the one that the job made";
 const OTHER_MODEL: &str = "the model is not the one that the job made";
 
@@ -29,6 +30,10 @@ fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
             Some(Body::SessionOpened(session)) => {
                 if session.test_mode {
                     find("test mode is switched on".into(), TESTING);
+                }
+                if session.tls != "1.3" {
+                    let tls = plain(&session.tls);
+                    find(format!("the connection was of TLS `{tls}`"), EXPOSED);
                 }
                 let release = session.build == "release";
                 if let Some(trust) = trust {

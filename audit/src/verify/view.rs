@@ -201,7 +201,7 @@ pub(crate) fn check_of(event: &str) -> Option<Check> {
     Some(match event {
         "step.finished" => Check::Symmetry,
         "job.proposed" | "job.approved" | "job.rejected" => Check::Approval,
-        "policy.evaluated" => Check::Policy,
+        "policy.stated" | "policy.evaluated" => Check::Policy,
         "disclosure" => Check::Disclosure,
         "data.committed" | "align.done" | "run.completed" => Check::Threshold,
         "session.opened" | "step.started" => Check::Binary,

@@ -139,7 +139,7 @@ const GOOD: &[&str] = &[
     "✓ the same",
     "release.scores",
     "✓ as declared",
-    "complete 36 entries of this job",
+    "complete 38 entries of this job",
     "coordinator and partner",
     "14. Can the times be right?",
     "Countersigned the log of partner",

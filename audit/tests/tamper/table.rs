@@ -2,6 +2,7 @@
 
 mod logs;
 mod meaning;
+mod policies;
 mod signatures;
 mod special;
 
@@ -14,7 +15,7 @@ use paripassu_audit::{
     verify::HeldFile,
 };
 
-use crate::world::*;
+use crate::world::{script, *};
 
 /// One tampering.
 pub(crate) struct Case {
@@ -180,6 +181,7 @@ pub(crate) fn cases() -> Vec<Case> {
     signatures::add_to(&mut add);
     logs::add_to(&mut add);
     meaning::add_to(&mut add);
+    policies::add_to(&mut add);
     special::add_to(&mut cases);
     cases
 }

@@ -309,6 +309,7 @@ impl World {
             identity: self.path("coordinator/hub"),
             state: self.dir.path().join("state"),
             helper: self.helper,
+            tls_suites: paripassu_service::tls::Suite::ALL.to_vec(),
             deadlines: self.deadlines.clone(),
         }
     }

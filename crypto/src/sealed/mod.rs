@@ -32,6 +32,9 @@ const DST_LINK: &[u8] = b"paripassu/v1/link";
 const DST_DERIVE: &[u8] = b"paripassu/v1/link-derive";
 const DST_JOB_KEY: &[u8] = b"paripassu/v1/job-key";
 
+/// What a link is sealed with, as it is written into transcripts: agreement, derivation, cipher.
+pub const SUITE: &str = "X25519 HKDF-SHA256 AES-256-GCM";
+
 /// What sealing adds to a chunk.
 pub const TAG_LEN: usize = 16;
 

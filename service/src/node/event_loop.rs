@@ -364,7 +364,12 @@ impl<H: NodeHandler> EventLoop<H> {
         let digest = running.info.proposal.digest;
         let sessions = self.audit.as_ref().map_or(Ok(()), |audit| {
             let mut members = exchange.certified().iter();
-            members.try_for_each(|peer| audit.transcript.session(id.as_str(), &digest, peer))
+            members.try_for_each(|peer| {
+                let negotiated = self.port.negotiated(peer.peer());
+                audit
+                    .transcript
+                    .session(id.as_str(), &digest, peer, negotiated)
+            })
         });
         if let Err(error) = sessions {
             let error = RunError::unwritten(running.info.proposal.role, "keys", &error);

@@ -15,6 +15,7 @@ use rustls::{
     },
 };
 
+use super::Suite;
 use super::provider;
 use crate::identity::IdentityError;
 
@@ -37,7 +38,7 @@ fn build(
     roots: &Arc<RootCertStore>,
     revoked: Lists,
 ) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
-    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
+    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider(&Suite::ALL))
         .with_crls(revoked)
         .build()
         .map_err(|e| IdentityError::Anchors {

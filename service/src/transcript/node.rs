@@ -13,12 +13,13 @@ use paripassu_audit::{
         Body, Draft, Envelope, EventError,
         bodies::{
             Aborted, Incident, JobApproved, JobProposed, JobRejected, KeyRotated, LogStarted,
-            PolicyEvaluated, RunCompleted, SessionOpened,
+            PolicyEvaluated, PolicyStated, RunCompleted, SessionOpened,
         },
         format_time, hex, key_digest,
     },
     log::{Log, LogError, Opened},
     note::{Algorithm, Signer, SignerError},
+    policy::{Stated, pieces},
     witness::{Witness, WitnessError},
 };
 use paripassu_job::Contract;
@@ -30,6 +31,7 @@ use crate::{
     clock::Clock,
     identity::{Certified, Identity},
     signing::Decision,
+    tls::Negotiated,
 };
 
 /// Why something is not in the transcript.
@@ -288,15 +290,32 @@ impl Transcript {
         self.write(job, body)
     }
 
-    /// Writes down what this node's policy says of a proposal, once.
+    /// Writes down what this node's policy says of a proposal, once: the text of
+    /// [`paripassu_audit::policy`] that bears on it, and the verdict, which is made to name its digest.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn evaluated(&self, job: &str, verdict: PolicyEvaluated) -> Result<(), TranscriptError> {
-        match self.with(job, |facts| facts.of("policy.evaluated"))? {
-            0 => self.write(job, verdict),
-            _ => Ok(()),
+    pub fn evaluated(
+        &self,
+        job: &str,
+        policy: &Stated,
+        verdict: PolicyEvaluated,
+    ) -> Result<(), TranscriptError> {
+        if self.with(job, |facts| facts.of("policy.evaluated"))? > 0 {
+            return Ok(());
         }
+        let text = policy.to_text().map_err(EventError::from)?;
+        let verdict = PolicyEvaluated {
+            policy: hex(&Sha256::digest(&text)),
+            ..verdict
+        };
+        let pieces = pieces(&text);
+        let parts = pieces.len() as u64;
+        for (part, piece) in (1..).zip(pieces) {
+            let text = piece.to_owned();
+            self.write_soon(job, PolicyStated { part, parts, text })?;
+        }
+        self.write(job, verdict)
     }
 
     /// Writes down a data party's decision on the contract proposed: its first approval and its first
@@ -362,12 +381,13 @@ impl Transcript {
         }
     }
 
-    /// Writes down a sealed link to a member.
+    /// Writes down a sealed link to a member, and what the connection negotiated that carries it.
     pub(crate) fn session(
         &self,
         job: &str,
         contract: &[u8; 32],
         peer: &Certified,
+        negotiated: Option<Negotiated>,
     ) -> Result<(), TranscriptError> {
         self.with(job, |facts| {
             facts.since.get_or_insert_with(Instant::now).elapsed()
@@ -376,15 +396,20 @@ impl Transcript {
             true => "debug",
             false => "release",
         };
+        // no connection is no protection: the verifier refuses a link of this kind
+        let none = || Negotiated {
+            version: "none".into(),
+            suite: "none".into(),
+        };
+        let Negotiated { version, suite } = negotiated.unwrap_or_else(none);
         self.write_soon(
             job,
             SessionOpened {
                 peer: peer.peer().id.to_string(),
                 peer_key: hex(&key_digest(peer.key())),
-                // the stream that carries the sealed frames speaks nothing older, and the frames
-                // are sealed from end to end within it
-                tls: "1.3".into(),
-                suite: "X25519 HKDF-SHA256 AES-256-GCM".into(),
+                tls: version,
+                suite,
+                sealed: paripassu_crypto::sealed::SUITE.into(),
                 offered: vec![PROTOCOL_VERSION],
                 chosen: PROTOCOL_VERSION,
                 binary: self.binary.clone(),

@@ -1,6 +1,10 @@
 //! Dialling the coordinator: TCP, TLS, HTTP/2.
 
-use std::{error::Error as StdError, io, sync::Arc};
+use std::{
+    error::Error as StdError,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hyper_util::rt::TokioIo;
 use paripassu_proto::NodeId;
@@ -12,7 +16,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::Settings;
 use crate::{
     identity::Identity,
-    tls::{self, TlsError},
+    tls::{self, Negotiated, TlsError},
 };
 
 /// Why the coordinator cannot be reached.
@@ -61,6 +65,20 @@ pub async fn dial(
     coordinator: Option<NodeId>,
     settings: &Settings,
 ) -> Result<Channel, DialError> {
+    dial_noting(identity, address, coordinator, settings, Arc::default()).await
+}
+
+/// What the last connection made negotiated.
+pub(crate) type Noted = Arc<Mutex<Option<Negotiated>>>;
+
+/// As [`dial`]; notes what each connection that is made negotiates.
+pub(super) async fn dial_noting(
+    identity: &Identity,
+    address: &str,
+    coordinator: Option<NodeId>,
+    settings: &Settings,
+    noted: Noted,
+) -> Result<Channel, DialError> {
     let bad_address = || DialError::Address {
         address: address.to_owned(),
     };
@@ -68,7 +86,7 @@ pub async fn dial(
     if host.is_empty() || port.parse::<u16>().is_err() {
         return Err(bad_address());
     }
-    let connector = TlsConnector::from(tls::client(identity, coordinator)?);
+    let connector = TlsConnector::from(tls::client(identity, coordinator, &settings.suites)?);
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| bad_address())?
         .initial_stream_window_size(settings.stream_window)
@@ -83,10 +101,14 @@ pub async fn dial(
     let target: Arc<str> = address.into();
     let service = tower::service_fn(move |_| {
         let (connector, name, target) = (connector.clone(), name.clone(), Arc::clone(&target));
+        let noted = Arc::clone(&noted);
         async move {
             let tcp = TcpStream::connect(&*target).await?;
             tcp.set_nodelay(true)?;
-            Ok::<_, io::Error>(TokioIo::new(connector.connect(name, tcp).await?))
+            let stream = connector.connect(name, tcp).await?;
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) =
+                Negotiated::of(stream.get_ref().1);
+            Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });
     endpoint

@@ -1,6 +1,6 @@
 //! A node's end of its stream, the same whether the coordinator is elsewhere or in this process.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use paripassu_proto::{
     JobId, Peer,
@@ -9,8 +9,12 @@ use paripassu_proto::{
 };
 use tokio::sync::mpsc;
 
+use crate::tls::Negotiated;
+
 use super::{
     Settings,
+    dial::Noted,
+    hub::HubInner,
     link::{Link, LinkError},
     router::Router,
 };
@@ -76,6 +80,15 @@ pub struct NodePort {
     pub(crate) outlet: Outlet,
     pub(crate) router: Arc<Router>,
     pub(crate) events: mpsc::Receiver<PortEvent>,
+    pub(crate) secured: Secured,
+}
+
+/// Who knows what the connections of a node negotiated.
+pub(crate) enum Secured {
+    /// The node dials: it has one connection.
+    Uplink(Noted),
+    /// The node is the coordinator's own: each other node has a connection to it.
+    Hub(Arc<HubInner>),
 }
 
 impl std::fmt::Debug for NodePort {
@@ -103,6 +116,7 @@ impl NodePort {
                 outlet: Outlet(link),
                 router,
                 events,
+                secured: Secured::Uplink(Noted::default()),
             },
             feed,
         )
@@ -116,6 +130,22 @@ impl NodePort {
     /// The next thing that happens; none when the stream is over.
     pub async fn event(&mut self) -> Option<PortEvent> {
         self.events.recv().await
+    }
+
+    /// Where the dialler notes what its connections negotiate.
+    pub(super) fn secured_by_uplink(&mut self) -> Noted {
+        let noted = Noted::default();
+        self.secured = Secured::Uplink(Arc::clone(&noted));
+        noted
+    }
+
+    /// What the connection negotiated that frames to and from `peer` take from here: this node's own, or,
+    /// at the coordinator, the one it accepted from `peer`. None while there is none.
+    pub fn negotiated(&self, peer: &Peer) -> Option<Negotiated> {
+        match &self.secured {
+            Secured::Uplink(noted) => noted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Secured::Hub(hub) => hub.negotiated(peer),
+        }
     }
 
     /// Tells the coordinator.

@@ -1,11 +1,19 @@
 //! Answering connections: every one is TLS with a certificate of the consortium, and a slow or silent
 //! caller holds up nobody.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use paripassu_proto::Peer;
 use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
 };
@@ -16,7 +24,7 @@ use tonic::{
     service::Routes,
     transport::{
         Server,
-        server::{TcpConnectInfo, TlsConnectInfo},
+        server::{Connected, TcpConnectInfo, TlsConnectInfo},
     },
 };
 
@@ -24,6 +32,7 @@ use super::{Settings, dial::plain};
 use crate::{
     identity::{Certified, Trust},
     shutdown::Shutdown,
+    tls::Negotiated,
 };
 
 /// Handshakes under way at once.
@@ -62,6 +71,67 @@ fn listen_reason(error: &io::Error) -> String {
     }
 }
 
+/// A connection whose handshake is done.
+struct Accepted(TlsStream<TcpStream>);
+
+/// What a call knows of its connection.
+#[derive(Debug, Clone)]
+struct AcceptedInfo {
+    tls: TlsConnectInfo<TcpConnectInfo>,
+    negotiated: Option<Negotiated>,
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = AcceptedInfo;
+
+    fn connect_info(&self) -> AcceptedInfo {
+        AcceptedInfo {
+            tls: self.0.connect_info(),
+            negotiated: Negotiated::of(self.0.get_ref().1),
+        }
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
 /// Binds the address; port 0 takes any free one.
 ///
 /// # Errors
@@ -87,7 +157,7 @@ pub async fn serve(
     settings: &Settings,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let (tx, rx) = mpsc::channel::<io::Result<TlsStream<TcpStream>>>(16);
+    let (tx, rx) = mpsc::channel::<io::Result<Accepted>>(16);
     let accepting = tokio::spawn(accept(
         listener,
         tls,
@@ -113,7 +183,7 @@ pub async fn serve(
 async fn accept(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-    ready: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+    ready: mpsc::Sender<io::Result<Accepted>>,
     time: Duration,
     shutdown: Shutdown,
 ) {
@@ -144,7 +214,7 @@ async fn accept(
             }
             match tokio::time::timeout(time, acceptor.accept(tcp)).await {
                 Ok(Ok(stream)) => {
-                    if ready.send(Ok(stream)).await.is_err() {
+                    if ready.send(Ok(Accepted(stream))).await.is_err() {
                         tracing::debug!("stopped serving during a handshake");
                     }
                 }
@@ -163,8 +233,8 @@ async fn accept(
 pub fn caller<T>(request: &Request<T>, trust: &Trust) -> Result<Certified, Status> {
     let chain = request
         .extensions()
-        .get::<TlsConnectInfo<TcpConnectInfo>>()
-        .and_then(TlsConnectInfo::peer_certs)
+        .get::<AcceptedInfo>()
+        .and_then(|info| info.tls.peer_certs())
         .ok_or_else(|| Status::unauthenticated("no certificate was shown"))?;
     trust
         .verify(&chain)
@@ -175,8 +245,8 @@ pub fn caller<T>(request: &Request<T>, trust: &Trust) -> Result<Certified, Statu
 pub fn caller_chain<T>(request: &Request<T>) -> Vec<bytes::Bytes> {
     request
         .extensions()
-        .get::<TlsConnectInfo<TcpConnectInfo>>()
-        .and_then(TlsConnectInfo::peer_certs)
+        .get::<AcceptedInfo>()
+        .and_then(|info| info.tls.peer_certs())
         .map(|chain| {
             chain
                 .iter()
@@ -184,6 +254,14 @@ pub fn caller_chain<T>(request: &Request<T>) -> Vec<bytes::Bytes> {
                 .collect()
         })
         .unwrap_or_default()
+}
+
+/// What the connection of a call negotiated.
+pub(crate) fn caller_negotiated<T>(request: &Request<T>) -> Option<Negotiated> {
+    request
+        .extensions()
+        .get::<AcceptedInfo>()
+        .and_then(|info| info.negotiated.clone())
 }
 
 /// A call's caller, if of one of these kinds.

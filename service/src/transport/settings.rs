@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use paripassu_proto::limits;
 
+use crate::tls::Suite;
+
 const MIB: usize = 1024 * 1024;
 
 /// Sizes and times of the transport.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub connection_window: u32,
     /// Largest HTTP/2 frame, in bytes.
     pub http2_frame: u32,
+    /// Cipher suites of the connections, the preferred one first.
+    pub suites: Vec<Suite>,
 }
 
 impl Default for Settings {
@@ -57,6 +61,7 @@ impl Default for Settings {
             stream_window: 16 * 1024 * 1024,
             connection_window: 32 * 1024 * 1024,
             http2_frame: 64 * 1024,
+            suites: Suite::ALL.to_vec(),
         }
     }
 }

@@ -18,7 +18,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{
     NodePort, PortEvent, Settings,
-    dial::{dial, plain},
+    dial::{Noted, dial_noting, plain},
     link::{Link, LinkError},
     port::PortFeed,
     pump::{PacketStream, PumpEnd, pump},
@@ -48,17 +48,19 @@ impl Uplink {
     pub fn start(identity: Arc<Identity>, config: UplinkConfig, shutdown: Shutdown) -> NodePort {
         let settings = Arc::new(config.settings.clone().within_limits());
         let link = Arc::new(Link::new(settings.in_flight, settings.outbox));
-        let (port, feed) = NodePort::new(
+        let (mut port, feed) = NodePort::new(
             identity.peer().clone(),
             Arc::clone(&settings),
             Arc::clone(&link),
         );
+        let secured = port.secured_by_uplink();
         let dialler = Dialler {
             identity,
             config,
             settings,
             link,
             feed,
+            secured,
             session: Vec::new(),
         };
         tokio::spawn(dialler.run(shutdown));
@@ -72,6 +74,7 @@ struct Dialler {
     settings: Arc<Settings>,
     link: Arc<Link>,
     feed: PortFeed,
+    secured: Noted,
     session: Vec<u8>,
 }
 
@@ -120,7 +123,10 @@ impl Dialler {
             reason,
         };
         let (address, coordinator) = (&self.config.address, self.config.coordinator.clone());
-        let channel = match dial(&self.identity, address, coordinator, &self.settings).await {
+        let noted = Arc::clone(&self.secured);
+        let dialled =
+            dial_noting(&self.identity, address, coordinator, &self.settings, noted).await;
+        let channel = match dialled {
             Ok(channel) => channel,
             Err(e) => return lost(e.to_string()),
         };

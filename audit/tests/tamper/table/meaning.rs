@@ -148,29 +148,6 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     });
     add("submitted-by-someone-else", 15, "submission", submitter);
 
-    let verdict = inside(|world| {
-        edit(world.script("bank"), |body| {
-            if let Body::PolicyEvaluated(policy) = body {
-                policy.rules[0].verdict = "deny".into();
-            }
-        });
-    });
-    add(
-        "policy-verdict-not-of-its-rules",
-        16,
-        "policy.evaluated",
-        verdict,
-    );
-    let overruled = inside(|world| {
-        edit(world.script("bank"), |body| {
-            if let Body::PolicyEvaluated(policy) = body {
-                policy.rules[0].verdict = "deny".into();
-                policy.verdict = "deny".into();
-            }
-        });
-    });
-    add("approved-against-policy", 16, "job.approved", overruled);
-
     let undeclared = inside(|world| open(world.script("bank"), score_opening("residuals")));
     add("undeclared-opening", 17, "disclosure", undeclared);
     let again = inside(|world| {
@@ -299,6 +276,12 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         19,
         "session.opened",
         session(|s| s.test_mode = true),
+    );
+    add(
+        "older-tls",
+        19,
+        "session.opened",
+        session(|s| s.tls = "1.2".into()),
     );
     let randomness = inside(|world| {
         edit(world.script("partner"), |body| {

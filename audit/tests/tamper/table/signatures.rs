@@ -95,7 +95,7 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add("forge-approval", 10, "decision", approval);
     let head = outside(|bundle| {
         let log = log(bundle, PARTNER);
-        log.checkpoint = log.checkpoint.replacen("\n41\n", "\n42\n", 1);
+        log.checkpoint = log.checkpoint.replacen("\n43\n", "\n42\n", 1);
     });
     add("alter-checkpoint-size", 10, PARTNER, head);
 }

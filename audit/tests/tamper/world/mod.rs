@@ -1,7 +1,7 @@
 //! A job of two parties and a coordinator that helps, from certificates to the bundle.
 
 mod disk;
-mod script;
+pub(crate) mod script;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

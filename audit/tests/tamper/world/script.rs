@@ -88,6 +88,18 @@ fn texts(list: &[&str]) -> Vec<String> {
     list.iter().map(|t| (*t).to_owned()).collect()
 }
 
+/// The policy of a party, canonical.
+pub(crate) fn policy(id: &str) -> String {
+    let (dataset, label) = match id {
+        "bank" => ("applications", true),
+        _ => ("payments", false),
+    };
+    format!(
+        "{{\"approval\":\"officer\",\"datasets\":[{{\"categorical\":[],\"label\":{label},\"name\":\"{dataset}\",\
+         \"numeric\":[]}}],\"format\":\"paripassu.policy.v1\",\"party\":\"{id}\",\"version\":7}}"
+    )
+}
+
 pub(super) fn script(
     person: Person,
     role: &'static str,
@@ -115,18 +127,35 @@ pub(super) fn script(
         .into(),
     )];
     if person.kind == "party" {
-        let rule = RuleVerdict {
-            id: "purposes".into(),
-            verdict: "allow".into(),
-            measured: "application_score".into(),
+        let policy = policy(id);
+        let rule = |id: &str, verdict: &str| RuleVerdict {
+            id: id.into(),
+            verdict: verdict.into(),
+            measured: "as configured".into(),
         };
+        let (first, second) = policy.split_at(policy.len() / 2);
+        for (part, text) in [(1, first), (2, second)] {
+            let text = text.to_owned();
+            before.push(draft(
+                PolicyStated {
+                    part,
+                    parts: 2,
+                    text,
+                }
+                .into(),
+            ));
+        }
         before.push(draft(
             PolicyEvaluated {
-                policy: sha(b"policy"),
+                policy: sha(policy.as_bytes()),
                 version: 7,
                 contract: digest.clone(),
-                rules: vec![rule],
-                verdict: "allow".into(),
+                rules: vec![
+                    rule("submitter", "allow"),
+                    rule("offered", "allow"),
+                    rule("approval", "ask"),
+                ],
+                verdict: "ask".into(),
             }
             .into(),
         ));
@@ -151,7 +180,8 @@ pub(super) fn script(
                 peer: (*peer).into(),
                 peer_key: keys[peer].clone(),
                 tls: "1.3".into(),
-                suite: "TLS13_CHACHA20_POLY1305_SHA256".into(),
+                suite: "TLS_AES_256_GCM_SHA384".into(),
+                sealed: "X25519 HKDF-SHA256 AES-256-GCM".into(),
                 offered: vec![1],
                 chosen: 1,
                 binary: hex(&BINARY),

@@ -27,9 +27,9 @@ use self::{relay::HubJob, session::Session};
 use super::{
     NodePort, Settings,
     link::{Link, LinkError},
-    port::PortEvent,
+    port::{PortEvent, Secured},
 };
-use crate::{identity::Trust, shutdown::Shutdown};
+use crate::{identity::Trust, shutdown::Shutdown, tls::Negotiated};
 
 /// Sees every relayed frame, and may do to it what a hostile relay might: for tests and threat checks.
 pub trait Tap: Send + Sync {
@@ -141,7 +141,8 @@ impl Hub {
     pub fn attach_local(&self) -> NodePort {
         let settings = Arc::clone(&self.0.settings);
         let up = Arc::new(Link::new(settings.in_flight, settings.outbox));
-        let (port, feed) = NodePort::new(self.0.me.clone(), settings, Arc::clone(&up));
+        let (mut port, feed) = NodePort::new(self.0.me.clone(), settings, Arc::clone(&up));
+        port.secured = Secured::Hub(Arc::clone(&self.0));
         let session = Arc::new(Session::local(self.0.me.clone(), &self.0.settings));
         self.0
             .sessions()
@@ -247,6 +248,11 @@ async fn carry(link: &Link, deliver: impl Fn(Body) -> Result<(), LinkError>) -> 
 impl HubInner {
     fn sessions(&self) -> MutexGuard<'_, HashMap<Peer, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the node's last connection negotiated.
+    pub(super) fn negotiated(&self, peer: &Peer) -> Option<Negotiated> {
+        self.sessions().get(peer)?.negotiated()
     }
 
     fn jobs(&self) -> MutexGuard<'_, HashMap<String, Arc<HubJob>>> {

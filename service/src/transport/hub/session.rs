@@ -17,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ATTACHABLE, HubEvent, HubInner};
-use crate::transport::{
-    Settings,
-    link::{Link, LinkError},
-    pump::{PacketStream, PumpEnd, pump},
-    server,
-    uplink::REPLACED,
+use crate::{
+    tls::Negotiated,
+    transport::{
+        Settings,
+        link::{Link, LinkError},
+        pump::{PacketStream, PumpEnd, pump},
+        server,
+        uplink::REPLACED,
+    },
 };
 
 /// Messages that may wait for a node beyond the frames that credit bounds.
@@ -41,13 +44,20 @@ pub(super) struct Session {
     id: [u8; 16],
     /// The certificates it attached with, to be judged again; none for this process itself.
     chain: Mutex<Vec<bytes::Bytes>>,
+    /// What its last connection negotiated.
+    negotiated: Mutex<Option<Negotiated>>,
     pub(super) link: Link,
     connection: Mutex<Option<Connection>>,
     local: bool,
 }
 
 impl Session {
-    fn new(peer: Peer, chain: Vec<bytes::Bytes>, settings: &Settings) -> Result<Self, Status> {
+    fn new(
+        peer: Peer,
+        chain: Vec<bytes::Bytes>,
+        negotiated: Option<Negotiated>,
+        settings: &Settings,
+    ) -> Result<Self, Status> {
         let mut id = [0u8; 16];
         SysRng
             .try_fill_bytes(&mut id)
@@ -57,6 +67,7 @@ impl Session {
             peer,
             id,
             chain: Mutex::new(chain),
+            negotiated: Mutex::new(negotiated),
             link,
             connection: Mutex::default(),
             local: false,
@@ -69,6 +80,7 @@ impl Session {
             peer,
             id: [0; 16],
             chain: Mutex::default(),
+            negotiated: Mutex::default(),
             link,
             connection: Mutex::default(),
             local: true,
@@ -82,6 +94,12 @@ impl Session {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .is_some()
+    }
+
+    /// What its last connection negotiated.
+    pub(super) fn negotiated(&self) -> Option<Negotiated> {
+        let negotiated = self.negotiated.lock();
+        negotiated.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn backlogged(&self) -> bool {
@@ -150,6 +168,7 @@ impl NodeService for Attach {
         let hub = Arc::clone(&self.0);
         let peer = server::caller_of_kind(&request, &hub.trust, &ATTACHABLE)?;
         let chain = server::caller_chain(&request);
+        let negotiated = server::caller_negotiated(&request);
         let mut incoming = request.into_inner();
         let first = tokio::time::timeout(hub.settings.handshake, incoming.packet())
             .await
@@ -176,7 +195,7 @@ impl NodeService for Attach {
             stop: stop.clone(),
             outgoing: tx.clone(),
         };
-        let (session, epoch, welcome) = hub.join(&peer, &hello, connection, chain)?;
+        let (session, epoch, welcome) = hub.join(&peer, &hello, connection, (chain, negotiated))?;
         let resumed = welcome.resumed;
         let packet = Packet {
             seq: 0,
@@ -205,13 +224,17 @@ impl HubInner {
         peer: &Peer,
         hello: &Hello,
         connection: Connection,
-        chain: Vec<bytes::Bytes>,
+        (chain, negotiated): (Vec<bytes::Bytes>, Option<Negotiated>),
     ) -> Result<(Arc<Session>, u64, Welcome), Status> {
         let busy = |_| Status::unavailable("the coordinator does not keep up; try again");
         let known = self.sessions().get(peer).cloned();
         if let Some(session) = known {
             if session.id == hello.session.as_ref() {
                 *session.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+                *session
+                    .negotiated
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = negotiated;
                 session.replace(Some(connection), &Status::unavailable("reconnected"));
                 match session.link.begin(hello.received) {
                     Ok(epoch) => {
@@ -237,7 +260,12 @@ impl HubInner {
             session.replace(None, &Status::already_exists(REPLACED));
             self.drop_session(&session, "the node was restarted");
         }
-        let session = Arc::new(Session::new(peer.clone(), chain, &self.settings)?);
+        let session = Arc::new(Session::new(
+            peer.clone(),
+            chain,
+            negotiated,
+            &self.settings,
+        )?);
         session.replace(Some(connection), &Status::unavailable("reconnected"));
         let epoch = session
             .link

@@ -124,7 +124,7 @@ async fn a_restarted_hub_does_not_know_the_session_and_jobs_end_with_the_reason(
         .await
         .unwrap();
     let routes = tonic::service::Routes::new(second.service());
-    let tls = crate::tls::server(&hub).unwrap();
+    let tls = crate::tls::server(&hub, &crate::tls::Suite::ALL).unwrap();
     tokio::spawn(async move {
         crate::transport::server::serve(listener, tls, routes, &quick(), Shutdown::new()).await
     });

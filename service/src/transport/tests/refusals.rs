@@ -101,7 +101,7 @@ async fn no_certificate_no_connection() {
         .add(CertificateDer::from_pem_slice(&pem).unwrap())
         .unwrap();
     // a client that verifies as strictly as ours, but shows nothing
-    let mut config = (*tls::client(&identity, None).unwrap()).clone();
+    let mut config = (*tls::client(&identity, None, &tls::Suite::ALL).unwrap()).clone();
     config.client_auth_cert_resolver = Arc::new(NoCertificate);
     let tcp = TcpStream::connect(served.address).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("x").unwrap();

@@ -113,7 +113,7 @@ pub(crate) async fn serve(
     let (listener, address) = server::listen("127.0.0.1:0").await.unwrap();
     let routes = tonic::service::Routes::new(hub.service());
     let (config, settings, stop) = (
-        tls::server(&identity).unwrap(),
+        tls::server(&identity, &settings.suites).unwrap(),
         settings.clone(),
         shutdown.clone(),
     );

@@ -1,0 +1,159 @@
+//! Check 7: insiders whose policy, verdict and approval do not go together.
+
+use super::*;
+
+/// A node's verdict, changed.
+fn verdict(change: impl Fn(&mut PolicyEvaluated)) -> Bundle {
+    inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::PolicyEvaluated(policy) = body {
+                change(policy);
+            }
+        });
+    })
+}
+
+/// Another policy written down, in one piece; its digest in the verdict, too, where `named`.
+fn policy(named: bool, change: impl Fn(&str) -> String) -> Bundle {
+    let text = change(&script::policy("bank"));
+    inside(|world| {
+        let script = world.script("bank");
+        let mut first = true;
+        script.before.retain_mut(|draft| match &mut draft.body {
+            Body::PolicyStated(piece) => {
+                (piece.parts, piece.text) = (1, text.clone());
+                std::mem::take(&mut first)
+            }
+            _ => true,
+        });
+        edit(script, |body| {
+            if let Body::PolicyEvaluated(policy) = body
+                && named
+            {
+                policy.policy = sha(text.as_bytes());
+            }
+        });
+    })
+}
+
+/// The bank's drafts before its work, without some.
+fn without(event: &str) -> Bundle {
+    inside(|world| {
+        let before = &mut world.script("bank").before;
+        let all = before.len();
+        before.retain(|draft| draft.body.event() != event);
+        assert_ne!(before.len(), all);
+    })
+}
+
+pub(crate) fn add_to(add: &mut Add<'_>) {
+    const VERDICT: &str = "policy.evaluated";
+    let deny = |rule: usize| {
+        move |policy: &mut PolicyEvaluated| {
+            policy.rules[rule].verdict = "deny".into();
+            policy.verdict = "deny".into();
+        }
+    };
+    add(
+        "policy-verdict-not-of-its-rules",
+        16,
+        VERDICT,
+        verdict(|policy| policy.rules[0].verdict = "deny".into()),
+    );
+    add(
+        "approved-against-policy",
+        16,
+        "job.approved",
+        verdict(deny(1)),
+    );
+    add("policy-verdict-altered", 16, VERDICT, verdict(deny(0)));
+    add(
+        "policy-verdict-made-milder",
+        16,
+        VERDICT,
+        verdict(|policy| {
+            policy.rules[2].verdict = "allow".into();
+            policy.verdict = "allow".into();
+        }),
+    );
+    add(
+        "policy-rule-left-out",
+        16,
+        VERDICT,
+        verdict(|policy| drop(policy.rules.remove(1))),
+    );
+    add(
+        "policy-of-another-version",
+        16,
+        VERDICT,
+        verdict(|policy| policy.version = 8),
+    );
+    let automatic = |text: &str| text.replace("\"officer\"", "\"automatic\"");
+    add("policy-altered", 16, VERDICT, policy(false, automatic));
+    add(
+        "policy-altered-and-named",
+        16,
+        VERDICT,
+        policy(true, automatic),
+    );
+    let elsewhere = |text: &str| text.replace("\"applications\"", "\"loans\"");
+    add(
+        "policy-offers-something-else",
+        16,
+        VERDICT,
+        policy(true, elsewhere),
+    );
+    let unlabelled = |text: &str| text.replace("\"label\":true", "\"label\":false");
+    add(
+        "policy-offers-no-label",
+        16,
+        VERDICT,
+        policy(true, unlabelled),
+    );
+    let partners = |_: &str| script::policy("partner");
+    add("policy-swapped", 16, VERDICT, policy(false, partners));
+    add(
+        "policy-swapped-and-named",
+        16,
+        VERDICT,
+        policy(true, partners),
+    );
+    let later = |text: &str| text.replace("policy.v1", "policy.v2");
+    add(
+        "policy-of-an-unknown-form",
+        16,
+        VERDICT,
+        policy(true, later),
+    );
+    let spaced = |text: &str| text.replace(":7}", ": 7}");
+    add("policy-not-canonical", 16, VERDICT, policy(true, spaced));
+    add(
+        "policy-never-written-down",
+        16,
+        VERDICT,
+        without("policy.stated"),
+    );
+    add("policy-never-asked", 16, "job.approved", without(VERDICT));
+    let submitter = inside(|world| {
+        edit(world.script("bank"), |body| {
+            if let Body::JobProposed(proposed) = body {
+                proposed.submitter = "user/somebody".into();
+            }
+        });
+    });
+    add("policy-saw-another-submitter", 16, VERDICT, submitter);
+    let half = inside(|world| {
+        let before = &mut world.script("bank").before;
+        let at = before
+            .iter()
+            .rposition(|d| d.body.event() == "policy.stated");
+        before.remove(at.unwrap());
+    });
+    add("policy-half-written-down", 16, VERDICT, half);
+    add(
+        "policy-text-altered-by-an-outsider",
+        10,
+        "policy.stated",
+        body(BANK, "policy.stated", "officer", "nobodyy"),
+    );
+}
