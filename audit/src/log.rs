@@ -185,6 +185,21 @@ impl Log {
         Self::open_on(Box::new(medium::Disk), dir, origin, signer, segment_bytes)
     }
 
+    /// Opens the log in `dir` for reading, as far as its last signed head covers it; a node may be writing to
+    /// it meanwhile. Returns how many entries stand behind that head, too.
+    ///
+    /// # Errors
+    /// When there is no log, or what the head covers is missing or changed.
+    pub fn read(dir: &Path) -> Result<(Self, u64), LogError> {
+        let (store, origin, behind) = open::read(dir)?;
+        let log = Self {
+            origin,
+            dir: dir.to_owned(),
+            store: Mutex::new(store),
+        };
+        Ok((log, behind))
+    }
+
     fn open_on(
         medium: Box<dyn medium::Medium>,
         dir: &Path,

@@ -55,6 +55,17 @@ pub enum TrustError {
         /// What it may be.
         want: &'static str,
     },
+    /// Nobody is left to be a witness.
+    #[error(
+        "{name}, line {line}: with `members = false` nobody counts as a witness unless `quorum` says how many of \
+         `keys` must have cosigned: set `quorum` in [witnesses], or leave `members` out"
+    )]
+    NoQuorum {
+        /// The file.
+        name: String,
+        /// The line.
+        line: usize,
+    },
     /// Neither an authority nor pins.
     #[error(
         "{name} names neither `authority` nor `[pins]`: say whose certificates or which keys are trusted"
@@ -204,6 +215,15 @@ impl Trust {
             members: None,
             keys: None,
         });
+        if witnesses.members == Some(false) && witnesses.quorum.is_none() {
+            return Err(TrustError::NoQuorum {
+                name: name.to_owned(),
+                line: text
+                    .lines()
+                    .position(|line| line.trim_start().starts_with("members"))
+                    .map_or(1, |line| line + 1),
+            });
+        }
         let quorum = witnesses.quorum.map(|quorum| {
             usize::try_from(quorum)
                 .map_err(|_| wrong("witnesses.quorum", &quorum.to_string(), "a small number"))
@@ -335,6 +355,11 @@ mod tests {
                 "authority = \"ca.crt\"\n[witnesses]\nkeys = [\"x+y\"]",
                 "line 3",
                 "verifier key",
+            ),
+            (
+                "authority = \"ca.crt\"\n[witnesses]\nmembers = false",
+                "line 3",
+                "`quorum`",
             ),
             ("four_eyes = true", "authority", "pins"),
         ] {

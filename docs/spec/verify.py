@@ -290,6 +290,7 @@ class Trust:
             need(self.authority is not None or self.pins, "neither `authority` nor `[pins]`")
             self.quorum = witnesses.get("quorum")
             self.members = witnesses.get("members", True)
+            need(self.members or self.quorum is not None, "`members = false` needs a `quorum`")
             self.witnesses = [verifier_key(text) for text in witnesses.get("keys", [])]
             self.binaries = data.get("binaries", [])
             self.allow_debug = data.get("allow_debug_builds", False)
@@ -954,7 +955,7 @@ class Verifier:
                     back = next((p for r, _, p in steps[other.node] if r == run), None)
                     place = self.at(log, event)
                     if back is None:
-                        if self.complete:
+                        if other.has("run.completed"):
                             self.find(5, place, "step %s: %s has no such step" % (run[0], other.node))
                         continue
                     back = next((p for p in back if p["peer"] == log.node), None)
@@ -1169,6 +1170,14 @@ class Verifier:
         of_parties = [(log, times) for log, times in counts if log.node in c.parties]
         completed = {log.node for log in self.logs if log.has("run.completed")}
         none = 0 if completed.issuperset(c.parties) else None
+        for log, _ in of_parties if not self.pruned else []:
+            for other, _ in of_parties:
+                for key, times in self.by_step(other).items():
+                    if self.by_step(log).get(key, 0) >= times:
+                        continue
+                    done = [e for e, b in log.bodies("step.finished") if b["step"] == key[1]]
+                    if done:
+                        self.find(8, self.at(log, done[0]), "`%s` of step %s is left out" % key)
         if self.complete and not self.pruned:
             for name, _, _, _ in c.declared:
                 if not any(name in times for _, times in counts):
@@ -1176,6 +1185,14 @@ class Verifier:
                 numbers = {times.get(name, none) for _, times in of_parties}
                 if len(numbers - {None}) > 1:
                     self.find(8, "the bundle", "the parties count `%s` differently" % name)
+
+    @staticmethod
+    def by_step(log):
+        times = {}
+        for _, body in log.bodies("disclosure"):
+            key = (body["id"], body["step"])
+            times[key] = times.get(key, 0) + 1
+        return times
 
     # 9
     def thresholds(self):

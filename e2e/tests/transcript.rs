@@ -3,7 +3,9 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -15,7 +17,7 @@ use paripassu_audit::{
 use paripassu_e2e::{Consortium, JOB, proves, state};
 use paripassu_job::JobId;
 use paripassu_proto::control::v1::{JobState, JobStatus};
-use paripassu_service::transcript::{LOG_FOLDER, WITNESS_FOLDER, export};
+use paripassu_service::transcript::{LOG_FOLDER, WITNESS_FOLDER, assemble, export};
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -163,6 +165,70 @@ async fn a_node_that_cannot_write_its_transcript_stops_the_job() {
     c.stop().await;
 }
 
+/// A file system of its own for a folder, if this user may make one; gone with this.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        let options = format!("size={bytes},mode=0700");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "paripassu-test"])
+            .arg(at)
+            .output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // what is still open keeps it a little longer
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_the_job_and_room_lets_it_go_on() {
+    let mut c = consortium().await;
+    c.halt("partner").await;
+    let log = c.path("partner-state").join(LOG_FOLDER);
+    copy(&log, &c.path("aside"));
+    let Some(_disk) = Disk::mount(&log, 4 << 20) else {
+        eprintln!("skipped: mounting a small file system takes a privilege that this user lacks");
+        return;
+    };
+    copy(&c.path("aside"), &log);
+    c.resume("partner");
+    let (status, _) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    // room for the beginning of a job, and no more
+    let filler = log.join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    let block = vec![0; 4_096];
+    let mut blocks = 0;
+    while file.write_all(&block).is_ok() {
+        blocks += 1;
+    }
+    file.set_len((blocks - 2) * 4_096).unwrap();
+    drop(file);
+    let (status, job) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Aborted, "{status:?}");
+    let (culprit, code, reason) = abort(&status);
+    assert_eq!(
+        (culprit.as_str(), code.as_str()),
+        ("partner", "transcript_failed"),
+        "{reason}"
+    );
+    assert!(!c.results("bank", job).exists() && !c.results("partner", job).exists());
+    c.halt("partner").await;
+    fs::remove_file(&filler).unwrap();
+    c.resume("partner");
+    let (status, job) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    proves(&bundle(&c, "partner", job).await, &[]);
+    c.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     let mut c = consortium().await;
@@ -202,8 +268,21 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     let bundle = Bundle::load(&found.expect("a bundle of the job that was aborted")).unwrap();
     proves(&bundle, &[]);
     assert!(!events(&bundle, "paripassu/party/bank").contains(&"run.completed".to_owned()));
-    // the partner writes the end of the job when it is back
+    // the partner writes the end of the job when it is back, and a bundle with what it has
+    let job = bundle.job.clone();
+    let state = c.path("partner-state");
+    let from_log = assemble(&state, &job).unwrap();
+    assert!(!events(&from_log.bundle, "paripassu/party/partner").is_empty());
     c.resume("partner");
+    let left = export(&state, &job).unwrap();
+    assert!(events(&left, "paripassu/party/partner").contains(&"aborted".to_owned()));
+    proves(&left, &[]);
+    // and where that is lost, too, one can be made of the log beside the running node
+    fs::remove_file(state.join("bundles").join(format!("{job}.bundle"))).unwrap();
+    let made = assemble(&state, &job).unwrap();
+    assert_eq!(made.bundle.logs.len(), 1);
+    assert!(made.lacks[0].contains("other members"), "{:?}", made.lacks);
+    proves(&made.bundle, &[]);
     c.stop().await;
 }
 

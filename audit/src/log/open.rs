@@ -12,7 +12,7 @@ use super::segment::{Place, Segments};
 use super::store::Store;
 use super::{Damage, LogError, Opened, Torn, digest, heads};
 use crate::merkle::{Hash, Tree, leaf_hash};
-use crate::note::{Checkpoint, Signer};
+use crate::note::{Algorithm, Checkpoint, Signer, SignerError};
 
 const FORMAT: &str = "paripassu-transcript/1";
 const HASH_BYTES: u64 = 32;
@@ -41,7 +41,7 @@ pub(super) fn open(
     // Everything below this was safely on disk.
     let safe = signed.max(leaves.len() as u64);
 
-    let mut segments = Segments::find(dir, Kind::Events)?;
+    let mut segments = Segments::find(dir, Kind::Events, true)?;
     let mut events = Vec::new();
     let (_, event_damage) = segments.scan(|content, place| {
         if let Content::Event { job, envelope } = content {
@@ -54,7 +54,7 @@ pub(super) fn open(
         }
     })?;
     refuse(&segments, event_damage.as_ref(), safe)?;
-    let mut body_segments = Segments::find(dir, Kind::Bodies)?;
+    let mut body_segments = Segments::find(dir, Kind::Bodies, true)?;
     let mut bodies = Vec::new();
     let (_, body_damage) = body_segments.scan(|content, place| {
         bodies.push((place, content == Content::Pruned));
@@ -158,6 +158,89 @@ pub(super) fn open(
     Ok((store, opened))
 }
 
+/// What the last signed head of a log covers, to be read only; a node may be writing to the log meanwhile. Also
+/// the log's name, and how many entries stand behind that head.
+pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
+    let path = dir.join("origin");
+    let text = std::fs::read_to_string(&path).map_err(failed("read", &path))?;
+    let origin = text
+        .strip_prefix(FORMAT)
+        .and_then(|rest| rest.strip_prefix('\n')?.strip_suffix('\n'))
+        .ok_or_else(|| LogError::Missing {
+            file: path.clone(),
+            index: 0,
+        })?;
+    let signed = heads::sizes(dir)?.pop().unwrap_or(0);
+    let leaves = read_leaves(dir)?;
+    let segments = Segments::find(dir, Kind::Events, false)?;
+    let body_segments = Segments::find(dir, Kind::Bodies, false)?;
+    let leaves_path = dir.join("leaves");
+    let mut store = Store {
+        dir: dir.to_owned(),
+        medium: Box::new(super::medium::Disk),
+        signer: Arc::new(Nobody),
+        segment_bytes: 0,
+        events: segments,
+        bodies: body_segments,
+        leaves: std::fs::File::open(&leaves_path).map_err(failed("open", &leaves_path))?,
+        written: leaves.len() as u64,
+        tree: Tree::new(),
+        parts: Vec::new(),
+        jobs: HashMap::new(),
+        stopped: Some("it was opened to be read".to_owned()),
+        lock: None,
+    };
+    let mut bodies = Vec::new();
+    store.bodies.scan(|content, place| {
+        bodies.push((place, content == Content::Pruned));
+    })?;
+    let mut events = Vec::new();
+    store.events.scan(|content, place| {
+        if let Content::Event { job, envelope } = content {
+            events.push((place, job.to_owned(), leaf_hash(envelope), digest(envelope)));
+        }
+    })?;
+    let size = events.len().min(bodies.len()) as u64;
+    if size < signed {
+        return Err(LogError::Shorter {
+            dir: dir.to_owned(),
+            size,
+            expected: signed,
+            witnessed_by: "its last signed checkpoint",
+        });
+    }
+    // what stands behind the head may still be torn
+    let covered = events.into_iter().zip(bodies).zip(0..signed);
+    for (((place, job, leaf, digest), (body, pruned)), _) in covered {
+        store.add(&job, leaf, digest, (place, body, pruned));
+    }
+    let keys = heads::keys(dir, origin)?;
+    if let Some(head) = heads::read(dir, origin, signed, &store.tree)? {
+        heads::check(dir, &head, &keys)?;
+    }
+    Ok((store, origin.to_owned(), size - signed))
+}
+
+/// Of a log that is only read.
+struct Nobody;
+
+impl Signer for Nobody {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Ed25519
+    }
+
+    fn public_key(&self) -> Vec<u8> {
+        vec![0; 32]
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Err(SignerError {
+            key: "none".into(),
+            why: "the log was opened to be read".into(),
+        })
+    }
+}
+
 /// One writer per folder.
 fn lock(dir: &Path) -> Result<std::fs::File, LogError> {
     let path = dir.join("lock");
@@ -195,7 +278,7 @@ fn start(medium: &mut dyn Medium, dir: &Path, origin: &str) -> Result<(), LogErr
         Err(error) => return Err(failed("read", &path)(error)),
     }
     // Without its name a folder with entries is not taken for a new log.
-    let entries = Segments::find(dir, Kind::Events)?.list;
+    let entries = Segments::find(dir, Kind::Events, true)?.list;
     let leaves = dir.join("leaves");
     if !entries.is_empty() || leaves.metadata().is_ok_and(|found| found.len() > 0) {
         return Err(LogError::Missing {

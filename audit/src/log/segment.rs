@@ -37,8 +37,8 @@ impl Segments {
         dir.join(format!("{}{first:020}.seg", kind.prefix()))
     }
 
-    /// Opens every file of the kind, in the order of their first indexes.
-    pub(super) fn find(dir: &Path, kind: Kind) -> Result<Self, LogError> {
+    /// Opens every file of the kind, in the order of their first indexes; for writing where `write` says so.
+    pub(super) fn find(dir: &Path, kind: Kind, write: bool) -> Result<Self, LogError> {
         let mut firsts = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed("list", dir))? {
             let name = entry.map_err(failed("list", dir))?.file_name();
@@ -56,7 +56,7 @@ impl Segments {
             let path = Self::path(dir, kind, first);
             let file = private()
                 .read(true)
-                .append(true)
+                .append(write)
                 .open(&path)
                 .map_err(failed("open", &path))?;
             let bytes = file.metadata().map_err(failed("open", &path))?.len();

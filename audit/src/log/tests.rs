@@ -441,3 +441,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_log_that_is_being_written_can_be_read_as_far_as_it_is_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(dir.path(), ORIGIN, signer()).unwrap();
+    assert!(Log::read(&dir.path().join("elsewhere")).is_err());
+    for _ in 0..3 {
+        add(&log, "a");
+    }
+    let head = log.checkpoint().unwrap();
+    add(&log, "a");
+    let (read, behind) = Log::read(dir.path()).unwrap();
+    assert_eq!((read.size(), behind, read.origin()), (3, 1, ORIGIN));
+    assert_eq!(
+        read.job_entries("a").unwrap(),
+        log.job_entries("a").unwrap()[..3]
+    );
+    assert_eq!(read.checkpoint_at(3).unwrap(), Some(head));
+    // nothing is written through it, and the writer goes on
+    assert!(read.append("a", |link| draft("a", link)).is_err());
+    assert!(read.checkpoint().is_err());
+    add(&log, "a");
+    // what the head covers and is gone is noticed
+    let events = super::segment::Segments::path(dir.path(), super::record::Kind::Events, 0);
+    let bytes = std::fs::read(&events).unwrap();
+    std::fs::write(&events, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(
+        Log::read(dir.path()),
+        Err(LogError::Shorter { .. })
+    ));
+}

@@ -11,6 +11,7 @@ use crate::event::Body;
 
 const UNDECLARED: &str = "a value was opened that the parties had not agreed to open";
 const MATRIX: &str = "the declared openings do not fit the outputs that the contract names";
+const LEFT_OUT: &str = "this party finished the step and left out what was opened in it";
 const ACCOUNTS: &str = "the accounts of two nodes cannot both be true";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
@@ -23,6 +24,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         if case.ran_to_the_end() {
             missing(case, contract, &counts, report);
         }
+        left_out(case, report);
         matched(case, contract, report);
     }
     for log in &case.logs {
@@ -164,6 +166,58 @@ fn missing(
             );
         }
     }
+}
+
+/// Where a party's log ends with an abort, the others' records decide what was opened: whoever finished the
+/// very step in which another data party opened something has it, too, as often.
+fn left_out(case: &Case<'_>, report: &mut Report) {
+    if case.options.allow_pruned() {
+        return;
+    }
+    let parties: Vec<_> = case
+        .logs
+        .iter()
+        .filter(|log| case.is_party(log.node))
+        .collect();
+    let opened: Vec<_> = parties.iter().map(|log| by_step(log)).collect();
+    for (log, own) in parties.iter().zip(&opened) {
+        for (other, theirs) in parties.iter().zip(&opened) {
+            for ((id, step), times) in theirs {
+                let here = own.get(&(*id, *step)).copied().unwrap_or(0);
+                if here >= *times {
+                    continue;
+                }
+                let finished = log.events.iter().find(|event| {
+                    matches!(event.body(), Some(Body::StepFinished(done)) if done.step == *step)
+                });
+                let said = format!(
+                    "{} opened `{}` {times} times in step `{}`, {} says {here}",
+                    other.node,
+                    plain(id),
+                    plain(step),
+                    log.node
+                );
+                match finished {
+                    Some(event) => report.find(Check::Disclosure, log.at(event), said, LEFT_OUT),
+                    None => report.note(format!(
+                        "{said}, whose log ends before that step: the other's record stands"
+                    )),
+                }
+            }
+        }
+    }
+}
+
+/// How often a log opened each in each step.
+fn by_step<'a>(log: &'a Log<'_>) -> BTreeMap<(&'a str, &'a str), u64> {
+    let mut times = BTreeMap::new();
+    for event in &log.events {
+        if let Some(Body::Disclosure(opening)) = event.body() {
+            let key = (opening.id.as_str(), opening.step.as_str());
+            *times.entry(key).or_default() += 1;
+        }
+    }
+    times
 }
 
 /// The number of common customers is at least the agreed one, and all name the same.

@@ -48,7 +48,6 @@ impl<'a> Steps<'a> {
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let steps: Vec<_> = case.logs.iter().map(Steps::of).collect();
-    let complete = case.ran_to_the_end();
     for (log, own) in case.logs.iter().zip(&steps) {
         for (run, event, peers) in &own.order {
             for flow in *peers {
@@ -81,13 +80,13 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                         other.node,
                         log.node
                     )),
-                    None if complete => find(format!(
+                    None if other.has("run.completed") => find(format!(
                         "step `{}`: {} recorded no such step",
                         plain(run.0),
                         other.node
                     )),
                     None => report.note(format!(
-                        "step `{}` of {} has no counterpart at {}, where the job ended before",
+                        "step `{}` of {} has no counterpart at {}, whose log says that the job ended before",
                         plain(run.0),
                         log.node,
                         other.node

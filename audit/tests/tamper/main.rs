@@ -280,6 +280,19 @@ fn the_second_verifier_agrees() {
         ));
         expected.push(format!("3 {name}"));
     }
+    let witnesses = "authority = \"ca.crt\"\n[witnesses]\nmembers = false\n";
+    lines.push(format!(
+        "{}\t--trust\t{}",
+        write(
+            folder.path().join("no-quorum/job.bundle"),
+            world::World::new().bundle().to_text().unwrap().as_bytes()
+        ),
+        write(
+            folder.path().join("no-quorum/trust.toml"),
+            witnesses.as_bytes()
+        )
+    ));
+    expected.push("3 no-quorum".to_owned());
     let list = write(folder.path().join("list"), lines.join("\n").as_bytes());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/verify.py");
     let output = Command::new(python)

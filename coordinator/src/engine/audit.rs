@@ -122,7 +122,9 @@ impl Engine {
         signed: &pb::Signed,
     ) -> Result<(), TranscriptError> {
         match &self.transcript {
-            Some(transcript) if !self.is_member(job) => transcript.decided(by, decision, signed),
+            Some(transcript) if !self.is_member(job) => {
+                transcript.decided(by, decision, signed).map(drop)
+            }
             _ => Ok(()),
         }
     }

@@ -58,22 +58,30 @@ impl<H: NodeHandler> EventLoop<H> {
             .is_ok()
     }
 
-    /// Writes a decision down; false, and the job refused, when that fails.
-    pub(super) fn decided(&self, by: &Peer, decision: &Decision, signed: &pb::Signed) -> bool {
+    /// Writes a decision down; false when it counts for nothing, none, and the job refused, when that fails.
+    pub(super) fn decided(
+        &self,
+        by: &Peer,
+        decision: &Decision,
+        signed: &pb::Signed,
+    ) -> Option<bool> {
         let Some(audit) = &self.audit else {
-            return true;
+            return Some(true);
         };
         let written = audit.transcript.decided(by, decision, signed);
         written
             .inspect_err(|error| self.unwritten(&decision.job, error))
-            .is_ok()
+            .ok()
     }
 
     /// A node that cannot write its transcript takes part in nothing.
     pub(super) fn unwritten(&self, job: &JobId, error: &TranscriptError) {
-        tracing::error!(%job, %error, "the transcript cannot be written: the job is refused");
+        tracing::error!(%job, %error, "the job is refused");
         let mut abort = local_abort("start", "transcript_failed", &error.to_string());
-        abort.culprit = self.identity.peer().id.to_string();
+        match error {
+            TranscriptError::OtherContract { .. } => abort.code = "job_refused".into(),
+            _ => abort.culprit = self.identity.peer().id.to_string(),
+        }
         self.tell_abort(job.as_str(), abort);
     }
 

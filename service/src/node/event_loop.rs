@@ -127,7 +127,8 @@ impl<H: NodeHandler> EventLoop<H> {
                 Some(command) = commands.recv() => match command {
                     Command::Decide(decision) => {
                         let signed = signing::sign(&self.identity, decision.to_bytes());
-                        if self.decided(self.identity.peer(), &decision, &signed) {
+                        let decided = self.decided(self.identity.peer(), &decision, &signed);
+                        if decided.is_some() {
                             self.port.tell(node_control::Body::Decision(signed));
                         }
                     }
@@ -203,10 +204,11 @@ impl<H: NodeHandler> EventLoop<H> {
                     .map(|signed| job::decision(trust, signed));
                 match verified {
                     Some(Ok((by, decision))) => {
-                        if let Some(signed) = &notice.decision {
-                            self.decided(&by, &decision, signed);
+                        let signed = notice.decision.as_ref();
+                        let counts = signed.and_then(|s| self.decided(&by, &decision, s));
+                        if counts == Some(true) {
+                            self.callback(Callback::Decision(by, decision)).await;
                         }
-                        self.callback(Callback::Decision(by, decision)).await;
                     }
                     Some(Err(error)) => tracing::warn!(%error, "a decision does not verify"),
                     None => tracing::warn!("an empty decision"),
@@ -303,7 +305,7 @@ impl<H: NodeHandler> EventLoop<H> {
                 let Ok((by, decision)) = job::decision(self.identity.trust(), signed) else {
                     continue;
                 };
-                if !self.decided(&by, &decision, signed) {
+                if self.decided(&by, &decision, signed).is_none() {
                     return;
                 }
             }
@@ -312,6 +314,10 @@ impl<H: NodeHandler> EventLoop<H> {
                 contract: info.proposal.digest,
                 role: Some(role),
                 members: info.members(),
+                coordinator: self.port.coordinator().map(|peer| peer.id).filter(|id| {
+                    let mut members = info.members().into_iter();
+                    !members.any(|(_, member)| member == *id)
+                }),
                 core: Some(Arc::clone(&core)),
             });
             info.record = Record::new(

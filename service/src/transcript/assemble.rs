@@ -3,64 +3,76 @@
 use std::{fs, path::PathBuf};
 
 use paripassu_audit::{
-    bundle::{Artifact, Bundle, BundleError, FORMAT, FrameList, LogPart, SignedStatement},
+    bundle::{Artifact, Bundle, BundleError, FORMAT, FrameList, LogPart},
     event::{Body, Envelope, hex},
-    log::LogError,
+    log::{Log, LogError},
     note::SignedCheckpoint,
 };
-use paripassu_proto::{JobId, control::v1 as pb};
 
-use super::{Transcript, TranscriptError};
+use super::{Transcript, TranscriptError, papers::Papers};
 use crate::transport::StepReport;
 
-/// Why a bundle is not written.
+/// Why a bundle is not made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AssembleError {
+#[non_exhaustive]
+pub enum AssembleError {
+    /// It would be none.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What is known of the job cannot be read.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
+    /// It cannot be written as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// Nothing is known of the contract.
     #[error("this node has never seen the job's contract")]
     Unknown,
+    /// The file system refused.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
+        /// What was tried.
         what: &'static str,
+        /// On which file.
         path: PathBuf,
+        /// Why not.
         source: std::io::Error,
     },
 }
 
 /// What this node's log holds of a job under the head of this size.
 pub(super) fn own_part(
-    transcript: &Transcript,
-    job: &JobId,
+    log: &Log,
+    certificate: &str,
+    job: &str,
     size: u64,
     heads: &[u64],
     private: bool,
 ) -> Result<LogPart, AssembleError> {
-    let log = &transcript.log;
     let head = log.checkpoint_at(size)?.ok_or(AssembleError::Unknown)?;
     let mut earlier: Vec<SignedCheckpoint> = Vec::new();
     for old in heads.iter().filter(|old| **old < size) {
         earlier.extend(log.checkpoint_at(*old)?);
     }
-    let certificates = transcript.identity.certificate_pem();
     Ok(LogPart::of_log(
         log,
-        job.as_str(),
-        &[certificates],
+        job,
+        &[certificate.to_owned()],
         &head,
         &earlier,
         private,
     )?)
 }
 
-fn statement(signed: &pb::Signed) -> SignedStatement {
-    SignedStatement::new(&signed.statement, &signed.signature, &signed.chain)
+/// The sizes of the heads that were signed while this job stood in the log.
+pub(super) fn heads(log: &Log, job: &str) -> Result<Vec<u64>, AssembleError> {
+    let entries = log.job_entries(job)?;
+    let first = entries.first().map_or(u64::MAX, |entry| entry.index);
+    let sizes = log.checkpoint_sizes()?.into_iter();
+    Ok(sizes.filter(|size| *size > first).collect())
 }
 
 /// The result files that this node has written down.
@@ -112,46 +124,60 @@ fn frames(
     Ok(lists)
 }
 
+/// The bundle without the logs of others.
+pub(super) fn own_bundle(
+    log: &Log,
+    papers: Papers,
+    job: &str,
+    size: u64,
+    heads: &[u64],
+    frames: Vec<FrameList>,
+) -> Result<Bundle, AssembleError> {
+    let own = own_part(log, &papers.certificate, job, size, heads, true)?;
+    let artifacts = artifacts(&own);
+    Ok(Bundle {
+        format: FORMAT.to_owned(),
+        job: job.to_owned(),
+        node: own.origin.clone(),
+        contract: papers.contract,
+        submission: papers.submission,
+        approvals: papers.decisions,
+        frames,
+        logs: vec![own],
+        artifacts,
+        authority: papers.authority,
+    })
+}
+
 /// Writes the bundle into the state folder; returns where, and the logs that had to be left out.
 pub(super) fn write(
     transcript: &Transcript,
-    job: &JobId,
+    job: &str,
     size: u64,
     heads: &[u64],
     others: Vec<LogPart>,
-    steps: Vec<StepReport>,
+    steps: &[StepReport],
 ) -> Result<(PathBuf, Vec<String>), AssembleError> {
-    let (proposal, decisions) = transcript.with(job.as_str(), |facts| {
-        (facts.proposal.clone(), facts.decisions.clone())
-    })?;
-    let proposal = proposal.ok_or(AssembleError::Unknown)?;
-    let own = own_part(transcript, job, size, heads, true)?;
-    let artifacts = artifacts(&own);
-    let node = own.origin.clone();
-    let mut bundle = Bundle {
-        format: FORMAT.to_owned(),
-        job: job.to_string(),
-        node,
-        contract: String::from_utf8_lossy(&proposal.contract).into_owned(),
-        submission: statement(&proposal.submission.unwrap_or_default()),
-        approvals: decisions.values().map(statement).collect(),
-        frames: frames(transcript, job.as_str(), &steps)?,
-        logs: vec![own],
-        artifacts,
-        authority: transcript.identity.trust().authority_pem().to_owned(),
+    let papers = transcript.with(job, |facts| facts.papers.clone())?;
+    let papers = Papers {
+        // a key may have been renewed since the proposal
+        certificate: transcript.identity.certificate_pem(),
+        ..papers.ok_or(AssembleError::Unknown)?
     };
+    let frames = frames(transcript, job, steps)?;
+    let mut bundle = own_bundle(&transcript.log, papers, job, size, heads, frames)?;
     // what another node sent may be no part of any bundle: it must not spoil this one
     let mut left_out = Vec::new();
     for other in others {
         let origin = other.origin.clone();
         bundle.logs.push(other);
         if let Err(error) = bundle.to_text() {
-            tracing::warn!(%job, origin, %error, "another node's events are left out of the bundle");
+            tracing::warn!(job, origin, %error, "another node's events are left out of the bundle");
             bundle.logs.pop();
             left_out.push(origin);
         }
     }
-    let path = transcript.bundle_path(job.as_str());
+    let path = transcript.bundle_path(job);
     let failed = |what, path: &PathBuf| {
         let path = path.clone();
         move |source| AssembleError::Io { what, path, source }

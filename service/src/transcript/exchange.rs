@@ -5,28 +5,47 @@
 //! or drop them, which is noticed, and nothing else.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use paripassu_proto::{JobId, NodeId, audit::v1 as pb, control::v1 as control};
 use paripassu_protocol::channel::Role;
+use prost::Message as _;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-use super::{Blame, Transcript, session::Session};
-use crate::transport::JobCore;
+use super::{
+    Blame, Transcript,
+    intake::{Flood, Intake},
+    session::Session,
+};
+use crate::{signing, transport::JobCore};
 
-/// How long a node that has ended a job well waits for the others' heads and events.
-pub(super) const FINISH: Duration = Duration::from_secs(30);
-/// How long after a job that ended badly.
-const FINISH_BADLY: Duration = Duration::from_secs(4);
-/// How long a job's session goes on countersigning after its end at this node.
-pub(super) const LINGER: Duration = Duration::from_secs(60);
+/// How long the end of a job may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// How long a node that has ended a job well waits for the others' heads and events.
+    pub(super) finish: Duration,
+    /// How long after a job that ended badly.
+    pub(super) badly: Duration,
+    /// How long a job's session goes on countersigning after its end at this node.
+    pub(super) linger: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            finish: Duration::from_secs(30),
+            badly: Duration::from_secs(4),
+            linger: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Where messages go, and who hears of a member that breaks the rules.
 pub trait Carrier: Send + Sync + 'static {
@@ -44,6 +63,8 @@ pub struct Seat {
     /// None for a coordinator that is no member.
     pub(crate) role: Option<Role>,
     pub(crate) members: Vec<(Role, NodeId)>,
+    /// The coordinator, where it is no member: it countersigns, too.
+    pub(crate) coordinator: Option<NodeId>,
     /// The channel whose gate opens when all have countersigned.
     pub(crate) core: Option<Arc<JobCore>>,
 }
@@ -62,6 +83,7 @@ impl Seat {
             contract,
             role: None,
             members,
+            coordinator: None,
             core: None,
         }
     }
@@ -71,6 +93,7 @@ pub(super) type Done = oneshot::Sender<Result<(), Blame>>;
 
 enum Order {
     Begin(Box<Session>),
+    Flooded(JobId, Blame),
     Message(Box<pb::Envelope>),
     Ask(JobId),
     Finish {
@@ -81,6 +104,9 @@ enum Order {
 }
 
 /// Speaks with the other nodes of all jobs about transcripts. Clones are the same.
+///
+/// Its queue is bounded by what is let in: of messages, a share for each sender ([`Intake`]); of this node's own
+/// orders, a few for each job, of which many askings are one.
 #[derive(Clone)]
 pub struct Exchange {
     orders: mpsc::UnboundedSender<Order>,
@@ -90,25 +116,73 @@ pub struct Exchange {
 pub(super) struct Shared {
     pub(super) transcript: Arc<Transcript>,
     pub(super) carrier: Box<dyn Carrier>,
+    pub(super) times: Times,
     blames: Mutex<HashMap<JobId, Blame>>,
+    intake: Mutex<Intake>,
+    /// Jobs that are in the queue to be asked for.
+    asked: Mutex<HashSet<JobId>>,
+    /// Jobs of which too much came: nothing more is let in.
+    flooded: Mutex<HashSet<JobId>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn weight(message: &pb::Envelope) -> usize {
+    let signed = message.message.as_ref();
+    signed.map_or(0, |signed| signed.encoded_len()) + message.job.len() + 128
 }
 
 impl Shared {
+    /// Lets a message into the queue; none when there is no room, once with whom to blame for it.
+    fn admit(&self, message: &pb::Envelope) -> Result<(), Option<(JobId, Blame)>> {
+        let job = message.job.parse::<JobId>().map_err(|_| None)?;
+        if lock(&self.flooded).contains(&job) {
+            return Err(None);
+        }
+        let admitted = lock(&self.intake).admit(&message.job, &message.from, weight(message));
+        let Err(flood) = admitted else { return Ok(()) };
+        lock(&self.flooded).insert(job.clone());
+        // the name on an envelope is the carrier's word, the signature is the sender's
+        let signed = signing::verify_audit(self.transcript.identity.trust(), message);
+        let sender = signed.ok().filter(|_| flood == Flood::Sender);
+        let blame = match sender {
+            Some((sender, _)) => Blame {
+                reason: format!(
+                    "`{}` sends messages about transcripts faster than they can be read",
+                    sender.peer()
+                ),
+                culprit: Some(sender.peer().id.clone()),
+                code: "flooded",
+            },
+            None => Blame {
+                culprit: None,
+                code: "flooded",
+                reason: "the coordinator carries more messages about transcripts than can be read, not all \
+                         of them by members"
+                    .into(),
+            },
+        };
+        Err(Some((job, blame)))
+    }
+
     pub(super) fn accuse(&self, job: &JobId, blame: &Blame) {
-        let mut blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blames = lock(&self.blames);
         blames.entry(job.clone()).or_insert_with(|| blame.clone());
     }
 
     pub(super) fn blame(&self, job: &JobId) -> Option<Blame> {
-        let blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        let blames = lock(&self.blames);
         blames.get(job).cloned()
     }
 
     /// Forgets a job whose end is long past.
     fn forget(&self, job: &JobId) {
-        let mut blames = self.blames.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blames = lock(&self.blames);
         blames.remove(job);
         drop(blames);
+        lock(&self.flooded).remove(job);
         self.transcript.forget(job.as_str());
     }
 }
@@ -122,11 +196,24 @@ impl fmt::Debug for Exchange {
 impl Exchange {
     /// Starts the task; it ends when all handles are dropped.
     pub fn start(transcript: Arc<Transcript>, carrier: Box<dyn Carrier>) -> Self {
+        Self::start_with(transcript, carrier, Times::default())
+    }
+
+    /// The same with other times.
+    pub(super) fn start_with(
+        transcript: Arc<Transcript>,
+        carrier: Box<dyn Carrier>,
+        times: Times,
+    ) -> Self {
         let (orders, rx) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             transcript,
             carrier,
+            times,
             blames: Mutex::default(),
+            intake: Mutex::default(),
+            asked: Mutex::default(),
+            flooded: Mutex::default(),
         });
         tokio::spawn(run(Arc::clone(&shared), rx));
         Self { orders, shared }
@@ -139,14 +226,20 @@ impl Exchange {
         self.order(Order::Begin(Box::new(session)));
     }
 
-    /// Takes in a message.
+    /// Takes in a message. A sender that has too many waiting ends its job.
     pub fn message(&self, message: pb::Envelope) {
-        self.order(Order::Message(Box::new(message)));
+        match self.shared.admit(&message) {
+            Ok(()) => self.order(Order::Message(Box::new(message))),
+            Err(Some((job, blame))) => self.order(Order::Flooded(job, blame)),
+            Err(None) => {}
+        }
     }
 
     /// Has the log's head countersigned by all; the gate of the job's channel opens then.
     pub fn ask(&self, job: &JobId) {
-        self.order(Order::Ask(job.clone()));
+        if lock(&self.shared.asked).insert(job.clone()) {
+            self.order(Order::Ask(job.clone()));
+        }
     }
 
     /// Exchanges last heads and events, and writes the bundle.
@@ -200,7 +293,7 @@ impl Exchange {
 
 /// What a signed message must be signed over, so that it is nothing else.
 pub(super) fn sign(transcript: &Transcript, message: &pb::Message) -> control::Signed {
-    crate::signing::sign_audit(&transcript.identity, message)
+    signing::sign_audit(&transcript.identity, message)
 }
 
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
@@ -245,7 +338,13 @@ async fn take(shared: &Arc<Shared>, sessions: &mut BTreeMap<JobId, Session>, ord
         Order::Begin(session) => {
             sessions.insert(session.job().clone(), *session);
         }
+        Order::Flooded(job, blame) => {
+            if let Some(session) = sessions.get_mut(&job) {
+                session.break_off(blame);
+            }
+        }
         Order::Message(message) => {
+            lock(&shared.intake).read(&message.job, &message.from, weight(&message));
             let job = message.job.parse::<JobId>().ok();
             match job.and_then(|job| sessions.get_mut(&job)) {
                 Some(session) => session.message(*message).await,
@@ -255,12 +354,14 @@ async fn take(shared: &Arc<Shared>, sessions: &mut BTreeMap<JobId, Session>, ord
             }
         }
         Order::Ask(job) => {
+            lock(&shared.asked).remove(&job);
             if let Some(session) = sessions.get_mut(&job) {
                 session.ask();
             }
         }
         Order::Finish { job, well, done } => {
-            let limit = if well { FINISH } else { FINISH_BADLY };
+            let times = shared.times;
+            let limit = if well { times.finish } else { times.badly };
             let session = match sessions.get_mut(&job) {
                 Some(session) => session,
                 // nothing was exchanged: the bundle holds this node's own events
@@ -269,7 +370,7 @@ async fn take(shared: &Arc<Shared>, sessions: &mut BTreeMap<JobId, Session>, ord
                     sessions.entry(job).or_insert(session)
                 }
             };
-            session.finish(limit, LINGER, well, done);
+            session.finish(limit, times.linger, well, done);
         }
     }
 }

@@ -2,14 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Instant,
 };
 
 use paripassu_audit::{
     event::{Body, Envelope},
-    log::{Log, LogError},
+    log::Log,
 };
-use paripassu_proto::control::v1 as pb;
+
+use super::{
+    TranscriptError,
+    papers::{self, Papers},
+};
 
 /// What a node has written of one job; read from the log when the job is first touched.
 #[derive(Debug, Default)]
@@ -28,16 +33,19 @@ pub(super) struct Facts {
     pub(super) since: Option<Instant>,
     /// Processor time of this process, in seconds, when each step began, in their order.
     pub(super) cpu: Vec<(String, f64)>,
-    /// The proposal.
-    pub(super) proposal: Option<pb::Proposal>,
-    /// The decisions of those statements.
-    pub(super) decisions: BTreeMap<(String, bool), pb::Signed>,
+    /// Contract, submission and those decisions, as signed.
+    pub(super) papers: Option<Papers>,
 }
 
 impl Facts {
-    pub(super) fn read(log: &Log, job: &str) -> Result<Self, LogError> {
+    pub(super) fn read(log: &Log, state: &Path, job: &str) -> Result<Self, TranscriptError> {
+        let papers = Papers::load(state, job).map_err(|source| TranscriptError::Papers {
+            path: papers::path(state, job),
+            source,
+        })?;
         let mut facts = Self {
             role: "node".into(),
+            papers,
             ..Self::default()
         };
         for entry in log.job_entries(job)? {

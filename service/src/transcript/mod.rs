@@ -10,13 +10,17 @@ mod assemble;
 mod exchange;
 mod export;
 mod facts;
+mod intake;
 mod node;
+mod papers;
 mod record;
 mod session;
 #[cfg(test)]
 mod tests;
+mod writing;
 
-pub use export::{ExportError, bundle_path, bundles, export};
+pub use assemble::AssembleError;
+pub use export::{Assembled, ExportError, assemble, bundle_path, bundles, export};
 pub use node::{Transcript, TranscriptError};
 pub use record::Record;
 

@@ -5,34 +5,23 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use paripassu_audit::{
     event::{
         Body, Draft, Envelope, EventError,
-        bodies::{
-            Aborted, Incident, JobApproved, JobProposed, JobRejected, KeyRotated, LogStarted,
-            PolicyEvaluated, PolicyStated, RunCompleted, SessionOpened,
-        },
+        bodies::{Incident, KeyRotated, LogStarted},
         format_time, hex, key_digest,
     },
     log::{Log, LogError, Opened},
     note::{Algorithm, Signer, SignerError},
-    policy::{Stated, pieces},
     witness::{Witness, WitnessError},
 };
-use paripassu_job::Contract;
-use paripassu_proto::{ContractHead, NodeKind, PROTOCOL_VERSION, Peer, control::v1 as pb};
+use paripassu_proto::Peer;
 use sha2::{Digest, Sha256};
 
-use super::{LOG_FOLDER, WITNESS_FOLDER, facts::Facts, origin};
-use crate::{
-    clock::Clock,
-    identity::{Certified, Identity},
-    signing::Decision,
-    tls::Negotiated,
-};
+use super::{LOG_FOLDER, WITNESS_FOLDER, assemble, facts::Facts, origin};
+use crate::{clock::Clock, identity::Identity};
 
 /// Why something is not in the transcript.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +36,22 @@ pub enum TranscriptError {
     /// What is remembered of other logs cannot be used.
     #[error(transparent)]
     Witness(#[from] WitnessError),
+    /// What was signed about a job cannot be kept or read.
+    #[error("cannot keep what was signed about a job in {}: {source}", path.display())]
+    Papers {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The job's id is that of another contract.
+    #[error(
+        "this node knows another contract by the id of job `{job}`: propose it anew under another id"
+    )]
+    OtherContract {
+        /// The job.
+        job: String,
+    },
     /// The running program cannot be read.
     #[error("cannot read the program that runs, {}, to write down its digest: {source}", path.display())]
     Program {
@@ -82,7 +87,7 @@ pub struct Transcript {
     pub(super) state: PathBuf,
     pub(super) clock: Clock,
     signer: Arc<dyn Signer>,
-    binary: String,
+    pub(super) binary: String,
     jobs: Mutex<HashMap<String, Facts>>,
 }
 
@@ -165,9 +170,30 @@ impl Transcript {
             if !job.is_empty() && self.touch(&job)?.unfinished() {
                 tracing::warn!(job, "ran when this node stopped");
                 self.aborted(&job, None, "", "node_restarted")?;
+                self.bundle_alone(&job);
             }
         }
         Ok(())
+    }
+
+    /// Writes the bundle of a job that ended with this node's last run: its own events, without those of the
+    /// others, who cannot be asked any more.
+    fn bundle_alone(&self, job: &str) {
+        let written = self.log.checkpoint().map_err(Into::into).and_then(|head| {
+            let heads = assemble::heads(&self.log, job)?;
+            let size = head.checkpoint().size();
+            assemble::write(self, job, size, &heads, Vec::new(), &[])
+        });
+        match written {
+            Ok((path, _)) => tracing::warn!(
+                job,
+                path = %path.display(),
+                "wrote the bundle of a job that this node was stopped in: it lacks the others' logs"
+            ),
+            Err(error) => {
+                tracing::error!(job, %error, "no bundle of a job that this node was stopped in")
+            }
+        }
     }
 
     /// Whose transcript this is.
@@ -192,7 +218,7 @@ impl Transcript {
         super::bundle_path(&self.state, job)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Facts>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<String, Facts>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -204,7 +230,7 @@ impl Transcript {
     ) -> Result<T, TranscriptError> {
         let mut jobs = self.lock();
         if !jobs.contains_key(job) {
-            jobs.insert(job.to_owned(), Facts::read(&self.log, job)?);
+            jobs.insert(job.to_owned(), Facts::read(&self.log, &self.state, job)?);
         }
         Ok(f(jobs.entry(job.to_owned()).or_default()))
     }
@@ -248,219 +274,6 @@ impl Transcript {
             facts.count(draft.body.event(), Some(&draft.body));
             Ok(())
         })?
-    }
-
-    /// Writes down a proposal, once; `role` is this node's in the job.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn proposed(
-        &self,
-        head: &ContractHead,
-        digest: &[u8; 32],
-        submitter: &Peer,
-        message: &pb::Proposal,
-        role: &str,
-    ) -> Result<(), TranscriptError> {
-        let job = head.job.as_str();
-        let known = self.with(job, |facts| {
-            facts.role = role.to_owned();
-            facts.proposal = Some(message.clone());
-            facts.of("job.proposed") > 0
-        })?;
-        if known {
-            return Ok(());
-        }
-        let (name, purpose) = match Contract::parse(&message.contract) {
-            Ok(contract) => (
-                contract.spec().name.clone(),
-                contract.spec().purpose.clone(),
-            ),
-            Err(_) => Default::default(),
-        };
-        let text = |id: &paripassu_proto::NodeId| id.as_str().to_owned();
-        let body = JobProposed {
-            contract: hex(digest),
-            name,
-            purpose,
-            submitter: submitter.to_string(),
-            parties: head.parties.iter().map(text).collect(),
-            helper: head.helper.as_ref().map(text).unwrap_or_default(),
-        };
-        self.write(job, body)
-    }
-
-    /// Writes down what this node's policy says of a proposal, once: the text of
-    /// [`paripassu_audit::policy`] that bears on it, and the verdict, which is made to name its digest.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn evaluated(
-        &self,
-        job: &str,
-        policy: &Stated,
-        verdict: PolicyEvaluated,
-    ) -> Result<(), TranscriptError> {
-        if self.with(job, |facts| facts.of("policy.evaluated"))? > 0 {
-            return Ok(());
-        }
-        let text = policy.to_text().map_err(EventError::from)?;
-        let verdict = PolicyEvaluated {
-            policy: hex(&Sha256::digest(&text)),
-            ..verdict
-        };
-        let pieces = pieces(&text);
-        let parts = pieces.len() as u64;
-        for (part, piece) in (1..).zip(pieces) {
-            let text = piece.to_owned();
-            self.write_soon(job, PolicyStated { part, parts, text })?;
-        }
-        self.write(job, verdict)
-    }
-
-    /// Writes down a data party's decision on the contract proposed: its first approval and its first
-    /// rejection. Anything else is passed over.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn decided(
-        &self,
-        by: &Peer,
-        decision: &Decision,
-        signed: &pb::Signed,
-    ) -> Result<(), TranscriptError> {
-        let job = decision.job.as_str();
-        // nothing is kept of a job that was never proposed
-        if !self.lock().contains_key(job) && self.log.link(job).seq == 0 {
-            tracing::debug!(job, %by, "a decision on a job that is not known");
-            return Ok(());
-        }
-        let statement = hex(&Sha256::digest(&signed.statement));
-        let contract = hex(&decision.digest);
-        let (party, approver) = (by.id.to_string(), by.id.to_string());
-        let new = self.with(job, |facts| {
-            let theirs = facts.terms.as_ref().is_some_and(|(proposed, parties)| {
-                *proposed == contract && by.kind == NodeKind::Party && parties.contains(&party)
-            });
-            let key = (party.clone(), decision.approve);
-            let before = facts.decided.get(&key);
-            let first = before.is_none();
-            if !theirs || before.is_some_and(|before| *before != statement) {
-                tracing::debug!(job, %by, "a decision is passed over");
-                return false;
-            }
-            facts.decisions.entry(key).or_insert_with(|| signed.clone());
-            first
-        })?;
-        if !new {
-            return Ok(());
-        }
-        match decision.approve {
-            true => self.write(
-                job,
-                JobApproved {
-                    party,
-                    contract,
-                    statement,
-                    approver,
-                    second: None,
-                    ticket: None,
-                    expires: None,
-                },
-            ),
-            false => self.write(
-                job,
-                JobRejected {
-                    party,
-                    contract,
-                    statement,
-                    approver,
-                    code: "rejected".into(),
-                },
-            ),
-        }
-    }
-
-    /// Writes down a sealed link to a member, and what the connection negotiated that carries it.
-    pub(crate) fn session(
-        &self,
-        job: &str,
-        contract: &[u8; 32],
-        peer: &Certified,
-        negotiated: Option<Negotiated>,
-    ) -> Result<(), TranscriptError> {
-        self.with(job, |facts| {
-            facts.since.get_or_insert_with(Instant::now).elapsed()
-        })?;
-        let build = match cfg!(debug_assertions) {
-            true => "debug",
-            false => "release",
-        };
-        // no connection is no protection: the verifier refuses a link of this kind
-        let none = || Negotiated {
-            version: "none".into(),
-            suite: "none".into(),
-        };
-        let Negotiated { version, suite } = negotiated.unwrap_or_else(none);
-        self.write_soon(
-            job,
-            SessionOpened {
-                peer: peer.peer().id.to_string(),
-                peer_key: hex(&key_digest(peer.key())),
-                tls: version,
-                suite,
-                sealed: paripassu_crypto::sealed::SUITE.into(),
-                offered: vec![PROTOCOL_VERSION],
-                chosen: PROTOCOL_VERSION,
-                binary: self.binary.clone(),
-                build: build.into(),
-                test_mode: cfg!(feature = "test-util"),
-                contract: hex(contract),
-            },
-        )
-    }
-
-    /// Writes down that the job ended well here, if nothing else ended it.
-    pub(crate) fn completed(&self, job: &str) -> Result<(), TranscriptError> {
-        let body = self.with(job, |facts| {
-            let wall = facts.since.map_or(0.0, |t| t.elapsed().as_secs_f64());
-            (!facts.ended()).then(|| RunCompleted {
-                disclosures: facts.of("disclosure"),
-                steps: facts.of("step.finished"),
-                wall_s: format!("{wall:.3}"),
-            })
-        })?;
-        body.map_or(Ok(()), |body| self.write(job, body))
-    }
-
-    /// Writes down that the job ended badly, once.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
-    pub fn aborted(
-        &self,
-        job: &str,
-        culprit: Option<&str>,
-        step: &str,
-        code: &str,
-    ) -> Result<(), TranscriptError> {
-        let write = self.with(job, |facts| {
-            let known = facts.of("job.proposed") > 0 || facts.of("session.opened") > 0;
-            known && facts.of("aborted") == 0 && facts.of("job.rejected") == 0
-        })?;
-        if !write {
-            return Ok(());
-        }
-        let bound = |text: &str| -> String { text.chars().take(256).collect() };
-        self.write(
-            job,
-            Aborted {
-                culprit: culprit.filter(|c| !c.is_empty()).map(bound),
-                step: bound(step),
-                code: bound(code),
-                destroyed: true,
-            },
-        )
     }
 
     /// Whether the log has an event that ends this job here.

@@ -9,7 +9,7 @@ use paripassu_audit::event::{
 use paripassu_proto::{JobId, NodeId};
 
 use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, facts::cpu_seconds};
-use crate::transport::{JobChannel, JobCore, StepReport, StepWatcher};
+use crate::transport::{JobChannel, JobCore, StepWatcher, Unread};
 
 /// The transcript of one job at this node. Clones write to the same.
 ///
@@ -129,7 +129,7 @@ impl Record {
         channel: &JobChannel,
         which: impl Fn(&str) -> bool,
     ) -> Result<(), TranscriptError> {
-        self.write_done(channel.steps(), which)
+        self.write_done(channel.core(), which)
     }
 
     /// The same while the job's channel is in use elsewhere, for steps that later ones have overtaken.
@@ -138,23 +138,23 @@ impl Record {
     /// When the log cannot be written.
     pub fn overtaken(&self, which: impl Fn(&str) -> bool) -> Result<(), TranscriptError> {
         let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
-        wire.map_or(Ok(()), |wire| self.write_done(wire.core.steps(), which))
+        wire.map_or(Ok(()), |wire| self.write_done(&wire.core, which))
     }
 
     fn write_done(
         &self,
-        reports: Vec<StepReport>,
+        core: &JobCore,
         which: impl Fn(&str) -> bool,
     ) -> Result<(), TranscriptError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let job = inner.job.as_str();
+        let finished = inner.transcript.with(job, |facts| facts.finished.clone())?;
+        let reports = core.steps(|step| which(step) && !finished.contains(step));
         let now = cpu_seconds();
         for report in reports {
-            let due = inner.transcript.with(job, |facts| {
-                let due = which(&report.step) && !facts.finished.contains(&report.step);
-                due.then(|| facts.cpu_of(&report.step, now))
-            })?;
-            let Some(cpu) = due else { continue };
+            let cpu = inner
+                .transcript
+                .with(job, |facts| facts.cpu_of(&report.step, now))?;
             let peers = report.peers.iter().map(|flows| PeerFlow {
                 peer: flows.peer.to_string(),
                 sent: flows.sent.flow(),
@@ -178,12 +178,18 @@ impl Record {
     /// When the log cannot be written or a member does not countersign what it is shown.
     pub(crate) async fn complete(&self, channel: &JobChannel) -> Result<(), Blame> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        let written = self
-            .steps_done(channel, |_| true)
-            .and_then(|()| inner.transcript.completed(inner.job.as_str()));
-        if let Err(error) = written {
-            return Err(failed(&inner.transcript, &error));
+        let own = |error: TranscriptError| failed(&inner.transcript, &error);
+        // what was sent and opened stands, whatever else came
+        self.steps_done(channel, |_| true).map_err(own)?;
+        if let Some(wire) = &inner.wire
+            && let Some((unread, peer)) = wire.core.unread()
+        {
+            return Err(surplus(&unread, peer));
         }
+        inner
+            .transcript
+            .completed(inner.job.as_str())
+            .map_err(own)?;
         if let Some(wire) = &inner.wire {
             let seconds = wire.core.gate().total_wait().as_secs_f64();
             tracing::info!(job = %inner.job, seconds, "waited for countersignatures");
@@ -235,6 +241,31 @@ pub(super) fn failed(transcript: &Transcript, error: &TranscriptError) -> Blame 
         culprit: Some(transcript.peer().id.clone()),
         code: "transcript_failed",
         reason: error.to_string(),
+    }
+}
+
+/// Frames that came and that nobody awaited: the accounts of both ends would differ.
+fn surplus(unread: &Unread, peer: NodeId) -> Blame {
+    let Unread {
+        tag,
+        seq,
+        authentic,
+        ..
+    } = unread;
+    match authentic {
+        true => Blame {
+            reason: format!("`{peer}` sent `{tag}` (frame {seq}), which this job does not ask for"),
+            culprit: Some(peer),
+            code: "surplus_frame",
+        },
+        false => Blame {
+            culprit: None,
+            code: "forged_frame",
+            reason: format!(
+                "frame {seq} came under the name of `{peer}`, which did not seal it: the coordinator, which \
+                 relays frames, made or altered it"
+            ),
+        },
     }
 }
 

@@ -16,13 +16,16 @@ use super::{
     fits,
     record::failed,
 };
-use crate::{signing, transport::Pass};
+use crate::{identity::Certified, signing, transport::Pass};
 
 mod ending;
 mod heads;
 
 /// The address of a coordinator that is no member.
 const COORDINATOR: &str = "";
+
+/// Most heads of one log that are judged in one job, where its contract does not say how many openings it has.
+const MAX_HEADS: u64 = 10_000;
 
 /// Another node of the job.
 #[derive(Default)]
@@ -39,8 +42,10 @@ struct Other {
     number: u64,
     /// This node's messages to it so far.
     told: u64,
-    /// The heads it has shown.
+    /// The heads it has shown, and how often it said what it remembers.
     heads: u64,
+    /// This node has refused a head of it: nothing of it is judged any more.
+    refused: bool,
     /// It writes nothing more.
     last: bool,
     pieces: Vec<u8>,
@@ -84,6 +89,8 @@ pub(super) struct Session {
     open: BTreeMap<u64, SignedCheckpoint>,
     /// Countersignatures that are not yet on disk: size, line and key.
     unkept: Vec<(u64, NoteSignature, VerifierKey)>,
+    /// Most heads that one member may show, and say anew what it remembers.
+    most_heads: u64,
     end: End,
 }
 
@@ -102,10 +109,21 @@ impl Session {
                 others.insert(id.to_string(), other);
             }
         }
+        // it says what it remembers first, when it has a seat itself
+        if let Some(id) = &seat.coordinator {
+            let other = Other {
+                id: Some(id.clone()),
+                ..Other::default()
+            };
+            others.insert(COORDINATOR.to_owned(), other);
+        }
+        let most_heads = shared.transcript.openings(seat.job.as_str());
+        let most_heads = most_heads.map_or(MAX_HEADS, |n| (64 + 4 * n).min(MAX_HEADS));
         let mut session = Self {
             shared,
             seat,
             others,
+            most_heads,
             due: false,
             passes: Vec::new(),
             heads: Vec::new(),
@@ -115,7 +133,9 @@ impl Session {
         };
         let addresses: Vec<String> = session.others.keys().cloned().collect();
         for address in addresses {
-            session.tell_known(&address);
+            if address != COORDINATOR {
+                session.tell_known(&address);
+            }
         }
         session
     }
@@ -127,6 +147,7 @@ impl Session {
             contract: [0; 32],
             role: None,
             members: Vec::new(),
+            coordinator: None,
             core: None,
         };
         Self::begin(shared, seat)
@@ -239,14 +260,13 @@ impl Session {
             tracing::warn!(job = %self.seat.job, from = %from.peer(), "a message about another transcript");
             return;
         }
-        // the coordinator makes itself known by speaking first
-        if !member && self.seat.role.is_some() && !self.others.contains_key(COORDINATOR) {
-            let other = Other {
-                id: Some(from.peer().id.clone()),
-                ..Other::default()
-            };
-            self.others.insert(COORDINATOR.to_owned(), other);
-            self.tell_known(COORDINATOR);
+        // the coordinator speaks first: only then does it have a seat of its own
+        if !member && self.seat.role.is_some() {
+            let other = self.others.entry(COORDINATOR.to_owned()).or_default();
+            other.id.get_or_insert_with(|| from.peer().id.clone());
+            if other.number == 0 && other.id.as_ref() == Some(&from.peer().id) {
+                self.tell_known(COORDINATOR);
+            }
         }
         let Some(other) = self.others.get_mut(&address) else {
             return;
@@ -258,9 +278,15 @@ impl Session {
         other.number = message.number;
         match message.body {
             Some(Body::Known(known)) => {
-                other.known = Some(known.size);
-                // what was sent before started from another size
-                other.sent = 0;
+                // an answer to each would go on for ever
+                if self.too_many(&address, &from) {
+                    return;
+                }
+                if let Some(other) = self.others.get_mut(&address) {
+                    other.known = Some(known.size);
+                    // what was sent before started from another size
+                    other.sent = 0;
+                }
             }
             Some(Body::Head(head)) => self.judge(&address, &from, head).await,
             Some(Body::Cosigned(cosigned)) => self.cosigned(&address, &from, &cosigned),
@@ -288,7 +314,8 @@ impl Session {
             if let Err(error) = self.shared.transcript.completed(&job) {
                 self.own_failure(&error);
             }
-            self.finish(super::exchange::FINISH, super::exchange::LINGER, true, None);
+            let times = self.shared.times;
+            self.finish(times.finish, times.linger, true, None);
         }
         let first = matches!(self.end, End::Finishing { head: None, .. });
         if self.due || first {
@@ -308,8 +335,31 @@ impl Session {
         self.break_off(blame);
     }
 
+    /// Counts a head, or a word of what is remembered; true when it is one too many, for which the job ends.
+    fn too_many(&mut self, address: &str, from: &Certified) -> bool {
+        let most = self.most_heads;
+        let Some(other) = self.others.get_mut(address) else {
+            return true;
+        };
+        other.heads += 1;
+        // said once
+        if other.heads == most + 1 {
+            self.break_off(Blame {
+                culprit: Some(from.peer().id.clone()),
+                code: "too_many_heads",
+                reason: format!(
+                    "`{}` showed more than {most} heads of its log, or asked as often for ours: more than this \
+                     job can need",
+                    from.peer()
+                ),
+            });
+            return true;
+        }
+        other.heads > most
+    }
+
     /// Ends the job because of a transcript.
-    fn break_off(&mut self, blame: Blame) {
+    pub(super) fn break_off(&mut self, blame: Blame) {
         tracing::error!(job = %self.seat.job, code = blame.code, reason = blame.reason, "transcript");
         self.shared.accuse(&self.seat.job, &blame);
         if let Some(core) = &self.seat.core {

@@ -27,6 +27,8 @@ use crate::{
     pki, signing,
 };
 
+mod witnessing;
+
 struct World(TempDir);
 
 impl World {
@@ -217,6 +219,7 @@ async fn a_message_counts_once_and_only_as_it_was_signed() {
         contract: [7; 32],
         role: Some(role),
         members: members.clone(),
+        coordinator: None,
         core: None,
     };
     let start = |identity: &Arc<Identity>, role| {
@@ -314,6 +317,7 @@ async fn a_head_that_another_jobs_head_has_overtaken_is_signed_anew() {
             (Role::Party(0), id("bank")),
             (Role::Party(1), id("partner")),
         ],
+        coordinator: None,
         core: None,
     };
     let start = |identity: &Arc<Identity>, role| {

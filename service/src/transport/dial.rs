@@ -7,7 +7,7 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use paripassu_proto::NodeId;
+use paripassu_proto::{NodeId, Peer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -68,8 +68,8 @@ pub async fn dial(
     dial_noting(identity, address, coordinator, settings, Arc::default()).await
 }
 
-/// What the last connection made negotiated.
-pub(crate) type Noted = Arc<Mutex<Option<Negotiated>>>;
+/// What the last connection made negotiated, and with which coordinator.
+pub(crate) type Noted = Arc<Mutex<Option<(Negotiated, Peer)>>>;
 
 /// As [`dial`]; notes what each connection that is made negotiates.
 pub(super) async fn dial_noting(
@@ -99,15 +99,20 @@ pub(super) async fn dial_noting(
     // the name in the handshake plays no part: the coordinator is known by its certified identity
     let name = ServerName::try_from("coordinator.paripassu.internal").map_err(|_| bad_address())?;
     let target: Arc<str> = address.into();
+    let trust = identity.trust().clone();
     let service = tower::service_fn(move |_| {
         let (connector, name, target) = (connector.clone(), name.clone(), Arc::clone(&target));
-        let noted = Arc::clone(&noted);
+        let (noted, trust) = (Arc::clone(&noted), trust.clone());
         async move {
             let tcp = TcpStream::connect(&*target).await?;
             tcp.set_nodelay(true)?;
             let stream = connector.connect(name, tcp).await?;
+            let connection = stream.get_ref().1;
+            // the handshake has verified the certificate already
+            let chain = connection.peer_certificates().unwrap_or_default();
+            let peer = trust.verify(chain).ok().map(|c| c.peer().clone());
             *noted.lock().unwrap_or_else(PoisonError::into_inner) =
-                Negotiated::of(stream.get_ref().1);
+                Negotiated::of(connection).zip(peer);
             Ok::<_, io::Error>(TokioIo::new(stream))
         }
     });

@@ -27,7 +27,7 @@ mod uplink;
 pub use dial::{DialError, dial};
 pub use hub::{Hub, HubEvent, Tap};
 pub use job::{JobChannel, LinkReport, Passed, PeerFlows, StepReport};
-pub(crate) use job::{JobCore, Pass, StepWatcher};
+pub(crate) use job::{JobCore, Pass, StepWatcher, Unread};
 pub use keys::{KeyError, KeyExchange};
 pub(crate) use port::Outlet;
 pub use port::{NodePort, PortEvent};

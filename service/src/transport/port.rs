@@ -143,8 +143,22 @@ impl NodePort {
     /// at the coordinator, the one it accepted from `peer`. None while there is none.
     pub fn negotiated(&self, peer: &Peer) -> Option<Negotiated> {
         match &self.secured {
-            Secured::Uplink(noted) => noted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            Secured::Uplink(noted) => {
+                let noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.as_ref().map(|(negotiated, _)| negotiated.clone())
+            }
             Secured::Hub(hub) => hub.negotiated(peer),
+        }
+    }
+
+    /// Who the coordinator is, by the certificate of the last connection.
+    pub fn coordinator(&self) -> Option<Peer> {
+        match &self.secured {
+            Secured::Uplink(noted) => {
+                let noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.as_ref().map(|(_, coordinator)| coordinator.clone())
+            }
+            Secured::Hub(_) => Some(self.me.clone()),
         }
     }
 

@@ -104,22 +104,37 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         Some(format!("[witnesses]\nquorum = 2\nkeys = [\"{key}\"]\n").leak()),
         vec![],
     );
-    let stopped = inside(|world| {
-        let script = world.script("partner");
-        leave_out(script, |id| id == "release.metrics");
-        script.after.last_mut().unwrap().body = Aborted {
-            culprit: None,
-            step: "evaluate".into(),
-            code: "lost".into(),
-            destroyed: true,
-        }
-        .into();
-    });
+    let stopped = |finished: bool| {
+        inside(|world| {
+            let script = world.script("partner");
+            leave_out(script, |id| id == "release.metrics");
+            // whoever was stopped before an opening has not finished its step
+            script.after.retain(|draft| {
+                finished
+                    || !matches!(&draft.body, Body::StepFinished(step) if step.step == "evaluate")
+            });
+            script.after.last_mut().unwrap().body = Aborted {
+                culprit: None,
+                step: "evaluate".into(),
+                code: "lost".into(),
+                destroyed: true,
+            }
+            .into();
+        })
+    };
     add(
         "stopped-before-the-last-opening",
         0,
         "",
-        stopped,
+        stopped(false),
+        Some(""),
+        vec![],
+    );
+    add(
+        "aborted-and-an-opening-left-out",
+        17,
+        "step.finished",
+        stopped(true),
         Some(""),
         vec![],
     );

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use paripassu_service::transcript::Assembled;
+
 use super::files::{Node, sha256};
 use crate::{
     failure::Failure,
@@ -21,7 +23,8 @@ Examples:
 The file holds this node's events with everything in them, the other members' events as far
 as they are shared, and proofs and countersignatures for all. It holds no data of any
 customer. The node may be running. Give it to whoever is to judge the job: `paripassu audit
-verify` needs nothing else.
+verify` needs nothing else. Where the node wrote none, because it was stopped in mid-job or
+the job still runs, the file is made from its log, and what it lacks is said.
 
 Exit codes: 0 written; 1 yours to fix; 2 wrong usage; 3 the job has no bundle here.")]
 pub(crate) struct Export {
@@ -37,7 +40,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(super) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
-        let bundle = self.node.bundle(&self.job)?;
+        let Assembled { bundle, lacks } = self.node.bundle(&self.job)?;
         let out = self
             .out
             .unwrap_or_else(|| format!("{}.bundle", bundle.job).into());
@@ -56,9 +59,17 @@ impl Export {
             "bytes": content.len(),
             "logs": bundle.logs.len(),
             "events": events,
+            "lacks": lacks,
         });
+        let lacking = match lacks.is_empty() {
+            true => String::new(),
+            false => format!(
+                "made from the log: the node wrote no bundle of this job, or has not yet. It lacks:\n- {}\n\n",
+                lacks.join("\n- ")
+            ),
+        };
         let text = format!(
-            "{}  {}, {} events of {} logs\nsha256 {digest}\n\n  verify it: paripassu audit verify {} --policy trust.toml\n  read it:   paripassu audit page {} --out page.html",
+            "{lacking}{}  {}, {} events of {} logs\nsha256 {digest}\n\n  verify it: paripassu audit verify {} --policy trust.toml\n  read it:   paripassu audit page {} --out page.html",
             screen.out().strong(out.display()),
             bytes(content.len() as u64),
             count(events as u64),

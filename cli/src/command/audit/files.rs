@@ -13,7 +13,7 @@ use paripassu_audit::{
     trust::Trust,
     verify::{HeldFile, Options, Verdict, verify},
 };
-use paripassu_service::transcript;
+use paripassu_service::transcript::{self, Assembled, ExportError};
 
 use crate::failure::Failure;
 
@@ -204,9 +204,25 @@ impl Node {
         Ok(config.parent().unwrap_or(Path::new("")).join(state))
     }
 
-    /// The bundle of a job.
-    pub(super) fn bundle(&self, job: &str) -> Result<Bundle, Failure> {
-        transcript::export(&self.folder()?, job).map_err(|e| {
+    /// The bundle of a job: the one that the node wrote, or, where it wrote none, one made from its log, with
+    /// what that lacks.
+    pub(super) fn bundle(&self, job: &str) -> Result<Assembled, Failure> {
+        let state = self.folder()?;
+        let found = match transcript::export(&state, job) {
+            Ok(bundle) => Ok(Assembled {
+                bundle,
+                lacks: Vec::new(),
+            }),
+            // if the log knows nothing of it either, there is no bundle
+            Err(none @ ExportError::None { .. }) => {
+                transcript::assemble(&state, job).map_err(|error| match error {
+                    ExportError::None { .. } => none,
+                    other => other,
+                })
+            }
+            Err(error) => Err(error),
+        };
+        found.map_err(|e| {
             Failure::own(UNREADABLE, e)
                 .hint("the node writes a job's bundle when the job has ended")
         })

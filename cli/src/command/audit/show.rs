@@ -63,7 +63,7 @@ impl Show {
     pub(super) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let bundle = match (&self.bundle, &self.job) {
             (Some(path), _) => open(path)?.bundle,
-            (None, Some(job)) => self.at.bundle(job)?,
+            (None, Some(job)) => self.at.bundle(job)?.bundle,
             (None, None) => {
                 return Err(Failure::own(2, "which bundle?").hint(
                     "the file that `audit export` wrote, or --job JOB with --config party.toml",

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use paripassu_audit::bundle::LogPart;
 use paripassu_proto::{
+    NodeId,
     audit::v1::{self as pb, message::Body},
     limits,
 };
@@ -126,20 +127,28 @@ impl Session {
         }
     }
 
-    /// What a member still owes this node at the end of the job. A coordinator that is no member owes
-    /// nothing.
+    /// What others still owe this node at the end of the job: each its countersignature, the members their
+    /// events, too.
     fn lacks(&self) -> Option<Blame> {
         let End::Finishing { head, .. } = &self.end else {
             return None;
         };
         let members = || self.others.values().filter(|o| o.role.is_some());
-        let behind = members().find(|o| head.is_none_or(|head| o.cosigned < head));
+        let mut others = self.others.values();
+        let behind = others.find(|o| head.is_none_or(|head| o.cosigned < head));
         if let Some(other) = behind {
+            let who = other.id.as_ref().map_or("", NodeId::as_str);
+            let what = if other.role.is_some() {
+                "member"
+            } else {
+                "coordinator"
+            };
             return Some(Blame {
                 culprit: other.id.clone(),
                 code: "not_countersigned",
-                reason: "a member did not countersign the end of this node's transcript in time"
-                    .into(),
+                reason: format!(
+                    "the {what} `{who}` did not countersign the end of this node's transcript in time"
+                ),
             });
         }
         let silent = members().find(|o| o.log.is_none())?;
@@ -157,9 +166,11 @@ impl Session {
     /// Sends this node's events of the job to all others.
     pub(super) async fn tell_events(&mut self, head: Option<u64>) {
         let Some(size) = head else { return };
+        let transcript = &self.shared.transcript;
         let text = assemble::own_part(
-            &self.shared.transcript,
-            &self.seat.job,
+            &transcript.log,
+            &transcript.identity.certificate_pem(),
+            self.seat.job.as_str(),
             size,
             &self.heads,
             false,
@@ -225,7 +236,7 @@ impl Session {
                 "the bundle lacks the events of members that did not send them in time");
         }
         let logs: Vec<LogPart> = self.others.values().filter_map(|o| o.log.clone()).collect();
-        let frames = self.seat.core.as_ref().map(|core| core.steps());
+        let frames = self.seat.core.as_ref().map(|core| core.steps(|_| true));
         let shared = Arc::clone(&self.shared);
         let (job, heads) = (self.seat.job.clone(), self.heads.clone());
         let written = tokio::task::spawn_blocking(move || {
@@ -235,11 +246,11 @@ impl Session {
             };
             assemble::write(
                 &shared.transcript,
-                &job,
+                job.as_str(),
                 size,
                 &heads,
                 logs,
-                frames.unwrap_or_default(),
+                &frames.unwrap_or_default(),
             )
         })
         .await;

@@ -18,29 +18,18 @@ use crate::{
     transcript::{Blame, origin},
 };
 
-/// Most heads of one log that are judged in one job.
-const MAX_HEADS: u64 = 10_000;
-
 impl Session {
     /// Countersigns a head, or says why not.
     pub(super) async fn judge(&mut self, address: &str, from: &Certified, head: pb::Head) {
-        let Some(other) = self.others.get_mut(address) else {
-            return;
-        };
-        other.heads += 1;
-        if other.heads > MAX_HEADS {
-            // said once
-            if other.heads == MAX_HEADS + 1 {
-                self.break_off(Blame {
-                    culprit: Some(from.peer().id.clone()),
-                    code: "too_many_heads",
-                    reason: format!("`{}` showed more than {MAX_HEADS} heads", from.peer()),
-                });
-            }
+        if self.too_many(address, from) {
             return;
         }
-        if other.last && !head.last {
-            tracing::debug!(from = %from.peer(), "a head after the last");
+        let Some(other) = self.others.get(address) else {
+            return;
+        };
+        // a refusal is written down once, and ends the job
+        if other.refused || (other.last && !head.last) {
+            tracing::debug!(from = %from.peer(), "a head after the last, or after one that was refused");
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -83,6 +72,9 @@ impl Session {
                 self.send(address, Body::Cosigned(pb::Cosigned { size, line }));
             }
             Ok(Err(error)) => {
+                if let Some(other) = self.others.get_mut(address) {
+                    other.refused = true;
+                }
                 let code = match &error {
                     WitnessError::Contradiction { kind, .. } => format!("{kind:?}").to_lowercase(),
                     _ => "not_cosigned".to_owned(),

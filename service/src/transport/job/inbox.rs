@@ -17,7 +17,11 @@ use paripassu_proto::{exchange::v1::Frame, limits};
 use paripassu_protocol::channel::{ChannelError, Role, Tag};
 use tokio::sync::Notify;
 
-use super::{JobCore, PeerLink, charge, sending::tag_key, tally::Tally};
+use super::{
+    JobCore, PeerLink, charge,
+    sending::tag_key,
+    tally::{self, Tally},
+};
 use crate::transport::Settings;
 
 /// A message on its way in.
@@ -43,6 +47,9 @@ pub(super) struct Inbox {
     owed: u64,
     /// How far the sender was allowed to run ahead.
     ahead: u64,
+    /// Ciphertext bytes that have arrived.
+    pub(super) bytes: u64,
+    /// What has been opened.
     pub(super) tally: Tally,
 }
 
@@ -56,6 +63,7 @@ impl Inbox {
             granted: settings.window,
             owed: 0,
             ahead: 0,
+            bytes: 0,
             tally: Tally::default(),
         }
     }
@@ -105,12 +113,6 @@ impl Inbox {
         } else if plain == 0 || !self.messages.contains_key(&frame.tag) {
             return Err(ChannelError::Tampered { from, seq });
         }
-        let place = Place {
-            seq,
-            total: frame.total,
-            offset: frame.offset,
-        };
-        let header = frame_header(&frame.job, &frame.from, &frame.to, &frame.tag, place);
         let message = self.messages.entry(frame.tag.clone()).or_default();
         let total = *message.total.get_or_insert(frame.total);
         let end = frame.offset.checked_add(plain);
@@ -121,8 +123,8 @@ impl Inbox {
         if !fits {
             return Err(ChannelError::Tampered { from, seq });
         }
-        self.tally.add(&frame.tag, &header, &frame.chunk);
         self.next += 1;
+        self.bytes += frame.chunk.len() as u64;
         self.unread += cost;
         message.arrived += plain;
         message.frames.push_back(frame);
@@ -221,5 +223,52 @@ fn open(link: &PeerLink, frame: &Frame, body: &mut Vec<u8>) -> Result<(), Channe
     let header = frame_header(&frame.job, &frame.from, &frame.to, &frame.tag, place);
     keys.opener
         .open(frame.seq, &header, &frame.chunk, body)
-        .map_err(|_| tampered)
+        .map_err(|_| tampered)?;
+    // only what its sender has sealed is counted: anybody on the way could add what is not
+    let (digest, bytes) = (tally::digest(&header, &frame.chunk), frame.chunk.len());
+    let mut inbox = link.inbox();
+    inbox.tally.add(frame.seq, &frame.tag, digest, bytes as u64);
+    Ok(())
+}
+
+/// A message of which frames have arrived that nobody has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Under whose name they came.
+    pub(crate) from: Role,
+    /// The tag.
+    pub(crate) tag: String,
+    /// Number of the first in its link.
+    pub(crate) seq: u64,
+    /// Whether that peer sealed it; if not, it was made or altered on the way.
+    pub(crate) authentic: bool,
+}
+
+/// The first message of which frames wait unread, one that its sender did not seal before others.
+pub(super) fn unread(link: &PeerLink) -> Option<Unread> {
+    let waiting: Vec<Frame> = {
+        let inbox = link.inbox();
+        let messages = inbox.messages.values();
+        messages.filter_map(|m| m.frames.front().cloned()).collect()
+    };
+    let unread = waiting.into_iter().map(|frame| {
+        let place = Place {
+            seq: frame.seq,
+            total: frame.total,
+            offset: frame.offset,
+        };
+        let header = frame_header(&frame.job, &frame.from, &frame.to, &frame.tag, place);
+        let opened = link.keys.get().map(|keys| {
+            let mut body = Vec::new();
+            keys.opener
+                .open(frame.seq, &header, &frame.chunk, &mut body)
+        });
+        Unread {
+            from: link.role,
+            tag: frame.tag,
+            seq: frame.seq,
+            authentic: opened.is_some_and(|opened| opened.is_ok()),
+        }
+    });
+    unread.min_by_key(|unread| (unread.authentic, unread.seq))
 }

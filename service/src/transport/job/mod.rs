@@ -26,9 +26,9 @@ use paripassu_protocol::channel::{Channel, ChannelError, Role, Tag};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::gate::Pass;
 pub use self::tally::{LinkReport, Passed, PeerFlows, StepReport};
 use self::{gate::Gate, inbox::Inbox, sending::SendHalf};
+pub(crate) use self::{gate::Pass, inbox::Unread};
 use super::{Settings, port::Outlet};
 
 pub(crate) use super::hub::charge;
@@ -212,14 +212,22 @@ impl JobCore {
         &self.gate
     }
 
-    /// What passed in each step so far, in the order in which steps began.
-    pub(crate) fn steps(&self) -> Vec<StepReport> {
+    /// What passed in each step so far that `which` names, in the order in which steps began.
+    pub(crate) fn steps(&self, which: impl Fn(&str) -> bool) -> Vec<StepReport> {
         let links = self.peers.values();
         tally::steps(links.map(|link| {
-            let sent = link.sending().tally.steps().to_vec();
-            let received = link.inbox().tally.steps().to_vec();
+            let sent = link.sending().tally.steps(&which);
+            let received = link.inbox().tally.steps(&which);
             (link.id.clone(), sent, received)
         }))
+    }
+
+    /// What has arrived and nobody has read, when everything should have been: a frame that its sender
+    /// did not seal before one that it did.
+    pub(crate) fn unread(&self) -> Option<(Unread, NodeId)> {
+        let links = self.peers.values();
+        let unread = links.filter_map(|link| Some((inbox::unread(link)?, link.id.clone())));
+        unread.min_by_key(|(unread, _)| unread.authentic)
     }
 
     /// Notes that this node works on the step of this tag.
@@ -412,7 +420,7 @@ impl JobChannel {
 
     /// What passed in each step so far, in the order in which steps began.
     pub fn steps(&self) -> Vec<StepReport> {
-        self.0.steps()
+        self.0.steps(|_| true)
     }
 
     /// Ciphertext bytes sent and received, over all peers.
@@ -423,7 +431,7 @@ impl JobChannel {
             .fold((0, 0), |(sent, received), link| {
                 (
                     sent + link.sending().tally.bytes(),
-                    received + link.inbox().tally.bytes(),
+                    received + link.inbox().bytes,
                 )
             })
     }
@@ -431,6 +439,11 @@ impl JobChannel {
     /// Operations waiting for a peer at this moment.
     pub fn waiting(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The job on this node.
+    pub(crate) fn core(&self) -> &JobCore {
+        &self.0
     }
 
     /// Ends the job on this node: all that wait return with this reason.

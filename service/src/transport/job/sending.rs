@@ -7,7 +7,10 @@ use paripassu_crypto::sealed::{Place, TAG_LEN, frame_header};
 use paripassu_proto::{exchange::v1::Frame, limits};
 use paripassu_protocol::channel::{ChannelError, Role, Tag};
 
-use super::{JobCore, PeerLink, charge, tally::Tally};
+use super::{
+    JobCore, PeerLink, charge,
+    tally::{self, Tally},
+};
 
 /// The sending half of a link.
 #[derive(Default)]
@@ -109,7 +112,8 @@ fn seal(
         .seal(seq, &header, piece, &mut chunk)
         .map_err(|e| gone(e.to_string()))?;
     half.next += 1;
-    half.tally.add(tag.as_str(), &header, &chunk);
+    let chunk = Bytes::from(chunk);
+    // queued under the lock: the relay sees the positions of a link in order
     core.outlet.frame(Frame {
         job: job.to_owned(),
         from: from.to_owned(),
@@ -118,7 +122,10 @@ fn seal(
         seq,
         total,
         offset,
-        chunk: chunk.into(),
+        chunk: chunk.clone(),
     });
+    drop(half);
+    let (digest, bytes) = (tally::digest(&header, &chunk), chunk.len() as u64);
+    link.sending().tally.add(seq, tag.as_str(), digest, bytes);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What passed over the links of a job, counted and digested by step.
 //!
 //! A frame's digest is BLAKE3 over its header and ciphertext, each after its length; both ends make the
-//! same one. Nothing else reads a frame for this.
+//! same one. Frames are joined into running digests when a step is reported, in the order of their numbers.
 
 use std::time::Instant;
 
@@ -69,36 +69,61 @@ pub(super) fn step_of(tag: &str) -> &str {
         .map_or(tag, |end| tag.get(..end).unwrap_or(tag))
 }
 
+/// A frame of this number in its link, its digest and its length.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    seq: u64,
+    digest: [u8; 32],
+    bytes: u64,
+}
+
 /// One step in one direction of a link.
 #[derive(Debug, Clone)]
 pub(super) struct StepTally {
     step: Box<str>,
-    flow: Flow,
+    /// In the order of their numbers, whatever the order in which they were counted.
+    frames: Vec<Counted>,
     first: Instant,
     last: Instant,
+}
+
+impl StepTally {
+    fn flow(&self) -> Flow {
+        flow(&self.frames)
+    }
+}
+
+fn flow(frames: &[Counted]) -> Flow {
+    let mut flow = Flow::new();
+    for frame in frames {
+        flow.push(frame.digest, frame.bytes);
+    }
+    flow
+}
+
+/// The digest of a frame.
+pub(super) fn digest(header: &[u8], chunk: &[u8]) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new();
+    for part in [header, chunk] {
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    *hash.finalize().as_bytes()
 }
 
 /// One direction of a link.
 #[derive(Default)]
 pub(super) struct Tally {
     steps: Vec<StepTally>,
-    frames: u64,
     bytes: u64,
-    total: Flow,
 }
 
 impl Tally {
-    pub(super) fn add(&mut self, tag: &str, header: &[u8], chunk: &[u8]) {
-        let mut hash = blake3::Hasher::new();
-        for part in [header, chunk] {
-            hash.update(&(part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let frame = *hash.finalize().as_bytes();
-        let (bytes, now) = (chunk.len() as u64, Instant::now());
-        self.frames += 1;
+    /// Counts frame `seq` of the link. A sender counts what it sealed, a receiver what it opened, each when
+    /// it does: messages are opened in another order than they came, and what does not open is not counted.
+    pub(super) fn add(&mut self, seq: u64, tag: &str, digest: [u8; 32], bytes: u64) {
+        let now = Instant::now();
         self.bytes += bytes;
-        self.total.push(frame, bytes);
         let step = step_of(tag);
         // the step at work is mostly the last one
         let known = self.steps.iter().rposition(|s| &*s.step == step);
@@ -106,12 +131,14 @@ impl Tally {
             Some(tally) => tally,
             None => self.steps.push_mut(StepTally {
                 step: step.into(),
-                flow: Flow::new(),
+                frames: Vec::new(),
                 first: now,
                 last: now,
             }),
         };
-        tally.flow.push(frame, bytes);
+        let at = tally.frames.iter().rposition(|frame| frame.seq < seq);
+        let frame = Counted { seq, digest, bytes };
+        tally.frames.insert(at.map_or(0, |at| at + 1), frame);
         tally.last = now;
     }
 
@@ -120,15 +147,20 @@ impl Tally {
     }
 
     pub(super) fn total(&self) -> Passed {
+        let frames = self.steps.iter().flat_map(|step| &step.frames);
+        let mut frames: Vec<Counted> = frames.copied().collect();
+        frames.sort_unstable_by_key(|frame| frame.seq);
         Passed {
-            frames: self.frames,
+            frames: frames.len() as u64,
             bytes: self.bytes,
-            digest: self.total.digest(),
+            digest: flow(&frames).digest(),
         }
     }
 
-    pub(super) fn steps(&self) -> &[StepTally] {
-        &self.steps
+    /// The steps that `which` names.
+    pub(super) fn steps(&self, which: impl Fn(&str) -> bool) -> Vec<StepTally> {
+        let named = self.steps.iter().filter(|step| which(&step.step));
+        named.cloned().collect()
     }
 }
 
@@ -166,8 +198,8 @@ pub(super) fn steps(
                 }),
             };
             match outward {
-                true => flows.sent = tally.flow,
-                false => flows.received = tally.flow,
+                true => flows.sent = tally.flow(),
+                false => flows.received = tally.flow(),
             }
         }
     }
@@ -195,10 +227,16 @@ mod tests {
     #[test]
     fn both_ends_count_alike_and_by_step() {
         let (mut sender, mut receiver) = (Tally::default(), Tally::default());
-        for (tag, body) in [("a/x", "1"), ("b/s/y", "22"), ("a/z", "333")] {
-            for end in [&mut sender, &mut receiver] {
-                end.add(tag, tag.as_bytes(), body.as_bytes());
-            }
+        let frames = [("a/x", "1"), ("b/s/y", "22"), ("a/z", "333"), ("a/w", "")];
+        let add = |end: &mut Tally, seq: usize| {
+            let (tag, body) = frames[seq];
+            let digest = digest(tag.as_bytes(), body.as_bytes());
+            end.add(seq as u64, tag, digest, body.len() as u64);
+        };
+        (0..4).for_each(|seq| add(&mut sender, seq));
+        // the receiver reads in another order
+        for seq in [3, 0, 2, 1] {
+            add(&mut receiver, seq);
         }
         assert_eq!(sender.total(), receiver.total());
         assert_eq!(sender.total().bytes, 6);

@@ -330,3 +330,43 @@ fn job_keys_are_bound_to_certificate_kind_job_contract_and_node() {
 fn id_of(text: &str) -> paripassu_proto::JobId {
     text.parse().unwrap()
 }
+
+/// A frame that nobody sealed, after the last real one, is in nobody's account, and is found to be unread.
+#[tokio::test]
+async fn a_made_up_last_frame_is_counted_nowhere_and_named() {
+    for authentic in [false, true] {
+        let tap = FnTap(move |frame: Frame| {
+            let mut forged = frame.clone();
+            forged.seq += 1;
+            forged.tag = "m/forged".into();
+            let last = frame.from == "bank" && frame.tag == "m/last" && !authentic;
+            if last {
+                vec![frame, forged]
+            } else {
+                vec![frame]
+            }
+        });
+        let pair = pair(quick(), Some(Arc::new(tap)), true).await;
+        let send = |name: &'static str| {
+            let body = Bytes::from(vec![5; 1000]);
+            pair.bank.send(PARTNER, tag(name), body, SOON)
+        };
+        send("m/last").await.unwrap();
+        if authentic {
+            send("m/forged").await.unwrap();
+        }
+        pair.partner.recv(BANK, tag("m/last"), SOON).await.unwrap();
+        let core = pair.partner.core();
+        until("arrived", || core.unread().is_some()).await;
+        let (unread, peer) = core.unread().unwrap();
+        assert_eq!((unread.from, peer.as_str(), unread.seq), (BANK, "bank", 1));
+        assert_eq!(unread.authentic, authentic);
+        let received = pair.partner.steps()[0].peers[0].received.flow();
+        assert_eq!(received.frames, 1);
+        if !authentic {
+            let sent = pair.bank.steps()[0].peers[0].sent.flow();
+            assert_eq!(sent, received);
+        }
+        assert!(pair.bank.core().unread().is_none());
+    }
+}
