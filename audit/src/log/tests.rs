@@ -464,7 +464,7 @@ fn a_log_that_is_being_written_can_be_read_as_far_as_it_is_signed() {
     assert!(read.checkpoint().is_err());
     add(&log, "a");
     // what the head covers and is gone is noticed
-    let events = super::segment::Segments::path(dir.path(), super::record::Kind::Events, 0);
+    let events = segment::Segments::path(dir.path(), record::Kind::Events, 0);
     let bytes = std::fs::read(&events).unwrap();
     std::fs::write(&events, &bytes[..bytes.len() / 2]).unwrap();
     assert!(matches!(

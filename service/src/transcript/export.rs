@@ -41,7 +41,7 @@ pub enum ExportError {
         /// The log.
         dir: PathBuf,
         /// Why not.
-        source: AssembleError,
+        source: Box<AssembleError>,
     },
     /// It cannot be read.
     #[error("{}: {source}", path.display())]
@@ -135,7 +135,7 @@ pub fn assemble(state: &Path, job: &str) -> Result<Assembled, ExportError> {
     let failed = |source: AssembleError| ExportError::Assemble {
         job: job.to_owned(),
         dir: dir.clone(),
-        source,
+        source: Box::new(source),
     };
     let (log, behind) = Log::read(&dir).map_err(|e| failed(e.into()))?;
     let papers = Papers::load(state, job).map_err(|source| {
