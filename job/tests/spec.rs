@@ -193,7 +193,7 @@ fn values_the_engine_does_not_carry_out_are_refused() {
             "\"wide\"",
             "available: `auto`, `a whole number`",
         ),
-        ("align", "method", "\"rr22\"", "available: `ecdh`"),
+        ("align", "method", "\"rr22\"", "available: `curve`"),
         ("align", "reveal", "\"nothing\"", "available: `members`"),
         (
             "align",
@@ -369,7 +369,7 @@ fn alignment_takes_two_parties() {
     let third = format!(
         "{SMALLEST}[[party]]\nid = \"third\"\nrole = \"features\"\ndataset = \"x\"\ncolumns = \"all\"\n"
     );
-    assert!(refused(&third).contains("3 parties; alignment by `ecdh` takes exactly 2"));
+    assert!(refused(&third).contains("3 parties; alignment by `curve` takes exactly 2"));
 }
 
 #[test]

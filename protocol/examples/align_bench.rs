@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let from = party as u64 * (n / 2);
                 let ids = IterIds((from..from + n).map(|i| format!("{i:018}")));
                 async move {
-                    let aligned = align::run(&ctx, Method::Ecdh, &params, ids, |_, _| {}).await?;
+                    let aligned = align::run(&ctx, Method::Curve, &params, ids, |_, _| {}).await?;
                     Ok((aligned.rows.len(), ctx.meter().total()))
                 }
             },
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wall = start.elapsed().as_secs_f64();
     for (party, result) in out.into_iter().enumerate() {
         let (matched, cost) = result.map_err(|e: Abort| e.to_string())?;
-        let declared = align::declared_cost(Method::Ecdh, &params, n, n);
+        let declared = align::declared_cost(Method::Curve, &params, n, n);
         println!(
             "party {party}: {matched} of {n} in common, {:.1} bytes an item both ways (as declared: {})",
             (cost.bytes_sent + cost.bytes_received) as f64 / n as f64,

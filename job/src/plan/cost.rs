@@ -14,7 +14,7 @@ use crate::{
     },
     id::NodeId,
     life::State,
-    spec::{Spec, Stop},
+    spec::{AlignMethod, Spec, Stop},
 };
 
 /// Passes of one range that settles.
@@ -166,9 +166,16 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     steps
 }
 
-/// Each party masks its own ids and the other's masked ids.
+/// Matching, by the method that the job names.
 fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Aligning, "match customers");
+    let once = Once::new(facts, State::Aligning, "match customers");
+    match facts.spec.align.method {
+        AlignMethod::Curve => align_by_curve(facts, once),
+    }
+}
+
+/// Each party masks its own ids and the other's masked ids.
+fn align_by_curve<'f>(facts: &'f Facts<'f>, mut once: Once<'f>) -> Once<'f> {
     once.rounds = ALIGN_ROUNDS;
     let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
     let all: u64 = items.iter().sum();

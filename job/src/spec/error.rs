@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::AlignMethod;
 use crate::id::NodeId;
 
 /// Everything wrong with one specification.
@@ -141,8 +142,10 @@ pub enum Problem {
         nearest: String,
     },
     /// Too few or too many parties.
-    #[error("{got} parties; alignment by `ecdh` takes exactly {want}")]
+    #[error("{got} parties; alignment by `{method}` takes exactly {want}")]
     PartyCount {
+        /// The method of alignment.
+        method: AlignMethod,
         /// How many there are.
         got: usize,
         /// How many there must be.

@@ -12,6 +12,8 @@ mod parse;
 mod template;
 mod validate;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use paripassu_model::schema::IdRule;
@@ -104,7 +106,8 @@ pub struct Helper {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Align {
-    /// Protocol. `ecdh` (default): Diffie-Hellman private set intersection without a helper, two parties.
+    /// Protocol. `curve` (default): commuting masks on Curve25519 (Diffie-Hellman private set
+    /// intersection), without a helper, two parties.
     pub method: AlignMethod,
     /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
     /// `strip_leading_zeros`. They replace the rules of the party's own data set.
@@ -119,7 +122,7 @@ pub struct Align {
 impl Default for Align {
     fn default() -> Self {
         Self {
-            method: AlignMethod::Ecdh,
+            method: AlignMethod::Curve,
             id_rules: vec![IdRule::Trim],
             min_matched: constants::DEFAULT_MIN_MATCHED,
             reveal: AlignReveal::Members,
@@ -131,8 +134,16 @@ impl Default for Align {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlignMethod {
-    /// Diffie-Hellman private set intersection.
-    Ecdh,
+    /// Diffie-Hellman private set intersection on Curve25519.
+    Curve,
+}
+
+impl fmt::Display for AlignMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Curve => "curve",
+        })
+    }
 }
 
 /// What alignment opens.

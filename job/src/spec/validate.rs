@@ -71,6 +71,7 @@ fn parties(spec: &Spec, found: &mut Found) {
     let path = KeyPath::of("party");
     if spec.party.len() != constants::PARTIES {
         let problem = Problem::PartyCount {
+            method: spec.align.method,
             got: spec.party.len(),
             want: constants::PARTIES,
         };

@@ -253,6 +253,9 @@ impl Run {
             memory_bytes: self.site.config.align_memory_mib << 20,
             ..Params::new(*self.contract.digest().as_bytes())
         };
+        let method = match spec.align.method {
+            spec::AlignMethod::Curve => Method::Curve,
+        };
         let reporter = self.reporter.clone();
         let start = Instant::now();
         let progress = move |done: u64, total: u64| {
@@ -274,14 +277,14 @@ impl Run {
         }
         let aligned = align::run(
             &self.ctx,
-            Method::Ecdh,
+            method,
             &params,
             IterIds(ids.into_iter()),
             progress,
         )
         .await?;
         self.book.event(AlignDone {
-            method: Method::Ecdh.to_string(),
+            method: method.to_string(),
             matched: aligned.rows.len() as u64,
             padded: BTreeMap::new(),
         })?;

@@ -5,6 +5,11 @@
 //! What a method reveals beyond that is written at the head of its module; a job names the method,
 //! so it names the disclosures.
 //!
+//! A method is a module with `run(ctx, params, ids, progress)` and `declared_cost`, a variant of
+//! [`Method`], one of the job's `align.method`, and its costs in the job's plan. It reads ids once,
+//! as a stream, keeps to `params.memory_bytes`, refuses duplicates and empty ids, and gives the
+//! same order at all parties.
+//!
 #![cfg_attr(feature = "test-util", doc = "```")]
 #![cfg_attr(not(feature = "test-util"), doc = "```ignore")]
 //! use paripassu_protocol::{align::{self, IterIds, Method, Params}, testing::World};
@@ -16,7 +21,7 @@
 //!     .run(
 //!         |party, ctx| {
 //!             let (ids, params) = (IterIds(tables[party].clone().into_iter()), params.clone());
-//!             async move { align::run(&ctx, Method::Ecdh, &params, ids, |_, _| {}).await }
+//!             async move { align::run(&ctx, Method::Curve, &params, ids, |_, _| {}).await }
 //!         },
 //!         |_helper| async { Ok(()) },
 //!     )
@@ -49,13 +54,13 @@ use crate::{
 #[non_exhaustive]
 pub enum Method {
     /// Commuting masks on Curve25519, two parties: [`ecdh`].
-    Ecdh,
+    Curve,
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ecdh => f.write_str("ecdh"),
+            Self::Curve => f.write_str("curve"),
         }
     }
 }
@@ -144,7 +149,7 @@ where
 {
     let ctx = ctx.narrow("align");
     match method {
-        Method::Ecdh => ecdh::run(&ctx, params, ids, progress).await,
+        Method::Curve => ecdh::run(&ctx, params, ids, progress).await,
     }
 }
 
@@ -152,6 +157,6 @@ where
 /// will count it.
 pub fn declared_cost(method: Method, params: &Params, own_rows: u64, peer_rows: u64) -> Cost {
     match method {
-        Method::Ecdh => ecdh::declared_cost(params, own_rows, peer_rows),
+        Method::Curve => ecdh::declared_cost(params, own_rows, peer_rows),
     }
 }

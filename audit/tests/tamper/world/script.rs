@@ -238,7 +238,7 @@ pub(super) fn script(
         if step == "align" && person.kind == "party" {
             after.push(draft(
                 AlignDone {
-                    method: "ecdh".into(),
+                    method: "curve".into(),
                     matched: 4_700,
                     padded: BTreeMap::from([("bank".into(), 16_384), ("partner".into(), 16_384)]),
                 }

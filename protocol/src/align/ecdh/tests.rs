@@ -52,7 +52,7 @@ async fn run_with(
                 async move {
                     align::run(
                         &ctx,
-                        Method::Ecdh,
+                        Method::Curve,
                         &params,
                         IterIds(ids.into_iter()),
                         |_, _| {},
@@ -219,7 +219,7 @@ async fn only_two_data_parties_may_run_it() {
     for (parties, role) in [(3, A), (2, Role::Helper), (2, Role::Party(2))] {
         let ctx = World::new(parties).ctx(role);
         let ids = IterIds(["x"].into_iter());
-        let out = align::run(&ctx, Method::Ecdh, &params(), ids, |_, _| {}).await;
+        let out = align::run(&ctx, Method::Curve, &params(), ids, |_, _| {}).await;
         assert_eq!(out.map_err(|e| e.code()), Err("input"));
     }
 }
@@ -237,7 +237,7 @@ async fn costs_what_is_declared_and_reports_progress_to_the_end() {
                     let log = Arc::clone(&seen);
                     let progress = move |done, all| log.lock().unwrap().push((done, all));
                     let ids = IterIds(ids.into_iter());
-                    align::run(&ctx, Method::Ecdh, &params(), ids, progress).await?;
+                    align::run(&ctx, Method::Curve, &params(), ids, progress).await?;
                     let seen = seen.lock().unwrap().clone();
                     Ok((ctx.meter().by_phase(), seen))
                 }
@@ -250,7 +250,7 @@ async fn costs_what_is_declared_and_reports_progress_to_the_end() {
         .enumerate()
     {
         let (phases, progress) = out[i].as_ref().unwrap();
-        let declared = align::declared_cost(Method::Ecdh, &params(), own, peer);
+        let declared = align::declared_cost(Method::Curve, &params(), own, peer);
         assert_eq!(phases.get("align"), Some(&declared));
         assert_eq!(phases.len(), 1);
         let all = frames * BATCH as u64;

@@ -162,7 +162,7 @@ async fn a_party_that_reflects_is_caught_by_the_padding() {
     };
     let ctx = world.ctx(A);
     let p = params();
-    let honest = align::run(&ctx, Method::Ecdh, &p, IterIds(ids.into_iter()), |_, _| {});
+    let honest = align::run(&ctx, Method::Curve, &p, IterIds(ids.into_iter()), |_, _| {});
     let (honest, cheat) = tokio::join!(honest, cheat);
     cheat.unwrap();
     let Err(e) = honest else { panic!("accepted") };

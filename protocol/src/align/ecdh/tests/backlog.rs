@@ -106,7 +106,7 @@ async fn the_declared_room_is_enough_whoever_is_slow() {
             );
             let ids = ids.to_vec();
             let ids = IterIds(ids.into_iter());
-            async move { align::run(&ctx, Method::Ecdh, &params(), ids, |_, _| {}).await }
+            async move { align::run(&ctx, Method::Curve, &params(), ids, |_, _| {}).await }
         };
         let (x, y) = tokio::join!(side(A, &a, slow[0]), side(B, &b, slow[1]));
         assert_eq!(x.unwrap().rows.len(), 500);
