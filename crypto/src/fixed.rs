@@ -1,5 +1,7 @@
 //! Real numbers as fixed point in the ring Z_2^64: `x` is held as `round(x * 2^frac)`.
 
+use crate::{multiversion, simd::Level};
+
 /// A value that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("{value} does not fit in fixed point with {frac} fraction bits and {bits} bits in all")]
@@ -43,28 +45,50 @@ pub fn encode_i32(value: f64, frac: u32) -> Result<i32, DoesNotFit> {
     })
 }
 
-/// [`encode_i32`] of all values; the first that does not fit.
+/// [`encode_i32`] of all values, into `out`; the first that does not fit.
 ///
 /// # Errors
 /// If one is not finite or its scaled magnitude reaches 2^31.
-pub fn encode_all_i32(values: &[f64], frac: u32) -> Result<Vec<i32>, DoesNotFit> {
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn encode_all_i32(values: &[f64], frac: u32, out: &mut [i32]) -> Result<(), DoesNotFit> {
+    assert_eq!(values.len(), out.len(), "one place for each value");
     let scale = 2f64.powi(frac as i32);
-    // false for NaN, too
-    let fits = |v: &f64| (v * scale).abs() < 2f64.powi(31) - 0.5;
-    match values.iter().find(|v| !fits(v)) {
-        Some(v) => Err(DoesNotFit {
-            value: *v,
-            frac,
-            bits: 32,
-        }),
-        // exact below 2^51: the sum's last bit is one unit, ties to even
-        None => Ok(values
-            .iter()
-            .map(|v| (v * scale + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32)
-            .collect()),
+    match round_all(Level::detect(), values, scale, out) {
+        true => Ok(()),
+        false => {
+            let fits = |v: &&f64| (**v * scale).abs() < LIMIT;
+            let value = values.iter().find(|v| !fits(v));
+            Err(DoesNotFit {
+                value: value.copied().unwrap_or(f64::NAN),
+                frac,
+                bits: 32,
+            })
+        }
     }
 }
 
+multiversion! {
+    fn round_all [] [] (values: &[f64], scale: f64, out: &mut [i32]) -> bool = round_all_body
+}
+
+/// Rounds all, and says whether all fit.
+#[inline(always)]
+fn round_all_body(values: &[f64], scale: f64, out: &mut [i32]) -> bool {
+    let mut fit = true;
+    for (v, o) in values.iter().zip(out) {
+        let x = v * scale;
+        // false for NaN, too
+        fit &= x.abs() < LIMIT;
+        // exact below 2^51: the sum's last bit is one unit, ties to even
+        *o = (x + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i32;
+    }
+    fit
+}
+
+/// What rounds to less than 2^31.
+const LIMIT: f64 = 2_147_483_647.5;
 /// 1.5 * 2^52.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
@@ -83,13 +107,13 @@ mod tests {
         values.extend([0.5, 1.5, -0.5, 2.5, -2.5, 131_071.99, -131_071.99]);
         for frac in [0, 3, 14] {
             let one = values.iter().map(|v| encode_i32(*v, frac).unwrap());
-            assert_eq!(
-                encode_all_i32(&values, frac).unwrap(),
-                one.collect::<Vec<_>>()
-            );
+            let mut all = vec![0; values.len()];
+            encode_all_i32(&values, frac, &mut all).unwrap();
+            assert_eq!(all, one.collect::<Vec<_>>());
         }
         for bad in [f64::NAN, f64::INFINITY, 131_072.0, -131_073.0] {
-            assert!(encode_all_i32(&[1.0, bad], 14).is_err());
+            let e = encode_all_i32(&[1.0, bad], 14, &mut [0; 2]).unwrap_err();
+            assert!(e.value.is_nan() && bad.is_nan() || e.value == bad);
         }
     }
 

@@ -112,6 +112,74 @@ fn axpy<T: Entry<u64>>(a: u64, x: &[T], y: &mut [u64]) {
     }
 }
 
+/// `y_t += X v_t` for each pair of vectors; reads X once.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_vecs<T: Entry<u64>>(x: &[T], vs: &[&[u64]], ys: &mut [&mut [u64]]) {
+    assert_eq!(vs.len(), ys.len(), "one result for each vector");
+    for (v, y) in vs.iter().zip(ys.iter()) {
+        assert_eq!(x.len(), v.len() * y.len(), "matrix is [y, v]");
+    }
+    let cols = vs.first().map_or(0, |v| v.len());
+    if cols == 0 {
+        return;
+    }
+    let level = Level::detect();
+    let blocks = (x.len() / cols).div_ceil(BLOCK);
+    let mut parts: Vec<Vec<&mut [u64]>> = Vec::new();
+    parts.resize_with(blocks, || Vec::with_capacity(ys.len()));
+    for y in ys {
+        for (part, y) in parts.iter_mut().zip(y.chunks_mut(BLOCK)) {
+            part.push(y);
+        }
+    }
+    parts
+        .par_iter_mut()
+        .zip(x.par_chunks(BLOCK * cols))
+        .for_each(|(ys, x)| {
+            for (v, y) in vs.iter().zip(ys) {
+                rows_by_vec(level, x, v, y);
+            }
+        });
+}
+
+/// `g_t += Xᵀ r_t` for each pair of vectors; reads X once.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_t_vecs<T: Entry<u64>>(x: &[T], rs: &[&[u64]], gs: &mut [&mut [u64]]) {
+    assert_eq!(rs.len(), gs.len(), "one result for each vector");
+    for (r, g) in rs.iter().zip(gs.iter()) {
+        assert_eq!(x.len(), r.len() * g.len(), "matrix is [r, g]");
+    }
+    let (d, level) = (gs.first().map_or(0, |g| g.len()), Level::detect());
+    if d == 0 {
+        return;
+    }
+    let zeros = || vec![vec![0; d]; rs.len()];
+    let sums = x
+        .par_chunks(BLOCK * d)
+        .enumerate()
+        .map(|(block, x)| {
+            let mut sums = zeros();
+            let (at, rows) = (block * BLOCK, x.len() / d);
+            for (r, g) in rs.iter().zip(&mut sums) {
+                columns_by_vec(level, x, &r[at..at + rows], g);
+            }
+            sums
+        })
+        .reduce(zeros, |mut a, b| {
+            for (a, b) in a.iter_mut().zip(&b) {
+                add_assign(a, b);
+            }
+            a
+        });
+    for (g, sum) in gs.iter_mut().zip(&sums) {
+        add_assign(g, sum);
+    }
+}
+
 /// `Y += X V`, with `x: [rows, inner]`, `v: [inner, k]`, `y: [rows, k]`.
 ///
 /// # Panics
@@ -132,6 +200,14 @@ pub fn mat_t_mat<T: Entry<u64>>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut 
         return mat_t_vec(x, r, g);
     }
     dense::transposed_product(x, d, r, k, g);
+}
+
+/// `G += Xᵀ R` where `Xᵀ R` is symmetric, as with `R = diag(v) X`: `x, r: [rows, d]`, `g: [d, d]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_t_symmetric<T: Entry<u64>>(x: &[T], d: usize, r: &[u64], g: &mut [u64]) {
+    dense::symmetric_product(x, d, r, g);
 }
 
 /// `Y += diag(v) X`, with `x: [v.len(), d]`.
@@ -238,11 +314,44 @@ mod tests {
             let mut g = vec![0; d * k];
             mat_t_mat(&x, d, &r, k, &mut g);
             assert_eq!(g, want);
+            let mut weighted = vec![0; rows * d];
+            add_weighted(&x, d, &r[..rows], &mut weighted);
+            let (mut g, mut h) = (vec![7; d * d], vec![7; d * d]);
+            mat_t_symmetric(&x, d, &weighted, &mut g);
+            mat_t_mat(&wide, d, &weighted, d, &mut h);
+            assert_eq!(g, h);
             let mut y = wide.clone();
             add_weighted(&x, d, &r[..rows], &mut y);
             for (i, y) in y.iter().enumerate() {
                 assert_eq!(*y, wide[i].wrapping_mul(r[i / d]).wrapping_add(wide[i]));
             }
+        }
+    }
+
+    #[test]
+    fn several_vectors_at_once_are_one_after_the_other() {
+        let mut next = stream(5);
+        for (rows, d, count) in [(1, 1, 1), (2049, 37, 3), (0, 4, 2), (300, 0, 2), (4100, 9, 4)] {
+            let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
+            let mut many = |n: usize| -> Vec<Vec<u64>> {
+                (0..count).map(|_| (0..n).map(|_| next()).collect()).collect()
+            };
+            let (v, r) = (many(d), many(rows));
+            let (mut y, mut g) = (r.clone(), v.clone());
+            let (mut one, mut other) = (r.clone(), v.clone());
+            fn read(v: &[Vec<u64>]) -> Vec<&[u64]> {
+                v.iter().map(Vec::as_slice).collect()
+            }
+            fn write(v: &mut [Vec<u64>]) -> Vec<&mut [u64]> {
+                v.iter_mut().map(Vec::as_mut_slice).collect()
+            }
+            mat_vecs(&x, &read(&v), &mut write(&mut y));
+            mat_t_vecs(&x, &read(&r), &mut write(&mut g));
+            for t in 0..count {
+                mat_vec(&x, &v[t], &mut one[t]);
+                mat_t_vec(&x, &r[t], &mut other[t]);
+            }
+            assert_eq!((y, g), (one, other));
         }
     }
 

@@ -45,6 +45,25 @@ pub(crate) fn take_words(
     Ok(words)
 }
 
+/// Exactly `count` vectors of `len` words, one after the other.
+///
+/// # Errors
+/// If the message has another length, naming its sender.
+pub(crate) fn take_parts(
+    body: &Bytes,
+    count: usize,
+    len: usize,
+    from: Role,
+    step: &str,
+) -> Result<Vec<Vec<u64>>, Abort> {
+    if count.checked_mul(len).and_then(|n| n.checked_mul(8)) != Some(body.len()) {
+        return Err(wrong_length(body, count * len * 8, from, step));
+    }
+    (0..count)
+        .map(|t| take_words(&body.slice(t * len * 8..(t + 1) * len * 8), len, from, step))
+        .collect()
+}
+
 /// 32-bit words as bytes.
 pub(crate) fn put_halves(words: impl ExactSizeIterator<Item = u32>) -> Bytes {
     let mut out = vec![0; words.len() * 4];

@@ -133,14 +133,16 @@ impl<N: Number> Right<N> {
         }
     }
 
-    /// `out += Aᵀ V` for a packed left panel of 8 columns; `out` has `rows` rows of `k` numbers.
-    fn multiply(&self, level: Level, left: &[N], out: &mut [N], rows: usize) {
+    /// `out += Aᵀ V` for a packed left panel of 8 columns; `out` has `rows` rows of `k` numbers. Panels
+    /// that end before column `from` are left out.
+    fn multiply(&self, level: Level, left: &[N], out: &mut [N], rows: usize, from: usize) {
         let (mut at, mut panel) = (0, &self.numbers[..]);
         while at < self.k {
             let w = width(self.k, at);
             let (here, rest) = panel.split_at(self.inner * w);
             let out = &mut out[at..];
             match w {
+                _ if at + w <= from => {}
                 8 => add_tile::<N, 1>(level, left, here, out, self.k, rows),
                 16 => add_tile::<N, 2>(level, left, here, out, self.k, rows),
                 _ => add_tile::<N, 3>(level, left, here, out, self.k, rows),
@@ -171,8 +173,16 @@ fn add_tile<N: Number, const P: usize>(
     }
 }
 
-/// `g += Xᵀ R` for a block of rows.
-fn tall<N: Number, T: Entry<N>>(level: Level, x: &[T], d: usize, r: &[N], k: usize, g: &mut [N]) {
+/// `g += Xᵀ R` for a block of rows; on and above the diagonal only where `upper` says so.
+fn tall<N: Number, T: Entry<N>>(
+    level: Level,
+    x: &[T],
+    d: usize,
+    r: &[N],
+    k: usize,
+    g: &mut [N],
+    upper: bool,
+) {
     let mut left = Vec::with_capacity(INNER * MR);
     let mut right = Right {
         numbers: Vec::with_capacity(INNER * k.next_multiple_of(8)),
@@ -190,7 +200,7 @@ fn tall<N: Number, T: Entry<N>>(level: Level, x: &[T], d: usize, r: &[N], k: usi
                 }
                 left.resize(left.len() + MR - have, N::default());
             }
-            right.multiply(level, &left, g, have);
+            right.multiply(level, &left, g, have, if upper { j } else { 0 });
         }
     }
 }
@@ -221,7 +231,7 @@ fn flat<N: Number, T: Entry<N>>(
                     left[i] = a.lift();
                 }
             }
-            right.multiply(level, left, y, have);
+            right.multiply(level, left, y, have, 0);
         }
     }
 }
@@ -253,6 +263,33 @@ pub fn transposed_product<N: Number, T: Entry<N>>(
     k: usize,
     g: &mut [N],
 ) {
+    over_rows(x, d, r, k, g, false);
+}
+
+/// `G += Xᵀ R` where `Xᵀ R` is symmetric, as with `R = diag(v) X`: a third less work. All shapes are
+/// `[rows, d]` and `[d, d]`.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn symmetric_product<N: Number, T: Entry<N>>(x: &[T], d: usize, r: &[N], g: &mut [N]) {
+    let mut upper = vec![N::default(); d * d];
+    over_rows(x, d, r, d, &mut upper, true);
+    for i in 0..d {
+        for j in 0..d {
+            let at = i.min(j) * d + i.max(j);
+            g[i * d + j] = g[i * d + j].plus(upper[at]);
+        }
+    }
+}
+
+fn over_rows<N: Number, T: Entry<N>>(
+    x: &[T],
+    d: usize,
+    r: &[N],
+    k: usize,
+    g: &mut [N],
+    upper: bool,
+) {
     assert_eq!(g.len(), d * k, "G is [d, k]");
     if d == 0 || k == 0 {
         return;
@@ -269,7 +306,7 @@ pub fn transposed_product<N: Number, T: Entry<N>>(
         .zip(x.par_chunks(TALL * d))
         .map(|(r, x)| {
             let mut g = zeros();
-            tall(level, x, d, r, k, &mut g);
+            tall(level, x, d, r, k, &mut g, upper);
             g
         })
         .reduce(zeros, add);
@@ -323,7 +360,7 @@ mod tests {
         let run = |level| {
             let (mut y, mut g) = (vec![0; rows * k], vec![0; d * k]);
             flat(level, &x, d, &v, k, &mut y);
-            tall(level, &x, d, &r, k, &mut g);
+            tall(level, &x, d, &r, k, &mut g, false);
             (y, g)
         };
         let want = run(Level::Baseline);

@@ -6,6 +6,7 @@
 //! them. What a party sees of a gate is uniformly random: every word that is sent is masked with a
 //! word used once.
 
+mod ahead;
 mod engine;
 mod matmul;
 mod open;
@@ -15,6 +16,7 @@ mod sine;
 mod truncate;
 mod weighted;
 
+pub use ahead::Ahead;
 pub use engine::Engine;
 pub use open::{Opening, Openings, Receivers};
 pub use owner::{Operand, OwnerMatrix};

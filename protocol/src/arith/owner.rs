@@ -16,13 +16,13 @@
 //! Source: Beaver's circuit randomisation (CRYPTO 1991) for one factor known to one party, whose
 //! opening is made once; VERTICES (arXiv 2306.16139) is the closest published form.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::future::try_join_all;
 use paripassu_crypto::{ring64, share::Shares};
 use zeroize::Zeroizing;
 
-use super::engine::Engine;
+use super::{ahead::Ahead, engine::Engine};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
@@ -70,6 +70,14 @@ impl OwnerMatrix {
         self.cols
     }
 
+    /// The matrix in the clear, at its owner.
+    pub(crate) fn own(&self) -> Result<Arc<Zeroizing<Vec<i32>>>, Abort> {
+        match &self.body {
+            Body::Mine(x) => Ok(Arc::clone(x)),
+            Body::Masked(_) => Err(Abort::Input(format!("{self:?} is not held in the clear here"))),
+        }
+    }
+
     /// Position of its owner.
     pub fn owner(&self) -> usize {
         self.owner
@@ -89,6 +97,18 @@ impl Operand<'_> {
     fn shares(&self) -> &Shares {
         match self {
             Self::Plain(v, _) | Self::Transposed(v, _) => v,
+        }
+    }
+
+    pub(super) fn transposed(&self) -> bool {
+        matches!(self, Self::Transposed(..))
+    }
+
+    /// Whether it is one vector, for the whole matrix.
+    fn is_vector_of(&self, m: &OwnerMatrix) -> bool {
+        match *self {
+            Self::Plain(_, k) => k == 1,
+            Self::Transposed(v, k) => k == 1 && v.len() == m.rows,
         }
     }
 
@@ -222,20 +242,53 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         &mut self,
         jobs: &[(&OwnerMatrix, Operand<'_>)],
     ) -> Result<Vec<Shares>, Abort> {
+        self.products_ahead(jobs, &mut []).await
+    }
+
+    /// As [`Engine::products`], the first jobs with masks made before, one of `ahead` each.
+    ///
+    /// # Leakage
+    /// None beyond the shapes.
+    ///
+    /// # Errors
+    /// The channel's, or the source's; or if masks are of another matrix.
+    pub async fn products_ahead(
+        &mut self,
+        jobs: &[(&OwnerMatrix, Operand<'_>)],
+        ahead: &mut [Ahead],
+    ) -> Result<Vec<Shares>, Abort> {
         jobs.iter().try_for_each(|(m, v)| v.check(m))?;
-        let requests: Vec<Request> = jobs.iter().map(|(m, v)| v.request(m)).collect();
+        let mut ready = Vec::with_capacity(ahead.len());
+        for (a, (m, v)) in ahead.iter_mut().zip(jobs) {
+            if (a.matrix, a.transposed) != (m.id, v.transposed()) || !v.is_vector_of(m) {
+                return Err(Abort::Input(format!("masks of another product than of {m:?}")));
+            }
+            ready.push(a.next()?);
+        }
+        let requests: Vec<Request> = jobs[ready.len()..]
+            .iter()
+            .map(|(m, v)| v.request(m))
+            .collect();
         self.source.announce(&requests).await?;
+        let made = ready.len();
+        let mut ready = ready.into_iter();
         // masked operands to each owner
         let me = self.me();
         let peers: Vec<Role> = self.at_step().peers().collect();
         let mut to_owner: Vec<Vec<u64>> = vec![Vec::new(); self.parties()];
         let mut corr: Vec<Option<Product>> = Vec::with_capacity(jobs.len());
+        let mut own = VecDeque::new();
         for (m, v) in jobs {
+            let ready = ready.next();
             if m.owner == me {
+                own.push_back(ready);
                 corr.push(None);
                 continue;
             }
-            let c = self.correlation(m, v).await?;
+            let c = match ready {
+                Some(ready) => ready,
+                None => self.correlation(m, v).await?,
+            };
             let v = v.shares().words();
             to_owner[m.owner].extend(
                 v.iter()
@@ -262,7 +315,8 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let theirs = try_join_all(
             jobs.iter()
                 .zip(corr)
-                .filter_map(|((m, v), c)| c.map(|c| other_part(m, v.kind(), c))),
+                .enumerate()
+                .filter_map(|(i, ((m, v), c))| c.map(|c| other_part(m, v.kind(), c, i < made))),
         );
         let (theirs, got) =
             futures_util::future::try_join(theirs, ctx.swap(&name, out, from)).await?;
@@ -272,13 +326,13 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         for (m, v) in jobs {
             let frac = m.frac + v.shares().frac();
             let words = if m.owner == me {
-                let c = self.correlation(m, v).await?;
+                let c = match own.pop_front().flatten() {
+                    Some(ready) => ready,
+                    None => self.correlation(m, v).await?,
+                };
                 let mut sum = sums.next().unwrap_or_default();
                 ring64::add_assign(&mut sum, v.shares().words());
-                let Body::Mine(x) = &m.body else {
-                    return Err(Abort::Input(format!("{m:?} is not held in the clear here")));
-                };
-                let (x, cols, kind) = (Arc::clone(x), m.cols, v.kind());
+                let (x, cols, kind) = (m.own()?, m.cols, v.kind());
                 offload(move || {
                     let mut out = c.output;
                     apply(kind, &x, cols, &sum, &mut out);
@@ -331,7 +385,15 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     }
 }
 
-async fn other_part(m: &OwnerMatrix, kind: Kind, c: Product) -> Result<Zeroizing<Vec<u64>>, Abort> {
+async fn other_part(
+    m: &OwnerMatrix,
+    kind: Kind,
+    c: Product,
+    made: bool,
+) -> Result<Zeroizing<Vec<u64>>, Abort> {
+    if made {
+        return Ok(c.output);
+    }
     let Body::Masked(d) = &m.body else {
         return Err(Abort::Input(format!("{m:?} is not held masked here")));
     };

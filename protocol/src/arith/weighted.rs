@@ -141,7 +141,7 @@ fn owner_part(
     add_both_ways(&a, cols, &c.spread, &mut c.gram);
     let mut weighted = Zeroizing::new(vec![0; x.len()]);
     ring64::add_weighted(x, cols, s, &mut weighted);
-    ring64::mat_t_mat(x, cols, &weighted, cols, &mut c.gram);
+    ring64::mat_t_symmetric(x, cols, &weighted, &mut c.gram);
     ring64::add_assign(&mut weighted, &c.spread);
     (std::mem::take(&mut *weighted), std::mem::take(&mut *c.gram))
 }
@@ -150,7 +150,7 @@ fn other_part(d: &[u64], cols: usize, mut c: Weighted) -> (Vec<u64>, Vec<u64>) {
     add_both_ways(d, cols, &c.spread, &mut c.gram);
     let mut weighted = Zeroizing::new(vec![0; d.len()]);
     ring64::add_weighted(d, cols, &c.weights, &mut weighted);
-    ring64::mat_t_mat(d, cols, &weighted, cols, &mut c.gram);
+    ring64::mat_t_symmetric(d, cols, &weighted, &mut c.gram);
     ring64::add_assign(&mut weighted, &c.spread);
     (std::mem::take(&mut *weighted), std::mem::take(&mut *c.gram))
 }

@@ -72,7 +72,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
         }
         let plan = plan(&request, &matrices, &mut series, ctx.path())?;
         let (to, dealer) = (plan.to(), Arc::clone(&dealer));
-        let body: Bytes = offload(move || codec::put_words(&dealer.make(id, &plan))).await;
+        let body: Bytes = offload(move || codec::own_words(dealer.make(id, &plan))).await;
         done.bytes += body.len() as u64;
         ctx.send(to, &format!("correct-{id}"), body).await?;
     }
@@ -134,6 +134,12 @@ enum Plan {
         transposed: bool,
         k: usize,
     },
+    Vectors {
+        matrix: MatrixId,
+        shape: Shape,
+        transposed: bool,
+        count: usize,
+    },
     Weighted {
         matrix: MatrixId,
         shape: Shape,
@@ -165,9 +171,9 @@ impl Plan {
     /// Who gets the correction.
     fn to(&self) -> Role {
         match self {
-            Self::Product { shape, .. } | Self::Weighted { shape, .. } => {
-                Role::Party(shape.owner as u8)
-            }
+            Self::Product { shape, .. }
+            | Self::Vectors { shape, .. }
+            | Self::Weighted { shape, .. } => Role::Party(shape.owner as u8),
             _ => Role::Party(0),
         }
     }
@@ -206,6 +212,21 @@ fn plan(
                 shape,
                 transposed,
                 k: k as usize,
+            }
+        }
+        Request::Vectors {
+            matrix,
+            transposed,
+            count,
+        } => {
+            let whole = matrices.get(matrix.0 as usize).copied();
+            let shape = whole.ok_or_else(|| too_large(step, "a matrix's number"))?;
+            words(&[shape.rows.max(shape.cols) as u64, count], step)?;
+            Plan::Vectors {
+                matrix,
+                shape,
+                transposed,
+                count: count as usize,
             }
         }
         Request::Weighted { matrix, rows } => {
@@ -341,6 +362,26 @@ impl Dealer {
                 ring64::sub_assign(&mut y, &self.sum(id, part::OUTPUT, outer * k, others()));
                 y
             }
+            Plan::Vectors {
+                matrix,
+                shape,
+                transposed,
+                count,
+            } => {
+                let others = || (0..n).filter(move |p| *p != shape.owner);
+                let (inner, outer) = match transposed {
+                    true => (shape.rows, shape.cols),
+                    false => (shape.cols, shape.rows),
+                };
+                let v = self.sum(id, part::OPERAND, inner * count, others());
+                let mut y = self.sum(id, part::OUTPUT, outer * count, others());
+                y.par_iter_mut().for_each(|w| *w = w.wrapping_neg());
+                match transposed {
+                    true => self.masked_transposed(matrix, shape, &v, &mut y),
+                    false => self.masked_rows(matrix, shape, &v, &mut y),
+                }
+                y
+            }
             Plan::Weighted { matrix, shape } => {
                 let others = || (0..n).filter(move |p| *p != shape.owner);
                 let b = self.sum(id, part::OPERAND, shape.rows, others());
@@ -421,9 +462,56 @@ impl Dealer {
         for (at, (spread, b)) in spread.chunks_mut(ROWS * d).zip(b.chunks(ROWS)).enumerate() {
             let a = self.mask_rows(matrix, shape, at * ROWS, b.len());
             ring64::add_weighted(&a, d, b, spread);
-            ring64::mat_t_mat(&a, d, spread, d, &mut gram);
+            ring64::mat_t_symmetric(&a, d, spread, &mut gram);
         }
         (spread, gram)
+    }
+
+    /// `y_t += A v_t` for the mask of a matrix, each block of it made once for all vectors.
+    fn masked_rows(&self, matrix: MatrixId, shape: Shape, v: &[u64], y: &mut [u64]) {
+        if shape.rows == 0 || shape.cols == 0 {
+            return;
+        }
+        let vs: Vec<&[u64]> = v.chunks_exact(shape.cols).collect();
+        let mut blocks: Vec<Vec<&mut [u64]>> = Vec::new();
+        blocks.resize_with(shape.rows.div_ceil(ROWS), Vec::new);
+        for y in y.chunks_exact_mut(shape.rows) {
+            for (block, y) in blocks.iter_mut().zip(y.chunks_mut(ROWS)) {
+                block.push(y);
+            }
+        }
+        blocks.par_iter_mut().enumerate().for_each(|(b, ys)| {
+            let rows = ys.first().map_or(0, |y| y.len());
+            let a = self.mask_rows(matrix, shape, b * ROWS, rows);
+            ring64::mat_vecs(&a, &vs, ys);
+        });
+    }
+
+    /// `y_t += Aᵀ v_t`, likewise.
+    fn masked_transposed(&self, matrix: MatrixId, shape: Shape, v: &[u64], y: &mut [u64]) {
+        if shape.rows == 0 || shape.cols == 0 {
+            return;
+        }
+        let vs: Vec<&[u64]> = v.chunks_exact(shape.rows).collect();
+        let sum = (0..shape.rows.div_ceil(ROWS))
+            .into_par_iter()
+            .map(|b| {
+                let rows = b * ROWS..shape.rows.min((b + 1) * ROWS);
+                let a = self.mask_rows(matrix, shape, rows.start, rows.len());
+                let vs: Vec<&[u64]> = vs.iter().map(|v| &v[rows.clone()]).collect();
+                let mut g = vec![0; shape.cols * vs.len()];
+                let mut gs: Vec<&mut [u64]> = g.chunks_exact_mut(shape.cols).collect();
+                ring64::mat_t_vecs(&a, &vs, &mut gs);
+                g
+            })
+            .reduce(
+                || vec![0; y.len()],
+                |mut a, b| {
+                    ring64::add_assign(&mut a, &b);
+                    a
+                },
+            );
+        ring64::add_assign(y, &sum);
     }
 
     /// `A V` or `Aᵀ V` for the mask of a matrix, made again block by block.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use paripassu_crypto::prg::{Label, Prg};
 use zeroize::Zeroizing;
 
@@ -32,6 +33,7 @@ pub(super) mod part {
 #[derive(Clone, Copy)]
 struct Shape {
     owner: u8,
+    rows: usize,
     cols: usize,
 }
 
@@ -93,6 +95,11 @@ impl<C: Channel> HelperSource<C> {
         }
     }
 
+    /// What the helper sends to the corrected party.
+    async fn correction(&self, id: u32) -> Result<Bytes, Abort> {
+        self.ctx.recv(Role::Helper, &format!("correct-{id}")).await
+    }
+
     fn words(&self, id: u32, part: u8, len: usize) -> Words {
         Zeroizing::new(self.prg.words(Label::request(id, part), len))
     }
@@ -105,8 +112,7 @@ impl<C: Channel> HelperSource<C> {
                 .map(|(p, len)| self.words(id, *p, *len))
                 .collect());
         }
-        let name = format!("correct-{id}");
-        let body = self.ctx.recv(Role::Helper, &name).await?;
+        let body = self.correction(id).await?;
         let total = parts.iter().map(|(_, len)| len).sum();
         let mut all = codec::take_words(&body, total, Role::Helper, self.ctx.path())?;
         if let [_] = parts {
@@ -153,7 +159,7 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
         };
         let _ = self.ticket(&request).await?;
         let id = self.matrices.len() as u32;
-        self.matrices.push(Shape { owner, cols });
+        self.matrices.push(Shape { owner, rows, cols });
         Ok(MatrixId(id))
     }
 
@@ -187,6 +193,45 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             operand,
             output: out.pop().unwrap_or_default(),
         })
+    }
+
+    async fn vectors(
+        &mut self,
+        matrix: MatrixId,
+        transposed: bool,
+        count: usize,
+    ) -> Result<Vec<Product>, Abort> {
+        let shape = self.shape(matrix)?;
+        let request = Request::Vectors {
+            matrix,
+            transposed,
+            count: count as u64,
+        };
+        let (inner, outer) = match transposed {
+            true => (shape.rows, shape.cols),
+            false => (shape.cols, shape.rows),
+        };
+        let id = self.ticket(&request).await?;
+        if shape.owner == self.me {
+            let body = self.correction(id).await?;
+            let all = codec::take_parts(&body, count, outer, Role::Helper, self.ctx.path())?;
+            let product = |output| Product {
+                operand: Zeroizing::default(),
+                output: Zeroizing::new(output),
+            };
+            return Ok(all.into_iter().map(product).collect());
+        }
+        let stream = |part: u8, len: usize, t: usize| {
+            let mut words = Zeroizing::new(vec![0; len]);
+            let from = (t * len) as u64;
+            self.prg.fill(Label::request(id, part), from, &mut words);
+            words
+        };
+        let product = |t| Product {
+            operand: stream(part::OPERAND, inner, t),
+            output: stream(part::OUTPUT, outer, t),
+        };
+        Ok((0..count).map(product).collect())
     }
 
     async fn weighted(&mut self, matrix: MatrixId, rows: usize) -> Result<Weighted, Abort> {

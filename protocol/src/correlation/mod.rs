@@ -49,6 +49,15 @@ pub enum Request {
         /// Columns of `V`.
         k: u64,
     },
+    /// `count` times [`Product`] for `X v` (or `Xᵀ v`), X the whole matrix.
+    Vectors {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Whether the transpose is meant.
+        transposed: bool,
+        /// How many.
+        count: u64,
+    },
     /// [`Weighted`] for the first `rows` rows of a matrix.
     Weighted {
         /// The matrix.
@@ -121,6 +130,11 @@ impl Request {
             Self::Bits { words, lane } => [7, words, lane.into(), 0, 0],
             Self::And { words } => [8, words, 0, 0, 0],
             Self::Done => [9, 0, 0, 0, 0],
+            Self::Vectors {
+                matrix,
+                transposed,
+                count,
+            } => [10, matrix.0.into(), transposed.into(), count, 0],
         }
     }
 
@@ -178,6 +192,11 @@ impl Request {
             },
             8 => Self::And { words: a },
             9 => Self::Done,
+            10 => Self::Vectors {
+                matrix: MatrixId(narrow(a)?),
+                transposed: b == 1,
+                count: c,
+            },
             _ => return Err(bad("an unknown kind of request")),
         };
         if got.fields()[..] != w[..] {
@@ -289,6 +308,14 @@ pub trait CorrelationSource: Send {
         transposed: bool,
         k: usize,
     ) -> impl Future<Output = Result<Product, Abort>> + Send;
+
+    /// Correlations for `count` products `X v` or `Xᵀ v` with the whole matrix, made in one go.
+    fn vectors(
+        &mut self,
+        matrix: MatrixId,
+        transposed: bool,
+        count: usize,
+    ) -> impl Future<Output = Result<Vec<Product>, Abort>> + Send;
 
     /// A correlation for weighting the first `rows` rows of a matrix.
     fn weighted(

@@ -7,7 +7,8 @@ use paripassu_model::logistic::{TrainingSet, newton_passes};
 
 /// Newton steps: the start need not be exact.
 const PASSES: usize = 6;
-/// Rows of each step's Hessian.
+/// Rows that it is fitted to, the first of the aligned order, and of each step's Hessian.
+const ROWS: usize = 65_536;
 const HESSIAN_ROWS: usize = 16_384;
 /// Largest score that the first range of the sigmoid is sure to hold.
 const LARGEST: f64 = 12.0;
@@ -15,7 +16,9 @@ const LARGEST: f64 = 12.0;
 /// Intercept and coefficients for row-major `x: [y.len(), cols]`; nothing where the fit does not go
 /// well.
 pub(super) fn fit(x: &[f64], y: &[u8], cols: usize, l2: f64) -> Option<Vec<f64>> {
-    let set = TrainingSet::from_slice(x, cols, y).ok()?;
+    let rows = y.len().min(ROWS);
+    let set = TrainingSet::from_slice(&x[..rows * cols], cols, &y[..rows]).ok()?;
+    let l2 = l2 * rows as f64 / y.len() as f64;
     let fit = newton_passes(&set, l2, PASSES, HESSIAN_ROWS).ok()?;
     let (intercept, w) = (fit.model.intercept, &fit.model.coefficients);
     let score = |row: &[f64]| row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>() + intercept;

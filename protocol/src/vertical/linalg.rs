@@ -1,14 +1,5 @@
 //! Small dense linear algebra in the clear, for one owner's own columns.
 
-use paripassu_crypto::dense;
-
-/// `Xᵀ X` for row-major `x: [rows, d]`.
-pub(super) fn gram(x: &[f64], d: usize) -> Vec<f64> {
-    let mut g = vec![0.0; d * d];
-    dense::transposed_product(x, d, x, d, &mut g);
-    g
-}
-
 /// Lower-triangular L with `L Lᵀ = a`, or the first column at which `a` is not positive definite.
 pub(super) fn cholesky(a: &[f64], d: usize) -> Result<Vec<f64>, usize> {
     let mut l = vec![0.0; d * d];
@@ -64,6 +55,12 @@ pub(super) fn invert_lower(l: &[f64], d: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn gram(x: &[f64], d: usize) -> Vec<f64> {
+        let mut g = vec![0.0; d * d];
+        paripassu_crypto::dense::symmetric_product(x, d, x, &mut g);
+        g
+    }
 
     #[test]
     fn factors_and_solves() {

@@ -210,18 +210,6 @@ fn label_words(me: usize, input: &mut LogisticInput) -> Result<Option<Vec<u8>>, 
     }
 }
 
-pub(super) fn with_intercept(x: &[f64], cols: usize, rows: usize) -> Vec<f64> {
-    if cols == 0 {
-        return vec![1.0; rows];
-    }
-    let mut out = Vec::with_capacity(x.len() + rows);
-    for row in x.chunks_exact(cols) {
-        out.push(1.0);
-        out.extend_from_slice(row);
-    }
-    out
-}
-
 /// Exchanges rows and widths: all must see the same rows.
 pub(super) async fn widths<C: Channel, S>(
     engine: &mut Engine<C, S>,

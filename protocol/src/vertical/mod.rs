@@ -35,6 +35,7 @@ mod alone;
 mod linalg;
 pub mod logistic;
 mod newton;
+mod pass;
 pub mod points;
 mod run;
 mod whiten;

@@ -46,11 +46,6 @@ const HEADROOM_MAX: u32 = 4;
 pub struct Points {
     /// log2 of N'.
     pub rows_log2: u32,
-    /// log2 of the number of Hessian rows, rounded up.
-    pub hessian_rows_log2: u32,
-    /// Bits of headroom of the Hessian: a sample may hold more than its share of a column's tail, at most
-    /// N / m times as much.
-    pub headroom: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
     /// Fraction bits of dealt sine terms while steps are large.
@@ -59,8 +54,42 @@ pub struct Points {
     pub phase: u32,
     /// Fraction bits of residuals: `terms + phase`.
     pub residual: u32,
+    /// Of Hessians while steps are large.
+    pub coarse: SlopePoints,
+    /// Of Hessians in the last passes.
+    pub fine: SlopePoints,
+}
+
+/// Binary points of a Hessian of some of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlopePoints {
+    /// Rows that it is made of: m, the first of the aligned order.
+    pub rows: usize,
+    /// log2 of m, rounded up.
+    pub rows_log2: u32,
+    /// Bits of headroom: a sample may hold more than its share of a column's tail, at most N / m times
+    /// as much.
+    pub headroom: u32,
     /// Fraction bits of slopes.
-    pub slope: u32,
+    pub frac: u32,
+}
+
+impl SlopePoints {
+    /// For the first `m` of `rows` rows, slopes of a series of `terms` fraction bits.
+    fn new(rows: usize, m: usize, terms: u32) -> Self {
+        let rows_log2 = ceil_log2(m);
+        let headroom = ceil_log2(rows.div_ceil(m.max(1))).min(HEADROOM_MAX);
+        // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m, or 2^headroom more
+        let frac = 61u32
+            .saturating_sub(2 * FEATURE + rows_log2 + headroom)
+            .min(terms + SLOPE - 1);
+        Self {
+            rows: m,
+            rows_log2,
+            headroom,
+            frac,
+        }
+    }
 }
 
 fn ceil_log2(n: usize) -> u32 {
@@ -68,23 +97,24 @@ fn ceil_log2(n: usize) -> u32 {
 }
 
 impl Points {
-    /// The points for `rows` training rows, `hessian_rows` of them in the Hessian, and a sigmoid of
-    /// period `2^period_log2`.
+    /// The points for `rows` training rows, `hessian_rows` of them in the Hessians of the last passes (and
+    /// half as many before, if they are a sample), and a sigmoid of period `2^period_log2`.
     ///
     /// # Errors
     /// If so many rows do not fit.
     pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
-        let (n, m) = (ceil_log2(rows), ceil_log2(hessian_rows));
+        let n = ceil_log2(rows);
         // |Z'r| <= 2 N' must stay below 2^62 units
         let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
         // a score has as many dealt terms as the series has, but one large sine
         let terms = residual / 2 + 1;
-        let headroom = ceil_log2(rows.div_ceil(hessian_rows.max(1))).min(HEADROOM_MAX);
-        // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m, or 2^headroom more
-        let slope = 61u32
-            .saturating_sub(2 * FEATURE + m + headroom)
-            .min(terms + SLOPE - 1);
-        if residual < 20 || slope < 6 {
+        let sample = match hessian_rows < rows {
+            true => hessian_rows.div_ceil(2),
+            false => rows,
+        };
+        let coarse = SlopePoints::new(rows, sample, terms);
+        let fine = SlopePoints::new(rows, hessian_rows, TERMS);
+        if residual < 20 || coarse.frac.min(fine.frac) < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
                 problem: format!(
@@ -97,13 +127,12 @@ impl Points {
         let weight = 64 - FEATURE - period_log2;
         Ok(Self {
             rows_log2: n,
-            hessian_rows_log2: m,
-            headroom,
             weight,
             terms,
             phase: residual - terms,
             residual,
-            slope,
+            coarse,
+            fine,
         })
     }
 }
@@ -118,14 +147,18 @@ mod tests {
             let m = rows.min(32_768);
             let p = Points::new(rows, m, 6).unwrap();
             assert!(FEATURE + p.residual + p.rows_log2 < 62);
-            assert!(2 * FEATURE + p.slope + p.hessian_rows_log2 + p.headroom < 62);
-            assert!(p.headroom == HEADROOM_MAX || m << p.headroom >= rows);
-            assert!(p.residual == p.terms + p.phase && p.slope < p.terms + SLOPE);
+            for (s, terms) in [(p.coarse, p.terms), (p.fine, TERMS)] {
+                assert!(2 * FEATURE + s.frac + s.rows_log2 + s.headroom < 62);
+                assert!(s.headroom == HEADROOM_MAX || s.rows << s.headroom >= rows);
+                assert!(s.frac < terms + SLOPE && s.rows <= 1 << s.rows_log2);
+            }
+            assert!(p.residual == p.terms + p.phase && p.fine.rows == m);
             // products that are cut: |R u| < 16, |step of coefficients| < 128
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
         assert!(Points::new(1 << 26, 16_384, 6).is_err());
-        assert!(Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).unwrap().slope >= 8);
+        let most = Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).unwrap();
+        assert!(most.coarse.frac >= 8 && most.fine.frac >= 8);
     }
 }

@@ -9,15 +9,15 @@ use super::{
     alone,
     logistic::{
         LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, Stop, widths,
-        with_intercept,
     },
     newton::{self, Inverse},
+    pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
-    whiten::{Whitened, encode_matrix, ridge_words},
+    whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
 use crate::{
     abort::Abort,
-    arith::{Engine, Opening, Operand, OwnerMatrix, Receivers, SigmoidSpec},
+    arith::{Engine, Opening, Operand, OwnerMatrix, Receivers},
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
@@ -36,17 +36,18 @@ const INVERSE_POINT: u32 = 54;
 /// What stays the same through all attempts.
 pub(super) struct Run {
     spec: LogisticSpec,
-    rows: usize,
+    pub(super) rows: usize,
     hessian_rows: usize,
     widths: Vec<usize>,
     mine: Whitened,
     ridge: Vec<u64>,
-    label: Option<Zeroizing<Vec<u8>>>,
-    features: Vec<OwnerMatrix>,
+    pub(super) label: Option<Arc<Zeroizing<Vec<u8>>>>,
+    pub(super) features: Vec<OwnerMatrix>,
     /// Whitened weights to begin with: party 0's own fit, zeros elsewhere.
     start: Zeroizing<Vec<f64>>,
-    ridges: Vec<OwnerMatrix>,
+    pub(super) ridges: Vec<OwnerMatrix>,
     unwhiten: Vec<OwnerMatrix>,
+    masks: Masks,
 }
 
 /// One attempt at one range.
@@ -66,27 +67,35 @@ impl Run {
         input: LogisticInput,
         label: Option<Vec<u8>>,
     ) -> Result<Self, Abort> {
-        let LogisticInput {
-            mut x,
-            mut cols,
+        let LogisticInput { x, cols, rows, .. } = input;
+        let intercept = label.is_some();
+        let mut design = Design {
+            x,
+            cols,
             rows,
-            ..
-        } = input;
-        let mut penalty = vec![spec.l2; cols];
+            intercept,
+        };
+        let mut penalty = vec![spec.l2; design.width()];
         let mut alone = None;
         let l2 = spec.l2;
         let mut label = label;
         if let Some(y) = label.take() {
-            (x, alone, label) = offload(move || {
-                let alone = alone::fit(&x, &y, cols, l2);
-                (with_intercept(&x, cols, rows), alone, Some(y))
+            penalty[0] = 0.0;
+            (design, alone, label) = offload(move || {
+                let alone = alone::fit(&design.x, &y, cols, l2);
+                (design, alone, Some(y))
             })
             .await;
-            cols += 1;
-            penalty.insert(0, 0.0);
         }
+        let cols = design.width();
         let widths = widths(engine, rows, cols).await?;
-        let mine = offload(move || Whitened::new(&x, rows, cols, &penalty)).await?;
+        let (mine, z) = offload(move || {
+            let mine = Whitened::new(&design, &penalty)?;
+            let z = mine.features(&design, points::FEATURE)?;
+            Ok::<_, Abort>((mine, z))
+        })
+        .await?;
+        let mut z = Some(z);
         let start = alone.map_or_else(|| vec![0.0; cols], |w| mine.weights(&w));
         let start = Zeroizing::new(start);
         let d: usize = widths.iter().sum();
@@ -103,22 +112,19 @@ impl Run {
             widths,
             mine,
             ridge,
-            label: label.map(Zeroizing::new),
+            label: label.map(|y| Arc::new(Zeroizing::new(y))),
             features: Vec::new(),
             start,
             ridges: Vec::new(),
             unwhiten: Vec::new(),
+            masks: Masks::default(),
         };
         engine.step("train/features");
         for p in 0..engine.parties() {
             let d = run.widths[p];
             let own = p == engine.me();
             let give = |m: Result<Vec<i32>, Abort>| if own { m.map(Some) } else { Ok(None) };
-            let z = give(if own {
-                run.mine.features(points::FEATURE)
-            } else {
-                Ok(vec![])
-            })?;
+            let z = z.take_if(|_| own);
             run.features
                 .push(engine.register(p, rows, d, points::FEATURE, z).await?);
             let r = give(encode_matrix(run.mine.ridge(), points::RIDGE))?;
@@ -138,8 +144,24 @@ impl Run {
     }
 
     pub(super) async fn attempt<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        range_log2: u32,
+        passes_before: u32,
+        careful: bool,
+        progress: &mut dyn Progress,
+    ) -> Result<Attempt, Abort> {
+        let mut masks = std::mem::take(&mut self.masks);
+        let made = self.passes(engine, &mut masks, range_log2, passes_before, careful, progress);
+        let made = made.await;
+        self.masks = masks;
+        made
+    }
+
+    async fn passes<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
+        masks: &mut Masks,
         range_log2: u32,
         passes_before: u32,
         careful: bool,
@@ -150,19 +172,15 @@ impl Run {
             // five quarters of the range: the series is then exact to 3e-6
             r => 5 << (r - 2),
         });
-        let coarse_terms = coarse_terms(fine_terms);
         let fine = Arc::new(Sine::logistic(range_log2, fine_terms));
-        let coarse = Arc::new(Sine::logistic(range_log2, coarse_terms));
+        let coarse = Arc::new(Sine::logistic(range_log2, coarse_terms(fine_terms)));
         let points = Points::new(self.rows, self.hessian_rows, fine.period_log2())?;
         let mut weights = self.begin(engine.me(), points.weight)?;
         let mut short = self.begin(engine.me(), points::SHORT)?;
+        let all_rows = self.hessian_rows == self.rows;
         let mut stage = Stage {
             fine: false,
-            large: if careful || self.hessian_rows == self.rows {
-                1
-            } else {
-                3
-            },
+            large: if careful || all_rows { 1 } else { 3 },
             since_hessian: 0,
         };
         let mut inverse: Option<Inverse> = None;
@@ -182,32 +200,36 @@ impl Run {
             {
                 stage = stage.last();
             }
-            let series = if stage.fine { &fine } else { &coarse };
             let refresh = stage.wants_hessian() || inverse.is_none();
-            // the first Hessian is the largest there can be: what is far out does not overshoot
-            let bound = inverse.is_none() && !stage.fine;
-            let slopes = refresh && !bound;
-            let (gradient, mut slope) = self
-                .gradient(
-                    engine, &weights, &short, series, &points, slopes, stage.fine,
-                )
-                .await?;
+            // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
+            let bound = inverse.is_none() && !stage.fine && all_rows;
+            let of = if stage.fine { points.fine } else { points.coarse };
+            let how = How {
+                series: if stage.fine { &fine } else { &coarse },
+                points: &points,
+                fine: stage.fine,
+                slopes: (refresh && !bound).then_some(of),
+            };
+            masks.refill(engine, &self.features).await?;
+            let (residual, mut slope) = match t {
+                1 => self.first_residuals(engine.me(), &weights, &how).await?,
+                _ => self.residuals(engine, masks, &weights, &how).await?,
+            };
+            let gradient = self.gradient(engine, masks, &residual, &short, &how).await?;
             if bound {
-                slope = Some(self.largest_slopes(engine.me(), &points)?);
+                slope = Some(self.largest_slopes(engine.me(), &points, of)?);
             }
             if let Some(slope) = slope {
-                let rows_log2 = points.hessian_rows_log2;
-                let h = newton::hessian(engine, &self.features, &slope, rows_log2, &self.ridge);
+                let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &self.ridge);
                 let h = h.await?;
                 // while steps are large the Hessian may change by any factor, and from the bound it does
                 let before = inverse.as_ref().filter(|_| stage.fine && real);
-                let d = self.width();
-                let next = newton::inverse(engine, &h, d, before, points.headroom).await?;
+                let next = newton::inverse(engine, &h, self.width(), before, of.headroom).await?;
                 inverse = Some(next);
                 hessians += 1;
                 real = !bound;
-                // the bound is for one pass
-                stage.since_hessian = if bound { u32::MAX / 2 } else { 0 };
+                // the first, of the bound or of party 0's own fit, is for one pass
+                stage.since_hessian = if hessians == 1 { u32::MAX / 2 } else { 0 };
             }
             stage.since_hessian += 1;
             let Some(inv) = &inverse else { continue };
@@ -226,10 +248,9 @@ impl Run {
             let ask = self.spec.stop == Stop::Bit || t == most;
             if ask && self.settled(engine, &steps, inv, stage.fine, pass).await? {
                 if stage.fine {
-                    let passes = pass;
                     return Ok(Attempt {
                         settled: true,
-                        passes,
+                        passes: pass,
                         hessians,
                         series: fine,
                         points,
@@ -239,10 +260,9 @@ impl Run {
                 stage = stage.last();
             }
         }
-        let passes = passes_before + most;
         Ok(Attempt {
             settled: false,
-            passes,
+            passes: passes_before + most,
             hessians,
             series: fine,
             points,
@@ -252,104 +272,6 @@ impl Run {
 
     fn width(&self) -> usize {
         self.widths.iter().sum()
-    }
-
-    /// Gradient over N' of all weights, and the slopes that the Hessian needs.
-    async fn gradient<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        weights: &[Shares],
-        short: &[Shares],
-        series: &Arc<Sine>,
-        points: &Points,
-        slopes: bool,
-        fine: bool,
-    ) -> Result<(Shares, Option<Shares>), Abort> {
-        let z = self.margins(engine, weights).await?;
-        let spec = SigmoidSpec {
-            series: Arc::clone(series),
-            terms_frac: if fine { points::TERMS } else { points.terms },
-            phase_frac: if fine { points::PHASE } else { points.phase },
-            slope_rows: if slopes { self.hessian_rows } else { 0 },
-            slope_gain: self.slope_gain(points),
-            slope_frac: points::SLOPE,
-        };
-        let (value, slope) = engine.sigmoid(&z, &spec).await?;
-        let mut residual = match fine {
-            true => newton::one(engine.truncate(vec![(value, points.residual)]).await?)?,
-            false => value,
-        };
-        let slope = match slopes {
-            true => Some(newton::one(
-                engine.truncate(vec![(slope, points.slope)]).await?,
-            )?),
-            false => None,
-        };
-        if let Some(y) = &self.label {
-            let one = 1u64 << points.residual;
-            for (r, y) in residual.words_mut().iter_mut().zip(y.iter()) {
-                *r = r.wrapping_sub(u64::from(*y).wrapping_mul(one));
-            }
-        }
-        let mut jobs: Vec<(&OwnerMatrix, Operand<'_>)> = self
-            .features
-            .iter()
-            .map(|m| (m, Operand::Transposed(&residual, 1)))
-            .collect();
-        jobs.extend(
-            self.ridges
-                .iter()
-                .zip(short)
-                .map(|(m, w)| (m, Operand::Plain(w, 1))),
-        );
-        let mut out = engine.products(&jobs).await?;
-        let ridge = joined(out.split_off(self.features.len()));
-        let data = joined(out);
-        // divide by N' by moving the point
-        let frac = data.frac() + points.rows_log2;
-        let data = Shares::new(data.into_words(), frac);
-        let want = if fine {
-            points::GRADIENT_FINE
-        } else {
-            points::GRADIENT_COARSE
-        };
-        let mut cut = engine.truncate(vec![(data, want), (ridge, want)]).await?;
-        let (ridge, mut gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
-        gradient.add(&ridge);
-        Ok((gradient, slope))
-    }
-
-    /// `m' N / (N' m)`, so that a mean over the Hessian's m rows stands for the sum over all over N'.
-    fn slope_gain(&self, points: &Points) -> f64 {
-        let (m, n) = (self.hessian_rows as f64, self.rows as f64);
-        2f64.powi(points.hessian_rows_log2 as i32) / m * n / 2f64.powi(points.rows_log2 as i32)
-    }
-
-    /// Shares of sigma'(0), the largest slope, for the Hessian's rows: a public value.
-    fn largest_slopes(&self, me: usize, points: &Points) -> Result<Shares, Abort> {
-        let most = fixed::encode(0.25 * self.slope_gain(points), points.slope)
-            .map_err(|e| Abort::Input(e.to_string()))?;
-        let own = if me == 0 { most } else { 0 };
-        Ok(Shares::new(vec![own; self.hessian_rows], points.slope))
-    }
-
-    async fn margins<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        weights: &[Shares],
-    ) -> Result<Shares, Abort> {
-        let jobs: Vec<_> = self
-            .features
-            .iter()
-            .zip(weights)
-            .map(|(m, w)| (m, Operand::Plain(w, 1)))
-            .collect();
-        let mut parts = engine.products(&jobs).await?.into_iter();
-        let mut z = parts
-            .next()
-            .ok_or_else(|| Abort::Input("no parties".into()))?;
-        parts.for_each(|p| z.add(&p));
-        Ok(z)
     }
 
     /// Shares of the weights to begin with.
@@ -420,7 +342,7 @@ impl Run {
 
     /// Whether all training rows' scores lie where the series is a sigmoid: one bit.
     pub(super) async fn within_range<C: Channel, S: CorrelationSource>(
-        &self,
+        &mut self,
         engine: &mut Engine<C, S>,
         attempt: &Attempt,
     ) -> Result<bool, Abort> {
@@ -434,7 +356,10 @@ impl Run {
             .map(|w| (w.duplicate(), frac))
             .collect();
         let weights = engine.truncate(cut).await?;
-        let z = self.margins(engine, &weights).await?;
+        let mut masks = std::mem::take(&mut self.masks);
+        let z = self.margins(engine, &mut masks, &weights).await;
+        self.masks = masks;
+        let z = z?;
         // beyond R the series is sigma(2R - z), within 1e-4 of sigma(z) up to 2R - 9.2
         let range = attempt.series.range();
         let bound = range.max(2.0 * range - 9.2);
@@ -486,43 +411,3 @@ impl Run {
     }
 }
 
-/// Sine terms while steps are large: three quarters of the final ones.
-fn coarse_terms(fine: usize) -> usize {
-    (fine * 3 / 4).max(6).min(fine)
-}
-
-/// Which passes make a Hessian.
-#[derive(Clone, Copy)]
-struct Stage {
-    fine: bool,
-    /// Passes that share a Hessian while steps are large: three where it is made of a sample, because a
-    /// newer one of the same sample would not bring them closer by much.
-    large: u32,
-    since_hessian: u32,
-}
-
-impl Stage {
-    /// Final precision, whose first pass makes a Hessian of its own.
-    fn last(self) -> Self {
-        Self {
-            fine: true,
-            since_hessian: u32::MAX / 2,
-            ..self
-        }
-    }
-
-    fn wants_hessian(&self) -> bool {
-        self.since_hessian >= if self.fine { 3 } else { self.large }
-    }
-}
-
-fn joined(parts: Vec<Shares>) -> Shares {
-    let frac = parts.first().map_or(0, Shares::frac);
-    Shares::new(
-        parts
-            .iter()
-            .flat_map(|p| p.words().iter().copied())
-            .collect(),
-        frac,
-    )
-}

@@ -1,14 +1,65 @@
 //! Each owner rescales its own columns, in the clear, so that the shared system is well scaled.
 
 use paripassu_crypto::{dense, fixed};
+use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use super::{linalg, points};
 use crate::abort::Abort;
 
-/// An owner's whitened columns and the way back.
+/// Rows handled at a time: a block of them stays in the cache.
+const BLOCK: usize = 2048;
+
+/// An owner's standardised columns, the intercept before them where it is its to bring.
+pub(super) struct Design {
+    /// Row-major `[rows, cols]`.
+    pub(super) x: Vec<f64>,
+    pub(super) cols: usize,
+    pub(super) rows: usize,
+    pub(super) intercept: bool,
+}
+
+impl Design {
+    /// Columns, the intercept included.
+    pub(super) fn width(&self) -> usize {
+        self.cols + usize::from(self.intercept)
+    }
+
+    /// Rows from `first` on, at most [`BLOCK`], row-major with the intercept.
+    fn block(&self, first: usize) -> Vec<f64> {
+        let last = self.rows.min(first + BLOCK);
+        let x = &self.x[first * self.cols..last * self.cols];
+        if !self.intercept {
+            return x.to_vec();
+        }
+        let mut out = Vec::with_capacity((last - first) * self.width());
+        for row in 0..last - first {
+            out.push(1.0);
+            out.extend_from_slice(&x[row * self.cols..][..self.cols]);
+        }
+        out
+    }
+
+    /// `Xᵀ X`.
+    fn gram(&self) -> Vec<f64> {
+        let d = self.width();
+        let zeros = || vec![0.0; d * d];
+        (0..self.rows.div_ceil(BLOCK))
+            .into_par_iter()
+            .fold(zeros, |mut g, b| {
+                let x = self.block(b * BLOCK);
+                dense::symmetric_product(&x, d, &x, &mut g);
+                g
+            })
+            .reduce(zeros, |mut a, b| {
+                a.iter_mut().zip(&b).for_each(|(a, b)| *a += b);
+                a
+            })
+    }
+}
+
+/// How an owner's columns are whitened, and the way back.
 pub(super) struct Whitened {
-    /// `Z = X T`, row-major.
-    z: Vec<f64>,
     d: usize,
     /// Lower-triangular, `T = L⁻ᵀ`.
     l: Vec<f64>,
@@ -18,11 +69,10 @@ pub(super) struct Whitened {
 }
 
 impl Whitened {
-    /// Whitens `x: [rows, d]`; `penalty[j]` is the ridge on column j.
-    pub(super) fn new(x: &[f64], rows: usize, d: usize, penalty: &[f64]) -> Result<Self, Abort> {
-        let rows = rows.max(1);
-        let n = rows.next_power_of_two() as f64;
-        let mut a = linalg::gram(x, d);
+    /// For these columns; `penalty[j]` is the ridge on column j.
+    pub(super) fn new(x: &Design, penalty: &[f64]) -> Result<Self, Abort> {
+        let (d, n) = (x.width(), x.rows.max(1).next_power_of_two() as f64);
+        let mut a = x.gram();
         a.iter_mut().for_each(|a| *a /= 4.0 * n);
         for (j, p) in penalty.iter().enumerate() {
             a[j * d + j] += p / n;
@@ -37,8 +87,6 @@ impl Whitened {
         let inverse = linalg::invert_lower(&l, d);
         // T = L^-T
         let unwhiten: Vec<f64> = (0..d * d).map(|at| inverse[at % d * d + at / d]).collect();
-        let mut z = vec![0.0; x.len()];
-        dense::product(x, d, &unwhiten, d, &mut z);
         // T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
         let mut ridge = vec![0.0; d * d];
         for i in 0..d {
@@ -49,7 +97,6 @@ impl Whitened {
             }
         }
         Ok(Self {
-            z,
             d,
             l,
             ridge,
@@ -57,15 +104,25 @@ impl Whitened {
         })
     }
 
-    /// All rows with `frac` fraction bits.
-    pub(super) fn features(&self, frac: u32) -> Result<Vec<i32>, Abort> {
-        fixed::encode_all_i32(&self.z, frac).map_err(|_| Abort::OutOfRange {
-            step: "train/features".into(),
-            problem:
-                "a combination of this party's columns has too long a tail: winsorise the column \
-                      with the longest one"
+    /// `Z = X T` with `frac` fraction bits, row-major.
+    pub(super) fn features(&self, x: &Design, frac: u32) -> Result<Vec<i32>, Abort> {
+        let d = self.d;
+        let mut out = vec![0; x.rows * d];
+        out.par_chunks_mut((BLOCK * d).max(1))
+            .enumerate()
+            .try_for_each(|(b, out)| {
+                let x = Zeroizing::new(x.block(b * BLOCK));
+                let mut z = Zeroizing::new(vec![0.0; out.len()]);
+                dense::product(&x, d, &self.unwhiten, d, &mut z);
+                fixed::encode_all_i32(&z, frac, out)
+            })
+            .map_err(|_| Abort::OutOfRange {
+                step: "train/features".into(),
+                problem: "a combination of this party's columns has too long a tail: winsorise the \
+                          column with the longest one"
                     .into(),
-        })
+            })?;
+        Ok(out)
     }
 
     /// The ridge term's matrix.
