@@ -331,10 +331,18 @@ mod tests {
     #[test]
     fn several_vectors_at_once_are_one_after_the_other() {
         let mut next = stream(5);
-        for (rows, d, count) in [(1, 1, 1), (2049, 37, 3), (0, 4, 2), (300, 0, 2), (4100, 9, 4)] {
+        for (rows, d, count) in [
+            (1, 1, 1),
+            (2049, 37, 3),
+            (0, 4, 2),
+            (300, 0, 2),
+            (4100, 9, 4),
+        ] {
             let x: Vec<i32> = (0..rows * d).map(|_| next() as i32).collect();
             let mut many = |n: usize| -> Vec<Vec<u64>> {
-                (0..count).map(|_| (0..n).map(|_| next()).collect()).collect()
+                (0..count)
+                    .map(|_| (0..n).map(|_| next()).collect())
+                    .collect()
             };
             let (v, r) = (many(d), many(rows));
             let (mut y, mut g) = (r.clone(), v.clone());

@@ -98,6 +98,10 @@ pub const USUAL_COARSE_PASSES: u64 = 7;
 pub const FINE_PASSES: u64 = 3;
 /// Passes that Newton usually needs.
 pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
+/// Most passes whose masks the helper makes together.
+pub const MAX_PASSES_AHEAD: u64 = 4;
+/// Most rows of all passes whose masks the helper makes together.
+pub const MAX_ROWS_AHEAD: u64 = 1 << 22;
 /// Most design columns of one party, the intercept included.
 pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
 /// Most training rows: with more, residuals do not fit their fixed point.
@@ -124,6 +128,19 @@ pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
         .max(HESSIAN_ROWS_PER_COLUMN.saturating_mul(columns))
         .min(HESSIAN_MAX_ROWS)
         .min(train_rows)
+}
+
+/// Rows of Hessians while steps are large: half of a sample, else all.
+pub fn coarse_hessian_rows(hessian_rows: u64, train_rows: u64) -> u64 {
+    match hessian_rows < train_rows {
+        true => hessian_rows.div_ceil(2),
+        false => train_rows,
+    }
+}
+
+/// Passes whose masks the helper makes together, for so many training rows.
+pub fn passes_ahead(train_rows: u64) -> u64 {
+    (MAX_ROWS_AHEAD / train_rows.max(1)).clamp(1, MAX_PASSES_AHEAD)
 }
 
 // ---- bytes ------------------------------------------------------------------------------------
@@ -211,5 +228,8 @@ mod tests {
         assert_eq!(hessian_rows(700, 50), 700);
         assert_eq!(hessian_rows(100_000, 100), 32_768);
         assert_eq!(hessian_rows(100_000, 1_200), 76_800);
+        assert_eq!(coarse_hessian_rows(32_768, 100_000), 16_384);
+        assert_eq!(coarse_hessian_rows(700, 700), 700);
+        assert_eq!([700, 1 << 21, 1 << 25].map(passes_ahead), [4, 2, 1]);
     }
 }

@@ -34,15 +34,29 @@ pub(crate) fn take_words(
     from: Role,
     step: &str,
 ) -> Result<Vec<u64>, Abort> {
-    if len.checked_mul(8) != Some(body.len()) {
-        return Err(wrong_length(body, len * 8, from, step));
-    }
     let mut words = vec![0; len];
-    bytemuck::cast_slice_mut::<u64, u8>(&mut words).copy_from_slice(body);
-    if cfg!(target_endian = "big") {
-        words.iter_mut().for_each(|w| *w = u64::from_le(*w));
-    }
+    read_words(body, &mut words, from, step)?;
     Ok(words)
+}
+
+/// Exactly as many words as `out` has.
+///
+/// # Errors
+/// If the message has another length, naming its sender.
+pub(crate) fn read_words(
+    body: &Bytes,
+    out: &mut [u64],
+    from: Role,
+    step: &str,
+) -> Result<(), Abort> {
+    if out.len().checked_mul(8) != Some(body.len()) {
+        return Err(wrong_length(body, out.len() * 8, from, step));
+    }
+    bytemuck::cast_slice_mut::<u64, u8>(out).copy_from_slice(body);
+    if cfg!(target_endian = "big") {
+        out.iter_mut().for_each(|w| *w = u64::from_le(*w));
+    }
+    Ok(())
 }
 
 /// Exactly `count` vectors of `len` words, one after the other.

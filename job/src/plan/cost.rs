@@ -10,7 +10,7 @@ use crate::{
         ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
         FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_ITERATIONS, METRICS,
         NEXT_INVERSE_ITERATIONS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
-        USUAL_COARSE_PASSES, USUAL_PASSES, WORD,
+        USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows, passes_ahead,
     },
     id::NodeId,
     life::State,
@@ -112,19 +112,35 @@ impl Facts<'_> {
 
     /// Passes that make a new Hessian while steps are large.
     fn coarse_hessians(&self) -> u64 {
-        let share = match self.hessian_rows < self.train_rows {
+        let share = match self.sampled() {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
-        // the first is of the bound, for one pass
+        // the first, of the bound or of the label party's own fit, is for one pass
         self.passes.coarse.min(1) + self.passes.coarse.saturating_sub(1).div_ceil(share)
     }
 
-    /// Bits of headroom of a Hessian of a sample: at most N / m times its share of a column is in it.
-    fn headroom(&self) -> u64 {
-        let most = self.train_rows.div_ceil(self.hessian_rows.max(1));
+    /// Whether Hessians are made of a sample of the rows.
+    fn sampled(&self) -> bool {
+        self.hessian_rows < self.train_rows
+    }
+
+    /// Rows of Hessians while steps are large.
+    fn coarse_hessian_rows(&self) -> u64 {
+        coarse_hessian_rows(self.hessian_rows, self.train_rows)
+    }
+
+    /// Iterations of the inverse from the identity for a Hessian of so many rows; a sample's has bits of
+    /// headroom: at most N / m times its share of a column is in it.
+    fn iterations(&self, hessian_rows: u64) -> u64 {
+        let most = self.train_rows.div_ceil(hessian_rows.max(1));
         let bits = most.max(1).next_power_of_two().trailing_zeros();
-        bits.min(HESSIAN_MAX_HEADROOM).into()
+        INVERSE_ITERATIONS + u64::from(bits.min(HESSIAN_MAX_HEADROOM))
+    }
+
+    /// Products of all owners' columns with residuals.
+    fn gradients(&self) -> Vec<Product> {
+        self.each(|width| (self.train_rows, width))
     }
 
     fn margins(&self) -> Vec<Product> {
@@ -140,19 +156,42 @@ fn framed(rows: u64) -> u64 {
 pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let passes = facts.passes;
     let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
-    let hessians = facts.coarse_hessians() + passes.fine_hessians;
+    // the first pass of all: while steps are large, if there are such passes
+    let (first_coarse, first_fine) = match passes.coarse {
+        0 => (0, passes.fine.min(1)),
+        _ => (1, 0),
+    };
+    let first_rows = match first_fine {
+        0 => facts.coarse_hessian_rows(),
+        _ => facts.hessian_rows,
+    };
+    let large = facts.coarse_hessians();
     // at full precision an inverse begins with the one before, if that is of slopes and not of their bound
-    let next = passes.fine_hessians - u64::from(facts.coarse_hessians() <= 1);
-    let bound = passes.coarse.min(1);
-    let iterations = INVERSE_ITERATIONS + facts.headroom();
+    let after_bound = !facts.sampled() && large == 1;
+    let anew = first_fine.max(u64::from(after_bound && passes.fine_hessians > 0));
+    let next = passes.fine_hessians - anew;
+    let from_identity = large * facts.iterations(facts.coarse_hessian_rows())
+        + anew * facts.iterations(facts.hessian_rows);
+    let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
     let mut steps = vec![
         align(facts).times(1),
         masked_features(facts).times(1),
-        gradient(facts, "gradient, first passes", coarse, false).times(passes.coarse),
-        gradient(facts, "gradient, last passes", fine, true).times(passes.fine),
-        hessian(facts, "first Hessian", false).times(bound),
-        hessian(facts, "Hessian", true).times(hessians - bound),
-        inverse(facts, "inverse, first passes").times((hessians - next) * iterations),
+        masks_ahead(facts).times(groups),
+        gradient(facts, "gradient, first pass", None, false).times(first_coarse + first_fine),
+        gradient(facts, "gradient, early passes", Some(coarse), false)
+            .times(passes.coarse - first_coarse),
+        gradient(facts, "gradient, last passes", Some(fine), true).times(passes.fine - first_fine),
+        hessian(facts, "first Hessian", first_rows, false).times(first_coarse + first_fine),
+        hessian(
+            facts,
+            "Hessian, early passes",
+            facts.coarse_hessian_rows(),
+            true,
+        )
+        .times(large - first_coarse),
+        hessian(facts, "Hessian, last passes", facts.hessian_rows, true)
+            .times(passes.fine_hessians - first_fine),
+        inverse(facts, "inverse, early passes").times(from_identity),
         halved(facts).times(next),
         inverse(facts, "inverse, last passes").times(next * NEXT_INVERSE_ITERATIONS),
         newton_step(facts).times(passes.all()),
@@ -204,31 +243,50 @@ fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
+/// Masks for the scores and gradients of some passes.
+fn masks_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "masks for some passes");
+    let (rows, columns) = (facts.train_rows, facts.columns);
+    let count = passes_ahead(rows);
+    once.ahead(facts.margins().into_iter().chain(facts.gradients()), count);
+    once.compute_s = (4 * count * rows * columns) as f64 / RING_MACS_PER_S
+        + (2 * WORD * rows * columns) as f64 / PRG_BYTES_PER_S;
+    once
+}
+
 /// Scores, series and gradient of one pass over all training rows; at full precision residuals are cut.
-fn gradient<'f>(facts: &'f Facts<'f>, step: &'static str, terms: u32, full: bool) -> Once<'f> {
+/// The first pass has no series: its residuals are the label party's own.
+fn gradient<'f>(
+    facts: &'f Facts<'f>,
+    step: &'static str,
+    terms: Option<u32>,
+    full: bool,
+) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, step);
     let (rows, columns) = (facts.train_rows, facts.columns);
-    once.products(facts.margins());
-    once.sigmoid(rows, terms.into());
-    if full {
-        once.truncate(&[rows]);
+    let mut macs = rows * columns;
+    if let Some(terms) = terms {
+        once.made(facts.margins(), []);
+        once.sigmoid(rows, terms.into());
+        if full {
+            once.truncate(&[rows]);
+        }
+        macs += rows * columns;
+        once.compute_s = (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
+            + (2 * WORD * rows * u64::from(terms)) as f64 / PRG_BYTES_PER_S;
     }
-    let data = facts.each(|width| (rows, width));
     let ridge = facts.each(|width| (width, width));
-    once.products(data.into_iter().chain(ridge));
+    once.made(facts.gradients(), ridge);
     once.truncate(&[columns, columns]);
-    let macs = 4 * rows * columns;
-    once.compute_s = macs as f64 / RING_MACS_PER_S
-        + (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
-        + (2 * WORD * rows * (columns + 2)) as f64 / PRG_BYTES_PER_S;
+    once.compute_s += macs as f64 / RING_MACS_PER_S;
     once
 }
 
 /// X' diag(s) X on a subsample, from the shares of s: each owner's block by weighting its rows, mixed
-/// blocks by products with the weighted rows. The first takes the largest slope there can be.
-fn hessian<'f>(facts: &'f Facts<'f>, step: &'static str, slopes: bool) -> Once<'f> {
+/// blocks by products with the weighted rows. The first takes the largest slope there can be, or those of
+/// the label party's own fit.
+fn hessian<'f>(facts: &'f Facts<'f>, step: &'static str, rows: u64, slopes: bool) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, step);
-    let rows = facts.hessian_rows;
     let widths = facts.widths();
     if slopes {
         once.truncate(&[rows]);
@@ -298,7 +356,7 @@ fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "within range?");
     once.truncate(&facts.widths());
-    once.products(facts.margins());
+    once.made(facts.margins(), []);
     once.all_within(facts.train_rows);
     once.open_bit();
     once.compute_s = (2 * facts.train_rows * facts.columns) as f64 / RING_MACS_PER_S

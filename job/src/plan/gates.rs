@@ -101,6 +101,27 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// Masks for `count` products with vectors for each of these.
+    pub(super) fn ahead(&mut self, jobs: impl IntoIterator<Item = Product>, count: u64) {
+        self.rounds += 1;
+        for job in jobs {
+            self.ask(1);
+            self.correct(job.owner, count * job.output);
+        }
+    }
+
+    /// Several products whose masks were made ahead, and such whose masks are made now.
+    pub(super) fn made(
+        &mut self,
+        made: impl IntoIterator<Item = Product>,
+        now: impl IntoIterator<Item = Product>,
+    ) {
+        self.products(now);
+        for job in made {
+            self.gather(job.owner, WORD * job.operand);
+        }
+    }
+
     /// The first `rows` rows of each of these columns' matrices weighted, and their Gram matrices.
     pub(super) fn weighted(&mut self, rows: u64, widths: &[u64]) {
         self.rounds += 1;

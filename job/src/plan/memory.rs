@@ -3,7 +3,7 @@
 use super::{Memory, cost::Facts};
 use crate::constants::{
     ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH, FRAMES_MEMORY, NODE_MEMORY,
-    SERIES_ROWS, SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW,
+    SERIES_ROWS, SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW, passes_ahead,
 };
 
 pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
@@ -11,7 +11,9 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let base = NODE_MEMORY + FRAMES_MEMORY;
     // The series is dealt a block of rows at a time: as made, as sent, as read.
     let dealt = 3 * WORD * SERIES_WORDS * u64::from(facts.series.terms) * rows.min(SERIES_ROWS);
-    let work = WORD * WORK_WORDS_PER_ROW * rows + dealt;
+    // Masks of some passes: of scores at both ends, of residuals at one.
+    let ahead = 3 * passes_ahead(rows);
+    let work = WORD * (WORK_WORDS_PER_ROW + ahead) * rows + dealt;
     // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices.
     let hessian = 3 * WORD * sampled * columns + 16 * WORD * columns * columns;
     let all_rows: u64 = facts.sizes.iter().map(|size| size.rows).sum();

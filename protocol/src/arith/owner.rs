@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Words per message while a masked matrix is sent.
-const CHUNK: usize = 1 << 18;
+const CHUNK: usize = 1 << 16;
 
 pub(super) enum Body {
     Mine(Arc<Zeroizing<Vec<i32>>>),
@@ -74,7 +74,9 @@ impl OwnerMatrix {
     pub(crate) fn own(&self) -> Result<Arc<Zeroizing<Vec<i32>>>, Abort> {
         match &self.body {
             Body::Mine(x) => Ok(Arc::clone(x)),
-            Body::Masked(_) => Err(Abort::Input(format!("{self:?} is not held in the clear here"))),
+            Body::Masked(_) => Err(Abort::Input(format!(
+                "{self:?} is not held in the clear here"
+            ))),
         }
     }
 
@@ -212,11 +214,10 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             }
             None => {
                 let from = Role::Party(owner as u8);
-                let mut d = Vec::with_capacity(words);
-                for at in (0..words).step_by(CHUNK) {
-                    let body = ctx.recv(from, &format!("{}", at / CHUNK)).await?;
-                    let len = CHUNK.min(words - at);
-                    d.extend(codec::take_words(&body, len, from, ctx.path())?);
+                let mut d = vec![0; words];
+                for (i, d) in d.chunks_mut(CHUNK).enumerate() {
+                    let body = ctx.recv(from, &format!("{i}")).await?;
+                    codec::read_words(&body, d, from, ctx.path())?;
                 }
                 Body::Masked(Arc::new(d))
             }
@@ -261,7 +262,9 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let mut ready = Vec::with_capacity(ahead.len());
         for (a, (m, v)) in ahead.iter_mut().zip(jobs) {
             if (a.matrix, a.transposed) != (m.id, v.transposed()) || !v.is_vector_of(m) {
-                return Err(Abort::Input(format!("masks of another product than of {m:?}")));
+                return Err(Abort::Input(format!(
+                    "masks of another product than of {m:?}"
+                )));
             }
             ready.push(a.next()?);
         }

@@ -110,10 +110,23 @@ async fn owner_products_equal_plain_products() {
                     ])
                     .await?;
                 let mut all = Vec::new();
+                // three rounds with masks made ahead, the last with one made now as well
+                let mut ahead = e.ahead(&[(&m, true)], 2).await?;
+                ahead[0].extend(e.ahead(&[(&m, true)], 1).await?.remove(0));
+                let jobs = [
+                    (&m, Operand::Transposed(&r, 1)),
+                    (&m, Operand::Plain(&v, 2)),
+                ];
+                let mut again = Vec::new();
+                for jobs in [&jobs[..1], &jobs[..1], &jobs[..]] {
+                    again.extend(e.products_ahead(jobs, &mut ahead).await?);
+                }
+                let none_left = e.products_ahead(&jobs[..1], &mut ahead).await;
+                assert!(ahead[0].left() == 0 && none_left.is_err());
                 let s = s.slice(0..rows - 3);
                 let weighted = e.weighted(&[m], &s).await?;
                 let weighted = weighted.into_iter().flat_map(|w| [w.rows, w.gram]);
-                for o in out.into_iter().chain(weighted) {
+                for o in out.into_iter().chain(weighted).chain(again) {
                     all.push(reveal(&mut e, o).await?);
                 }
                 Ok((all, e))
@@ -143,7 +156,10 @@ async fn owner_products_equal_plain_products() {
                 }
             }
         }
+        let again = [1, 1, 1, 0].map(|i| want[i].clone());
+        want.extend(again);
         for party in got {
+            assert_eq!(party.len(), want.len());
             for (g, w) in party.iter().zip(&want) {
                 close(g, w, 2e-3);
             }

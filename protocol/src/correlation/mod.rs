@@ -9,6 +9,7 @@
 
 mod dealer;
 mod helper;
+mod masked;
 
 use std::future::Future;
 

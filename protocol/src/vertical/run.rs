@@ -7,9 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     alone,
-    logistic::{
-        LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, Stop, widths,
-    },
+    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, Stop, widths},
     newton::{self, Inverse},
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
@@ -152,7 +150,14 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
         let mut masks = std::mem::take(&mut self.masks);
-        let made = self.passes(engine, &mut masks, range_log2, passes_before, careful, progress);
+        let made = self.passes(
+            engine,
+            &mut masks,
+            range_log2,
+            passes_before,
+            careful,
+            progress,
+        );
         let made = made.await;
         self.masks = masks;
         made
@@ -203,7 +208,11 @@ impl Run {
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
             let bound = inverse.is_none() && !stage.fine && all_rows;
-            let of = if stage.fine { points.fine } else { points.coarse };
+            let of = if stage.fine {
+                points.fine
+            } else {
+                points.coarse
+            };
             let how = How {
                 series: if stage.fine { &fine } else { &coarse },
                 points: &points,
@@ -215,7 +224,9 @@ impl Run {
                 1 => self.first_residuals(engine.me(), &weights, &how).await?,
                 _ => self.residuals(engine, masks, &weights, &how).await?,
             };
-            let gradient = self.gradient(engine, masks, &residual, &short, &how).await?;
+            let gradient = self
+                .gradient(engine, masks, &residual, &short, &how)
+                .await?;
             if bound {
                 slope = Some(self.largest_slopes(engine.me(), &points, of)?);
             }
@@ -410,4 +421,3 @@ impl Run {
         })
     }
 }
-

@@ -118,9 +118,10 @@ impl Whitened {
             })
             .map_err(|_| Abort::OutOfRange {
                 step: "train/features".into(),
-                problem: "a combination of this party's columns has too long a tail: winsorise the \
+                problem:
+                    "a combination of this party's columns has too long a tail: winsorise the \
                           column with the longest one"
-                    .into(),
+                        .into(),
             })?;
         Ok(out)
     }
