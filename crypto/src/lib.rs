@@ -1,5 +1,6 @@
 //! Primitives: ring arithmetic, fixed point, shares, pseudo-random streams, sealed boxes.
 
+mod curve25519;
 pub mod dense;
 pub mod fixed;
 pub mod fixed_aes;
