@@ -1,10 +1,10 @@
 //! Aligns two synthetic tables, both parties in this process, and prints rates.
 //!
 //! ```text
-//! cargo run --release -p paripassu-protocol --features test-util --example align_bench -- 100000
+//! cargo run --release -p paripassu-protocol --features test-util --example align_bench -- 100000 256 vole
 //! ```
 //!
-//! Arguments: rows of each party (half of them in common), memory budget of each in MiB.
+//! Arguments: rows of each party (half of them in common), memory budget of each in MiB, method.
 //! CPU time and peak memory are those of both parties together, without network and encryption.
 
 use std::time::Instant;
@@ -20,6 +20,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let n: u64 = args.next().as_deref().unwrap_or("100000").parse()?;
     let mib: u64 = args.next().as_deref().unwrap_or("256").parse()?;
+    let method = match args.next().as_deref() {
+        None | Some("curve") => Method::Curve,
+        Some("vole") => Method::Vole,
+        Some(other) => return Err(format!("no method is called {other}").into()),
+    };
     let params = Params {
         memory_bytes: mib << 20,
         ..Params::new([1; 32])
@@ -33,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let from = party as u64 * (n / 2);
                 let ids = IterIds((from..from + n).map(|i| format!("{i:018}")));
                 async move {
-                    let aligned = align::run(&ctx, Method::Curve, &params, ids, |_, _| {}).await?;
+                    let aligned = align::run(&ctx, method, &params, ids, |_, _| {}).await?;
                     Ok((aligned.rows.len(), ctx.meter().total()))
                 }
             },
@@ -43,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wall = start.elapsed().as_secs_f64();
     for (party, result) in out.into_iter().enumerate() {
         let (matched, cost) = result.map_err(|e: Abort| e.to_string())?;
-        let declared = align::declared_cost(Method::Curve, &params, n, n);
+        let declared = align::declared_cost(method, &params, party as u8, n, n);
         println!(
             "party {party}: {matched} of {n} in common, {:.1} bytes an item both ways (as declared: {})",
             (cost.bytes_sent + cost.bytes_received) as f64 / n as f64,

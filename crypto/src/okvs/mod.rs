@@ -27,6 +27,7 @@
 //! more dense column than asked for; the core is always eliminated, so that a large core alone is
 //! no failure; sizes in integers only, so that all machines agree on them.
 
+mod buckets;
 mod encode;
 
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
     gf128::{self, Path},
 };
 
+pub use buckets::Buckets;
 pub use encode::{OkvsError, Workspace};
 
 /// Dense columns.

@@ -38,6 +38,7 @@
 pub mod ecdh;
 mod ids;
 mod spill;
+pub mod vole;
 
 use std::{fmt, path::PathBuf};
 
@@ -55,12 +56,15 @@ use crate::{
 pub enum Method {
     /// Commuting masks on Curve25519, two parties: [`ecdh`].
     Curve,
+    /// An oblivious pseudo-random function from vector-OLE, two parties: [`vole`].
+    Vole,
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Curve => f.write_str("curve"),
+            Self::Vole => f.write_str("vole"),
         }
     }
 }
@@ -150,13 +154,21 @@ where
     let ctx = ctx.narrow("align");
     match method {
         Method::Curve => ecdh::run(&ctx, params, ids, progress).await,
+        Method::Vole => vole::run(&ctx, params, ids, progress).await,
     }
 }
 
-/// Cost to a party that brings `own_rows` when its peer brings `peer_rows`, exactly as the meter
-/// will count it.
-pub fn declared_cost(method: Method, params: &Params, own_rows: u64, peer_rows: u64) -> Cost {
+/// Cost to party `index`, which brings `own_rows` when its peer brings `peer_rows`, exactly as the
+/// meter will count it.
+pub fn declared_cost(
+    method: Method,
+    params: &Params,
+    index: u8,
+    own_rows: u64,
+    peer_rows: u64,
+) -> Cost {
     match method {
         Method::Curve => ecdh::declared_cost(params, own_rows, peer_rows),
+        Method::Vole => vole::declared_cost(params, index, own_rows, peer_rows),
     }
 }

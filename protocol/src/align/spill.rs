@@ -14,7 +14,7 @@ use std::{
 
 use rayon::slice::ParallelSliceMut;
 
-fn private_file(dir: &Path) -> io::Result<File> {
+pub(super) fn private_file(dir: &Path) -> io::Result<File> {
     let file = tempfile::tempfile_in(dir)?;
     #[cfg(unix)]
     {

@@ -250,7 +250,7 @@ async fn costs_what_is_declared_and_reports_progress_to_the_end() {
         .enumerate()
     {
         let (phases, progress) = out[i].as_ref().unwrap();
-        let declared = align::declared_cost(Method::Curve, &params(), own, peer);
+        let declared = align::declared_cost(Method::Curve, &params(), i as u8, own, peer);
         assert_eq!(phases.get("align"), Some(&declared));
         assert_eq!(phases.len(), 1);
         let all = frames * BATCH as u64;
