@@ -121,7 +121,10 @@ mod tests {
     #[test]
     fn sizes_at_the_edges() {
         let one = Buckets::new(0, 0).unwrap();
-        assert_eq!((one.count(), one.looked_up(), one.encoded().capacity()), (1, 0, 0));
+        assert_eq!(
+            (one.count(), one.looked_up(), one.encoded().capacity()),
+            (1, 0, 0)
+        );
         let few = Buckets::new(128, 40_000_000).unwrap();
         assert_eq!(few.count(), 153);
         assert!(few.encoded().capacity() <= 128);

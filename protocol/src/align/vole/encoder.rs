@@ -113,7 +113,12 @@ async fn mask<C: Channel>(
         (drain, work) = back;
         let (items, table, mut message) = made.map_err(|f| blame(link, f))?;
         let half = nonce();
-        message.extend(half.as_chunks::<16>().0.iter().map(|b| u128::from_le_bytes(*b)));
+        message.extend(
+            half.as_chunks::<16>()
+                .0
+                .iter()
+                .map(|b| u128::from_le_bytes(*b)),
+        );
         link.send(&format!("masked-{j}"), put_blocks(message))
             .await?;
         slot.send(Waiting {

@@ -153,7 +153,10 @@ where
 
     let public = Public::new(&derive("vole", &[&key]));
     let drain = store.drain(plan.buckets);
-    let matched = Matched(Spill::new(params.memory_bytes / 4, params.spill_dir.clone()));
+    let matched = Matched(Spill::new(
+        params.memory_bytes / 4,
+        params.spill_dir.clone(),
+    ));
     let progress = Progress {
         call: &progress,
         done: AtomicU64::new(0),
@@ -232,8 +235,10 @@ async fn compare<C: Channel>(
     }
     let problem = match got.len() as u64 == OUTCOME {
         false => return Err(link.blame("outcome", format!("expected {OUTCOME} bytes"))),
-        true => "it did not send what this node received, received what this node sent, or \
-                 concluded what this node did: something was altered on the way",
+        true => {
+            "it did not send what this node received, received what this node sent, or \
+                 concluded what this node did: something was altered on the way"
+        }
     };
     Err(link.differ("outcome", problem))
 }

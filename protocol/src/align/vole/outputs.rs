@@ -123,7 +123,12 @@ impl Outputs {
 }
 
 /// Values of a bucket's items by table `table`, plus `delta` times their own value.
-pub(super) fn values(okvs: &Okvs, items: &[u128], table: &[u128], delta: Option<u128>) -> Vec<u128> {
+pub(super) fn values(
+    okvs: &Okvs,
+    items: &[u128],
+    table: &[u128],
+    delta: Option<u128>,
+) -> Vec<u128> {
     let mut values = vec![0; items.len()];
     okvs.decode(items, table, &mut values);
     if let Some(delta) = delta {

@@ -273,7 +273,6 @@ pub(super) async fn choose<C: Channel>(
     })
 }
 
-
 fn forest_of(
     public: &Public,
     lpn: Lpn,
@@ -339,7 +338,8 @@ pub(super) async fn hold<C: Channel>(
             trees(&own, plan.bucket, &held, plan.transfers(j), share)
         })
         .await?;
-        link.send(&format!("trees-{j}"), put_blocks(message)).await?;
+        link.send(&format!("trees-{j}"), put_blocks(message))
+            .await?;
         forests.push(forest);
     }
     let asked = link.recv("challenge").await?;
@@ -364,7 +364,14 @@ fn trees(
 ) -> (HolderForest, Vec<u128>) {
     let mut rows = held.rows(at.clone());
     rows.truncate(lpn.transfers());
-    HolderForest::new(public, lpn, held.delta(), at.start as u64 * 128, &rows, seeds)
+    HolderForest::new(
+        public,
+        lpn,
+        held.delta(),
+        at.start as u64 * 128,
+        &rows,
+        seeds,
+    )
 }
 
 /// The peer's proof of one correlation.

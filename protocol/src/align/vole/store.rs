@@ -106,7 +106,8 @@ impl Disk {
             self.cover(&mut words, *at);
             let (items, rows) = words.split_at(2 * n);
             let items = items.as_chunks::<2>().0.iter();
-            into.items.extend(items.map(|[low, high]| u128::from(*low) | u128::from(*high) << 64));
+            into.items
+                .extend(items.map(|[low, high]| u128::from(*low) | u128::from(*high) << 64));
             let rows = rows.iter().flat_map(|w| [*w as u32, (*w >> 32) as u32]);
             into.rows.extend(rows.take(*n));
         }
@@ -157,7 +158,11 @@ impl Store {
 
     /// The items of one part, which are forgotten unless they are on the disk.
     fn part(&mut self, part: usize) -> io::Result<Items> {
-        let mut items = self.parts.get_mut(part).map(std::mem::take).unwrap_or_default();
+        let mut items = self
+            .parts
+            .get_mut(part)
+            .map(std::mem::take)
+            .unwrap_or_default();
         if let Some(disk) = &mut self.disk {
             disk.read(part, &mut items)?;
         }
@@ -171,7 +176,10 @@ impl Store {
         let mut table: Vec<u32> = Vec::new();
         for i in 0..PARTS {
             let part = self.part(i)?;
-            let bits = (part.items.len() * 2).next_power_of_two().max(2).trailing_zeros();
+            let bits = (part.items.len() * 2)
+                .next_power_of_two()
+                .max(2)
+                .trailing_zeros();
             table.clear();
             table.resize(1 << bits, 0);
             for (at, item) in (1_u32..).zip(&part.items) {
@@ -314,7 +322,15 @@ mod tests {
             let mut store = filled(&items, budget);
             assert_eq!(store.repeats().unwrap(), (3, Some((700, 600))));
             // and all items are still there
-            assert_eq!(store.drain(Buckets::new(1, 1).unwrap()).next_bucket().unwrap().rows.len(), 2_000);
+            assert_eq!(
+                store
+                    .drain(Buckets::new(1, 1).unwrap())
+                    .next_bucket()
+                    .unwrap()
+                    .rows
+                    .len(),
+                2_000
+            );
         }
     }
 
