@@ -329,8 +329,9 @@ fn alignment_is_planned_as_its_protocol_declares() {
             .iter()
             .find(|step| step.step == "match customers");
         let sent: Vec<_> = step.unwrap().links.iter().map(|link| link.bytes).collect();
-        let declared =
-            |own, peer| align::declared_cost(align::Method::Curve, &params, 0, own, peer).bytes_sent;
+        let declared = |own, peer| {
+            align::declared_cost(align::Method::Curve, &params, 0, own, peer).bytes_sent
+        };
         assert_eq!(sent, [declared(bank, partner), declared(partner, bank)]);
     }
 }
