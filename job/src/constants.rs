@@ -157,6 +157,11 @@ pub const ALIGN_ITEM: u64 = 32;
 pub const ALIGN_RETURN: u64 = 16;
 /// Agreement before the alignment and comparison after it.
 pub const ALIGN_FIXED: u64 = 218;
+/// Agreement before an alignment by vector-OLE and comparison after it: versions, steps, least number,
+/// session and commitment; a nonce; a size; three digests and a number.
+pub const ALIGN_VOLE_FIXED: u64 = (16 + 2 * 32) + 32 + 4 + (3 * 32 + 8);
+/// A nonce, a commitment or a digest of one bucket of it.
+pub const ALIGN_VOLE_HASH: u64 = 32;
 /// The phase of a masked score.
 pub const PHASE: u64 = 4;
 /// Words of a dealt sine and cosine, per row and term.
@@ -174,6 +179,10 @@ pub const METRICS: u64 = 16 * 1024;
 
 /// Alignment: agree, masked ids, doubly masked ids, compare; frames do not wait for one another.
 pub const ALIGN_ROUNDS: u64 = 4;
+/// Alignment by vector-OLE: commit, toss, sizes; base transfers and columns with their check (4); seed
+/// with its check (2); trees, challenge, proof, table, outputs, what was found; compare. Buckets travel
+/// one behind the other.
+pub const ALIGN_VOLE_ROUNDS: u64 = 16;
 /// Scores, then metrics.
 pub const EVALUATE_ROUNDS: u64 = 2;
 
@@ -183,6 +192,8 @@ pub const EVALUATE_ROUNDS: u64 = 2;
 pub const CORES: f64 = 2.0;
 /// Masked ids, per core.
 pub const ALIGN_MASKS_PER_S: f64 = 18_000.0;
+/// Items of either set in an alignment by vector-OLE, per core.
+pub const ALIGN_VOLE_ITEMS_PER_S: f64 = 900_000.0;
 /// Multiply-adds in the ring.
 pub const RING_MACS_PER_S: f64 = 1.5e9;
 /// Terms of the sigmoid series.
@@ -202,6 +213,12 @@ pub const FRAMES_MEMORY: u64 = 32 << 20;
 pub const ALIGN_MEMORY: [u64; 3] = [52, 20, 16];
 /// Most of each of these in memory; the rest goes to a temporary file.
 pub const ALIGN_MEMORY_BUDGET: [u64; 3] = [128 << 20, 64 << 20, 64 << 20];
+/// By vector-OLE: an own id's hash with room to grow, and a common one's output, in bytes.
+pub const ALIGN_VOLE_MEMORY: [u64; 2] = [40, 20];
+/// Most of each of these in memory; the rest goes to a temporary file.
+pub const ALIGN_VOLE_MEMORY_BUDGET: [u64; 2] = [128 << 20, 64 << 20];
+/// Buckets in flight of it: tables, trees and outputs, in bytes.
+pub const ALIGN_VOLE_BUCKETS_MEMORY: u64 = 96 << 20;
 /// A common row while aligning, in bytes.
 pub const ALIGN_MEMORY_PER_MATCH: u64 = 4;
 /// A feature as its owner multiplies it, in fixed point.

@@ -10,7 +10,7 @@ use paripassu_job::{
     Assumptions, Contract, Decimal, DisclosureId, JobId, Ledger, Plan, Spec, Submitter, Timestamp,
     constants,
     plan::{PartySize, Series, plan},
-    spec::{AutoOr, Stop, TemplateKind, template},
+    spec::{AlignMethod, AutoOr, Stop, TemplateKind, template},
 };
 use paripassu_protocol::{
     abort::Abort,
@@ -309,29 +309,43 @@ async fn training_that_never_settles_opens_every_declared_bit_and_no_other() {
 
 #[test]
 fn alignment_is_planned_as_its_protocol_declares() {
-    let spec = spec();
     let params = align::Params::new([1; 32]);
     assert_eq!(u64::from(params.batch), constants::ALIGN_FRAME_ITEMS);
     assert_eq!(align::ecdh::MIN_PADDING, constants::ALIGN_MIN_PADDING);
-    for (bank, partner) in [(10_000, 10_000), (16_320, 16_321), (1_000_000, 50_000)] {
-        let mut assumptions = Assumptions::usual(&spec);
-        for (party, rows) in spec.party.iter().zip([bank, partner]) {
-            let size = PartySize {
-                rows,
-                design_columns: 3,
+    let methods = [
+        (AlignMethod::Curve, align::Method::Curve),
+        (AlignMethod::Vole, align::Method::Vole),
+    ];
+    for (named, method) in methods {
+        let mut spec = spec();
+        spec.align.method = named;
+        for (bank, partner) in [
+            (10_000, 10_000),
+            (16_320, 16_321),
+            (1_000_000, 50_000),
+            (50_000, 1_000_000),
+            (10_000_000, 10_000_000),
+        ] {
+            let mut assumptions = Assumptions::usual(&spec);
+            for (party, rows) in spec.party.iter().zip([bank, partner]) {
+                let size = PartySize {
+                    rows,
+                    design_columns: 3,
+                };
+                assumptions.parties.insert(party.id.clone(), size);
+            }
+            assumptions.matched = 5_000;
+            let plan = plan(&spec, &assumptions).unwrap();
+            let step = plan
+                .steps
+                .iter()
+                .find(|step| step.step == "match customers");
+            let sent: Vec<_> = step.unwrap().links.iter().map(|link| link.bytes).collect();
+            let declared = |index, own, peer| {
+                align::declared_cost(method, &params, index, own, peer).bytes_sent
             };
-            assumptions.parties.insert(party.id.clone(), size);
+            let want = [declared(0, bank, partner), declared(1, partner, bank)];
+            assert_eq!(sent, want, "{named} {bank} {partner}");
         }
-        assumptions.matched = 5_000;
-        let plan = plan(&spec, &assumptions).unwrap();
-        let step = plan
-            .steps
-            .iter()
-            .find(|step| step.step == "match customers");
-        let sent: Vec<_> = step.unwrap().links.iter().map(|link| link.bytes).collect();
-        let declared = |own, peer| {
-            align::declared_cost(align::Method::Curve, &params, 0, own, peer).bytes_sent
-        };
-        assert_eq!(sent, [declared(bank, partner), declared(partner, bank)]);
     }
 }

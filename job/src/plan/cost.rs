@@ -3,6 +3,7 @@
 use super::{
     Assumptions, PartySize, Series, StepCost,
     gates::{Once, Product},
+    vole,
 };
 use crate::{
     constants::{
@@ -210,6 +211,10 @@ fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let once = Once::new(facts, State::Aligning, "match customers");
     match facts.spec.align.method {
         AlignMethod::Curve => align_by_curve(facts, once),
+        AlignMethod::Vole => {
+            let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
+            vole::align(once, &items)
+        }
     }
 }
 

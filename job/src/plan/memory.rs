@@ -1,9 +1,13 @@
 //! Memory of each node at its peak, where the job settles in the first range.
 
 use super::{Memory, cost::Facts};
-use crate::constants::{
-    ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH, FRAMES_MEMORY, NODE_MEMORY,
-    SERIES_ROWS, SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW, passes_ahead,
+use crate::{
+    constants::{
+        ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH, ALIGN_VOLE_BUCKETS_MEMORY,
+        ALIGN_VOLE_MEMORY, ALIGN_VOLE_MEMORY_BUDGET, FRAMES_MEMORY, NODE_MEMORY, SERIES_ROWS,
+        SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW, passes_ahead,
+    },
+    spec::AlignMethod,
 };
 
 pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
@@ -25,11 +29,24 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
         .enumerate();
     let mut list: Vec<_> = parties
         .map(|(position, ((node, width), size))| {
-            let items = [size.rows, size.rows, all_rows - size.rows];
-            let aligning = ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
-                + (0..items.len())
-                    .map(|i| (ALIGN_MEMORY[i] * items[i]).min(ALIGN_MEMORY_BUDGET[i]))
-                    .sum::<u64>();
+            let matched = facts.assumptions.matched;
+            let held = |each: &[u64], items: &[u64], most: &[u64]| -> u64 {
+                let all = each.iter().zip(items).zip(most);
+                all.map(|((each, items), most)| (each * items).min(*most))
+                    .sum()
+            };
+            let aligning = ALIGN_MEMORY_PER_MATCH * matched
+                + match facts.spec.align.method {
+                    AlignMethod::Curve => {
+                        let items = [size.rows, size.rows, all_rows - size.rows];
+                        held(&ALIGN_MEMORY, &items, &ALIGN_MEMORY_BUDGET)
+                    }
+                    AlignMethod::Vole => {
+                        let items = [size.rows, matched];
+                        held(&ALIGN_VOLE_MEMORY, &items, &ALIGN_VOLE_MEMORY_BUDGET)
+                            + ALIGN_VOLE_BUCKETS_MEMORY
+                    }
+                };
             let loading = WORD * (facts.assumptions.matched + rows) * width;
             // Own columns as decimals and in fixed point, the peers' masked ones.
             let own = (WORD + STORED_FEATURE) * rows * width;

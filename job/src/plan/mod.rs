@@ -10,6 +10,7 @@ mod gates;
 mod learn;
 mod memory;
 mod table;
+mod vole;
 
 use std::collections::BTreeMap;
 

@@ -107,7 +107,9 @@ pub struct Helper {
 #[serde(deny_unknown_fields, default)]
 pub struct Align {
     /// Protocol. `curve` (default): commuting masks on Curve25519 (Diffie-Hellman private set
-    /// intersection), without a helper, two parties.
+    /// intersection), without a helper, two parties, passively secure. `vole`: an oblivious pseudo-random
+    /// function from vector-OLE, without a helper, two parties, actively secure; more than ten times as
+    /// fast, with more messages and a younger assumption (dual LPN).
     pub method: AlignMethod,
     /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
     /// `strip_leading_zeros`. They replace the rules of the party's own data set.
@@ -136,12 +138,15 @@ impl Default for Align {
 pub enum AlignMethod {
     /// Diffie-Hellman private set intersection on Curve25519.
     Curve,
+    /// Private set intersection from vector-OLE.
+    Vole,
 }
 
 impl fmt::Display for AlignMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Curve => "curve",
+            Self::Vole => "vole",
         })
     }
 }

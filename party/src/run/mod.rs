@@ -255,6 +255,7 @@ impl Run {
         };
         let method = match spec.align.method {
             spec::AlignMethod::Curve => Method::Curve,
+            spec::AlignMethod::Vole => Method::Vole,
         };
         let reporter = self.reporter.clone();
         let start = Instant::now();
