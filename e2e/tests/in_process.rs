@@ -71,6 +71,34 @@ async fn two_institutions_train_and_each_keeps_its_half() {
     c.stop().await;
 }
 
+/// The same job with customers matched by vector-OLE: the same rows, and so the same model.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn either_method_of_alignment_gives_the_same_customers() {
+    let mut c = Consortium::new(None).await;
+    let offer = "id = \"id\"\nnumeric = [\"age_in_years\"]\n";
+    let label = "id = \"id\"\nlabel = \"y\"\nnumeric = [\"duration_in_month\"]\n";
+    c.party("bank", &data("german_credit/bank.csv"), label);
+    c.party("partner", &data("german_credit/partner.csv"), offer);
+    let mut said = Vec::new();
+    for method in ["curve", "vole"] {
+        let align = format!("[align]\nmethod = \"{method}\"\n[outputs]");
+        let (status, job) = c.run(&JOB.replace("[outputs]", &align)).await;
+        assert_eq!(state(&status), JobState::Released, "{method}: {status:?}");
+        let bundle = bundle(&c.path("bank-state"), job).await;
+        proves(&bundle, &[]);
+        let log = bundle.log(&bundle.node).unwrap();
+        let done = log.events.iter().find_map(|e| {
+            let body = e.body.as_ref()?.clone();
+            (Envelope::parse(e.envelope.as_bytes()).unwrap().event == "align.done").then_some(body)
+        });
+        let done = done.unwrap();
+        assert!(done.contains(&format!("\"method\":\"{method}\"")), "{done}");
+        said.push(done.replace(method, "method"));
+    }
+    assert_eq!(said[0], said[1]);
+    c.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_fails_keeps_its_transcript_and_no_results() {
     let mut c = Consortium::new(None).await;

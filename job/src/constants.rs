@@ -213,10 +213,10 @@ pub const FRAMES_MEMORY: u64 = 32 << 20;
 pub const ALIGN_MEMORY: [u64; 3] = [52, 20, 16];
 /// Most of each of these in memory; the rest goes to a temporary file.
 pub const ALIGN_MEMORY_BUDGET: [u64; 3] = [128 << 20, 64 << 20, 64 << 20];
-/// By vector-OLE: an own id's hash with room to grow, and a common one's output, in bytes.
-pub const ALIGN_VOLE_MEMORY: [u64; 2] = [40, 20];
-/// Most of each of these in memory; the rest goes to a temporary file.
-pub const ALIGN_VOLE_MEMORY_BUDGET: [u64; 2] = [128 << 20, 64 << 20];
+/// By vector-OLE: an own id's hash with room to grow, in bytes.
+pub const ALIGN_VOLE_MEMORY: u64 = 40;
+/// Most of these in memory; the rest goes to a temporary file.
+pub const ALIGN_VOLE_MEMORY_BUDGET: u64 = 128 << 20;
 /// Buckets in flight of it: tables, trees and outputs, in bytes.
 pub const ALIGN_VOLE_BUCKETS_MEMORY: u64 = 96 << 20;
 /// A common row while aligning, in bytes.

@@ -29,22 +29,17 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
         .enumerate();
     let mut list: Vec<_> = parties
         .map(|(position, ((node, width), size))| {
-            let matched = facts.assumptions.matched;
-            let held = |each: &[u64], items: &[u64], most: &[u64]| -> u64 {
-                let all = each.iter().zip(items).zip(most);
-                all.map(|((each, items), most)| (each * items).min(*most))
-                    .sum()
-            };
-            let aligning = ALIGN_MEMORY_PER_MATCH * matched
+            let aligning = ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
                 + match facts.spec.align.method {
                     AlignMethod::Curve => {
                         let items = [size.rows, size.rows, all_rows - size.rows];
-                        held(&ALIGN_MEMORY, &items, &ALIGN_MEMORY_BUDGET)
+                        (0..items.len())
+                            .map(|i| (ALIGN_MEMORY[i] * items[i]).min(ALIGN_MEMORY_BUDGET[i]))
+                            .sum::<u64>()
                     }
                     AlignMethod::Vole => {
-                        let items = [size.rows, matched];
-                        held(&ALIGN_VOLE_MEMORY, &items, &ALIGN_VOLE_MEMORY_BUDGET)
-                            + ALIGN_VOLE_BUCKETS_MEMORY
+                        let held = ALIGN_VOLE_MEMORY * size.rows;
+                        held.min(ALIGN_VOLE_MEMORY_BUDGET) + ALIGN_VOLE_BUCKETS_MEMORY
                     }
                 };
             let loading = WORD * (facts.assumptions.matched + rows) * width;

@@ -23,7 +23,8 @@
 //! `C = B + A Δ` gives `decode(C, x) = decode(B + A' Δ, x) + Δ decode(T, x)`, so the two agree where
 //! `T` was made for `x`. Elsewhere `F` is pseudo-random to the encoder.
 //!
-//! 5. Order by outputs in common. Both compare digests of all messages and of the result.
+//! 5. Rows in common are ordered by bucket and in it by output: by hashes under keys that neither chose.
+//!    Both compare digests of all messages and of the result.
 //!
 //! # Adversary and what each learns
 //! Active, either party, in the random-oracle model, with the assumption named in
@@ -48,8 +49,8 @@
 //! Exactly [`declared_cost`]; about 21 bytes an item of the encoder's, 17 of the sender's and half a
 //! megabyte. Rounds do not wait for one another but in the set-up.
 //!
-//! Memory: `memory_bytes` for own hashes and for rows in common, plus some buckets of about 30 MiB
-//! in flight. What does not fit goes to an unnamed file, encrypted under a key in memory.
+//! Memory: half of `memory_bytes` for own hashes, 4 bytes a row in common, and the buckets in flight, at
+//! most about 100 MiB. What does not fit goes to an unnamed file, encrypted under a key in memory.
 //!
 //! # Failure
 //! Correct but with probability 2^-64 or so for any sets: a table that cannot be solved or a bucket
@@ -71,13 +72,10 @@ use paripassu_crypto::vole::Public;
 
 use self::{
     link::{Link, offload},
-    load::{disk, load},
+    load::load,
     setup::{HELLO, MIN_PADDING, Plan, agree, choose, derive, hold},
 };
-use super::{
-    Alignment, Ids, Params,
-    spill::{Drain as SortedDrain, Spill},
-};
+use super::{Alignment, Ids, Params};
 use crate::{
     abort::Abort,
     channel::Channel,
@@ -88,8 +86,6 @@ use crate::{
 const AHEAD: usize = 1;
 /// Bytes of the last message: digests, number and fingerprint.
 const OUTCOME: u64 = 3 * 32 + 8;
-/// tag | row
-const MATCH: usize = 20;
 
 /// Exactly what the meter counts for party `index`.
 pub fn declared_cost(params: &Params, index: u8, own_rows: u64, peer_rows: u64) -> Cost {
@@ -153,10 +149,7 @@ where
 
     let public = Public::new(&derive("vole", &[&key]));
     let drain = store.drain(plan.buckets);
-    let matched = Matched(Spill::new(
-        params.memory_bytes / 4,
-        params.spill_dir.clone(),
-    ));
+    let matched = Matched::new();
     let progress = Progress {
         call: &progress,
         done: AtomicU64::new(0),
@@ -173,7 +166,7 @@ where
             sender::send(&link, key, public, plan, helds, drain, matched, &progress).await?
         }
     };
-    let (rows, fingerprint) = offload(move || matched.finish()).await?.map_err(disk)?;
+    let (rows, fingerprint) = (matched.rows, *matched.tags.finalize().as_bytes());
     compare(&link, rows.len() as u64, &fingerprint).await?;
     if (rows.len() as u64) < params.min_matched {
         return Err(Abort::TooFewMatched {
@@ -243,34 +236,23 @@ async fn compare<C: Channel>(
     Err(link.differ("outcome", problem))
 }
 
-/// Rows in common, by tag.
-struct Matched(Spill<MATCH>);
+/// Rows in common, bucket by bucket and within each by tag.
+struct Matched {
+    rows: Vec<u32>,
+    tags: blake3::Hasher,
+}
 
 impl Matched {
-    fn push(&mut self, tag: u128, row: u32) -> std::io::Result<()> {
-        let mut record = [0; MATCH];
-        let (head, tail) = record.split_at_mut(16);
-        head.copy_from_slice(&tag.to_be_bytes());
-        tail.copy_from_slice(&row.to_le_bytes());
-        self.0.push(record)
+    fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            tags: blake3::Hasher::new_derive_key("paripassu align vole v1 matched tags"),
+        }
     }
 
-    /// Rows in the order of tags, and a digest of the tags.
-    fn finish(self) -> std::io::Result<(Vec<u32>, [u8; 32])> {
-        let mut drain = SortedDrain::new(self.0.finish()?);
-        let mut tags = blake3::Hasher::new_derive_key("paripassu align vole v1 matched tags");
-        let mut rows = Vec::new();
-        loop {
-            let some = drain.take(1 << 16)?;
-            for record in &some {
-                let (tag, row) = record.split_at(16);
-                tags.update(tag);
-                rows.extend(row.first_chunk().map(|b| u32::from_le_bytes(*b)));
-            }
-            if some.is_empty() {
-                return Ok((rows, *tags.finalize().as_bytes()));
-            }
-        }
+    fn push(&mut self, tag: u128, row: u32) {
+        self.tags.update(&tag.to_le_bytes());
+        self.rows.push(row);
     }
 }
 

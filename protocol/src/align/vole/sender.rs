@@ -181,31 +181,25 @@ async fn collect<C: Channel>(
         let name = format!("found-{j}");
         let body = link.recv(&name).await?;
         let (back, found) = offload(move || {
-            let found = found(&sent, &body).and_then(|common| {
-                for output in common {
-                    matched.push(output.tag, output.row).map_err(Ok)?;
-                }
-                Ok(())
+            let found = found(&sent, &body).map(|common| {
+                common.iter().for_each(|o| matched.push(o.tag, o.row));
             });
             (matched, found)
         })
         .await?;
         matched = back;
-        found.map_err(|e| match e {
-            Ok(own) => disk(own),
-            Err(problem) => link.blame(&name, problem),
-        })?;
+        found.map_err(|problem| link.blame(&name, problem))?;
         progress.advance();
     }
     Ok(matched)
 }
 
 /// The outputs that the peer claims, if it can.
-fn found(sent: &Sent, body: &Bytes) -> Result<Vec<Output>, Result<std::io::Error, String>> {
+fn found(sent: &Sent, body: &Bytes) -> Result<Vec<Output>, String> {
     let outputs = &sent.outputs.0;
     let want = outputs.len().div_ceil(8) + 32;
     if body.len() != want {
-        return Err(Err(format!("expected {want} bytes, got {}", body.len())));
+        return Err(format!("expected {want} bytes, got {}", body.len()));
     }
     let (bits, proof) = body.split_at(want - 32);
     let mut claim = blake3::Hasher::new_derive_key("paripassu align vole v1 claim");
@@ -221,7 +215,7 @@ fn found(sent: &Sent, body: &Bytes) -> Result<Vec<Output>, Result<std::io::Error
             }
             if output.row == FILLER {
                 let problem = "it claims to hold an item that this node drew at random as padding";
-                return Err(Err(problem.into()));
+                return Err(problem.into());
             }
             claim.update(&output.proof.to_le_bytes());
             common.push(*output);
@@ -232,7 +226,7 @@ fn found(sent: &Sent, body: &Bytes) -> Result<Vec<Output>, Result<std::io::Error
         used != 0 && b >> used != 0
     });
     if beyond || !bool::from(claim.finalize().as_bytes().ct_eq(proof)) {
-        return Err(Err("it claims items that it did not bring".into()));
+        return Err("it claims items that it did not bring".into());
     }
     Ok(common)
 }

@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use paripassu_crypto::{
@@ -58,7 +58,7 @@ struct Disk {
 const STREAM: u32 = 0;
 
 impl Disk {
-    fn new(dir: &PathBuf) -> io::Result<Self> {
+    fn new(dir: &Path) -> io::Result<Self> {
         let mut secret = [0; 32];
         UnwrapErr(SysRng).fill_bytes(&mut secret);
         let key = Prg::new(&secret);
@@ -185,10 +185,7 @@ impl Store {
             for (at, item) in (1_u32..).zip(&part.items) {
                 // the low bits are as random as the high ones
                 let mut place = *item as usize & ((1 << bits) - 1);
-                loop {
-                    let Some(entry) = table.get_mut(place) else {
-                        break;
-                    };
+                while let Some(entry) = table.get_mut(place) {
                     if *entry == 0 {
                         *entry = at;
                         break;
