@@ -330,6 +330,15 @@ impl Log {
         self.lock().checkpoint(&self.origin)
     }
 
+    /// As [`Log::checkpoint`], but the head itself is on disk only once it is cosigned; what it covers is before
+    /// this returns.
+    ///
+    /// # Errors
+    /// As [`Log::checkpoint`].
+    pub fn head(&self) -> Result<SignedCheckpoint, LogError> {
+        self.lock().head(&self.origin)
+    }
+
     /// The keys that have signed heads of this log, oldest first; the last one signs now.
     ///
     /// # Errors
@@ -351,8 +360,7 @@ impl Log {
     /// # Errors
     /// When the file is malformed or says something else than this log.
     pub fn checkpoint_at(&self, size: u64) -> Result<Option<SignedCheckpoint>, LogError> {
-        let store = self.lock();
-        heads::read(&store.dir, &self.origin, size, &store.tree)
+        self.lock().signed(&self.origin, size)
     }
 
     /// Adds a witness's cosignature to the head signed for `size` entries.

@@ -72,6 +72,8 @@ pub struct Measured {
     pub coef_max_abs_diff: f64,
     /// Peak resident memory of the whole process.
     pub peak_bytes: u64,
+    /// Seconds that messages of a party waited until others had countersigned its transcript: the longer of both.
+    pub waited_s: f64,
 }
 
 /// Writes every opening down and allows it.
@@ -102,6 +104,7 @@ struct Trainer {
     input: Mutex<Option<LogisticInput>>,
     out: Mutex<Option<(LogisticFit, Cost, Instant, f64)>>,
     begun: Mutex<Option<(Instant, f64)>>,
+    waited: Mutex<f64>,
 }
 
 fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -118,6 +121,7 @@ impl Play for Trainer {
     ) -> Result<(), String> {
         *lock(&self.begun) = Some((Instant::now(), cpu::used().0));
         let input = lock(&self.input).take().ok_or("played twice")?;
+        let waits = record.clone();
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
         let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
@@ -127,6 +131,7 @@ impl Play for Trainer {
         engine.source_mut().done().await.map_err(text)?;
         let cost = ctx.meter().total();
         *lock(&self.out) = Some((fit, cost, Instant::now(), cpu::used().0));
+        *lock(&self.waited) = waits.waited().as_secs_f64();
         Ok(())
     }
 }
@@ -150,6 +155,7 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
                 input: Mutex::new(Some(input)),
                 out: Mutex::new(None),
                 begun: Mutex::new(None),
+                waited: Mutex::new(0.0),
             })
         })
         .into();
@@ -197,6 +203,7 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         rounds: fits[0].1.rounds,
         coef_max_abs_diff: diff,
         peak_bytes: cpu::used().1,
+        waited_s: players.iter().map(|p| *lock(&p.waited)).fold(0.0, f64::max),
     })
 }
 
@@ -274,6 +281,10 @@ pub struct Recording {
     pub extra_wall: f64,
     /// The same for processor time of all roles.
     pub extra_cpu: f64,
+    /// Median of the seconds that messages waited for countersignatures.
+    pub waited_s: f64,
+    /// Median of these seconds by wall seconds of their run.
+    pub waited_share: f64,
 }
 
 /// Measures [`Recording`]: `pairs` pairs of runs, the order within a pair changing from pair to pair.
@@ -281,6 +292,7 @@ pub struct Recording {
 /// # Errors
 /// [`BenchError`].
 pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, BenchError> {
+    let (mut waited, mut shares) = (Vec::new(), Vec::new());
     let (mut wall, mut cpu) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for pair in 0..pairs {
         for turn in 0..2 {
@@ -291,14 +303,19 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
             };
             let m = measure(&run).await?;
             wall[with].push(m.wall_s);
+            if with == 1 {
+                waited.push(m.waited_s);
+                shares.push(m.waited_s / m.wall_s);
+            }
             cpu[with].push(m.cpu_s);
         }
     }
-    let extra = |of: &[Vec<f64>; 2]| {
-        let mut ratios: Vec<f64> = of[1].iter().zip(&of[0]).map(|(a, b)| a / b - 1.0).collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+    let median = |mut of: Vec<f64>| {
+        of.sort_by(f64::total_cmp);
+        of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
     };
+    let extra =
+        |of: &[Vec<f64>; 2]| median(of[1].iter().zip(&of[0]).map(|(a, b)| a / b - 1.0).collect());
     let (extra_wall, extra_cpu) = (extra(&wall), extra(&cpu));
     let [without_s, with_s] = wall;
     Ok(Recording {
@@ -309,5 +326,7 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
         without_s,
         extra_wall,
         extra_cpu,
+        waited_s: median(waited),
+        waited_share: median(shares),
     })
 }

@@ -10,6 +10,11 @@ use super::LogError;
 pub(super) trait Medium: Send {
     fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self, file: &File) -> io::Result<()>;
+
+    /// Both, however many of them fail.
+    fn sync_both(&mut self, a: &File, b: &File) -> [io::Result<()>; 2] {
+        [self.sync(a), self.sync(b)]
+    }
 }
 
 /// The file system.
@@ -23,6 +28,16 @@ impl Medium for Disk {
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    /// Two waits for the disk at once take as long as one.
+    fn sync_both(&mut self, a: &File, b: &File) -> [io::Result<()>; 2] {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| a.sync_data());
+            let own = b.sync_data();
+            let failed = |_| Err(io::Error::other("waiting for the disk failed"));
+            [other.join().unwrap_or_else(failed), own]
+        })
     }
 }
 

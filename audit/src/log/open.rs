@@ -1,6 +1,6 @@
 //! Opening: what was safely on disk must be there, what was torn is cut off.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::TryLockError;
 use std::io;
 use std::path::Path;
@@ -124,6 +124,7 @@ pub(super) fn open(
         tree: Tree::new(),
         parts: Vec::with_capacity(size),
         jobs: HashMap::new(),
+        pending: BTreeMap::new(),
         stopped: None,
         lock: Some(lock),
     };
@@ -187,6 +188,7 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
         tree: Tree::new(),
         parts: Vec::new(),
         jobs: HashMap::new(),
+        pending: BTreeMap::new(),
         stopped: Some("it was opened to be read".to_owned()),
         lock: None,
     };

@@ -200,10 +200,14 @@ impl Segments {
         Ok(place)
     }
 
-    pub(super) fn sync(&self, medium: &mut dyn Medium) -> Result<(), LogError> {
-        self.list.last().map_or(Ok(()), |last| {
-            medium.sync(&last.file).map_err(failed("sync", &last.path))
-        })
+    /// Brings the last files of both to disk, at the same time.
+    pub(super) fn sync_both(a: &Self, b: &Self, medium: &mut dyn Medium) -> Result<(), LogError> {
+        let (Some(a), Some(b)) = (a.list.last(), b.list.last()) else {
+            return Ok(());
+        };
+        let [first, second] = medium.sync_both(&a.file, &b.file);
+        first.map_err(failed("sync", &a.path))?;
+        second.map_err(failed("sync", &b.path))
     }
 
     /// Cuts everything from `place` on; it is in the last file.

@@ -1,6 +1,6 @@
 //! What a log keeps open, and appending to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use super::{
 };
 use crate::merkle::{Hash, Tree, leaf_hash};
 use crate::note::{NoteSignature, SignedCheckpoint, Signer, VerifierKey};
+
+/// Most signed heads that are kept in memory only.
+const MAX_PENDING: usize = 256;
 
 /// Where the parts of an entry stand.
 #[derive(Debug, Clone)]
@@ -43,6 +46,9 @@ pub(super) struct Store {
     pub(super) tree: Tree,
     pub(super) parts: Vec<Parts>,
     pub(super) jobs: HashMap<Arc<str>, Chain>,
+    /// Heads that are signed and not yet on disk, by size. A crash loses nothing with them: their entries are
+    /// on disk, and a later head is signed over them again.
+    pub(super) pending: BTreeMap<u64, SignedCheckpoint>,
     pub(super) stopped: Option<String>,
     /// Held while the log is open.
     pub(super) lock: Option<File>,
@@ -174,8 +180,7 @@ impl Store {
             return Ok(());
         }
         let medium = self.medium.as_mut();
-        self.bodies.sync(medium)?;
-        self.events.sync(medium)?;
+        Segments::sync_both(&self.bodies, &self.events, medium)?;
         let leaves: Vec<u8> = (self.written..size)
             .filter_map(|index| self.tree.leaf(index))
             .flatten()
@@ -233,16 +238,49 @@ impl Store {
     }
 
     pub(super) fn checkpoint(&mut self, origin: &str) -> Result<SignedCheckpoint, LogError> {
+        let head = self.head(origin)?;
+        self.keep(head.checkpoint().size())?;
+        Ok(head)
+    }
+
+    /// Signs the head of what is on disk, without bringing the head itself there.
+    pub(super) fn head(&mut self, origin: &str) -> Result<SignedCheckpoint, LogError> {
         self.sync()?;
         let signer = Arc::clone(&self.signer);
-        if let Some(head) = heads::read(&self.dir, origin, self.tree.size(), &self.tree)?
+        if let Some(head) = self.signed(origin, self.tree.size())?
             && head.verify(&heads::log_key(origin, &*signer)?).is_ok()
         {
             return Ok(head);
         }
         let head = heads::sign(origin, &self.tree, &*signer)?;
-        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        self.pending.insert(head.checkpoint().size(), head.clone());
+        // those that nobody cosigned are of no use to anybody
+        while self.pending.len() > MAX_PENDING {
+            self.pending.pop_first();
+        }
         Ok(head)
+    }
+
+    /// The head that was signed for this size.
+    pub(super) fn signed(
+        &self,
+        origin: &str,
+        size: u64,
+    ) -> Result<Option<SignedCheckpoint>, LogError> {
+        match self.pending.get(&size) {
+            Some(head) => Ok(Some(head.clone())),
+            None => heads::read(&self.dir, origin, size, &self.tree),
+        }
+    }
+
+    /// Brings the head of this size to disk, if it is not there.
+    fn keep(&mut self, size: u64) -> Result<(), LogError> {
+        let Some(head) = self.pending.get(&size).cloned() else {
+            return Ok(());
+        };
+        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        self.pending.remove(&size);
+        Ok(())
     }
 
     pub(super) fn add_cosignature(
@@ -252,13 +290,14 @@ impl Store {
         cosignature: NoteSignature,
         witness: &VerifierKey,
     ) -> Result<SignedCheckpoint, LogError> {
-        let head = heads::read(&self.dir, origin, size, &self.tree)?;
+        let head = self.signed(origin, size)?;
         let mut head = head.ok_or_else(|| LogError::Missing {
             file: heads::path(&self.dir, size),
             index: size,
         })?;
         head.add(cosignature, witness)?;
         self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        self.pending.remove(&size);
         Ok(head)
     }
 }

@@ -91,9 +91,12 @@ fn recording_table(r: &Recording, screen: &Screen) -> String {
         ]);
     }
     format!(
-        "{t}\nmedian: {:+.1} % wall time, {:+.1} % processor time",
+        "{t}\nmedian: {:+.1} % wall time, {:+.1} % processor time; messages waited {:.3} s for \
+         countersignatures, {:.1} % of their run",
         100.0 * r.extra_wall,
-        100.0 * r.extra_cpu
+        100.0 * r.extra_cpu,
+        r.waited_s,
+        100.0 * r.waited_share
     )
 }
 

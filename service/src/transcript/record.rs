@@ -1,6 +1,6 @@
 //! One job's part of the transcript, as whoever plays the job sees it.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use paripassu_audit::event::{
     Body,
@@ -226,6 +226,12 @@ impl Record {
             }
             Err(error) => tracing::error!(%error, "copying the bundle failed"),
         }
+    }
+
+    /// How long messages have waited in this job until others had countersigned, all together.
+    pub fn waited(&self) -> Duration {
+        let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
+        wire.map_or(Duration::ZERO, |wire| wire.core.gate().total_wait())
     }
 
     /// Who broke the rules of the transcript in this job, if anybody did.

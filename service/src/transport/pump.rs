@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use paripassu_proto::control::v1::{Packet, packet::Body};
+use paripassu_proto::control::v1::{AttachResponse, Packet, packet::Body};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -34,12 +34,31 @@ pub(crate) trait PacketStream: Send {
     fn packet(&mut self) -> impl Future<Output = Result<Option<Packet>, tonic::Status>> + Send;
 }
 
+/// Where packets leave, on either side.
+pub(crate) trait PacketSink: Send + Sync {
+    /// Sends a packet as soon as there is room; false when the stream is closed.
+    fn send_packet(&self, packet: Packet) -> impl Future<Output = bool> + Send;
+}
+
+impl PacketSink for mpsc::Sender<Packet> {
+    async fn send_packet(&self, packet: Packet) -> bool {
+        self.send(packet).await.is_ok()
+    }
+}
+
+impl PacketSink for mpsc::Sender<Result<AttachResponse, tonic::Status>> {
+    async fn send_packet(&self, packet: Packet) -> bool {
+        let packet = Some(packet);
+        self.send(Ok(AttachResponse { packet })).await.is_ok()
+    }
+}
+
 /// Pumps until the connection ends; says why.
 pub(crate) async fn pump<S: PacketStream>(
     link: &Link,
     epoch: u64,
     mut incoming: S,
-    outgoing: mpsc::Sender<Packet>,
+    outgoing: impl PacketSink,
     deliver: impl Fn(Body) -> Result<(), LinkError> + Send,
     stop: &CancellationToken,
 ) -> PumpEnd {
@@ -71,7 +90,7 @@ pub(crate) async fn pump<S: PacketStream>(
                     None => continue,
                 },
             };
-            if outgoing.send(packet).await.is_err() {
+            if !outgoing.send_packet(packet).await {
                 return PumpEnd::Closed;
             }
         }

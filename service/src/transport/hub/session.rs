@@ -295,24 +295,10 @@ impl HubInner {
         responses: mpsc::Sender<Result<AttachResponse, Status>>,
         stop: CancellationToken,
     ) {
-        let (tx, mut rx) = mpsc::channel::<Packet>(1);
-        let wrap = async {
-            while let Some(packet) = rx.recv().await {
-                if responses
-                    .send(Ok(AttachResponse {
-                        packet: Some(packet),
-                    }))
-                    .await
-                    .is_err()
-                {
-                    return;
-                }
-            }
-        };
         let deliver = |body| self.took(&session.peer, body);
+        let outgoing = responses.clone();
         let end = tokio::select! {
-            end = pump(&session.link, epoch, incoming, tx, deliver, &stop) => end,
-            () = wrap => PumpEnd::Closed,
+            end = pump(&session.link, epoch, incoming, outgoing, deliver, &stop) => end,
             () = self.shutdown.asked() => PumpEnd::Stopped,
         };
         if !session.leave(&stop) {
