@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::MAX_BODY;
 
 #[test]
 fn bodies_have_one_text() {
