@@ -615,6 +615,7 @@ class Contract:
             self.scores_to = (outputs.get("scores") or {}).get("to")
             self.metrics_to = outputs.get("metrics_to", [])
             self.own_coefficients = outputs.get("coefficients") == "own"
+            self.standard_errors = outputs.get("standard_errors") is True
             texts = [self.job, self.submitter, self.helper] + self.parties + self.metrics_to
             need(all(isinstance(t, str) for t in texts) and self.created is not None, "a member is malformed")
         except (KeyError, TypeError, AttributeError) as e:
@@ -1148,6 +1149,8 @@ class Verifier:
                 fits = to == ["party:" + p for p in c.metrics_to]
             elif name.startswith("release.coefficients."):
                 fits = c.own_coefficients and to == ["party:" + name.removeprefix("release.coefficients.")]
+            elif name.startswith("release.standard-errors."):
+                fits = c.standard_errors and to == ["party:" + name.removeprefix("release.standard-errors.")]
             if not fits or name in seen:
                 self.find(8, "the bundle", "`%s` does not fit the outputs" % name)
             seen.add(name)

@@ -34,6 +34,8 @@ pub enum DisclosureId {
     TrainRangeCheck,
     /// The coefficients of a party's own columns, to that party.
     ReleaseCoefficients(NodeId),
+    /// The standard errors of these, to that party.
+    ReleaseStandardErrors(NodeId),
     /// Test scores, to the label party.
     ReleaseScores,
     /// Summary metrics on the test rows.
@@ -43,6 +45,7 @@ pub enum DisclosureId {
 }
 
 const COEFFICIENTS: &str = "release.coefficients.";
+const STANDARD_ERRORS: &str = "release.standard-errors.";
 
 impl fmt::Display for DisclosureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +57,9 @@ impl fmt::Display for DisclosureId {
             Self::TrainConverged => "train.converged",
             Self::TrainRangeCheck => "train.range-check",
             Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
+            Self::ReleaseStandardErrors(party) => {
+                return f.pad(&format!("{STANDARD_ERRORS}{party}"));
+            }
             Self::ReleaseScores => "release.scores",
             Self::ReleaseMetrics => "release.metrics",
             Self::RelayTraffic => "relay.traffic",
@@ -95,8 +101,12 @@ impl FromStr for DisclosureId {
             "release.metrics" => Self::ReleaseMetrics,
             "relay.traffic" => Self::RelayTraffic,
             other => {
-                let party = other.strip_prefix(COEFFICIENTS).ok_or_else(unknown)?;
-                Self::ReleaseCoefficients(party.parse().map_err(|_| unknown())?)
+                let of = |prefix| other.strip_prefix(prefix).map(str::parse);
+                match (of(COEFFICIENTS), of(STANDARD_ERRORS)) {
+                    (Some(Ok(party)), _) => Self::ReleaseCoefficients(party),
+                    (_, Some(Ok(party))) => Self::ReleaseStandardErrors(party),
+                    _ => return Err(unknown()),
+                }
             }
         })
     }
@@ -338,6 +348,22 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             1,
         )
     }));
+    if spec.outputs.standard_errors {
+        list.extend(spec.seats().into_iter().map(|party| {
+            opening(
+                DisclosureId::ReleaseStandardErrors(party.id.clone()),
+                &format!(
+                    "The standard errors of {0}'s own coefficients, to {0} alone. They are larger than from \
+                        its own columns by as much as the others' columns predict these: they tell how \
+                        closely, not by which of the others' columns.",
+                    party.id
+                ),
+                Shape::Coefficients,
+                vec![Audience::Party(party.id.clone())],
+                1,
+            )
+        }));
+    }
     if let Some(scores) = &spec.outputs.scores {
         let others: Vec<_> = spec
             .seats()

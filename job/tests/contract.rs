@@ -334,9 +334,17 @@ fn scores_are_the_other_partys_part() {
 
 #[test]
 fn nobody_but_the_owner_gets_coefficients_and_nobody_but_the_label_party_gets_scores() {
-    for disclosure in disclosures(&spec()) {
+    let mut spec = spec();
+    let declared = |spec: &Spec| disclosures(spec).len();
+    let without = declared(&spec);
+    spec.outputs.standard_errors = true;
+    assert_eq!(declared(&spec), without + 2);
+    for disclosure in disclosures(&spec) {
+        let name = disclosure.id.to_string();
+        assert_eq!(name.parse::<DisclosureId>().unwrap(), disclosure.id);
         match disclosure.id {
-            DisclosureId::ReleaseCoefficients(owner) => {
+            DisclosureId::ReleaseCoefficients(owner)
+            | DisclosureId::ReleaseStandardErrors(owner) => {
                 assert_eq!(disclosure.to, [Audience::Party(owner)])
             }
             DisclosureId::ReleaseScores => assert_eq!(disclosure.to, [Audience::Party(id("bank"))]),

@@ -46,6 +46,7 @@ fn solver(spec: &Spec) -> LogisticSpec {
         range_log2: fixed(spec.solver.range).map(u32::ilog2),
         terms: fixed(spec.solver.terms).map(|terms| terms as usize),
         hessian_rows: fixed(spec.solver.hessian_rows).map(|rows| rows as usize),
+        standard_errors: spec.outputs.standard_errors,
     }
 }
 
@@ -93,6 +94,9 @@ impl Openings for Book {
             (Opening::RangeExceeded, Receivers::All) => DisclosureId::TrainRangeCheck,
             (Opening::Coefficients { party: owner }, Receivers::One(to)) if owner == to => {
                 DisclosureId::ReleaseCoefficients(party(owner).parse().unwrap())
+            }
+            (Opening::StandardErrors { party: owner }, Receivers::One(to)) if owner == to => {
+                DisclosureId::ReleaseStandardErrors(party(owner).parse().unwrap())
             }
             other => return Err(Abort::Input(format!("{other:?} is not declared"))),
         };
@@ -230,6 +234,7 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
         spec.solver.range = range;
         spec.solver.hessian_rows = hessian_rows;
         spec.solver.max_passes = passes;
+        spec.outputs.standard_errors = passes == 7;
         // Wide series are noisier, and the one bit at the end must say that training has settled.
         spec.solver.tolerance = Decimal::new(1e-4).unwrap();
         let ran = run(&spec, 1.0).await;
@@ -244,6 +249,9 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
         let plan = planned(&spec);
         assert_eq!(u64::from(facts.passes), plan.passes);
         assert_eq!(facts.hessian_rows as u64, plan.hessian_rows);
+        for fit in &ran.fits {
+            assert_eq!(fit.as_ref().unwrap().errors.is_some(), passes == 7);
+        }
         let (links, rounds) = of_engine(&plan);
         assert_eq!(ran.links, links);
         // The meter also counts corrections that come along with another message.

@@ -139,7 +139,7 @@ fn unknown_keys_name_line_key_and_the_nearest() {
     let text = format!("{SMALLEST}metrics-to = [\"bank\"]\n");
     assert_eq!(
         refused(&text),
-        "job.toml:18: `outputs.metrics-to`: there is no such key, did you mean `metrics_to`?; available here: `coefficients`, `scores`, `metrics_to`"
+        "job.toml:18: `outputs.metrics-to`: there is no such key, did you mean `metrics_to`?; available here: `coefficients`, `standard_errors`, `scores`, `metrics_to`"
     );
     let text = format!("{SMALLEST}[solver]\nstop = \"bit\"\nrnage = 16\n");
     assert!(

@@ -6,7 +6,7 @@ use paripassu_audit::event::{
     Body,
     bodies::{Denied, Disclosure},
 };
-use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary};
+use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary, NodeId};
 use paripassu_protocol::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
@@ -24,7 +24,7 @@ pub(crate) struct Book {
 struct Inner {
     ledger: Ledger,
     declared: Vec<paripassu_job::Disclosure>,
-    parties: Vec<paripassu_job::NodeId>,
+    parties: Vec<NodeId>,
 }
 
 /// The event's name of a shape.
@@ -105,6 +105,14 @@ impl Book {
         &self.record
     }
 
+    /// The party at this position.
+    fn party(&self, position: u8) -> Result<NodeId, Abort> {
+        let inner = self.lock();
+        let id = inner.parties.get(usize::from(position));
+        id.cloned()
+            .ok_or_else(|| Abort::Input(format!("no party-{position} in this job")))
+    }
+
     pub(crate) fn summary(&self) -> LedgerSummary {
         self.lock().ledger.summary()
     }
@@ -126,12 +134,12 @@ impl Openings for Book {
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
             Opening::Coefficients { party } => {
-                let inner = self.lock();
-                let Some(id) = inner.parties.get(usize::from(party)) else {
-                    return Err(Abort::Input(format!("no party-{party} in this job")));
-                };
-                let id = DisclosureId::ReleaseCoefficients(id.clone());
+                let id = DisclosureId::ReleaseCoefficients(self.party(party)?);
                 (id, "release/coefficients".to_owned())
+            }
+            Opening::StandardErrors { party } => {
+                let id = DisclosureId::ReleaseStandardErrors(self.party(party)?);
+                (id, "release/standard-errors".to_owned())
             }
             _ => {
                 return Err(Abort::Input(
@@ -140,7 +148,9 @@ impl Openings for Book {
             }
         };
         let expected = match opening {
-            Opening::Coefficients { party } => Receivers::One(party),
+            Opening::Coefficients { party } | Opening::StandardErrors { party } => {
+                Receivers::One(party)
+            }
             Opening::Scores => Receivers::One(0),
             _ => Receivers::All,
         };

@@ -37,6 +37,7 @@ pub(crate) struct ContractView {
     pub(crate) scores_to: Option<String>,
     pub(crate) metrics_to: Vec<String>,
     pub(crate) own_coefficients: bool,
+    pub(crate) standard_errors: bool,
     pub(crate) value: Value,
 }
 
@@ -96,6 +97,8 @@ impl ContractView {
             expires,
             scores_to: text("/spec/outputs/scores/to"),
             metrics_to,
+            standard_errors: value.pointer("/spec/outputs/standard_errors")
+                == Some(&Value::Bool(true)),
             own_coefficients: text("/spec/outputs/coefficients").as_deref() == Some("own"),
             value,
         })

@@ -54,9 +54,13 @@ fn matrix(contract: &ContractView, report: &mut Report) {
                     .collect();
                 declared.to == to
             }
-            other => match other.strip_prefix("release.coefficients.") {
-                Some(party) => contract.own_coefficients && to_party(party),
-                None => true,
+            other => match (
+                other.strip_prefix("release.coefficients."),
+                other.strip_prefix("release.standard-errors."),
+            ) {
+                (Some(party), _) => contract.own_coefficients && to_party(party),
+                (_, Some(party)) => contract.standard_errors && to_party(party),
+                _ => true,
             },
         };
         if !fits {

@@ -200,6 +200,9 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         range_check(facts).times(1),
         coefficients(facts).times(1),
     ];
+    if facts.spec.outputs.standard_errors {
+        steps.push(standard_errors(facts).times(1));
+    }
     if facts.spec.outputs.scores.is_some() {
         steps.push(scores(facts).times(1));
     }
@@ -377,6 +380,22 @@ fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         once.gather(position, WORD * width);
     }
     once.ask(1);
+    once
+}
+
+/// Each party's block of the inverse Hessian, multiplied from both sides; the diagonal to that party.
+fn standard_errors<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "own standard errors");
+    let widths = facts.widths();
+    let blocks: Vec<_> = widths.iter().map(|width| width * width).collect();
+    for _ in 0..2 {
+        once.truncate(&blocks);
+        once.products(facts.each(|width| (width * width, width * width)));
+    }
+    once.rounds += 1;
+    for (position, width) in widths.into_iter().enumerate() {
+        once.gather(position, WORD * width);
+    }
     once
 }
 

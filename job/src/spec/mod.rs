@@ -326,6 +326,10 @@ pub struct Outputs {
     /// intercept.
     #[serde(default)]
     pub coefficients: Coefficients,
+    /// Whether each party also gets the standard errors of its own coefficients, and with them z and
+    /// p-values. Default: false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub standard_errors: bool,
     /// Row-level scores. Default: none, and then no metrics either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scores: Option<Scores>,
@@ -369,6 +373,10 @@ fn default_score_step() -> Decimal {
 
 fn yes() -> bool {
     true
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Which rows are scored.

@@ -217,7 +217,7 @@ impl Run {
         tracing::info!(job = %self.job.job(), phase, seconds = s, "phase done");
         self.seconds.push((phase, s));
         let over = |step: &str| match phase {
-            "train" => step.starts_with("train") || step == "release/coefficients",
+            "train" => step.starts_with("train") || step.starts_with("release/"),
             phase => step.starts_with(phase),
         };
         let written = self.book.record().steps_done(&self.channel, over);
@@ -533,6 +533,7 @@ fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
         range_log2: is(spec.solver.range).map(u32::ilog2),
         terms: is(spec.solver.terms).map(|n| n as usize),
         hessian_rows: is(spec.solver.hessian_rows).map(|n| n as usize),
+        standard_errors: spec.outputs.standard_errors,
     })
 }
 

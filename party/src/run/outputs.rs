@@ -40,6 +40,9 @@ struct ModelFile<'a> {
     kind: &'a str,
     /// Of the log-odds of bad, on the standardised scale; null where another party holds it.
     intercept: Option<f64>,
+    /// Its standard error, where the job releases such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intercept_se: Option<f64>,
     columns: Vec<Value>,
 }
 
@@ -108,15 +111,21 @@ impl Results {
             party: &self.party,
             kind: "logistic",
             intercept: fit.intercept,
+            intercept_se: fit.errors.as_ref().and_then(|e| e.intercept),
             columns: data
                 .design
                 .columns()
                 .iter()
                 .zip(&fit.coefficients)
-                .map(|(c, w)| {
-                    json!({
+                .enumerate()
+                .map(|(j, (c, w))| {
+                    let mut column = json!({
                         "name": c.name, "mean": c.mean, "sd": c.sd, "coef": w, "source": c.source,
-                    })
+                    });
+                    if let Some(se) = fit.errors.as_ref().and_then(|e| e.columns.get(j)) {
+                        column["se"] = json!(se);
+                    }
+                    column
                 })
                 .collect(),
         }

@@ -1,6 +1,7 @@
 //! This party's copy of the report.
 
 use paripassu_job::DisclosureId;
+use paripassu_model::metrics::normal_two_sided;
 use paripassu_model::report::{
     Coefficient, Coefficients, Data, Disclosure, Evaluation as Row, Fact, Job, Machine, Metric,
     ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
@@ -225,12 +226,19 @@ fn coefficients(me: &str, data: &Prepared, fit: &LogisticFit) -> Coefficients {
             .columns()
             .iter()
             .zip(&fit.coefficients)
-            .map(|(c, w)| Coefficient {
-                name: c.name.clone(),
-                mean: c.mean,
-                sd: c.sd,
-                coef: *w,
-                ..Coefficient::default()
+            .enumerate()
+            .map(|(j, (c, w))| {
+                let se = fit.errors.as_ref().and_then(|e| e.columns.get(j)).copied();
+                let z = se.map(|se| w / se);
+                Coefficient {
+                    name: c.name.clone(),
+                    mean: c.mean,
+                    sd: c.sd,
+                    coef: *w,
+                    se,
+                    z,
+                    p: z.map(normal_two_sided),
+                }
             })
             .collect(),
     }

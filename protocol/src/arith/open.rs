@@ -30,6 +30,11 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// The standard errors of the coefficients of one party's columns, to that party.
+    StandardErrors {
+        /// Position of the party.
+        party: u8,
+    },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
 }

@@ -30,6 +30,8 @@ pub struct LogisticSpec {
     /// Rows that the Hessian of the first range is made of; by default at least 32,768 or 64 a
     /// column. Further ranges use all rows.
     pub hessian_rows: Option<usize>,
+    /// Whether each party learns the standard errors of its own coefficients.
+    pub standard_errors: bool,
 }
 
 impl Default for LogisticSpec {
@@ -42,6 +44,7 @@ impl Default for LogisticSpec {
             range_log2: None,
             terms: None,
             hessian_rows: None,
+            standard_errors: false,
         }
     }
 }
@@ -74,8 +77,26 @@ pub struct LogisticFit {
     pub coefficients: Vec<f64>,
     /// The intercept, at party 0.
     pub intercept: Option<f64>,
+    /// Standard errors, where asked for.
+    pub errors: Option<StandardErrors>,
     /// How it was reached: equal at all parties.
     pub facts: SolverFacts,
+}
+
+impl std::fmt::Debug for StandardErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StandardErrors(<{}>)", self.columns.len())
+    }
+}
+
+/// Standard errors of one party's coefficients: square roots of the diagonal of the inverse Hessian at the
+/// optimum, ridge included. Where Hessians are made of a sample of m rows they are right to about `1/sqrt(m)`.
+#[derive(Clone, PartialEq)]
+pub struct StandardErrors {
+    /// Of the coefficients of this party's standardised columns.
+    pub columns: Vec<f64>,
+    /// Of the intercept, at party 0.
+    pub intercept: Option<f64>,
 }
 
 impl std::fmt::Debug for LogisticFit {
@@ -125,7 +146,8 @@ impl<F: FnMut(u32, u32, bool) + Send> Progress for F {
 /// Trains jointly. See the module for what each party learns.
 ///
 /// # Leakage
-/// Rows and widths; the openings `Converged`, `RangeExceeded`, `Coefficients`.
+/// Rows and widths; the openings `Converged`, `RangeExceeded`, `Coefficients`, and `StandardErrors` where
+/// asked for.
 ///
 /// # Errors
 /// The channel's, the ledger's; input that cannot be used; a fit that does not settle or whose

@@ -32,6 +32,7 @@
 //! result is exact to about that error.
 
 mod alone;
+mod errors;
 mod linalg;
 pub mod logistic;
 mod newton;

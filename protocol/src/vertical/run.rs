@@ -6,8 +6,11 @@ use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 use zeroize::Zeroizing;
 
 use super::{
-    alone,
-    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, Stop, widths},
+    alone, errors,
+    logistic::{
+        LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, StandardErrors, Stop,
+        widths,
+    },
     newton::{self, Inverse},
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
@@ -56,6 +59,8 @@ pub(super) struct Attempt {
     series: Arc<Sine>,
     points: Points,
     weights: Vec<Shares>,
+    /// Of the Hessian that the last step was made with.
+    inverse: Option<Shares>,
 }
 
 impl Run {
@@ -87,9 +92,13 @@ impl Run {
         }
         let cols = design.width();
         let widths = widths(engine, rows, cols).await?;
+        let standard_errors = spec.standard_errors;
         let (mine, z) = offload(move || {
             let mine = Whitened::new(&design, &penalty)?;
             let z = mine.features(&design, points::FEATURE)?;
+            if standard_errors {
+                errors::check(mine.unwhiten(), design.width(), rows, l2)?;
+            }
             Ok::<_, Abort>((mine, z))
         })
         .await?;
@@ -266,6 +275,7 @@ impl Run {
                         series: fine,
                         points,
                         weights,
+                        inverse: inverse.map(|i| i.inverse),
                     });
                 }
                 stage = stage.last();
@@ -278,7 +288,23 @@ impl Run {
             series: fine,
             points,
             weights,
+            inverse: None,
         })
+    }
+
+    /// The ridge.
+    pub(super) fn l2(&self) -> f64 {
+        self.spec.l2
+    }
+
+    /// Columns of each party.
+    pub(super) fn widths(&self) -> &[usize] {
+        &self.widths
+    }
+
+    /// Each party's matrix from steps to steps of its coefficients.
+    pub(super) fn unwhiten(&self) -> &[OwnerMatrix] {
+        &self.unwhiten
     }
 
     fn width(&self) -> usize {
@@ -400,10 +426,14 @@ impl Run {
     ) -> Result<LogisticFit, Abort> {
         engine.step("release/coefficients");
         let mut own = Vec::new();
-        for (p, w) in attempt.weights.into_iter().enumerate() {
+        for (p, w) in attempt.weights.iter().enumerate() {
             let party = p as u8;
             let opening = Opening::Coefficients { party };
-            let words = Zeroizing::new(engine.open(w, opening, Receivers::One(party)).await?);
+            let words = Zeroizing::new(
+                engine
+                    .open(w.duplicate(), opening, Receivers::One(party))
+                    .await?,
+            );
             if p == engine.me() {
                 own = words
                     .iter()
@@ -412,11 +442,19 @@ impl Run {
             }
         }
         let mut coefficients = self.mine.coefficients(own);
-        let intercept =
-            (engine.me() == 0 && !coefficients.is_empty()).then(|| coefficients.remove(0));
+        let has_intercept = engine.me() == 0 && !coefficients.is_empty();
+        let intercept = has_intercept.then(|| coefficients.remove(0));
+        let errors = match (self.spec.standard_errors, &attempt.inverse) {
+            (true, Some(inverse)) => Some(self.standard_errors(engine, inverse).await?),
+            _ => None,
+        };
         Ok(LogisticFit {
             coefficients,
             intercept,
+            errors: errors.map(|mut columns| StandardErrors {
+                intercept: has_intercept.then(|| columns.remove(0)),
+                columns,
+            }),
             facts,
         })
     }

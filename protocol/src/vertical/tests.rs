@@ -216,6 +216,76 @@ async fn rare_bads_and_correlated_columns_settle() {
     assert_lands(fits, &s, 1.0, 3e-4);
 }
 
+/// Square roots of the diagonal of the inverse Hessian at the optimum, ridge included, the intercept first.
+fn plain_errors(s: &Sample, l2: f64) -> Vec<f64> {
+    let (w, intercept) = plain(s, l2);
+    let d = s.d + 1;
+    let mut h = vec![vec![0.0; 2 * d]; d];
+    for row in s.x.chunks_exact(s.d) {
+        let z: f64 = row.iter().zip(&w).map(|(x, w)| x * w).sum::<f64>() + intercept;
+        let p = 1.0 / (1.0 + (-z).exp());
+        let x: Vec<f64> = std::iter::once(1.0).chain(row.iter().copied()).collect();
+        for i in 0..d {
+            for j in 0..d {
+                h[i][j] += p * (1.0 - p) * x[i] * x[j];
+            }
+        }
+    }
+    for i in 0..d {
+        h[i][i] += if i == 0 { 0.0 } else { l2 };
+        h[i][d + i] = 1.0;
+    }
+    for i in 0..d {
+        let pivot = h[i][i];
+        h[i].iter_mut().for_each(|v| *v /= pivot);
+        let line = h[i].clone();
+        for (_, other) in h.iter_mut().enumerate().filter(|(k, _)| *k != i) {
+            let factor = other[i];
+            other
+                .iter_mut()
+                .zip(&line)
+                .for_each(|(o, l)| *o -= factor * l);
+        }
+    }
+    (0..d).map(|i| h[i][d + i].sqrt()).collect()
+}
+
+#[tokio::test]
+async fn standard_errors_are_those_of_the_pooled_fit() {
+    for (cuts, l2) in [(vec![0, 5, 11], 1.0), (vec![0, 3, 4, 11], 0.001)] {
+        let s = sample(3000, 11, 7);
+        let spec = LogisticSpec {
+            standard_errors: true,
+            l2,
+            ..LogisticSpec::default()
+        };
+        let parties = cuts.len() as u8 - 1;
+        let (fits, ledger) = joint(&World::new(parties), &s, &cuts, &spec).await;
+        let errors: Vec<_> = fits
+            .iter()
+            .map(|f| f.as_ref().unwrap().errors.clone().unwrap())
+            .collect();
+        let got: Vec<f64> = errors[0]
+            .intercept
+            .into_iter()
+            .chain(errors.iter().flat_map(|e| e.columns.clone()))
+            .collect();
+        let want = plain_errors(&s, l2);
+        assert_eq!(got.len(), want.len());
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got / want - 1.0).abs() < 2e-3, "{got} instead of {want}");
+        }
+        assert!(errors[1..].iter().all(|e| e.intercept.is_none()));
+        for party in 0..parties {
+            let opened = ledger.opened();
+            let one = opened
+                .iter()
+                .filter(|o| o.0 == Opening::StandardErrors { party });
+            assert_eq!(one.count(), 1);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_subsampled_hessian_lands_there_too() {
     let s = sample(6000, 8, 2);
