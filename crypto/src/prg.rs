@@ -89,6 +89,32 @@ impl Prg {
         }
     }
 
+    /// Adds the words of stream `label` from word `position` on to `out`, modulo 2^64.
+    pub fn add(&self, label: Label, position: u64, out: &mut [u64]) {
+        self.each(label, position, out, |o, w| *o = o.wrapping_add(w));
+    }
+
+    /// Subtracts the words of stream `label` from word `position` on from `out`, modulo 2^64.
+    pub fn subtract(&self, label: Label, position: u64, out: &mut [u64]) {
+        self.each(label, position, out, |o, w| *o = o.wrapping_sub(w));
+    }
+
+    /// Keystream in a buffer that stays in the first-level cache, then `f` of it.
+    fn each(&self, label: Label, position: u64, out: &mut [u64], f: impl Fn(&mut u64, u64)) {
+        let mut stream = [0u64; 2 * BATCH];
+        for (out, at) in out
+            .chunks_mut(2 * BATCH)
+            .zip((position..).step_by(2 * BATCH))
+        {
+            let (stream, _) = stream.split_at_mut(out.len());
+            self.fill(label, at, stream);
+            out.iter_mut()
+                .zip(stream.iter())
+                .for_each(|(o, w)| f(o, *w));
+        }
+        stream.zeroize();
+    }
+
     /// One block of the stream.
     fn block(&self, label: Label, block_no: u64) -> [u64; 2] {
         let mut one = [[label.0.to_be(), block_no.to_be()]];
@@ -135,6 +161,23 @@ mod tests {
                 "from {at}, {len} words"
             );
         }
+    }
+
+    #[test]
+    fn a_stream_is_added_and_taken_away() {
+        let (g, l) = (Prg::new(&[7; 32]), Label::request(3, 1));
+        let mut sum: Vec<u64> = (0..3001).map(|i| i * i).collect();
+        let before = sum.clone();
+        g.add(l, 5, &mut sum);
+        let stream = g.words(l, 3006);
+        let expected = before.iter().zip(&stream[5..]);
+        assert!(
+            expected
+                .zip(&sum)
+                .all(|((b, w), s)| b.wrapping_add(*w) == *s)
+        );
+        g.subtract(l, 5, &mut sum);
+        assert_eq!(sum, before);
     }
 
     #[test]

@@ -41,6 +41,21 @@ pub enum Abort {
         /// Least number the job allows.
         min: u64,
     },
+    /// Too few clients of a sum are left.
+    #[error(
+        "{present} of the {needed} banks that a sum needs were there at `{step}`; missing: {}. Nothing was opened: run the job again when they are back, or with a lower threshold",
+        names(.missing)
+    )]
+    TooFewClients {
+        /// Step path.
+        step: String,
+        /// How many took part to the end.
+        present: usize,
+        /// How many must.
+        needed: usize,
+        /// Who did not.
+        missing: Vec<Role>,
+    },
     /// A value does not fit its fixed-point range.
     #[error("a value does not fit its fixed-point range at `{step}`: {problem}")]
     OutOfRange {
@@ -62,12 +77,18 @@ pub enum Abort {
     Input(String),
 }
 
+fn names(roles: &[Role]) -> String {
+    let names: Vec<_> = roles.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
+
 impl Abort {
     /// The role at fault or waited for, if one can be named.
     pub fn culprit(&self) -> Option<Role> {
         match self {
             Self::Channel(e) => e.culprit(),
             Self::Malformed { from, .. } | Self::Disagreement { from, .. } => Some(*from),
+            Self::TooFewClients { missing, .. } => missing.first().copied(),
             Self::TooFewMatched { .. }
             | Self::OutOfRange { .. }
             | Self::NotConverged { .. }
@@ -82,6 +103,7 @@ impl Abort {
             Self::Malformed { .. } => "malformed",
             Self::Disagreement { .. } => "disagreement",
             Self::TooFewMatched { .. } => "too_few_matched",
+            Self::TooFewClients { .. } => "too_few_clients",
             Self::OutOfRange { .. } => "out_of_range",
             Self::NotConverged { .. } => "not_converged",
             Self::Input(_) => "input",

@@ -127,6 +127,20 @@ impl<C: Channel> Ctx<C> {
         }
     }
 
+    /// The same with another deadline for every receive.
+    #[must_use]
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self {
+            deadline,
+            ..self.clone()
+        }
+    }
+
+    /// How long a receive waits.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// This end's role.
     pub fn role(&self) -> Role {
         self.channel.role()

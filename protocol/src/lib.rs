@@ -8,6 +8,7 @@ mod codec;
 mod compute;
 pub mod correlation;
 pub mod ctx;
+pub mod horizontal;
 pub mod scoring;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

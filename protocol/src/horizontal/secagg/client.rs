@@ -1,0 +1,607 @@
+//! A client's part in a sum.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use paripassu_crypto::{
+    masking::{self, MaskSecret, open_once, seal_once},
+    shamir::{self, SHARE_BYTES, Share},
+    sum_tag::SumKey,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    ATTEMPTS, Params,
+    group::Group,
+    mask::{self, Mask},
+    msg::{self, BOX, Fields, Keys, Members},
+    no_randomness, role,
+};
+use crate::{
+    abort::Abort,
+    channel::{Channel, Role},
+    compute::offload,
+    ctx::Ctx,
+};
+
+/// The sum of the vectors of some clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// Words that stand for signed integers.
+    pub words: Vec<u64>,
+    /// Whose vectors are in it.
+    pub members: Members,
+    /// How often it had to be tried.
+    pub attempts: u32,
+}
+
+/// One client of all sums of a job.
+pub struct Client<C> {
+    ctx: Ctx<C>,
+    params: Params,
+    group: Group,
+    next: u32,
+}
+
+impl<C> std::fmt::Debug for Client<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Client({} of {}, sum {})",
+            self.group.me, self.params.clients, self.next
+        )
+    }
+}
+
+/// How an attempt ended.
+enum Ended {
+    Sum(Sum),
+    GivenUp { present: Members, missing: Members },
+}
+
+/// A message of the adder.
+enum Told<'a> {
+    GoesOn(Fields<'a>, Members),
+    GivenUp { present: Members, missing: Members },
+}
+
+/// What a client keeps secret during one sum; consumed when it reveals.
+struct Own {
+    secret: MaskSecret,
+    self_seed: Zeroizing<[u8; 32]>,
+    /// Its own shares of its self seed and of its mask key.
+    shares: (Share, Share),
+}
+
+/// The commitment to a self seed.
+pub(super) fn commitment(session: &[u8; 32], client: usize, seed: &[u8; 32]) -> [u8; 32] {
+    let mut hash = blake3::Hasher::new_derive_key("paripassu/v1 secagg commitment");
+    hash.update(session);
+    hash.update(&(client as u64).to_le_bytes());
+    hash.update(seed);
+    *hash.finalize().as_bytes()
+}
+
+/// The stream seed of a self mask.
+pub(super) fn self_mask(session: &[u8; 32], seed: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    masking::derive(seed, session, &[b"paripassu/v1 secagg self"])
+}
+
+pub(super) fn box_header(session: &[u8; 32], from: usize, to: usize) -> Vec<u8> {
+    let mut out = session.to_vec();
+    out.extend_from_slice(&(from as u64).to_le_bytes());
+    out.extend_from_slice(&(to as u64).to_le_bytes());
+    out
+}
+
+impl<C: Channel> Client<C> {
+    /// Joins the sums of a job; all clients must be there. `roots` holds a secret shared with each client
+    /// alone, by position (this client's own is not used).
+    ///
+    /// # Errors
+    /// The channel's, naming who is missing; a client whose keys differ from what another saw.
+    pub async fn join(
+        ctx: &Ctx<C>,
+        params: Params,
+        roots: Vec<Zeroizing<[u8; 32]>>,
+    ) -> Result<Self, Abort> {
+        let ctx = ctx.narrow("sums");
+        let group = Group::join(&ctx, &params, roots).await?;
+        Ok(Self {
+            ctx,
+            params,
+            group,
+            next: 0,
+        })
+    }
+
+    /// Number of clients of the job.
+    pub fn clients(&self) -> usize {
+        self.params.clients
+    }
+
+    /// Values must be below this in magnitude for any sum of them to be exact.
+    pub fn limit(&self) -> u64 {
+        (1 << 62) / self.params.clients as u64
+    }
+
+    /// The sum of all clients' `values`, of which it is tried [`ATTEMPTS`] times to get one. All clients ask for
+    /// the same sums, of the same `purpose` and length, in the same order. A client that comes too late for
+    /// a sum learns it all the same.
+    ///
+    /// # Leakage
+    /// The sum and who is in it, to all clients; who is in it, to the adder.
+    ///
+    /// # Errors
+    /// A value beyond [`Client::limit`]; too few clients; a message that is altered or not what it should be.
+    pub async fn sum(&mut self, purpose: &str, values: Vec<u64>) -> Result<Sum, Abort> {
+        let limit = self.limit();
+        let beyond = |w: &u64| (*w as i64).unsigned_abs() >= limit;
+        if let Some(at) = values.iter().position(beyond) {
+            return Err(Abort::OutOfRange {
+                step: purpose.to_owned(),
+                problem: format!(
+                    "value {at} of this bank is 2^62 / {} or more, so the sum over all banks might not fit",
+                    self.params.clients
+                ),
+            });
+        }
+        if values.is_empty() {
+            return Err(Abort::Input("a sum of nothing".into()));
+        }
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.attempt(purpose, &values).await? {
+                Ended::Sum(sum) => return Ok(Sum { attempts, ..sum }),
+                Ended::GivenUp { present, missing } => {
+                    let step = format!("{purpose} (sum {})", self.next);
+                    tracing::warn!(step, present = present.count(), "a sum was given up");
+                    if attempts == ATTEMPTS {
+                        return Err(Abort::TooFewClients {
+                            step,
+                            present: present.count(),
+                            needed: self.params.threshold,
+                            missing: missing.roles(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the adder that no more sums follow.
+    ///
+    /// # Errors
+    /// The channel's.
+    pub async fn done(self) -> Result<(), Abort> {
+        let ctx = self.ctx.narrow(self.next);
+        let keys = self.keys(
+            &self.params.session(self.next),
+            0,
+            [0; 32],
+            [0; 32],
+            [0; 32],
+        );
+        ctx.send(Role::Helper, "keys", encoded(&keys)).await
+    }
+
+    fn keys(
+        &self,
+        session: &[u8; 32],
+        words: u64,
+        purpose: [u8; 32],
+        public: [u8; 32],
+        commitment: [u8; 32],
+    ) -> Keys {
+        let mut keys = Keys {
+            words,
+            purpose,
+            public,
+            commitment,
+            signature: [0; 64],
+        };
+        keys.signature = self
+            .group
+            .statements
+            .sign(&keys.statement(session, self.group.me));
+        keys
+    }
+
+    /// Waits for a message of the adder; sums of other clients may be under way before it.
+    async fn hear(&self, ctx: &Ctx<C>, name: &str) -> Result<Bytes, Abort> {
+        ctx.recv(Role::Helper, name).await
+    }
+
+    fn told<'a>(&self, body: &'a Bytes, step: &'a str) -> Result<Told<'a>, Abort> {
+        let mut fields = Fields::of(body, Role::Helper, step);
+        match fields.array()? {
+            [1] => {
+                let members = fields.members(self.params.clients)?;
+                Ok(Told::GoesOn(fields, members))
+            }
+            [0] => {
+                let present = fields.members(self.params.clients)?;
+                let missing = fields.members(self.params.clients)?;
+                fields.end()?;
+                Ok(Told::GivenUp { present, missing })
+            }
+            _ => Err(fields.malformed("neither a step nor an end")),
+        }
+    }
+
+    async fn attempt(&mut self, purpose: &str, values: &[u64]) -> Result<Ended, Abort> {
+        let index = self.next;
+        self.next += 1;
+        let ctx = self.ctx.narrow(index);
+        let session = self.params.session(index);
+        let step = format!("{}/{purpose}", ctx.path());
+        let mut agreed_on = None;
+        if let Some(given_up) = self
+            .take_part(&ctx, &session, purpose, values, &step, &mut agreed_on)
+            .await?
+        {
+            return Ok(given_up);
+        }
+        let body = self.hear(&ctx, "result").await?;
+        let (mut fields, members) = match self.told(&body, &step)? {
+            Told::GoesOn(fields, members) => (fields, members),
+            Told::GivenUp { present, missing } => return Ok(Ended::GivenUp { present, missing }),
+        };
+        if agreed_on.is_some_and(|agreed| agreed != members) {
+            return Err(fields.malformed("the sum is over other banks than those agreed on"));
+        }
+        if members.count() < self.params.threshold {
+            return Err(fields.malformed("a sum over fewer banks than the job asks for"));
+        }
+        let len = values.len();
+        let vector = Bytes::copy_from_slice(fields.bytes(len * 8 + 16)?);
+        fields.end()?;
+        let blinds: Vec<_> = members
+            .iter()
+            .map(|c| self.group.blind(&session, c))
+            .collect();
+        let key = self.group.tag_key(&session);
+        let opened = offload(move || {
+            let mut words = vec![0; len];
+            let tag = msg::add_vector(&vector, &mut words)?;
+            let masks: Vec<_> = blinds.iter().map(|seed| Mask::subtracted(seed)).collect();
+            let tag = mask::apply(&masks, &mut words, tag);
+            (SumKey::new(&key).tag(&words) == tag).then_some(words)
+        });
+        match opened.await {
+            Some(words) => Ok(Ended::Sum(Sum {
+                words,
+                members,
+                attempts: 1,
+            })),
+            None => Err(Abort::Disagreement {
+                from: Role::Helper,
+                step,
+                problem: "the sum does not bear the tag of its parts: it was altered by the node \
+                          that adds up or on the way, or a bank gave shares or a vector that are \
+                          not its own. Nothing was taken from it"
+                    .into(),
+            }),
+        }
+    }
+
+    /// All messages of a sum before its result. Returns early where this client is not, or no longer, in it.
+    async fn take_part(
+        &self,
+        ctx: &Ctx<C>,
+        session: &[u8; 32],
+        purpose: &str,
+        values: &[u64],
+        step: &str,
+        agreed_on: &mut Option<Members>,
+    ) -> Result<Option<Ended>, Abort> {
+        macro_rules! told {
+            ($body:expr) => {
+                match self.told($body, step)? {
+                    Told::GoesOn(fields, members) => (fields, members),
+                    Told::GivenUp { present, missing } => {
+                        return Ok(Some(Ended::GivenUp { present, missing }));
+                    }
+                }
+            };
+        }
+        let (me, n, t) = (self.group.me, self.params.clients, self.params.threshold);
+        let own = self.advertise(ctx, session, purpose, values.len()).await?;
+
+        // round 1: check every key, then give every client a share of the own secrets
+        let body = self.hear(ctx, "roster").await?;
+        let (fields, roster) = told!(&body);
+        if !roster.contains(me) {
+            return Ok(None);
+        }
+        let keys = self.read_roster(fields, roster, session, purpose, values.len())?;
+        if keys.get(me).and_then(Option::as_ref).map(|k| k.public) != Some(own.public()) {
+            return Err(malformed(
+                step,
+                "the roster holds another key of this bank than it sent",
+            ));
+        }
+        let own = own.share(t, n, me)?;
+        self.send_shares(ctx, session, roster, &own).await?;
+
+        // round 2: mask
+        let body = self.hear(ctx, "inbox").await?;
+        let (mut fields, sharers) = told!(&body);
+        if !sharers.contains(me) {
+            return Ok(None);
+        }
+        if !sharers.is_within(&roster) || sharers.count() < t {
+            return Err(fields.malformed("shares of fewer banks than the job asks for"));
+        }
+        let mut held = Vec::with_capacity(n);
+        for peer in 0..n {
+            held.push(match sharers.contains(peer) {
+                true if peer == me => Some(own.kept.shares.clone()),
+                true => Some(self.open_box(session, peer, fields.bytes(BOX)?, step)?),
+                false => None,
+            });
+        }
+        fields.end()?;
+        let masked = self
+            .masked(session, &keys, sharers, &own.kept, values, step)
+            .await?;
+        self.hear(ctx, "go").await?;
+        ctx.send(Role::Helper, "masked", masked).await?;
+
+        // round 3: agree on who is in the sum. The others may take long to send.
+        let patient = ctx.with_deadline(ctx.deadline() * n as u32);
+        let body = self.hear(&patient, "survivors").await?;
+        let (fields, survivors) = told!(&body);
+        fields.end()?;
+        if !survivors.contains(me) {
+            return Ok(None);
+        }
+        if !survivors.is_within(&sharers) || survivors.count() < t {
+            return Err(malformed(
+                step,
+                "a sum over fewer banks than the job asks for",
+            ));
+        }
+        let statement = msg::survivors_statement(session, survivors);
+        let signature = self.group.statements.sign(&statement);
+        ctx.send(Role::Helper, "agree", Bytes::copy_from_slice(&signature))
+            .await?;
+
+        // round 4: reveal, once, one kind of share for each
+        let body = self.hear(ctx, "agreed").await?;
+        let (mut fields, signers) = told!(&body);
+        if !signers.is_within(&survivors) || signers.count() < t {
+            return Err(fields.malformed("fewer signatures of the survivors than the job asks for"));
+        }
+        for signer in signers.iter() {
+            let signature = fields.array()?;
+            let key = self.group.verifiers.get(signer);
+            if key.is_none_or(|key| key.verify(&statement, signature).is_err()) {
+                return Err(fields.malformed(format!(
+                    "the signature of {} is not of these survivors: the node that adds up shows \
+                     banks different sets",
+                    role(signer)
+                )));
+            }
+        }
+        fields.end()?;
+        *agreed_on = Some(survivors);
+        let mut out = BytesMut::with_capacity(sharers.count() * SHARE_BYTES);
+        for (client, shares) in held.into_iter().enumerate() {
+            let Some((of_seed, of_key)) = shares else {
+                continue;
+            };
+            let share = if survivors.contains(client) {
+                of_seed
+            } else {
+                of_key
+            };
+            out.put_slice(&*share.to_bytes());
+        }
+        ctx.send(Role::Helper, "reveal", out.freeze()).await?;
+        Ok(None)
+    }
+
+    /// Round 0: fresh keys, signed.
+    async fn advertise(
+        &self,
+        ctx: &Ctx<C>,
+        session: &[u8; 32],
+        purpose: &str,
+        words: usize,
+    ) -> Result<Fresh, Abort> {
+        let fresh = Fresh {
+            secret: MaskSecret::fresh().map_err(no_randomness)?,
+            self_seed: masking::fresh().map_err(no_randomness)?,
+        };
+        let keys = self.keys(
+            session,
+            words as u64,
+            *blake3::hash(purpose.as_bytes()).as_bytes(),
+            fresh.public(),
+            commitment(session, self.group.me, &fresh.self_seed),
+        );
+        ctx.send(Role::Helper, "keys", encoded(&keys)).await?;
+        Ok(fresh)
+    }
+
+    fn read_roster(
+        &self,
+        mut fields: Fields<'_>,
+        roster: Members,
+        session: &[u8; 32],
+        purpose: &str,
+        words: usize,
+    ) -> Result<Vec<Option<Keys>>, Abort> {
+        let purpose = *blake3::hash(purpose.as_bytes()).as_bytes();
+        let mut all = vec![None; self.params.clients];
+        if roster.count() < self.params.threshold {
+            return Err(fields.malformed("a roster of fewer banks than the job asks for"));
+        }
+        for client in roster.iter() {
+            let keys = Keys::take(&mut fields)?;
+            let (Some(slot), Some(key)) = (all.get_mut(client), self.group.verifiers.get(client))
+            else {
+                return Err(fields.malformed("a bank that the job does not have"));
+            };
+            if key
+                .verify(&keys.statement(session, client), &keys.signature)
+                .is_err()
+            {
+                return Err(fields.malformed(format!(
+                    "the keys of {} do not bear its signature",
+                    role(client)
+                )));
+            }
+            if (keys.words, keys.purpose) != (words as u64, purpose) {
+                return Err(Abort::Disagreement {
+                    from: role(client),
+                    step: self.ctx.path().to_owned(),
+                    problem: "it is at another step of the job, or brings another number of \
+                              values, than this bank: do both run the same version?"
+                        .into(),
+                });
+            }
+            *slot = Some(keys);
+        }
+        fields.end()?;
+        Ok(all)
+    }
+
+    async fn send_shares(
+        &self,
+        ctx: &Ctx<C>,
+        session: &[u8; 32],
+        roster: Members,
+        own: &Shared,
+    ) -> Result<(), Abort> {
+        let me = self.group.me;
+        let mut out = BytesMut::with_capacity(roster.count() * BOX);
+        for (peer, (of_seed, of_key)) in own.of_seed.iter().zip(&own.of_key).enumerate() {
+            if peer == me || !roster.contains(peer) {
+                continue;
+            }
+            let mut both = Zeroizing::new([0; 2 * SHARE_BYTES]);
+            let (first, second) = both.split_at_mut(SHARE_BYTES);
+            first.copy_from_slice(&*of_seed.to_bytes());
+            second.copy_from_slice(&*of_key.to_bytes());
+            let key = self.group.box_key(session, me, peer);
+            out.put_slice(&seal_once(&key, &box_header(session, me, peer), &*both));
+        }
+        ctx.send(Role::Helper, "shares", out.freeze()).await
+    }
+
+    fn open_box(
+        &self,
+        session: &[u8; 32],
+        from: usize,
+        sealed: &[u8],
+        step: &str,
+    ) -> Result<(Share, Share), Abort> {
+        let me = self.group.me;
+        let key = self.group.box_key(session, from, me);
+        let opened = open_once(&key, &box_header(session, from, me), sealed);
+        let both = opened.map_err(|e| {
+            let who = role(from);
+            malformed(step, format!("the shares of {who}: {e}"))
+        })?;
+        let (chunks, _) = both.as_chunks::<SHARE_BYTES>();
+        match chunks {
+            [of_seed, of_key] => Ok((Share::from_bytes(of_seed), Share::from_bytes(of_key))),
+            _ => Err(malformed(step, "a box that holds no two shares")),
+        }
+    }
+
+    /// Values, tag and all masks.
+    async fn masked(
+        &self,
+        session: &[u8; 32],
+        keys: &[Option<Keys>],
+        sharers: Members,
+        own: &Own,
+        values: &[u64],
+        step: &str,
+    ) -> Result<Bytes, Abort> {
+        let me = self.group.me;
+        let mut masks = vec![
+            Mask::added(&self_mask(session, &own.self_seed)),
+            Mask::added(&self.group.blind(session, me)),
+        ];
+        for (peer, keys) in keys.iter().enumerate() {
+            let Some(keys) = keys else { continue };
+            if peer == me || !sharers.contains(peer) {
+                continue;
+            }
+            let seed =
+                own.secret
+                    .seed_with(&keys.public, session)
+                    .map_err(|e| Abort::Malformed {
+                        from: role(peer),
+                        step: step.to_owned(),
+                        problem: e.to_string(),
+                    })?;
+            masks.push(Mask::between(&seed, me, peer));
+        }
+        let mut words = values.to_vec();
+        let key = self.group.tag_key(session);
+        Ok(offload(move || {
+            let tag = SumKey::new(&key).tag(&words);
+            let tag = mask::apply(&masks, &mut words, tag);
+            msg::put_vector(words, tag)
+        })
+        .await)
+    }
+}
+
+fn encoded(keys: &Keys) -> Bytes {
+    let mut out = BytesMut::with_capacity(Keys::BYTES);
+    keys.put(&mut out);
+    out.freeze()
+}
+
+fn malformed(step: &str, problem: impl Into<String>) -> Abort {
+    Abort::Malformed {
+        from: Role::Helper,
+        step: step.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+/// Secrets not yet shared.
+struct Fresh {
+    secret: MaskSecret,
+    self_seed: Zeroizing<[u8; 32]>,
+}
+
+/// Secrets with everybody's shares of them.
+struct Shared {
+    kept: Own,
+    of_seed: Vec<Share>,
+    of_key: Vec<Share>,
+}
+
+impl Fresh {
+    fn public(&self) -> [u8; 32] {
+        self.secret.public()
+    }
+
+    fn share(self, threshold: usize, holders: usize, me: usize) -> Result<Shared, Abort> {
+        let split =
+            |secret: &[u8; 32]| shamir::split(secret, threshold, holders).map_err(no_randomness);
+        let of_seed = split(&self.self_seed)?;
+        let of_key = split(&self.secret.to_bytes())?;
+        let (Some(seed), Some(key)) = (of_seed.get(me), of_key.get(me)) else {
+            return Err(Abort::Input("this bank is not in the job".into()));
+        };
+        let shares = (seed.clone(), key.clone());
+        let kept = Own {
+            secret: self.secret,
+            self_seed: self.self_seed,
+            shares,
+        };
+        Ok(Shared {
+            kept,
+            of_seed,
+            of_key,
+        })
+    }
+}

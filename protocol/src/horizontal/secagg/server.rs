@@ -1,0 +1,497 @@
+//! The adder's part: collect, pass on, add up, take the masks away.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::{BufMut, Bytes};
+use futures_util::{StreamExt, future, stream::FuturesUnordered};
+use paripassu_crypto::{
+    masking::MaskSecret,
+    shamir::{Interpolation, SHARE_BYTES, Share},
+    sum_tag::Tag,
+};
+
+use super::{
+    Params,
+    client::{commitment, self_mask},
+    mask::{self, Mask},
+    msg::{self, BOX, Fields, Keys, Members},
+    role,
+};
+use crate::{
+    abort::Abort,
+    channel::{Channel, ChannelError},
+    compute::offload,
+    ctx::Ctx,
+};
+
+/// What was added up in a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Sums that came to a result.
+    pub sums: u32,
+    /// Sums given up because too few clients were left.
+    pub given_up: u32,
+    /// Words of all results.
+    pub words: u64,
+    /// Most vectors held at a time, the sum included.
+    pub most_vectors: usize,
+}
+
+/// Adds up until the clients say that they are done.
+///
+/// # Leakage
+/// To the adder: who takes part in each sum and how long its vectors are.
+///
+/// # Errors
+/// The channel's other than that a client is late; a client whose message is not what it should be.
+pub async fn serve<C: Channel>(ctx: &Ctx<C>, params: &Params) -> Result<Served, Abort> {
+    let ctx = ctx.narrow("sums");
+    let mut server = Server {
+        ctx,
+        params,
+        late: Vec::new(),
+        served: Served::default(),
+    };
+    for index in 0u32.. {
+        if !server.sum(index).await? {
+            break;
+        }
+    }
+    Ok(server.served)
+}
+
+struct Server<'a, C> {
+    ctx: Ctx<C>,
+    params: &'a Params,
+    /// Vectors that did not come in time: what is left of them is read before the next sum.
+    late: Vec<(u32, usize)>,
+    served: Served,
+}
+
+/// A sum that cannot be finished.
+struct TooFew {
+    next: &'static str,
+    awaiting: Members,
+    present: Members,
+    missing: Members,
+}
+
+enum Stop {
+    TooFew(TooFew),
+    Abort(Abort),
+    Done,
+}
+
+impl From<Abort> for Stop {
+    fn from(abort: Abort) -> Self {
+        Self::Abort(abort)
+    }
+}
+
+impl<C: Channel> Server<'_, C> {
+    /// One sum; false when there are no more.
+    async fn sum(&mut self, index: u32) -> Result<bool, Abort> {
+        let ctx = self.ctx.narrow(index);
+        match self.steps(&ctx, index).await {
+            Ok(()) => {
+                self.served.sums += 1;
+                Ok(true)
+            }
+            Err(Stop::Done) => Ok(false),
+            Err(Stop::Abort(abort)) => Err(abort),
+            Err(Stop::TooFew(few)) => {
+                self.served.given_up += 1;
+                tracing::warn!(
+                    sum = index,
+                    present = few.present.count(),
+                    needed = self.params.threshold,
+                    "a sum was given up: too few banks are left"
+                );
+                let body = msg::given_up(few.present, few.missing);
+                let others = self.all().without(&few.awaiting);
+                self.tell(&ctx, few.awaiting, few.next, |_| body.clone())
+                    .await;
+                self.tell(&ctx, others, "result", |_| body.clone()).await;
+                Ok(true)
+            }
+        }
+    }
+
+    fn all(&self) -> Members {
+        Members::first(self.params.clients)
+    }
+
+    async fn steps(&mut self, ctx: &Ctx<C>, index: u32) -> Result<(), Stop> {
+        let (all, session) = (self.all(), self.params.session(index));
+        let limit = if index == 0 {
+            self.params.first
+        } else {
+            self.params.limit
+        };
+        self.read_late().await;
+
+        let came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
+        let roster = self.enough(&came, "roster", all, all)?;
+        let (keys, words) = self.read_keys(&came, ctx.path())?;
+        let mut body = msg::going_on(roster, roster.count() * Keys::BYTES);
+        keys.values().for_each(|k| k.put(&mut body));
+        let body = body.freeze();
+        self.tell(ctx, all, "roster", |_| body.clone()).await;
+
+        let boxes = (roster.count() - 1) * BOX;
+        let shares = self
+            .collect(ctx, roster, "shares", boxes, self.params.limit)
+            .await?;
+        let sharers = self.enough(&shares, "inbox", roster, roster)?;
+        self.tell(ctx, roster, "inbox", |to| {
+            inbox(&shares, roster, sharers, to)
+        })
+        .await;
+
+        let (sum, tag, survivors) = self.vectors(ctx, index, sharers, words).await?;
+        let body = msg::going_on(survivors, 0).freeze();
+        self.tell(ctx, sharers, "survivors", |_| body.clone()).await;
+
+        let agreed = self
+            .collect(ctx, survivors, "agree", 64, self.params.limit)
+            .await?;
+        let signers = self.enough(&agreed, "agreed", survivors, survivors)?;
+        let mut body = msg::going_on(signers, signers.count() * 64);
+        agreed
+            .values()
+            .for_each(|signature| body.put_slice(signature));
+        let body = body.freeze();
+        self.tell(ctx, survivors, "agreed", |_| body.clone()).await;
+
+        let len = sharers.count() * SHARE_BYTES;
+        let revealed = self
+            .collect(ctx, signers, "reveal", len, self.params.limit)
+            .await?;
+        self.enough(&revealed, "result", all, signers)?;
+        let masks = self.masks(&session, &keys, sharers, survivors, &revealed, ctx.path())?;
+        let sum = offload(move || {
+            let mut sum = sum;
+            let tag = mask::apply(&masks, &mut sum, tag);
+            let vector = msg::put_vector(sum, tag);
+            let mut body = msg::going_on(survivors, vector.len());
+            body.put_slice(&vector);
+            body.freeze()
+        })
+        .await;
+        self.served.words += words as u64;
+        self.tell(ctx, all, "result", |_| sum.clone()).await;
+        Ok(())
+    }
+
+    /// Messages of those clients of `from` that send theirs in time: all of them, or those that came while it
+    /// was still worth waiting.
+    async fn collect(
+        &self,
+        ctx: &Ctx<C>,
+        from: Members,
+        name: &'static str,
+        len: usize,
+        limit: Duration,
+    ) -> Result<BTreeMap<usize, Bytes>, Abort> {
+        let ctx = ctx.with_deadline(limit);
+        let mut waits: FuturesUnordered<_> = from
+            .iter()
+            .map(|client| {
+                let ctx = ctx.clone();
+                async move { (client, ctx.recv(role(client), name).await) }
+            })
+            .collect();
+        let mut came = BTreeMap::new();
+        let over = tokio::time::sleep(limit);
+        tokio::pin!(over);
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = waits.next() => next,
+                () = &mut over => None,
+            };
+            let Some((client, body)) = next else { break };
+            match body {
+                Ok(body) if body.len() == len => {
+                    came.insert(client, body);
+                    if came.len() == self.params.threshold {
+                        let by = tokio::time::Instant::now() + self.params.patience;
+                        if by < over.deadline() {
+                            over.as_mut().reset(by);
+                        }
+                    }
+                }
+                Ok(body) => {
+                    return Err(Abort::Malformed {
+                        from: role(client),
+                        step: format!("{}/{name}", ctx.path()),
+                        problem: format!("expected {len} bytes, got {}", body.len()),
+                    });
+                }
+                Err(Abort::Channel(ChannelError::Timeout { .. })) => {}
+                Err(abort) => return Err(abort),
+            }
+        }
+        Ok(came)
+    }
+
+    /// Who came, if they are enough.
+    fn enough(
+        &self,
+        came: &BTreeMap<usize, Bytes>,
+        next: &'static str,
+        awaiting: Members,
+        expected: Members,
+    ) -> Result<Members, Stop> {
+        let present: Members = came.keys().copied().collect();
+        if present.count() >= self.params.threshold {
+            return Ok(present);
+        }
+        let missing = expected.without(&present);
+        Err(Stop::TooFew(TooFew {
+            next,
+            awaiting,
+            present,
+            missing,
+        }))
+    }
+
+    /// Sends each client of `to` its message. One that does not take it is lost for this sum and no more.
+    async fn tell(
+        &self,
+        ctx: &Ctx<C>,
+        to: Members,
+        name: &'static str,
+        body: impl Fn(usize) -> Bytes,
+    ) {
+        let ctx = ctx.with_deadline(self.params.patience);
+        let sends = to.iter().map(|client| {
+            let (ctx, body) = (ctx.clone(), body(client));
+            async move {
+                if let Err(error) = ctx.send(role(client), name, body).await {
+                    tracing::debug!(client, name, %error, "not delivered");
+                }
+            }
+        });
+        future::join_all(sends).await;
+    }
+
+    /// The clients' keys, and the length that all mean; or that they are done.
+    fn read_keys(
+        &self,
+        came: &BTreeMap<usize, Bytes>,
+        step: &str,
+    ) -> Result<(BTreeMap<usize, Keys>, usize), Stop> {
+        let mut all = BTreeMap::new();
+        for (client, body) in came {
+            let mut fields = Fields::of(body, role(*client), step);
+            all.insert(*client, Keys::take(&mut fields)?);
+            fields.end()?;
+        }
+        let mut meant: BTreeMap<(u64, [u8; 32]), Vec<usize>> = BTreeMap::new();
+        for (client, keys) in &all {
+            meant
+                .entry((keys.words, keys.purpose))
+                .or_default()
+                .push(*client);
+        }
+        if let Some(few) = meant.values().min_by_key(|who| who.len())
+            && meant.len() > 1
+        {
+            return Err(Stop::Abort(Abort::Disagreement {
+                from: role(few.first().copied().unwrap_or_default()),
+                step: step.to_owned(),
+                problem: "it is at another step of the job, or brings another number of values, \
+                          than the other banks: do all run the same version on the same columns?"
+                    .into(),
+            }));
+        }
+        let words = meant.keys().next().map_or(0, |(words, _)| *words);
+        // as many as one message can hold
+        match usize::try_from(words)
+            .ok()
+            .filter(|words| *words <= 1 << 27)
+        {
+            Some(0) => Err(Stop::Done),
+            Some(words) => Ok((all, words)),
+            None => Err(Stop::Abort(Abort::Input(format!(
+                "a sum of {words} values is too long"
+            )))),
+        }
+    }
+
+    /// Adds up the masked vectors as they come, a few clients sending at a time.
+    async fn vectors(
+        &mut self,
+        ctx: &Ctx<C>,
+        index: u32,
+        sharers: Members,
+        words: usize,
+    ) -> Result<(Vec<u64>, Tag, Members), Stop> {
+        let lanes = self.params.lanes(words).min(sharers.count());
+        // a client that computes, or whose line is slow, is not lost; one that stands still is
+        let stalled = ctx.with_deadline(self.params.limit);
+        let receive = |client: usize| {
+            let ctx = stalled.clone();
+            async move {
+                ctx.send(role(client), "go", Bytes::new()).await?;
+                let body = ctx.recv(role(client), "masked").await;
+                Ok::<_, Abort>((client, body))
+            }
+        };
+        let mut queue = sharers.iter();
+        let mut waits: FuturesUnordered<_> = queue.by_ref().take(lanes).map(receive).collect();
+        let (mut sum, mut tag) = (vec![0u64; words], Tag([0; 2]));
+        let mut came = BTreeMap::new();
+        self.served.most_vectors = self.served.most_vectors.max(1 + lanes);
+        while let Some(next) = waits.next().await {
+            let (client, body) = match next {
+                Ok(next) => next,
+                Err(Abort::Channel(ChannelError::Gone { peer, .. })) => {
+                    tracing::debug!(%peer, "does not take its turn");
+                    waits.extend(queue.next().map(receive));
+                    continue;
+                }
+                Err(abort) => return Err(abort.into()),
+            };
+            match body {
+                Ok(body) => {
+                    let added;
+                    (sum, added) = offload(move || {
+                        let mut sum = sum;
+                        let tag = msg::add_vector(&body, &mut sum);
+                        (sum, tag)
+                    })
+                    .await;
+                    let Some(own) = added else {
+                        return Err(Stop::Abort(Abort::Malformed {
+                            from: role(client),
+                            step: ctx.path().to_owned(),
+                            problem: format!("not a masked vector of {words} words and a tag"),
+                        }));
+                    };
+                    tag = tag.plus(own);
+                    came.insert(client, Bytes::new());
+                }
+                Err(Abort::Channel(ChannelError::Timeout { .. })) => {
+                    self.late.push((index, client))
+                }
+                Err(abort) => return Err(abort.into()),
+            }
+            waits.extend(queue.next().map(receive));
+        }
+        drop(waits);
+        let survivors = self.enough(&came, "survivors", sharers, sharers)?;
+        Ok((sum, tag, survivors))
+    }
+
+    /// Reads what is left of vectors that came too late, so that they take no more of the links' credit.
+    async fn read_late(&mut self) {
+        let late = std::mem::take(&mut self.late);
+        let reads = late.into_iter().map(|(index, client)| {
+            let ctx = self
+                .ctx
+                .narrow(index)
+                .with_deadline(Duration::from_millis(1));
+            async move {
+                if ctx.recv(role(client), "masked").await.is_err() {
+                    tracing::debug!(client, index, "nothing more of a late vector");
+                }
+            }
+        });
+        future::join_all(reads).await;
+    }
+
+    /// What is to be taken from the sum: the survivors' self masks, and the pairwise masks that those who
+    /// shared and then left no longer cancel.
+    fn masks(
+        &self,
+        session: &[u8; 32],
+        keys: &BTreeMap<usize, Keys>,
+        sharers: Members,
+        survivors: Members,
+        revealed: &BTreeMap<usize, Bytes>,
+        step: &str,
+    ) -> Result<Vec<Mask>, Stop> {
+        let needed = self.params.threshold;
+        let holders: Vec<usize> = revealed.keys().copied().collect();
+        let mut masks = Vec::new();
+        for (place, client) in sharers.iter().enumerate() {
+            let Some(known) = keys.get(&client) else {
+                continue;
+            };
+            let share = |holder: &usize| {
+                let bytes = revealed.get(holder)?.get(place * SHARE_BYTES..)?;
+                Some(Share::from_bytes(bytes.first_chunk()?))
+            };
+            let survived = survivors.contains(client);
+            // any `threshold` shares do; where some are wrong, others may be right
+            let secret = (0..holders.len()).find_map(|turn| {
+                let chosen: Vec<usize> = holders
+                    .iter()
+                    .cycle()
+                    .skip(turn)
+                    .take(needed)
+                    .copied()
+                    .collect();
+                let shares: Option<Vec<Share>> = chosen.iter().map(share).collect();
+                let shares = shares?;
+                let by = Interpolation::new(&chosen).ok()?;
+                let secret = by.secret(&shares.iter().collect::<Vec<_>>());
+                let right = match survived {
+                    true => commitment(session, client, &secret) == known.commitment,
+                    false => MaskSecret::from_bytes(&secret).public() == known.public,
+                };
+                right.then_some(secret)
+            });
+            let Some(secret) = secret else {
+                return Err(Stop::Abort(Abort::Malformed {
+                    from: role(client),
+                    step: step.to_owned(),
+                    problem: "the shares of its secrets do not give what it published: it, or \
+                              those that hold its shares, gave wrong ones"
+                        .into(),
+                }));
+            };
+            if survived {
+                masks.push(Mask::subtracted(&self_mask(session, &secret)));
+                continue;
+            }
+            let own = MaskSecret::from_bytes(&secret);
+            for survivor in survivors.iter() {
+                let Some(peer) = keys.get(&survivor) else {
+                    continue;
+                };
+                let seed = own
+                    .seed_with(&peer.public, session)
+                    .map_err(|e| Abort::Malformed {
+                        from: role(survivor),
+                        step: step.to_owned(),
+                        problem: e.to_string(),
+                    })?;
+                masks.push(Mask::between(&seed, survivor, client).reversed());
+            }
+        }
+        Ok(masks)
+    }
+}
+
+/// What one client gets of all boxes.
+fn inbox(shares: &BTreeMap<usize, Bytes>, roster: Members, sharers: Members, to: usize) -> Bytes {
+    let mut body = msg::going_on(sharers, sharers.count() * BOX);
+    if sharers.contains(to) {
+        for (from, boxes) in shares {
+            if *from == to {
+                continue;
+            }
+            // the sender left its own place out
+            let place = roster
+                .iter()
+                .filter(|peer| peer != from)
+                .position(|peer| peer == to);
+            let at = place.unwrap_or_default() * BOX;
+            body.put_slice(boxes.get(at..at + BOX).unwrap_or_default());
+        }
+    }
+    body.freeze()
+}
