@@ -3,6 +3,7 @@
 mod cpu;
 mod data;
 mod rig;
+pub mod secagg;
 pub mod training;
 
 use paripassu_service::{identity::IdentityError, pki::PkiError};

@@ -55,7 +55,7 @@ struct Handler {
     play: Arc<dyn Play>,
 }
 
-fn failed(reason: String) -> RunError {
+pub(crate) fn failed(reason: String) -> RunError {
     RunError {
         culprit: None,
         step: "bench".into(),
@@ -112,19 +112,20 @@ impl HelperRunner for Helper {
     }
 }
 
-fn heads() -> HeadReader {
-    HeadReader::new(|_| {
+/// Every contract is one among these parties, with the hub as helper.
+pub(crate) fn heads(parties: Vec<String>) -> HeadReader {
+    HeadReader::new(move |_| {
         let id = |s: &str| s.parse().map_err(|e| format!("{e}"));
         Ok(ContractHead {
             job: JOB.parse().map_err(|e| format!("{e}"))?,
-            parties: PARTIES.iter().map(|p| id(p)).collect::<Result<_, _>>()?,
+            parties: parties.iter().map(|p| id(p)).collect::<Result<_, _>>()?,
             helper: Some(id("hub")?),
             expires: i64::MAX,
         })
     })
 }
 
-fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
+pub(crate) fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
     let dir = root.join(who.replace('/', "-"));
     let peer: Peer = who.parse().map_err(|e| BenchError::Name(format!("{e}")))?;
     let ca = root.join("ca");
@@ -134,6 +135,10 @@ fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
     let (authority, revoked) = (ca.join(files::AUTHORITY), ca.join(files::REVOKED));
     pki::install(&dir, &crt, &authority, Some(&revoked))?;
     Ok(dir)
+}
+
+fn two() -> Vec<String> {
+    PARTIES.map(String::from).to_vec()
 }
 
 /// Runs one job in which party p does `plays[p]`; returns when all have finished. Nodes keep no
@@ -157,7 +162,7 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
         },
     };
     let shutdown = Shutdown::new();
-    let mut parts = Parts::new(heads(), Arc::new(Helper));
+    let mut parts = Parts::new(heads(two()), Arc::new(Helper));
     parts.transcript = recorded;
     let hub = Coordinator::serve(config, parts, shutdown.clone()).await?;
     let mut tasks = Vec::new();
@@ -186,7 +191,17 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
             }
             false => None,
         };
-        tasks.push(Node::start(identity, port, heads(), transcript, make, shutdown.child()).1);
+        tasks.push(
+            Node::start(
+                identity,
+                port,
+                heads(two()),
+                transcript,
+                make,
+                shutdown.child(),
+            )
+            .1,
+        );
     }
     let result = drive(root, &hub).await;
     shutdown.ask();
@@ -197,7 +212,8 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
     result
 }
 
-async fn drive(root: &Path, hub: &Running) -> Result<(), BenchError> {
+/// Submits the job and waits for its end.
+pub(crate) async fn drive(root: &Path, hub: &Running) -> Result<(), BenchError> {
     let call = |e: tonic::Status| BenchError::Run(e.message().to_owned());
     let identity = Arc::new(Identity::load(&enrol(root, "user/modeler")?)?);
     let channel = dial(

@@ -95,10 +95,10 @@ fn times(mut a: u64, x: u8) -> u64 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     let mut product = 0;
     for bit in 0..8 {
-        let mask = u64::from(x >> bit & 1).wrapping_neg();
+        let mask = u64::from((x >> bit) & 1).wrapping_neg();
         product ^= a & mask;
-        let carry = a >> 7 & LOW;
-        a = (a & (0x7f * LOW)) << 1 ^ carry * 0x1b;
+        let carry = (a >> 7) & LOW;
+        a = ((a & (0x7f * LOW)) << 1) ^ (carry * 0x1b);
     }
     product
 }

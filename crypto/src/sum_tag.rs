@@ -41,7 +41,7 @@ fn reduce(x: u128) -> u64 {
 
 /// A field element from 16 uniform bytes, uniform to within 2^-67.
 fn uniform([a, b]: [u64; 2]) -> u64 {
-    reduce(u128::from(a) << 58 ^ u128::from(b))
+    reduce((u128::from(a) << 58) ^ u128::from(b))
 }
 
 /// A signed integer in the field.

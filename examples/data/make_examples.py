@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Splits three public data sets into a bank's file and a partner's file. Standard library only.
+"""Splits three public data sets into a bank's file and a partner's file, and one of them into the files of
+five banks that hold the same columns. Standard library only.
 
     python make_examples.py --german german_credit.csv --lending-club lending_club.csv \
                             --taiwan UCI_Credit_Card.csv [--out DIR]
@@ -31,6 +32,14 @@ SETS = {
 }
 
 
+# Five lenders of different size with the same columns: thousandths of the customers, by a hash of the id.
+BANKS = dict(
+    name="lending_club_banks",
+    columns=["funded_amnt", "annual_inc", "inq_last_6mths", "revol_util", "all_util", "inq_last_12m",
+             "term", "verification_status"],
+    shares={"north": 400, "east": 250, "south": 150, "west": 120, "isle": 80})
+
+
 def word(*parts):
     return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:8], "big")
 
@@ -49,6 +58,29 @@ def whole(text):
     return text[:-2] if text.endswith(".0") else text
 
 
+def write(folder, path, data):
+    with open(os.path.join(folder, path), "wb") as f:
+        f.write(data)
+    print(path, data.count(b"\n") - 1, "rows", len(data), "bytes")
+    return f"{hashlib.sha256(data).hexdigest()}  {path}\n"
+
+
+def bank_of(customer):
+    place = word("bank", BANKS["name"], customer) % 1000
+    for bank, share in BANKS["shares"].items():
+        if place < share:
+            return bank
+        place -= share
+
+
+def text_of(header, rows):
+    out = io.StringIO(newline="")
+    w = csv.writer(out, lineterminator="\n")
+    w.writerow(header)
+    w.writerows(rows)
+    return out.getvalue().encode()
+
+
 def main():
     a = argparse.ArgumentParser()
     for name in ("german", "lending-club", "taiwan"):
@@ -64,17 +96,16 @@ def main():
             own = [r for r in rows if not s["part"] or word("overlap", name, r["id"]) % s["part"] != other]
             own.sort(key=lambda r: word("order", name, party, r["id"]))
             label = [s["label"]] if party == "bank" else []
-            out = io.StringIO(newline="")
-            w = csv.writer(out, lineterminator="\n")
-            w.writerow(["id"] + s[party] + ["y"] * len(label))
-            for r in own:
-                w.writerow([r["id"]] + [whole(r[c]) for c in s[party] + label])
-            path = f"{name}/{party}.csv"
-            data = out.getvalue().encode()
-            with open(os.path.join(a.out, path), "wb") as f:
-                f.write(data)
-            sums.append(f"{hashlib.sha256(data).hexdigest()}  {path}\n")
-            print(path, len(own), "rows", len(data), "bytes")
+            data = text_of(["id"] + s[party] + ["y"] * len(label),
+                           ([r["id"]] + [whole(r[c]) for c in s[party] + label] for r in own))
+            sums.append(write(a.out, f"{name}/{party}.csv", data))
+    name, rows = BANKS["name"], read(a.lending_club)
+    os.makedirs(os.path.join(a.out, name), exist_ok=True)
+    for bank in BANKS["shares"]:
+        own = sorted((r for r in rows if bank_of(r["id"]) == bank), key=lambda r: word("order", name, r["id"]))
+        data = text_of(["id"] + BANKS["columns"] + ["y"],
+                       ([r["id"]] + [whole(r[c]) for c in BANKS["columns"] + ["y"]] for r in own))
+        sums.append(write(a.out, f"{name}/{bank}.csv", data))
     with open(os.path.join(a.out, "CHECKSUMS"), "w", newline="\n") as f:
         f.writelines(sums)
 

@@ -12,6 +12,12 @@ use crate::decimal::Decimal;
 
 /// Data parties in one job.
 pub const PARTIES: usize = 2;
+/// Fewest banks in a horizontal job.
+pub const MIN_BANKS: usize = 3;
+/// Most banks in a horizontal job.
+pub const MAX_BANKS: usize = 200;
+/// Most levels of one category that a horizontal job may list.
+pub const MAX_LEVELS: usize = 1_024;
 /// Most columns one party may list.
 pub const MAX_COLUMNS: usize = 1_024;
 /// Longest column name, in bytes.
@@ -50,6 +56,8 @@ pub const JOB_DEADLINE_S: RangeInclusive<u64> = 10..=604_800;
 
 /// Default of `align.min_matched`.
 pub const DEFAULT_MIN_MATCHED: u64 = 100;
+/// Default of `horizontal.min_rows`.
+pub const DEFAULT_MIN_ROWS: u64 = 100;
 /// Default of `split.test_tenths`.
 pub const DEFAULT_TEST_TENTHS: u64 = 3;
 /// Default of `design.rare_level_rows`.
@@ -102,6 +110,10 @@ pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
 pub const MAX_PASSES_AHEAD: u64 = 4;
 /// Most rows of all passes whose masks the helper makes together.
 pub const MAX_ROWS_AHEAD: u64 = 1 << 22;
+/// Points that a federated Newton fit usually looks at.
+pub const NEWTON_SUMS: u64 = 8;
+/// Sums on the way to a median: 64 bits, six at a time.
+pub const QUANTILE_SUMS: u32 = 11;
 /// Most design columns of one party, the intercept included.
 pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
 /// Most training rows: with more, residuals do not fit their fixed point.

@@ -4,6 +4,8 @@
 //! parties sign, it is printed by `job plan`, and it is what the [`Ledger`](crate::Ledger) allows while the
 //! job runs. A value that is not on the list is never opened.
 
+mod horizontal;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,20 @@ pub enum DisclosureId {
     ReleaseScores,
     /// Summary metrics on the test rows.
     ReleaseMetrics,
+    /// Who takes part in each sum of a horizontal job.
+    SumsMembers,
+    /// Rows, bads, missing values and levels over all banks.
+    SumsCounts,
+    /// Rows up to thresholds, over all banks.
+    SumsQuantiles,
+    /// Powers of two of largest magnitudes.
+    SumsRanges,
+    /// Sums and squared deviations of columns over all banks.
+    SumsMoments,
+    /// Loss, gradient and Hessian over all banks.
+    SumsNewton,
+    /// Histograms of scores over all banks' test rows.
+    SumsEvaluation,
     /// What the relay sees of sealed traffic.
     RelayTraffic,
 }
@@ -62,6 +78,13 @@ impl fmt::Display for DisclosureId {
             }
             Self::ReleaseScores => "release.scores",
             Self::ReleaseMetrics => "release.metrics",
+            Self::SumsMembers => "sums.members",
+            Self::SumsCounts => "sums.counts",
+            Self::SumsQuantiles => "sums.quantiles",
+            Self::SumsRanges => "sums.ranges",
+            Self::SumsMoments => "sums.moments",
+            Self::SumsNewton => "sums.newton",
+            Self::SumsEvaluation => "sums.evaluation",
             Self::RelayTraffic => "relay.traffic",
         })
     }
@@ -99,6 +122,13 @@ impl FromStr for DisclosureId {
             "train.range-check" => Self::TrainRangeCheck,
             "release.scores" => Self::ReleaseScores,
             "release.metrics" => Self::ReleaseMetrics,
+            "sums.members" => Self::SumsMembers,
+            "sums.counts" => Self::SumsCounts,
+            "sums.quantiles" => Self::SumsQuantiles,
+            "sums.ranges" => Self::SumsRanges,
+            "sums.moments" => Self::SumsMoments,
+            "sums.newton" => Self::SumsNewton,
+            "sums.evaluation" => Self::SumsEvaluation,
             "relay.traffic" => Self::RelayTraffic,
             other => {
                 let of = |prefix| other.strip_prefix(prefix).map(str::parse);
@@ -215,6 +245,9 @@ pub struct Disclosure {
 
 /// Everything that a job of this specification opens, in the order in which it happens.
 pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
+    if let Some(horizontal) = &spec.horizontal {
+        return horizontal::disclosures(spec, horizontal);
+    }
     let parties: Vec<_> = spec
         .seats()
         .iter()

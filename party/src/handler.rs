@@ -50,7 +50,8 @@ impl PartyHandler {
             .enumerate()
             .find(|(_, p)| p.id.to_string() == me)
             .ok_or("this party is not in the contract")?;
-        Selection::new(&self.site.config, contract.spec(), seat, position == 0)
+        let label = position == 0 || contract.spec().horizontal.is_some();
+        Selection::new(&self.site.config, contract.spec(), seat, label)
             .map(drop)
             .map_err(|e| {
                 tracing::warn!(job = %proposal.job, error = %e, "this node cannot serve the job");

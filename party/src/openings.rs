@@ -10,6 +10,7 @@ use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary, NodeId};
 use paripassu_protocol::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
+    horizontal::SumOf,
 };
 use paripassu_service::transcript::Record;
 
@@ -118,6 +119,19 @@ impl Book {
     }
 }
 
+/// The disclosure of a sum over all banks.
+fn sum_id(of: SumOf) -> Result<DisclosureId, Abort> {
+    Ok(match of {
+        SumOf::Counts => DisclosureId::SumsCounts,
+        SumOf::Ranges => DisclosureId::SumsRanges,
+        SumOf::Quantiles => DisclosureId::SumsQuantiles,
+        SumOf::Moments => DisclosureId::SumsMoments,
+        SumOf::Newton => DisclosureId::SumsNewton,
+        SumOf::Evaluation => DisclosureId::SumsEvaluation,
+        _ => return Err(Abort::Input("a sum that no contract can declare".into())),
+    })
+}
+
 impl Openings for Book {
     fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
         let (id, step) = match opening {
@@ -132,6 +146,7 @@ impl Openings for Book {
                 (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
             }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
+            Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
             Opening::Coefficients { party } => {
                 let id = DisclosureId::ReleaseCoefficients(self.party(party)?);

@@ -1,12 +1,13 @@
-//! The helper's part in a job: it deals correlated randomness and nothing else.
+//! The helper's part in a job: it deals correlated randomness, or adds up masked vectors, and nothing else.
 
 use std::{sync::Arc, time::Duration};
 
-use paripassu_job::Contract;
+use paripassu_job::{Contract, spec::Horizontal};
 use paripassu_protocol::{
     channel::{Channel, Role},
     correlation::deal,
     ctx::Ctx,
+    horizontal::secagg::{self, Params},
 };
 
 use crate::{
@@ -35,6 +36,9 @@ impl HelperRunner for Dealing {
         if channel.role() != Role::Helper {
             return Err(failed("role", "this node is not the job's helper".into()));
         }
+        if let Some(horizontal) = contract.spec().horizontal.clone() {
+            return add_up(&job, &contract, &horizontal, channel).await;
+        }
         let parties = contract.parties().len() as u8;
         let mut seeds = Vec::new();
         for p in (0..parties).map(Role::Party) {
@@ -60,5 +64,45 @@ impl HelperRunner for Dealing {
                 reason: e.to_string(),
             }),
         }
+    }
+}
+
+/// Adds up the banks' masked vectors.
+async fn add_up(
+    job: &JobInfo,
+    contract: &Contract,
+    horizontal: &Horizontal,
+    channel: JobChannel,
+) -> Result<(), RunError> {
+    let banks = contract.parties().len();
+    let limits = &contract.spec().limits;
+    let result = async {
+        let params = Params::new(
+            banks,
+            Some(horizontal.threshold_of(banks)),
+            *contract.digest().as_bytes(),
+            Duration::from_secs(limits.message_deadline_s),
+        )?;
+        // banks read their data before they ask for anything
+        let params = Params {
+            first: Duration::from_secs(limits.job_deadline_s),
+            ..params
+        };
+        let parties = contract.parties().len() as u8;
+        let ctx = Ctx::new(Arc::new(channel), parties, params.first);
+        secagg::serve(&ctx, &params).await
+    };
+    match result.await {
+        Ok(served) => {
+            tracing::info!(job = %job.job(), sums = served.sums, given_up = served.given_up,
+                words = served.words, "added up masked vectors");
+            Ok(())
+        }
+        Err(e) => Err(RunError {
+            culprit: e.culprit(),
+            step: "sums".into(),
+            code: e.code().into(),
+            reason: e.to_string(),
+        }),
     }
 }

@@ -1,6 +1,9 @@
 //! `paripassu bench`.
 
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use paripassu_bench::secagg;
 use paripassu_bench::training::{Measured, Recording, Setting, measure, recording};
 
 use crate::{failure::Failure, outcome::Outcome, screen::Screen};
@@ -12,6 +15,35 @@ pub(crate) enum Bench {
     Training(Training),
     /// What keeping a transcript costs a training: runs with and without one in turn
     Transcript(Transcript),
+    /// Secure aggregation among processes: seconds for one masked sum
+    Secagg(Secagg),
+}
+
+/// Secure aggregation among processes: seconds for one masked sum.
+///
+/// Every client is a process of its own with its own transcript; relay and adder are this process; all speak
+/// real TLS on loopback. A sum is measured from fresh keys to the checked result.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu bench secagg
+  paripassu bench secagg --clients 10 --params 100000 --json")]
+pub(crate) struct Secagg {
+    /// Clients, 3 to 200
+    #[arg(long, default_value_t = 10)]
+    clients: usize,
+    /// Numbers in each client's vector
+    #[arg(long, default_value_t = 100_000)]
+    params: usize,
+    /// Sums
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
+    /// Play one client, with the identity in this folder
+    #[arg(long, hide = true, value_name = "DIR", requires = "address")]
+    client: Option<PathBuf>,
+    /// Address of the relay
+    #[arg(long, hide = true)]
+    address: Option<String>,
 }
 
 /// What keeping a transcript costs a training: runs with and without one in turn.
@@ -62,8 +94,62 @@ impl Bench {
                 Outcome::new(&m, text)
             }
             Self::Transcript(transcript) => transcript.run(screen).await,
+            Self::Secagg(secagg) => secagg.run(screen).await,
         }
     }
+}
+
+impl Secagg {
+    async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let inside = (3..=200).contains(&self.clients)
+            && (1..=10_000_000).contains(&self.params)
+            && (1..=1_000).contains(&self.rounds);
+        if !inside {
+            return Err(Failure::user(
+                "--clients takes 3 to 200, --params 1 to 10,000,000, --rounds 1 to 1,000",
+            ));
+        }
+        let setting = secagg::Setting {
+            clients: self.clients,
+            params: self.params,
+            rounds: self.rounds,
+        };
+        if let (Some(folder), Some(address)) = (&self.client, &self.address) {
+            let told = secagg::client(folder, address, setting)
+                .await
+                .map_err(Failure::ours)?;
+            return Outcome::new(&told, String::new());
+        }
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::ours(format!("cannot find this program's file: {e}")))?;
+        let m = secagg::measure(&setting, &program)
+            .await
+            .map_err(Failure::ours)?;
+        let text = secagg_table(&m, screen);
+        Outcome::new(&m, text)
+    }
+}
+
+fn secagg_table(m: &secagg::Measured, screen: &Screen) -> String {
+    let mut t = screen.table(&["measure", "value"]);
+    for (name, value) in [
+        ("clients x numbers", format!("{} x {}", m.clients, m.params)),
+        ("threshold", m.threshold.to_string()),
+        ("wall, one sum (median)", format!("{:.3} s", m.round_s)),
+        (
+            "processor, all clients, one sum",
+            format!("{:.3} s", m.client_cpu_s_per_round),
+        ),
+        ("processor, everything", format!("{:.2} s", m.cpu_s_total)),
+        ("vectors at the adder, at most", m.most_vectors.to_string()),
+        (
+            "masks at",
+            format!("{:.0} % of AES speed", 100.0 * m.mask_speed),
+        ),
+    ] {
+        t.row([name.to_owned(), value]);
+    }
+    t.to_string()
 }
 
 impl Transcript {

@@ -163,9 +163,13 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
         }
     }
     let mut out = format!(
-        "\n{}: {} common customers, {} to train, {} held out\n{table}\n",
+        "\n{}: {} {}, {} to train, {} held out\n{table}\n",
         paint.strong(&metrics.name),
         count(rows.matched as u64),
+        match metrics.horizontal {
+            true => format!("customers of {} banks", metrics.parties.len()),
+            false => "common customers".into(),
+        },
         count(rows.train as u64),
         count(rows.test as u64),
     );
@@ -182,7 +186,14 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
         out.push('\n');
     }
     out.push_str(&format!(
-        "joint and pooled coefficients differ by {:.1e} at most; only a sandbox can pool\n\n",
+        "{}joint and pooled coefficients differ by {:.1e} at most; only a sandbox can pool\n\n",
+        match metrics.horizontal {
+            true => format!(
+                "the table is over {}'s own held-out rows; ",
+                metrics.label_party
+            ),
+            false => String::new(),
+        },
         metrics.coef_max_abs_diff
     ));
     let passes = metrics

@@ -2,6 +2,7 @@
 
 mod layout;
 mod nodes;
+mod pooled;
 mod results;
 mod setup;
 mod twin;

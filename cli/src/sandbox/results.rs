@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     pub(crate) rows: Rows,
     /// Passes over the training rows.
     pub(crate) passes: Option<u32>,
+    /// Whether the parties are banks with customers of their own.
+    pub(crate) horizontal: bool,
     /// Bytes sent over sealed links.
     pub(crate) bytes: Bytes,
     /// From the first process to the release, in seconds.
@@ -208,6 +210,7 @@ pub(crate) async fn collect(
             test: twin.test,
         },
         passes,
+        horizontal: setup.spec.horizontal.is_some(),
         bytes: traffic(setup, layout, twin.train, passes)?,
         wall_s,
         phase_s: content
@@ -259,7 +262,8 @@ fn uplift(delta: &AucDelta, content: &Report) -> Uplift {
 /// The largest difference between the parties' coefficients and the twin's.
 fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<f64, Failure> {
     let mut largest: f64 = 0.0;
-    for (source, expected) in setup.parties.iter().zip(&twin.coefficients) {
+    let expected = twin.coefficients.iter().zip(&twin.intercepts);
+    for (source, (expected, pooled)) in setup.parties.iter().zip(expected) {
         let party = source.party.id.as_str();
         let model = ModelFile::load(&layout.party(party).join("model.json"))?;
         let names = |model: &ModelFile| {
@@ -280,7 +284,7 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<f64, Fa
             largest = largest.max((column.coef - coefficient).abs());
         }
         if let Some(intercept) = model.intercept {
-            largest = largest.max((intercept - twin.intercept).abs());
+            largest = largest.max((intercept - pooled).abs());
         }
     }
     Ok(largest)

@@ -23,15 +23,18 @@ pub(crate) struct Twin {
     pub(crate) test: usize,
     /// On the held-out rows.
     pub(crate) metrics: Metrics,
-    /// Of the log-odds of bad.
-    pub(crate) intercept: f64,
+    /// Of the log-odds of bad, by party.
+    pub(crate) intercepts: Vec<f64>,
     /// By party, in the order of the design: column and coefficient.
     pub(crate) coefficients: Vec<Vec<(String, f64)>>,
 }
 
-/// Fits the twin on tables in the order of the parties' seats.
+/// Fits the twin on tables in the order of the parties' seats; a horizontal job's on all rows.
 pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::failed(format!("the plaintext twin: {e}"));
+    if let Some(horizontal) = &spec.horizontal {
+        return super::pooled::fit(spec, horizontal, &tables);
+    }
     let tables = aligned(tables);
     let first = tables
         .first()
@@ -83,7 +86,7 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         train: rows.train.len(),
         test: rows.test.len(),
         metrics,
-        intercept: model.intercept,
+        intercepts: vec![model.intercept; designs.len()],
         coefficients: by_party(&designs, &model),
     })
 }

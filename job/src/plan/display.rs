@@ -33,6 +33,19 @@ impl Plan {
             ]);
         }
         write!(f, "{table}")?;
+        if self.series.is_empty() {
+            return writeln!(
+                f,
+                "  all together: {} to train, {} to test; {} Mbit/s, {} ms\n\nChosen\n  {} points of the \
+                 fit expected, {} at most\n",
+                count(self.train_rows),
+                count(self.test_rows),
+                assumed.mbit_per_s,
+                assumed.rtt_ms,
+                self.passes,
+                self.max_passes,
+            );
+        }
         writeln!(
             f,
             "  {} common: {} to train, {} to test; {} Mbit/s, {} ms\n",

@@ -39,6 +39,47 @@ const FEATURE_PARTY_NEVER: &str = "a label or a score, beyond what its own coeff
     values, means or coefficients; any margin, residual, gradient or Hessian of the training beyond declared \
     standard errors";
 
+const BANK_NEVER: &str = "another bank's rows, values, labels, scores, or its part of any sum, as long as \
+    fewer banks than the threshold collude; a count or coefficient of one bank alone";
+
+/// Who learns what in a horizontal job.
+pub(super) fn horizontal(spec: &Spec) -> Vec<Learns> {
+    let declared = disclosures(spec);
+    let of = |who: Audience, role: String, never: &str| Learns {
+        learns: declared
+            .iter()
+            .filter(|disclosure| disclosure.to.contains(&who))
+            .map(|disclosure| Item {
+                id: disclosure.id.clone(),
+                what: disclosure.what.clone(),
+                at_most: disclosure.at_most,
+            })
+            .collect(),
+        who,
+        role,
+        never: never.to_owned(),
+    };
+    let bank = |party: &crate::spec::Party| {
+        let role = format!(
+            "bank, data set {}, columns: {}",
+            party.dataset, party.columns
+        );
+        of(Audience::Party(party.id.clone()), role, BANK_NEVER)
+    };
+    let mut list: Vec<_> = spec.party.iter().map(bank).collect();
+    list.push(of(
+        Audience::Helper(spec.helper.id.clone()),
+        "helper: adds up masked vectors".to_owned(),
+        "any sum, row, value, label, score or coefficient, as long as no bank tells it",
+    ));
+    list.push(of(
+        Audience::Relay,
+        "coordinator: relays sealed frames".to_owned(),
+        "what any frame says",
+    ));
+    list
+}
+
 pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
     let declared = disclosures(spec);
     let of = |who: Audience, role: String, never: &str| {

@@ -7,6 +7,7 @@
 mod cost;
 mod display;
 mod gates;
+mod horizontal;
 mod learn;
 mod memory;
 mod table;
@@ -32,7 +33,7 @@ use crate::{
 pub struct Assumptions {
     /// Size of each party's data.
     pub parties: BTreeMap<NodeId, PartySize>,
-    /// Common customers.
+    /// Common customers; not used for horizontal jobs, whose customers are different ones.
     pub matched: u64,
     /// Bandwidth between a node and the coordinator, each way, in Mbit/s.
     pub mbit_per_s: f64,
@@ -72,7 +73,10 @@ impl Assumptions {
         });
         Self {
             parties: parties.collect(),
-            matched: 50_000,
+            matched: match spec.horizontal {
+                Some(_) => 0,
+                None => 50_000,
+            },
             mbit_per_s: 1_000.0,
             rtt_ms: 1.0,
         }
@@ -214,7 +218,7 @@ pub struct Plan {
     pub passes: u64,
     /// Most passes, all ranges together.
     pub max_passes: u64,
-    /// The sigmoid series that may be tried, in this order. Costs and memory are those of a job that
+    /// The sigmoid series that may be tried, in this order; none in a horizontal job. Costs and memory are those of a job that
     /// settles in the first; the others take a Hessian of all training rows.
     pub series: Vec<Series>,
     /// Rows of the Hessian's subsample in the first range.
@@ -248,6 +252,9 @@ pub struct Plan {
 pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
     spec.check()?;
     let sizes = check(spec, assumptions)?;
+    if let Some(horizontal) = &spec.horizontal {
+        return Ok(horizontal::plan(spec, horizontal, assumptions, &sizes));
+    }
     let test_rows = assumptions.matched * spec.split.test_tenths / 10;
     let train_rows = assumptions.matched - test_rows;
     let columns: u64 = sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1;
@@ -340,7 +347,7 @@ fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanE
         });
     }
     let (matched, min) = (assumptions.matched, spec.align.min_matched);
-    if matched < min {
+    if matched < min && spec.horizontal.is_none() {
         return Err(PlanError::TooFewMatched { matched, min });
     }
     // Far beyond any table, and far below where a byte count would overflow.
@@ -375,7 +382,7 @@ fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanE
                 "a number of design columns",
                 "at most 4095",
             )?;
-            if size.rows < matched {
+            if size.rows < matched && spec.horizontal.is_none() {
                 return Err(PlanError::TooManyMatched {
                     matched,
                     party: id.clone(),
@@ -387,7 +394,7 @@ fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanE
         .collect()
 }
 
-fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
+fn warnings_of_time(spec: &Spec, plan: &Plan) -> Vec<String> {
     let mut list = Vec::new();
     if plan.seconds > spec.limits.job_deadline_s as f64 {
         list.push(format!(
@@ -397,6 +404,11 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             spec.limits.job_deadline_s
         ));
     }
+    list
+}
+
+fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
+    let mut list = warnings_of_time(spec, plan);
     for series in &plan.series {
         let wanted = constants::terms_for_range(series.range);
         if series.terms < wanted {

@@ -151,6 +151,32 @@ pub enum Problem {
         /// How many there must be.
         want: usize,
     },
+    /// Too few or too many banks.
+    #[error(
+        "{got} parties; a horizontal job takes {} to {} banks: with two, each would read the other's \
+            part out of the sum",
+        crate::constants::MIN_BANKS,
+        crate::constants::MAX_BANKS
+    )]
+    Banks {
+        /// How many there are.
+        got: usize,
+    },
+    /// Something that does not fit a horizontal job, or one that is none.
+    #[error("{why}")]
+    Horizontal {
+        /// What to write instead.
+        why: &'static str,
+    },
+    /// A category without a list of levels.
+    #[error(
+        "list 1 to {} different levels of `{column}`, each of 1 to 128 bytes: {column} = [\"..\", \"..\"]",
+        crate::constants::MAX_LEVELS
+    )]
+    Levels {
+        /// The column.
+        column: String,
+    },
     /// No label party, or several.
     #[error(
         "{got} parties have role = \"label\"; exactly one party holds the label, the other has \

@@ -7,6 +7,7 @@
 mod choice;
 mod columns;
 mod error;
+mod horizontal;
 mod locate;
 mod parse;
 mod template;
@@ -22,6 +23,7 @@ pub use self::{
     choice::AutoOr,
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
+    horizontal::{Horizontal, Intercept},
     template::{TemplateKind, template},
 };
 use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
@@ -41,10 +43,13 @@ pub struct Spec {
     /// Last day (UTC) on which the job may be approved and started. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Date>,
-    /// The data parties: exactly two, one of them with the label.
+    /// The data parties: exactly two, one of them with the label; in a horizontal job three banks or more.
     pub party: Vec<Party>,
-    /// Who deals correlated randomness.
+    /// Who deals correlated randomness, or adds up masked vectors.
     pub helper: Helper,
+    /// Many banks with the same columns; without it, two parties with different columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizontal: Option<Horizontal>,
     /// How customers are matched.
     #[serde(default)]
     pub align: Align,
@@ -76,7 +81,8 @@ pub struct Spec {
 pub struct Party {
     /// Node id of the party, as in its certificate.
     pub id: NodeId,
-    /// `label` for the one party that holds the outcome (1 = bad), `features` for the other.
+    /// `label` for the one party that holds the outcome (1 = bad), `features` for the other; `bank` for
+    /// every party of a horizontal job.
     pub role: PartyRole,
     /// Name of the data set in that party's own configuration.
     pub dataset: String,
@@ -92,6 +98,8 @@ pub enum PartyRole {
     Label,
     /// Holds features.
     Features,
+    /// Holds label and features of its own customers, in a horizontal job.
+    Bank,
 }
 
 /// The node that deals correlated randomness.
@@ -393,7 +401,8 @@ pub enum ScoreRows {
 #[serde(deny_unknown_fields, default)]
 pub struct Security {
     /// `helper` (default): passively secure against any one of the parties or the helper; the helper must
-    /// not collude with a party.
+    /// not collude with a party. `masked-sums`: the one of horizontal jobs; up to `threshold` - 1 banks and the
+    /// helper together learn no other's part of a sum.
     pub profile: Profile,
 }
 
@@ -404,6 +413,8 @@ pub enum Profile {
     /// An independent node deals correlated randomness.
     #[default]
     Helper,
+    /// Banks mask what a node adds up.
+    MaskedSums,
 }
 
 /// `[limits]`: deadlines.

@@ -6,16 +6,19 @@
 pub enum TemplateKind {
     /// Two parties with different columns of the same customers fit a logistic regression.
     VerticalLogistic,
+    /// Three banks or more with the same columns fit a logistic regression on masked sums.
+    HorizontalLogistic,
 }
 
 impl TemplateKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::VerticalLogistic];
+    pub const ALL: [Self; 2] = [Self::VerticalLogistic, Self::HorizontalLogistic];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::VerticalLogistic => "vertical-logistic",
+            Self::HorizontalLogistic => "horizontal-logistic",
         }
     }
 
@@ -29,5 +32,6 @@ impl TemplateKind {
 pub const fn template(kind: TemplateKind) -> &'static str {
     match kind {
         TemplateKind::VerticalLogistic => include_str!("vertical-logistic.toml"),
+        TemplateKind::HorizontalLogistic => include_str!("horizontal-logistic.toml"),
     }
 }

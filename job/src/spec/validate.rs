@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 
 use super::{
-    AutoOr, Columns, Party, PartyRole, Spec,
+    AutoOr, Columns, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
     locate::KeyPath,
 };
@@ -20,7 +20,13 @@ pub(super) fn check(spec: &Spec) -> Found {
     names(spec, &mut found);
     parties(spec, &mut found);
     numbers(spec, &mut found);
-    outputs(spec, &mut found);
+    match &spec.horizontal {
+        Some(horizontal) => found.extend(super::horizontal::check(spec, horizontal)),
+        None => {
+            vertical(spec, &mut found);
+            outputs(spec, &mut found);
+        }
+    }
     found
 }
 
@@ -67,8 +73,19 @@ fn name_problem(what: &'static str, got: &str, want: &'static str) -> Problem {
     }
 }
 
-fn parties(spec: &Spec, found: &mut Found) {
+/// What must hold where two parties have different columns.
+fn vertical(spec: &Spec, found: &mut Found) {
     let path = KeyPath::of("party");
+    if let Some(at) = spec.party.iter().position(|p| p.role == PartyRole::Bank) {
+        let why = "role = \"bank\" is for horizontal jobs, which have a [horizontal] section";
+        let path = path.element(at).key("role");
+        found.push((path, Problem::Horizontal { why }));
+    }
+    if spec.security.profile == Profile::MaskedSums {
+        let why =
+            "the profile `masked-sums` is for horizontal jobs, which have a [horizontal] section";
+        found.push((KeyPath::of("security.profile"), Problem::Horizontal { why }));
+    }
     if spec.party.len() != constants::PARTIES {
         let problem = Problem::PartyCount {
             method: spec.align.method,
@@ -88,6 +105,10 @@ fn parties(spec: &Spec, found: &mut Found) {
             .map_or(path.clone(), |second| path.element(*second).key("role"));
         found.push((at, Problem::LabelParties { got: labels.len() }));
     }
+}
+
+fn parties(spec: &Spec, found: &mut Found) {
+    let path = KeyPath::of("party");
     let mut seen = BTreeSet::new();
     for (position, party) in spec.party.iter().enumerate() {
         let path = path.element(position);

@@ -272,6 +272,15 @@ fn check_rows(table: &Table, rows: &[usize]) -> Result<(), DesignError> {
 }
 
 impl Design {
+    /// A design of given columns, whose values several banks have found together.
+    pub fn given(columns: Vec<DesignColumn>, constant: Vec<String>, train_rows: usize) -> Self {
+        Self {
+            columns,
+            constant,
+            train_rows,
+        }
+    }
+
     /// The columns, in order.
     pub fn columns(&self) -> &[DesignColumn] {
         &self.columns

@@ -19,9 +19,11 @@
 mod cholesky;
 mod kernels;
 mod newton;
+mod parts;
 mod passes;
 
 pub use newton::{Fit, FitOptions, Wald, fit};
+pub use parts::{Parts, Penalty, triangle};
 pub use passes::{NewtonPass, NewtonPasses, newton_passes};
 
 use kernels::Rows;

@@ -1,6 +1,7 @@
 //! One job at this party: match, prepare, train, evaluate, release.
 
 mod evaluate;
+mod horizontal;
 pub(crate) mod outputs;
 mod page;
 
@@ -153,7 +154,8 @@ impl Run {
         let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
         let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
         let book = Book::new(&contract, job.record.clone());
-        let label = channel.role() == Role::Party(0);
+        let horizontal = contract.spec().horizontal.is_some();
+        let label = horizontal || channel.role() == Role::Party(0);
         Ok(Self {
             site,
             contract,
@@ -186,6 +188,9 @@ impl Run {
     }
 
     async fn phases(&mut self) -> Result<(), Failure> {
+        if let Some(horizontal) = self.spec().horizontal.clone() {
+            return self.horizontal(&horizontal).await;
+        }
         let t = Instant::now();
         self.reporter.phase(JobState::Aligning, "read data");
         let (table, selection) = self.load().await.at("align/load")?;
@@ -464,19 +469,19 @@ impl Run {
         self.reporter.phase(JobState::Evaluating, "write results");
         let report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
         let folder = self.site.config.results.join(self.job.job().as_str());
-        let results = outputs::Results {
-            folder,
+        let content = outputs::Content {
             party: self.site.identity.peer().id.to_string(),
             job: self.job.job().to_string(),
-            report,
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
+        let results = outputs::Results { folder, report };
         let (values, id) = (
             figures(evaluation.as_ref()),
             self.site.identity.peer().id.clone(),
         );
         let (staged, files) =
-            blocking(move || results.stage(&data, &fit, evaluation.as_ref())).await?;
+            blocking(move || results.stage(content.files(&data, &fit, evaluation.as_ref())?))
+                .await?;
         let page = files.iter().find(|file| file.name == "report.html");
         if let Some(page) = page {
             self.book.event(MetricsReported {

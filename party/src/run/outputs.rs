@@ -18,9 +18,13 @@ use super::{Prepared, evaluate::Evaluation, own};
 /// What is written, and where.
 pub(super) struct Results {
     pub(super) folder: PathBuf,
+    pub(super) report: Report,
+}
+
+/// What a vertical job's files are made of, besides the results.
+pub(super) struct Content {
     pub(super) party: String,
     pub(super) job: String,
-    pub(super) report: Report,
     pub(super) keep_predictions: bool,
 }
 
@@ -67,9 +71,7 @@ impl Results {
     /// Writes everything beside the final folder; returns the digests of all files, too.
     pub(super) fn stage(
         self,
-        data: &Prepared,
-        fit: &LogisticFit,
-        evaluation: Option<&Evaluation>,
+        content: Vec<(&'static str, String)>,
     ) -> Result<(Staged, Vec<FileDigest>), Abort> {
         let mut part = self.folder.clone().into_os_string();
         part.push(".part");
@@ -85,23 +87,35 @@ impl Results {
         }
         fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
         restrict(dir).map_err(|e| failed(dir, &e))?;
-        let model = serde_json::to_string_pretty(&self.model(data, fit)).map_err(own)?;
-        put(&dir.join("model.json"), model.as_bytes())?;
-        if let Some(e) = evaluation {
-            let metrics = serde_json::to_string_pretty(&e.summary).map_err(own)?;
-            put(&dir.join("metrics.json"), metrics.as_bytes())?;
-            if self.keep_predictions
-                && let Some(rows) = &e.rows
-            {
-                put(
-                    &dir.join("predictions.csv"),
-                    predictions(&data.test_ids, rows).as_bytes(),
-                )?;
-            }
+        for (name, text) in content {
+            put(&dir.join(name), text.as_bytes())?;
         }
         report::write(dir, &self.report).map_err(own)?;
         let files = digests(dir)?;
         Ok((staged, files))
+    }
+}
+
+impl Content {
+    /// Model, metrics and predictions, as far as this party has them.
+    pub(super) fn files(
+        &self,
+        data: &Prepared,
+        fit: &LogisticFit,
+        evaluation: Option<&Evaluation>,
+    ) -> Result<Vec<(&'static str, String)>, Abort> {
+        let model = serde_json::to_string_pretty(&self.model(data, fit)).map_err(own)?;
+        let mut files = vec![("model.json", model)];
+        if let Some(e) = evaluation {
+            let metrics = serde_json::to_string_pretty(&e.summary).map_err(own)?;
+            files.push(("metrics.json", metrics));
+            if self.keep_predictions
+                && let Some(rows) = &e.rows
+            {
+                files.push(("predictions.csv", predictions(&data.test_ids, rows)));
+            }
+        }
+        Ok(files)
     }
 
     fn model<'a>(&'a self, data: &Prepared, fit: &LogisticFit) -> ModelFile<'a> {

@@ -14,6 +14,65 @@ use super::{
 };
 use crate::dataset::Selection;
 
+/// What every report of a run says, whatever the job.
+pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
+    let spec = run.contract.spec();
+    Report {
+        job: Job {
+            id: run.job.job().to_string(),
+            title: spec.name.clone(),
+            purpose: spec.purpose.clone(),
+            contract_digest: run.contract.digest().to_string(),
+            released_at: time(run.site.clock.now()),
+        },
+        data: Data {
+            dataset: selection.name().to_owned(),
+            split: format!(
+                "{} of 10 rows held out by the hash of the id",
+                spec.split.test_tenths
+            ),
+            seed: "none: the hash of the id decides".into(),
+            bad_definition: "label 1".into(),
+            ..Data::default()
+        },
+        disclosures: disclosures(run),
+        traffic: run
+            .channel
+            .report()
+            .into_iter()
+            .map(|l| Traffic {
+                peer: l.peer.to_string(),
+                step: "whole job".into(),
+                sent_bytes: l.sent.bytes,
+                received_bytes: l.received.bytes,
+                sent_frames: l.sent.frames,
+                received_frames: l.received.frames,
+            })
+            .collect(),
+        timing: run
+            .seconds
+            .iter()
+            .map(|(name, seconds)| Phase {
+                name: (*name).into(),
+                seconds: *seconds,
+            })
+            .collect(),
+        machine: Machine {
+            version: format!("paripassu {}", env!("CARGO_PKG_VERSION")),
+            revision: option_env!("PARIPASSU_REVISION")
+                .unwrap_or("unknown")
+                .into(),
+            machine: format!(
+                "{} {}, {} threads",
+                std::env::consts::OS,
+                std::env::consts::ARCH,
+                std::thread::available_parallelism().map_or(1, usize::from)
+            ),
+        },
+        ..Report::default()
+    }
+}
+
 pub(super) fn report(
     run: &Run,
     selection: &Selection,
@@ -49,35 +108,19 @@ pub(super) fn report(
         .cloned()
         .unwrap_or_default();
     let summary = evaluation.map(|e| &e.summary);
+    let mut report = frame(run, selection);
+    report.data.matched = data.matched.to_string();
+    report.data.train = Sample {
+        rows: Some(data.train.nrows() as u64),
+        bads: summary.map(|s| s.train_bads as u64),
+    };
+    report.data.test = Sample {
+        rows: Some(data.test.nrows() as u64),
+        bads: summary.map(|s| s.joint.bads as u64),
+    };
     Report {
-        format: Report::FORMAT,
-        job: Job {
-            id: run.job.job().to_string(),
-            title: spec.name.clone(),
-            purpose: spec.purpose.clone(),
-            contract_digest: run.contract.digest().to_string(),
-            released_at: time(run.site.clock.now()),
-        },
         receiver,
         parties,
-        data: Data {
-            dataset: selection.name().to_owned(),
-            split: format!(
-                "{} of 10 rows held out by the hash of the id",
-                spec.split.test_tenths
-            ),
-            seed: "none: the hash of the id decides".into(),
-            bad_definition: "label 1".into(),
-            matched: data.matched.to_string(),
-            train: Sample {
-                rows: Some(data.train.nrows() as u64),
-                bads: summary.map(|s| s.train_bads as u64),
-            },
-            test: Sample {
-                rows: Some(data.test.nrows() as u64),
-                bads: summary.map(|s| s.joint.bads as u64),
-            },
-        },
         solver: solver(run, fit),
         comparison: summary
             .map(|s| {
@@ -91,42 +134,9 @@ pub(super) fn report(
         agreement: None,
         curves: evaluation.map(Evaluation::curves).unwrap_or_default(),
         coefficients: Some(coefficients(&me, data, fit)),
-        disclosures: disclosures(run),
-        traffic: run
-            .channel
-            .report()
-            .into_iter()
-            .map(|l| Traffic {
-                peer: l.peer.to_string(),
-                step: "whole job".into(),
-                sent_bytes: l.sent.bytes,
-                received_bytes: l.received.bytes,
-                sent_frames: l.sent.frames,
-                received_frames: l.received.frames,
-            })
-            .collect(),
-        timing: run
-            .seconds
-            .iter()
-            .map(|(name, seconds)| Phase {
-                name: (*name).into(),
-                seconds: *seconds,
-            })
-            .collect(),
         security: Security::helper(spec.helper.id.as_ref()),
         notes: notes(data),
-        machine: Machine {
-            version: format!("paripassu {}", env!("CARGO_PKG_VERSION")),
-            revision: option_env!("PARIPASSU_REVISION")
-                .unwrap_or("unknown")
-                .into(),
-            machine: format!(
-                "{} {}, {} threads",
-                std::env::consts::OS,
-                std::env::consts::ARCH,
-                std::thread::available_parallelism().map_or(1, usize::from)
-            ),
-        },
+        ..report
     }
 }
 
@@ -169,7 +179,7 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
     }
 }
 
-fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Metrics) -> Row {
+pub(super) fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Metrics) -> Row {
     Row {
         kind,
         name: name.into(),
@@ -184,7 +194,7 @@ fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Metrics) -> Ro
     }
 }
 
-fn uplift(s: &super::evaluate::Summary) -> Vec<Uplift> {
+pub(super) fn uplift(s: &super::evaluate::Summary) -> Vec<Uplift> {
     let of = |metric, delta: f64, ci: Option<[f64; 2]>, method: &str| Uplift {
         metric,
         baseline: ALONE.into(),

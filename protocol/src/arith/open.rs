@@ -37,6 +37,8 @@ pub enum Opening {
     },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
+    /// A sum over all banks of a horizontal job.
+    Sum(crate::horizontal::SumOf),
 }
 
 /// Who learns an opened value.

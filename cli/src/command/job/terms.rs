@@ -31,6 +31,7 @@ pub(super) fn facts(contract: &Contract, paint: Paint) -> String {
         let role = match party.role {
             PartyRole::Label => "label and features",
             PartyRole::Features => "features",
+            PartyRole::Bank => "label and features of its own customers",
         };
         let brings = format!("{role}: data set {}, {}", party.dataset, party.columns);
         text.push_str(&fact(party.id.as_str(), &brings, paint));

@@ -73,8 +73,8 @@ pub const MIN_CLIENTS: usize = 3;
 /// How often in a row a sum is tried before the job ends.
 pub const ATTEMPTS: u32 = 3;
 
-/// Masked vectors that may always be under way at the adder together, in bytes.
-const SMALL: usize = 8 << 20;
+/// Masked vectors that may always be under way at the adder together, in bytes; longer ones come two at a time.
+const SMALL: usize = 256 << 10;
 
 /// What all roles agree on beforehand.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ impl Members {
     pub fn contains(&self, client: usize) -> bool {
         self.0
             .get(client / 64)
-            .is_some_and(|word| word >> (client % 64) & 1 == 1)
+            .is_some_and(|word| (word >> (client % 64)) & 1 == 1)
     }
 
     fn insert(&mut self, client: usize) {

@@ -129,7 +129,7 @@ async fn the_adder_holds_three_vectors_at_most() {
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(served.most_vectors, 3);
     assert_eq!(
-        params(n, None).lanes(1 << 17),
+        params(n, None).lanes(1 << 12),
         8,
         "small vectors need not wait for one another"
     );

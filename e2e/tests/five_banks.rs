@@ -1,0 +1,145 @@
+//! A horizontal job of five banks: real processes, real certificates, the shipped data.
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod common;
+
+use std::{fs, path::Path};
+
+use common::{example, files_below, holds, number, paripassu};
+use paripassu_audit::{
+    bundle::Bundle,
+    verify::{Options, verify},
+};
+use serde_json::Value;
+
+const BANKS: [&str; 5] = ["north", "east", "south", "west", "isle"];
+
+fn run(job: &Path, data: &Path, out: &Path) -> common::Said {
+    let mut command = paripassu();
+    command
+        .args(["sandbox", "run"])
+        .arg(job)
+        .args(["--json", "--out"])
+        .arg(out);
+    for bank in BANKS {
+        let file = data.join(format!("{bank}.csv"));
+        command
+            .arg("--party")
+            .arg(format!("{bank}={}", file.display()));
+    }
+    command.output().unwrap().into()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = example("data/lending_club_banks");
+    // ids and a value that stand nowhere else
+    for bank in BANKS {
+        let text = fs::read_to_string(data.join(format!("{bank}.csv"))).unwrap();
+        let (head, rows) = text.split_once('\n').unwrap();
+        let (first, rest) = rows.split_once('\n').unwrap();
+        let mut cells: Vec<&str> = first.split(',').collect();
+        cells[0] = "plantedcustomer";
+        cells[1] = "12345.0625431";
+        let planted = format!("{head}\n{}\n{rest}", cells.join(","));
+        fs::write(dir.path().join(format!("{bank}.csv")), planted).unwrap();
+    }
+    let out = dir.path().join("out");
+    let said = run(&example("five_banks.toml"), dir.path(), &out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert!(number(&told, "coef_max_abs_diff") < 1e-7, "{told}");
+    assert!(number(&told, "auc_abs_diff") < 1e-9, "{told}");
+    assert!((4.0..=9.0).contains(&number(&told, "passes")), "{told}");
+    assert_eq!(number(&told, "rows.matched"), 9_857.0);
+
+    let mut over_all = Vec::new();
+    for bank in BANKS {
+        let metrics = json(&out.join(bank).join("metrics.json"));
+        let all = &metrics["all_banks"];
+        assert!(all["auc_bound"].as_f64().unwrap() < 0.02, "{all}");
+        assert!(
+            (0.55..0.75).contains(&all["auc"].as_f64().unwrap()),
+            "{all}"
+        );
+        over_all.push(all.clone());
+        let report = json(&out.join(bank).join("report.json"));
+        let notes = report["notes"].to_string();
+        let [low, high] = [0, 1].map(|i| metrics["uplift"]["ci95"][i].as_f64().unwrap());
+        let word = match (low > 0.0, high < 0.0) {
+            (true, _) => "This bank gains",
+            (_, true) => "This bank loses",
+            _ => "No gain is shown for this bank",
+        };
+        assert!(notes.contains(word), "{bank}: {notes}");
+        let model = json(&out.join(bank).join("model.json"));
+        assert!(model["columns"][0]["se"].as_f64().unwrap() > 0.0);
+        assert_eq!(model["columns"].as_array().unwrap().len(), 11);
+    }
+    assert!(
+        over_all.windows(2).all(|w| w[0] == w[1]),
+        "banks were told different results"
+    );
+
+    let bundles = told["bundles"].as_object().unwrap();
+    assert_eq!(bundles.len(), 6, "five banks and the coordinator");
+    for (node, path) in bundles {
+        let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+        let verdict = verify(&bundle, &Options::default());
+        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+    }
+    // nobody else's files hold a bank's customer or cell; a bank's own data are not copied either
+    for (file, content) in files_below(&out) {
+        for planted in ["plantedcustomer", "12345.0625431"] {
+            assert!(
+                !holds(&content, planted.as_bytes()),
+                "{} holds {planted}",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bank_below_the_least_number_of_rows_ends_the_job_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("five_banks.toml")).unwrap();
+    let job = dir.path().join("job.toml");
+    fs::write(&job, text.replace("min_rows = 200", "min_rows = 700")).unwrap();
+    let said = run(
+        &job,
+        &example("data/lending_club_banks"),
+        &dir.path().join("out"),
+    );
+    assert_eq!(said.code, 3, "{said:?}");
+    let error = said.json()["error"].to_string();
+    assert!(
+        error.contains("isle") && error.contains("fewer than the 700"),
+        "{error}"
+    );
+}
+
+#[test]
+fn sums_are_measured_among_processes() {
+    let args = [
+        "bench",
+        "secagg",
+        "--clients",
+        "3",
+        "--params",
+        "5000",
+        "--rounds",
+        "2",
+        "--json",
+    ];
+    let said = common::run(args);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert!(number(&told, "round_s") > 0.0 && number(&told, "cpu_s_total") > 0.0);
+    assert_eq!(number(&told, "threshold"), 3.0);
+}

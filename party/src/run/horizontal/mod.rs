@@ -1,0 +1,439 @@
+//! A horizontal job at this bank: join, prepare, fit and evaluate by masked sums, release.
+
+mod files;
+mod page;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_job::{
+    DisclosureId,
+    spec::{self, Horizontal, Intercept},
+};
+use paripassu_model::{
+    design::{ConstantColumns, Design, DesignOptions},
+    logistic::{self, FitOptions, TrainingSet},
+    metrics::Scored,
+    split::IdSplit,
+    table::{ColumnData, Table},
+};
+use paripassu_protocol::{
+    abort::Abort,
+    channel::Role,
+    horizontal::{
+        evaluate::{self, Evaluation},
+        newton::{self, NewtonFit, NewtonSpec, Rows},
+        prepare::{Book, Joint, prepare},
+        secagg::{Client, Params},
+    },
+};
+use paripassu_service::{node::JobState, transport::JobChannel};
+use zeroize::Zeroizing;
+
+use super::{At, Failure, Run, blocking, evaluate::Summary, outputs, own, timed};
+use crate::{commit, dataset::Selection};
+
+/// Label of the secrets that two banks derive from what their link shares.
+const BOX_LABEL: &str = "secagg shares";
+
+/// This bank's rows.
+struct Own {
+    table: Arc<Table>,
+    train: Vec<usize>,
+    test: Vec<usize>,
+    numeric: Vec<String>,
+    levels: Vec<(String, Vec<String>)>,
+    weights: Option<Vec<f64>>,
+    /// Of every row of the table.
+    offset: Option<Vec<f64>>,
+}
+
+/// What a run ends with.
+struct Results {
+    joint: Joint,
+    fit: NewtonFit,
+    all_banks: Evaluation,
+    own: OwnTest,
+}
+
+/// This bank's own test rows: its own model beside the joint one, or why there is no comparison.
+enum OwnTest {
+    Compared(Box<super::evaluate::Evaluation>),
+    Not(String),
+}
+
+impl Own {
+    fn labels(&self, rows: &[usize]) -> Vec<u8> {
+        let labels = self.table.label().unwrap_or_default();
+        rows.iter()
+            .filter_map(|r| labels.get(*r).copied())
+            .collect()
+    }
+
+    fn offset_of(&self, rows: &[usize]) -> Option<Vec<f64>> {
+        let offset = self.offset.as_ref()?;
+        Some(
+            rows.iter()
+                .filter_map(|r| offset.get(*r).copied())
+                .collect(),
+        )
+    }
+}
+
+/// The threshold and waits of a job's sums, the same at banks and adder.
+pub(crate) fn params(
+    contract: &paripassu_job::Contract,
+    horizontal: &Horizontal,
+) -> Result<Params, Abort> {
+    let banks = contract.parties().len();
+    let limits = &contract.spec().limits;
+    Params::new(
+        banks,
+        Some(horizontal.threshold_of(banks)),
+        *contract.digest().as_bytes(),
+        Duration::from_secs(limits.message_deadline_s),
+    )
+}
+
+impl Run {
+    pub(super) async fn horizontal(&mut self, horizontal: &Horizontal) -> Result<(), Failure> {
+        let t = Instant::now();
+        self.reporter.phase(JobState::Preparing, "read data");
+        let (table, selection) = self.load().await.at("prepare/load")?;
+        let bank = self
+            .own_rows(table, &selection, horizontal)
+            .await
+            .at("prepare")?;
+        let roots = self.roots().at("join")?;
+        for id in [DisclosureId::RelayTraffic, DisclosureId::SumsMembers] {
+            self.book.disclose(&id, 0, "sums/join").at("join")?;
+        }
+        let params = params(&self.contract, horizontal).at("join")?;
+        self.reporter.phase(JobState::Preparing, "exchange keys");
+        let mut client = Client::join(&self.ctx, params, roots).await.at("join")?;
+        self.reporter.phase(JobState::Preparing, "joint design");
+        let joint = self
+            .joint(&mut client, &bank, horizontal)
+            .await
+            .at("prepare")?;
+        self.took("prepare", t);
+
+        let t = Instant::now();
+        self.reporter.phase(JobState::Training, "passes");
+        let fit = self
+            .newton(&mut client, &bank, &joint, horizontal)
+            .await
+            .at("train")?;
+        self.took("train", t);
+
+        let t = Instant::now();
+        self.reporter
+            .phase(JobState::Evaluating, "masked histogram");
+        let test_y = bank.labels(&bank.test);
+        let log_odds = log_odds(&joint, &fit, &bank).at("evaluate")?;
+        let mut book = self.book.clone();
+        let all_banks =
+            evaluate::evaluate(&mut client, &mut book, "joint model", &log_odds, &test_y)
+                .await
+                .at("evaluate")?;
+        client.done().await.at("evaluate")?;
+        let own = self.compare(&bank, log_odds, test_y).await.at("evaluate")?;
+        self.took("evaluate", t);
+        let results = Results {
+            joint,
+            fit,
+            all_banks,
+            own,
+        };
+        self.release_horizontal(&selection, &bank, horizontal, results)
+            .await
+            .at("release")
+    }
+
+    fn took(&mut self, phase: &'static str, since: Instant) {
+        let seconds = since.elapsed().as_secs_f64();
+        tracing::info!(job = %self.job.job(), phase, seconds, "phase done");
+        self.seconds.push((phase, seconds));
+    }
+
+    /// Secrets shared with each other bank alone, by position.
+    fn roots(&self) -> Result<Vec<Zeroizing<[u8; 32]>>, Abort> {
+        let banks = self.contract.parties().len();
+        (0..banks)
+            .map(|place| {
+                let role = Role::Party(u8::try_from(place).map_err(own)?);
+                if role == paripassu_protocol::channel::Channel::role(&self.channel) {
+                    return Ok(Zeroizing::new([0; 32]));
+                }
+                let root = JobChannel::shared_with(&self.channel, role);
+                let root = root.ok_or_else(|| own(format!("no key is shared with {role}")))?;
+                Ok(root.derive(BOX_LABEL))
+            })
+            .collect()
+    }
+
+    async fn own_rows(
+        &self,
+        table: Table,
+        selection: &Selection,
+        horizontal: &Horizontal,
+    ) -> Result<Own, Abort> {
+        let tenths = u32::try_from(self.spec().split.test_tenths).map_err(own)?;
+        let split = IdSplit::new(tenths).map_err(own)?;
+        let rows = 0..table.rows();
+        let (test, train): (Vec<usize>, Vec<usize>) =
+            rows.partition(|r| split.is_test(&table.ids()[*r]));
+        let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
+        let dataset = selection.name().to_owned();
+        let (table, committed) = blocking(move || {
+            let all: Vec<usize> = (0..table.rows()).collect();
+            let committed = commit::commit(&state, &job, &dataset, &table, &all);
+            (table, committed)
+        })
+        .await;
+        let committed =
+            committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
+        self.book.event(committed)?;
+        let special = |name: &Option<String>| -> Result<Option<Vec<f64>>, Abort> {
+            let Some(name) = name else { return Ok(None) };
+            match table.column(name).map(|c| c.data()) {
+                Some(ColumnData::Numeric(values)) => match values.iter().position(|v| v.is_nan()) {
+                    Some(row) => Err(own(format!(
+                        "column `{name}` is missing in row {}: a weight or an offset is needed in \
+                         every row",
+                        row + 1
+                    ))),
+                    None => Ok(Some(values.clone())),
+                },
+                _ => Err(own(format!("the data set has no numeric column `{name}`"))),
+            }
+        };
+        let (weights, offset) = (special(&horizontal.weight)?, special(&horizontal.offset)?);
+        if let Some(row) = weights.iter().flatten().position(|w| *w < 0.0) {
+            return Err(own(format!("the weight in row {} is below 0", row + 1)));
+        }
+        let is_feature = |column: &&String| {
+            ![&horizontal.weight, &horizontal.offset]
+                .iter()
+                .any(|c| c.as_ref() == Some(*column))
+        };
+        let numeric = selection
+            .numeric()
+            .iter()
+            .filter(is_feature)
+            .cloned()
+            .collect();
+        let levels = selection.categorical().iter().map(|column| {
+            let listed = horizontal.levels.get(column).cloned().unwrap_or_default();
+            (column.clone(), listed)
+        });
+        let weights = weights.map(|all| train.iter().map(|r| all[*r]).collect());
+        let levels = levels.collect();
+        Ok(Own {
+            table: Arc::new(table),
+            train,
+            test,
+            numeric,
+            levels,
+            weights,
+            offset,
+        })
+    }
+
+    fn design_options(&self) -> Result<DesignOptions, Abort> {
+        let design = &self.spec().design;
+        Ok(DesignOptions {
+            constant: match design.constant_columns {
+                spec::ConstantColumns::Drop => ConstantColumns::Drop,
+                spec::ConstantColumns::Error => ConstantColumns::Refuse,
+            },
+            rare_level_rows: usize::try_from(design.rare_level_rows).map_err(own)?,
+        })
+    }
+
+    async fn joint(
+        &self,
+        client: &mut Client<JobChannel>,
+        bank: &Own,
+        horizontal: &Horizontal,
+    ) -> Result<Joint, Abort> {
+        let largest_weight = match &bank.weights {
+            Some(weights) => weights.iter().copied().fold(0.0, f64::max),
+            // of exactly 1 for all rows: the exponent of what lies below
+            None => 0.5,
+        };
+        let view = Book {
+            table: &bank.table,
+            train: &bank.train,
+            numeric: &bank.numeric,
+            levels: &bank.levels,
+            options: self.design_options()?,
+            min_rows: horizontal.min_rows,
+            largest_weight,
+        };
+        let mut book = self.book.clone();
+        prepare(client, &mut book, &view).await
+    }
+
+    async fn newton(
+        &self,
+        client: &mut Client<JobChannel>,
+        bank: &Own,
+        joint: &Joint,
+        horizontal: &Horizontal,
+    ) -> Result<NewtonFit, Abort> {
+        let x = joint
+            .design
+            .transform(&bank.table, &bank.train)
+            .map_err(own)?;
+        let rows = Rows {
+            columns: joint.design.names().map(str::to_owned).collect(),
+            x: x.into_raw_vec_and_offset().0,
+            labels: bank.labels(&bank.train),
+            weights: bank.weights.clone(),
+            offset: bank.offset_of(&bank.train),
+            all_rows: joint.rows,
+            weight_exponent: joint.weight_exponent,
+        };
+        let spec = self.spec();
+        let newton = NewtonSpec {
+            l2: spec.model.l2.value(),
+            l1: horizontal.l1.value(),
+            tolerance: spec.solver.tolerance.value(),
+            max_passes: u32::try_from(spec.solver.max_passes).map_err(own)?,
+            own_intercepts: horizontal.intercept == Intercept::PerBank,
+        };
+        let (start, reporter) = (Instant::now(), self.reporter.clone());
+        let mut progress = move |done: u32, of: u32| {
+            reporter.progress(&timed("passes", start, done.into(), of.into()));
+        };
+        let mut book = self.book.clone();
+        newton::fit(client, &mut book, &newton, rows, &mut progress).await
+    }
+
+    /// The joint model against one of this bank's own rows alone, on this bank's test rows. Stays here.
+    async fn compare(
+        &self,
+        bank: &Own,
+        log_odds: Vec<f64>,
+        test_y: Vec<u8>,
+    ) -> Result<OwnTest, Abort> {
+        let options = self.design_options()?;
+        let l2 = self.spec().model.l2.value();
+        let (table, train, test) = (bank.table.clone(), bank.train.clone(), bank.test.clone());
+        let numeric = bank.numeric.clone();
+        let categorical: Vec<String> = bank.levels.iter().map(|(c, _)| c.clone()).collect();
+        let train_y = bank.labels(&bank.train);
+        let weights = bank.weights.clone();
+        let (train_offset, test_offset) = (bank.offset_of(&bank.train), bank.offset_of(&bank.test));
+        let compared = blocking(move || -> Result<super::evaluate::Evaluation, String> {
+            let text = |e: &dyn std::fmt::Display| e.to_string();
+            let design = Design::fit(&table, &train, &numeric, &categorical, options)
+                .map_err(|e| text(&e))?;
+            let x = design.transform(&table, &train).map_err(|e| text(&e))?;
+            let mut set = TrainingSet::new(&x, &train_y).map_err(|e| text(&e))?;
+            if let Some(weights) = &weights {
+                set = set.with_weights(weights).map_err(|e| text(&e))?;
+            }
+            if let Some(offset) = &train_offset {
+                set = set.with_offset(offset).map_err(|e| text(&e))?;
+            }
+            let options = FitOptions {
+                l2,
+                ..FitOptions::default()
+            };
+            let fit = logistic::fit(&set, &options).map_err(|e| text(&e))?;
+            let x = design.transform(&table, &test).map_err(|e| text(&e))?;
+            let mut margins = fit.model.margins(&x).map_err(|e| text(&e))?;
+            if let Some(offset) = &test_offset {
+                margins.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
+            }
+            let pd = |z: &[f64]| {
+                z.iter()
+                    .map(|z| logistic::sigmoid(*z))
+                    .collect::<Vec<f64>>()
+            };
+            let (alone, joint) = (pd(&margins), pd(&log_odds));
+            let a = Scored::new(&test_y, &alone).map_err(|e| text(&e))?;
+            let j = Scored::new(&test_y, &joint).map_err(|e| text(&e))?;
+            let summary = Summary {
+                train_bads: train_y.iter().filter(|y| **y == 1).count(),
+                alone: a.metrics(),
+                joint: j.metrics(),
+                uplift: j.auc_over(&a).map_err(|e| text(&e))?,
+            };
+            let rows = super::evaluate::Rows {
+                labels: test_y.clone(),
+                margins: log_odds,
+                joint,
+                alone,
+            };
+            Ok(super::evaluate::Evaluation {
+                summary,
+                rows: Some(rows),
+            })
+        })
+        .await;
+        Ok(match compared {
+            Ok(evaluation) => OwnTest::Compared(Box::new(evaluation)),
+            Err(why) => OwnTest::Not(why),
+        })
+    }
+
+    async fn release_horizontal(
+        &mut self,
+        selection: &Selection,
+        bank: &Own,
+        horizontal: &Horizontal,
+        results: Results,
+    ) -> Result<(), Abort> {
+        self.reporter.phase(JobState::Evaluating, "write results");
+        let report = page::report(self, selection, bank, horizontal, &results);
+        let me = self.site.identity.peer().id.clone();
+        let content = files::files(&self.job.job().to_string(), me.as_str(), &results)?;
+        let out = outputs::Results {
+            folder: self.site.config.results.join(self.job.job().as_str()),
+            report,
+        };
+        let values = files::figures(&results);
+        let (staged, digests) = blocking(move || out.stage(content)).await?;
+        if let Some(page) = digests.iter().find(|file| file.name == "report.html") {
+            self.book.event(MetricsReported {
+                report: page.name.clone(),
+                sha256: page.sha256.clone(),
+                values,
+            })?;
+        }
+        self.book.event(ModelCommitted { files: digests })?;
+        // nobody keeps results unless everybody has written theirs
+        self.ctx
+            .narrow("release")
+            .broadcast("written", bytes::Bytes::new())
+            .await?;
+        staged.commit()?;
+        self.book.event(ModelReleased {
+            what: "model and report of this bank".into(),
+            to: vec![format!("party:{me}")],
+        })
+    }
+}
+
+/// The joint model's log-odds of this bank's test rows.
+fn log_odds(joint: &Joint, fit: &NewtonFit, bank: &Own) -> Result<Vec<f64>, Abort> {
+    let x = joint
+        .design
+        .transform(&bank.table, &bank.test)
+        .map_err(own)?;
+    let model = logistic::LogisticModel {
+        intercept: fit.intercept,
+        coefficients: fit.coefficients.clone(),
+    };
+    let mut z = model.margins(&x).map_err(own)?;
+    if let Some(offset) = bank.offset_of(&bank.test) {
+        z.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
+    }
+    Ok(z)
+}

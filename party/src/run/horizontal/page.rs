@@ -1,0 +1,224 @@
+//! A bank's report of a horizontal job.
+
+use paripassu_job::spec::{Horizontal, Intercept};
+use paripassu_model::{
+    metrics::normal_two_sided,
+    report::{Coefficient, Coefficients, Fact, ModelKind, Party, Report, Sample, Security, Solver},
+};
+
+use super::{Own, OwnTest, Results};
+use crate::{
+    dataset::Selection,
+    run::{
+        Run,
+        evaluate::{ALONE, JOINT},
+        page,
+    },
+};
+
+pub(super) fn report(
+    run: &Run,
+    selection: &Selection,
+    bank: &Own,
+    horizontal: &Horizontal,
+    results: &Results,
+) -> Report {
+    let me = run.site.identity.peer().id.to_string();
+    let spec = run.contract.spec();
+    let own = match &results.own {
+        OwnTest::Compared(own) => Some(own.as_ref()),
+        OwnTest::Not(_) => None,
+    };
+    let columns = results.joint.design.width() as u64;
+    let parties: Vec<Party> = spec
+        .party
+        .iter()
+        .map(|p| {
+            let id = p.id.to_string();
+            Party {
+                name: id.clone(),
+                role: "bank".into(),
+                rows: (id == me).then_some(bank.table.rows() as u64),
+                columns: Some(columns),
+                id,
+            }
+        })
+        .collect();
+    let receiver = parties
+        .iter()
+        .find(|p| p.id == me)
+        .cloned()
+        .unwrap_or_default();
+    let mut report = page::frame(run, selection);
+    report.parties = parties;
+    report.receiver = receiver;
+    report.data.matched = "none: every bank has its own customers".into();
+    report.data.train = Sample {
+        rows: Some(bank.train.len() as u64),
+        bads: Some(bank.labels(&bank.train).iter().filter(|y| **y == 1).count() as u64),
+    };
+    report.data.test = Sample {
+        rows: Some(bank.test.len() as u64),
+        bads: Some(bank.labels(&bank.test).iter().filter(|y| **y == 1).count() as u64),
+    };
+    report.solver = solver(run, horizontal, results);
+    if let Some(own) = own {
+        let s = &own.summary;
+        report.comparison = vec![
+            page::row(ModelKind::Alone, ALONE, &s.alone),
+            page::row(ModelKind::Joint, JOINT, &s.joint),
+        ];
+        report.uplift = page::uplift(s);
+        report.curves = own.curves();
+    }
+    report.coefficients = Some(coefficients(&me, results));
+    report.security = security(run, horizontal);
+    report.notes = notes(results);
+    report
+}
+
+fn solver(run: &Run, horizontal: &Horizontal, results: &Results) -> Solver {
+    let (fit, all) = (&results.fit, &results.all_banks);
+    let fact = |name: &str, value: String| Fact {
+        name: name.into(),
+        value,
+    };
+    let meter = run.ctx.meter().by_phase();
+    let sums = meter.get("sums").cloned().unwrap_or_default();
+    let banks = run.contract.parties().len();
+    let calibration: Vec<String> = all
+        .calibration
+        .iter()
+        .map(|g| format!("{:.3} / {:.3}", g.mean_pd, g.bads as f64 / g.rows as f64))
+        .collect();
+    Solver {
+        model: match horizontal.intercept {
+            Intercept::Shared => "logistic regression, horizontal split".into(),
+            Intercept::PerBank => {
+                "logistic regression, horizontal split, each bank its own intercept".into()
+            }
+        },
+        method: "Newton on masked sums of gradients and Hessians".into(),
+        l2: Some(run.contract.spec().model.l2.value()),
+        passes: Some(fit.passes),
+        converged: Some(true),
+        sigmoid_terms: None,
+        sigmoid_range: None,
+        sigmoid_max_error: None,
+        fixed_point_bits: u32::try_from(fit.frac).ok(),
+        facts: vec![
+            fact("Training rows of all banks", results.joint.rows.to_string()),
+            fact("Bads among them", results.joint.bads.to_string()),
+            fact(
+                "Banks in the smallest sum",
+                format!("{} of {banks}", fit.fewest_banks),
+            ),
+            fact("Weight of |w|", horizontal.l1.to_string()),
+            fact(
+                "Test rows of all banks",
+                format!("{}, {} bad", all.rows, all.bads),
+            ),
+            fact(
+                "AUC on them",
+                format!("{:.4} ± {:.4} by bands", all.auc, all.auc_bound),
+            ),
+            fact("KS on them", format!("{:.4}", all.ks)),
+            fact("Log loss on them", format!("{:.5}", all.log_loss)),
+            fact("Mean PD / bad rate by tenths", calibration.join(", ")),
+            fact("Bytes sent for sums", sums.bytes_sent.to_string()),
+            fact("Bytes received for sums", sums.bytes_received.to_string()),
+        ],
+    }
+}
+
+fn coefficients(me: &str, results: &Results) -> Coefficients {
+    let fit = &results.fit;
+    let errors = fit.errors.as_deref().unwrap_or_default();
+    let columns = results
+        .joint
+        .design
+        .columns()
+        .iter()
+        .zip(&fit.coefficients)
+        .enumerate();
+    Coefficients {
+        owner: me.to_owned(),
+        intercept: Some(fit.intercept),
+        rows: columns
+            .map(|(j, (c, w))| {
+                let se = errors.get(j).copied();
+                let z = se.map(|se| w / se);
+                Coefficient {
+                    name: c.name.clone(),
+                    mean: c.mean,
+                    sd: c.sd,
+                    coef: *w,
+                    se,
+                    z,
+                    p: z.map(normal_two_sided),
+                }
+            })
+            .collect(),
+    }
+}
+
+fn security(run: &Run, horizontal: &Horizontal) -> Security {
+    let banks = run.contract.parties().len();
+    let threshold = horizontal.threshold_of(banks);
+    let helper = run.contract.helper();
+    Security {
+        profile: "masked-sums".into(),
+        statement: format!(
+            "Passively secure against up to {} of the {banks} banks together with the node that adds \
+             up: of another bank's part of a sum they learn what the sum itself says.",
+            threshold - 1
+        ),
+        assumptions: vec![
+            format!("At least {threshold} banks stay to the end of every sum."),
+            format!(
+                "The node that adds up ({helper}) learns no sum as long as no bank tells it; what it \
+                 alters is found by every bank."
+            ),
+        ],
+        limits: vec![
+            "A bank may bring rows or labels that are not true; a sum does not show whose.".into(),
+            "Sums over all banks are opened to all of them: with few banks or few rows they say much \
+             about each."
+                .into(),
+        ],
+    }
+}
+
+fn notes(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    let constant = results.joint.design.constant();
+    if !constant.is_empty() {
+        notes.push(format!(
+            "Constant on the training rows of all banks and left out: {}.",
+            constant.join(", ")
+        ));
+    }
+    notes.push(match &results.own {
+        OwnTest::Not(why) => format!(
+            "No model of this bank alone stands beside the joint one on this bank's test rows: {why}."
+        ),
+        OwnTest::Compared(own) => {
+            let [low, high] = own.summary.uplift.ci95;
+            let (gain, interval) = (own.summary.uplift.delta, format!("{low:+.4} to {high:+.4}"));
+            if low > 0.0 {
+                format!("This bank gains: AUC {gain:+.4} over its own model, 95 % interval {interval}.")
+            } else if high < 0.0 {
+                format!(
+                    "This bank loses by pooling: AUC {gain:+.4} against its own model, 95 % interval \
+                     {interval}. Its own model, or an intercept per bank, fits its book better."
+                )
+            } else {
+                format!(
+                    "No gain is shown for this bank: AUC {gain:+.4} over its own model, 95 % interval \
+                     {interval}, which holds 0."
+                )
+            }
+        }
+    });
+    notes
+}
