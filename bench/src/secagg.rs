@@ -25,6 +25,7 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::Decision,
+    tls::Suite,
     transcript::Transcript,
     transport::{JobChannel, Settings, Uplink, UplinkConfig},
 };
@@ -262,6 +263,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
         identity: rig::enrol(root, "coordinator/hub")?,
         state: root.join("state"),
         helper: true,
+        tls_suites: Suite::ALL.to_vec(),
         deadlines: Deadlines {
             connect_s: 120,
             grace_s: 20,
