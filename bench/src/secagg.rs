@@ -17,6 +17,7 @@ use paripassu_protocol::{
 use paripassu_service::{
     Peer,
     clock::Clock,
+    dealing::SHARES_LABEL,
     identity::Identity,
     node::{
         HelperRunner, JobInfo, Node, NodeHandle, NodeHandler, Proposal, Reporter, RunError,
@@ -147,7 +148,7 @@ impl Bank {
         let me = channel.role().index().unwrap_or_default();
         let roots = (0..clients).map(|place| {
             let root = channel.shared_with(Role::Party(place as u8));
-            root.map_or(Zeroizing::new([0; 32]), |root| root.derive("secagg shares"))
+            root.map_or(Zeroizing::new([0; 32]), |root| root.derive(SHARES_LABEL))
         });
         let roots = roots.collect();
         let wrong = |e: &dyn std::fmt::Display| rig::failed(e.to_string());

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use paripassu_job::{
-    Assumptions, Contract, DisclosureId, JobId, Ledger, Spec, Submitter, Timestamp,
+    Assumptions, Contract, DisclosureId, JobId, Ledger, NodeId, Spec, Submitter, Timestamp,
     plan::plan,
     spec::{TemplateKind, template},
 };
@@ -157,7 +157,7 @@ async fn bytes_of_a_sum_are_exactly_those_planned() {
         .find(|step| step.step == "counts")
         .unwrap();
     let bank = &spec.party[0].id;
-    let planned = |from, to| {
+    let planned = |from: &NodeId, to: &NodeId| {
         let link = counts.links.iter().find(|l| l.from == *from && l.to == *to);
         link.unwrap().bytes
     };

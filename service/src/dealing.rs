@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use paripassu_job::{Contract, spec::Horizontal};
 use paripassu_protocol::{
+    abort::Abort,
     channel::{Channel, Role},
     correlation::deal,
     ctx::Ctx,
@@ -67,6 +68,23 @@ impl HelperRunner for Dealing {
     }
 }
 
+/// Label of the secret that two banks of a horizontal job derive from what their link shares.
+pub const SHARES_LABEL: &str = "secagg shares";
+
+/// The threshold and waits of a horizontal job's sums, the same at banks and helper.
+///
+/// # Errors
+/// When there are too few or too many banks.
+pub fn sum_params(contract: &Contract, horizontal: &Horizontal) -> Result<Params, Abort> {
+    let banks = contract.parties().len();
+    Params::new(
+        banks,
+        Some(horizontal.threshold_of(banks)),
+        *contract.digest().as_bytes(),
+        Duration::from_secs(contract.spec().limits.message_deadline_s),
+    )
+}
+
 /// Adds up the banks' masked vectors.
 async fn add_up(
     job: &JobInfo,
@@ -74,15 +92,9 @@ async fn add_up(
     horizontal: &Horizontal,
     channel: JobChannel,
 ) -> Result<(), RunError> {
-    let banks = contract.parties().len();
     let limits = &contract.spec().limits;
     let result = async {
-        let params = Params::new(
-            banks,
-            Some(horizontal.threshold_of(banks)),
-            *contract.digest().as_bytes(),
-            Duration::from_secs(limits.message_deadline_s),
-        )?;
+        let params = sum_params(contract, horizontal)?;
         // banks read their data before they ask for anything
         let params = Params {
             first: Duration::from_secs(limits.job_deadline_s),
@@ -98,11 +110,18 @@ async fn add_up(
                 words = served.words, "added up masked vectors");
             Ok(())
         }
-        Err(e) => Err(RunError {
-            culprit: e.culprit(),
-            step: "sums".into(),
-            code: e.code().into(),
-            reason: e.to_string(),
-        }),
+        Err(e) => {
+            let mut reason = e.to_string();
+            // the highest first: `party-1` begins `party-12`
+            for (role, id) in job.members().into_iter().rev() {
+                reason = reason.replace(&role.to_string(), &format!("`{id}`"));
+            }
+            Err(RunError {
+                culprit: e.culprit(),
+                step: "sums".into(),
+                code: e.code().into(),
+                reason,
+            })
+        }
     }
 }

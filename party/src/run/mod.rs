@@ -81,7 +81,8 @@ impl Failure {
         let culprit = self.abort.culprit();
         // roles mean nothing to a person: name the nodes
         let mut reason = self.abort.to_string();
-        for (role, id) in job.members() {
+        // the highest first: `party-1` begins `party-12`
+        for (role, id) in job.members().into_iter().rev() {
             reason = reason.replace(&role.to_string(), &format!("`{id}`"));
         }
         let own = matches!(self.abort, Abort::Input(_));

@@ -3,10 +3,7 @@
 mod files;
 mod page;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
@@ -27,17 +24,18 @@ use paripassu_protocol::{
         evaluate::{self, Evaluation},
         newton::{self, NewtonFit, NewtonSpec, Rows},
         prepare::{Book, Joint, prepare},
-        secagg::{Client, Params},
+        secagg::Client,
     },
 };
-use paripassu_service::{node::JobState, transport::JobChannel};
+use paripassu_service::{
+    dealing::{SHARES_LABEL, sum_params},
+    node::JobState,
+    transport::JobChannel,
+};
 use zeroize::Zeroizing;
 
 use super::{At, Failure, Run, blocking, evaluate::Summary, outputs, own, timed};
 use crate::{commit, dataset::Selection};
-
-/// Label of the secrets that two banks derive from what their link shares.
-const BOX_LABEL: &str = "secagg shares";
 
 /// This bank's rows.
 struct Own {
@@ -83,21 +81,6 @@ impl Own {
     }
 }
 
-/// The threshold and waits of a job's sums, the same at banks and adder.
-pub(crate) fn params(
-    contract: &paripassu_job::Contract,
-    horizontal: &Horizontal,
-) -> Result<Params, Abort> {
-    let banks = contract.parties().len();
-    let limits = &contract.spec().limits;
-    Params::new(
-        banks,
-        Some(horizontal.threshold_of(banks)),
-        *contract.digest().as_bytes(),
-        Duration::from_secs(limits.message_deadline_s),
-    )
-}
-
 impl Run {
     pub(super) async fn horizontal(&mut self, horizontal: &Horizontal) -> Result<(), Failure> {
         let t = Instant::now();
@@ -111,7 +94,7 @@ impl Run {
         for id in [DisclosureId::RelayTraffic, DisclosureId::SumsMembers] {
             self.book.disclose(&id, 0, "sums/join").at("join")?;
         }
-        let params = params(&self.contract, horizontal).at("join")?;
+        let params = sum_params(&self.contract, horizontal).at("join")?;
         self.reporter.phase(JobState::Preparing, "exchange keys");
         let mut client = Client::join(&self.ctx, params, roots).await.at("join")?;
         self.reporter.phase(JobState::Preparing, "joint design");
@@ -170,7 +153,7 @@ impl Run {
                 }
                 let root = JobChannel::shared_with(&self.channel, role);
                 let root = root.ok_or_else(|| own(format!("no key is shared with {role}")))?;
-                Ok(root.derive(BOX_LABEL))
+                Ok(root.derive(SHARES_LABEL))
             })
             .collect()
     }
