@@ -111,7 +111,7 @@ pub const MAX_PASSES_AHEAD: u64 = 4;
 /// Most rows of all passes whose masks the helper makes together.
 pub const MAX_ROWS_AHEAD: u64 = 1 << 22;
 /// Points that a federated Newton fit usually looks at.
-pub const NEWTON_SUMS: u64 = 8;
+pub const NEWTON_SUMS: u64 = 10;
 /// Sums on the way to a median: 64 bits, six at a time.
 pub const QUANTILE_SUMS: u32 = 11;
 /// Most design columns of one party, the intercept included.

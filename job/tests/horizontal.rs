@@ -36,8 +36,8 @@ fn a_horizontal_job_takes_banks_with_the_same_columns() {
             "every party has role = \"bank\"",
         ),
         (
-            "numeric = [\"income\", \"age\"], categorical = [\"branch\"] }\n\n[[party]]\nid = \"bank-b\"",
-            "numeric = [\"income\"], categorical = [\"branch\"] }\n\n[[party]]\nid = \"bank-b\"",
+            "id = \"bank-b\"\nrole = \"bank\"\ndataset = \"applications\"\ncolumns = { numeric = [\"income\", \"age\"]",
+            "id = \"bank-b\"\nrole = \"bank\"\ndataset = \"applications\"\ncolumns = { numeric = [\"income\"]",
             "all banks list the same columns",
         ),
         (

@@ -39,13 +39,17 @@ fn table(n: usize, shift: usize) -> Table {
         })
         .collect();
     let tail: Vec<f64> = (0..n).map(|i| (6.0 * at(i, 2)).exp()).collect();
+    // levels that nobody lists, each of one row
+    let elsewhere: Vec<String> = (0..n).map(|i| format!("elsewhere {i}")).collect();
     let channel: Vec<Option<&str>> = (0..n)
         .map(|i| match (i + shift) % 11 {
             0 => None,
             1..=4 => Some("web"),
             5..=8 => Some("branch"),
             9 => Some("agent"),
-            _ => (i % 5 == 0).then_some("phone").or(Some("elsewhere")),
+            _ => (i % 5 == 0)
+                .then_some("phone")
+                .or(Some(elsewhere[i].as_str())),
         })
         .collect();
     let label = (0..n)
