@@ -133,6 +133,11 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Vec<(KeyPath, Probl
             own_scores,
         ),
         (
+            spec.outputs.standard_errors,
+            "outputs.standard_errors",
+            "every bank gets them: they follow from the opened sums",
+        ),
+        (
             spec.security.profile != Profile::MaskedSums,
             "security.profile",
             "a horizontal job has the profile `masked-sums`",
