@@ -1,9 +1,10 @@
 //! What a data file holds: which column is the id, which the label, which are numbers and which
 //! categories, and how ids are brought to a common form.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 
 /// The columns of a data file, as its owner declares them. Columns of the file that are not named
 /// here are not read.
@@ -40,9 +41,8 @@ pub struct DatasetSpec {
 }
 
 /// A way to bring ids of two parties to one form. A list of rules is applied in order; the empty
-/// list leaves ids as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// list leaves ids as they are. As text `trim`, `lower_case`, …, `phone:49`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IdRule {
     /// Remove white space at both ends.
     Trim,
@@ -52,6 +52,88 @@ pub enum IdRule {
     DigitsOnly,
     /// Remove leading zeros (an id of zeros only becomes `0`).
     StripLeadingZeros,
+    /// An e-mail address: trimmed and in lower case. Without one `@` between two texts it is empty,
+    /// which is refused.
+    Email,
+    /// A national id: letters and digits only, in upper case.
+    NationalId,
+    /// A company's registration number: letters and digits only, in upper case, without leading
+    /// zeros.
+    CompanyNumber,
+    /// A phone number as country code and digits. What begins with `+` or `00` has its country code;
+    /// else a leading 0 is dropped and this code is put before it. Fewer than 7 digits or more than
+    /// 15 become empty, which is refused.
+    Phone {
+        /// The country code of numbers that have none, 1 to 999.
+        country: u16,
+    },
+}
+
+impl fmt::Display for IdRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Trim => "trim",
+            Self::LowerCase => "lower_case",
+            Self::DigitsOnly => "digits_only",
+            Self::StripLeadingZeros => "strip_leading_zeros",
+            Self::Email => "email",
+            Self::NationalId => "national_id",
+            Self::CompanyNumber => "company_number",
+            Self::Phone { country } => return f.pad(&format!("phone:{country}")),
+        })
+    }
+}
+
+/// What a rule may be called.
+const RULES: &[&str] = &[
+    "trim",
+    "lower_case",
+    "digits_only",
+    "strip_leading_zeros",
+    "email",
+    "national_id",
+    "company_number",
+    "phone:1",
+    "phone:999",
+];
+
+impl Serialize for IdRule {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdRule {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Rule;
+        impl de::Visitor<'_> for Rule {
+            type Value = IdRule;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a rule for ids, such as \"trim\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<IdRule, E> {
+                let known = [
+                    IdRule::Trim,
+                    IdRule::LowerCase,
+                    IdRule::DigitsOnly,
+                    IdRule::StripLeadingZeros,
+                    IdRule::Email,
+                    IdRule::NationalId,
+                    IdRule::CompanyNumber,
+                ];
+                if let Some(rule) = known.into_iter().find(|rule| rule.to_string() == text) {
+                    return Ok(rule);
+                }
+                let code = text.strip_prefix("phone:").filter(|c| !c.starts_with('0'));
+                let country = code.and_then(|c| c.parse().ok());
+                match country.filter(|c| (1..=999).contains(c)) {
+                    Some(country) => Ok(IdRule::Phone { country }),
+                    None => Err(E::unknown_variant(text, RULES)),
+                }
+            }
+        }
+        d.deserialize_str(Rule)
+    }
 }
 
 impl IdRule {
@@ -77,7 +159,49 @@ impl IdRule {
                 "" if !id.is_empty() => Cow::Borrowed("0"),
                 rest => Cow::Borrowed(rest),
             },
+            IdRule::Email => {
+                let address = id.trim().to_lowercase();
+                let parts: Vec<&str> = address.split('@').collect();
+                match parts[..] {
+                    [name, host] if !name.is_empty() && !host.is_empty() => Cow::Owned(address),
+                    _ => Cow::Borrowed(""),
+                }
+            }
+            IdRule::NationalId => Cow::Owned(letters_and_digits(id)),
+            IdRule::CompanyNumber => {
+                let number = letters_and_digits(id);
+                let rest = IdRule::StripLeadingZeros.apply(&number);
+                Cow::Owned(rest.into_owned())
+            }
+            IdRule::Phone { country } => Cow::Owned(phone(id, country)),
         }
+    }
+}
+
+fn letters_and_digits(id: &str) -> String {
+    let kept = id.chars().filter(|c| c.is_alphanumeric());
+    kept.flat_map(char::to_uppercase).collect()
+}
+
+/// Country code and digits, or nothing where that cannot be.
+fn phone(text: &str, country: u16) -> String {
+    let text = text.trim();
+    // "(0)" is the zero that one leaves out with a country code
+    let plain = text.replace("(0)", "");
+    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let number = match (plain.starts_with('+'), digits(&plain)) {
+        (true, number) => number,
+        (false, number) => match number.strip_prefix("00") {
+            Some(rest) => rest.to_owned(),
+            None => {
+                let own = digits(text);
+                format!("{country}{}", own.strip_prefix('0').unwrap_or(&own))
+            }
+        },
+    };
+    match (7..=15).contains(&number.len()) {
+        true => number,
+        false => String::new(),
     }
 }
 
@@ -198,6 +322,48 @@ mod tests {
         assert_eq!(normalise_id("  x ", &[], &mut []), "  x ");
         assert_eq!(LowerCase.apply("ÀÉ"), "àé");
         assert_eq!(StripLeadingZeros.apply(""), "");
+    }
+
+    #[test]
+    fn kinds_of_ids_come_to_one_form() {
+        let phone = IdRule::Phone { country: 49 };
+        for (rule, from, to) in [
+            (phone, "+49 (0)30 901820", "4930901820"),
+            (phone, "030/90 18 20", "4930901820"),
+            (phone, "0049-30-901820", "4930901820"),
+            (phone, "+1 212 555 0100", "12125550100"),
+            (phone, "(0)30 901820", "4930901820"),
+            (phone, "110", ""),
+            (phone, "n/a", ""),
+            (IdRule::Email, " Ann.B@Example.ORG ", "ann.b@example.org"),
+            (IdRule::Email, "ann", ""),
+            (IdRule::Email, "a@b@c", ""),
+            (IdRule::NationalId, "ab-12 34.x", "AB1234X"),
+            (IdRule::CompanyNumber, "00 123-4", "1234"),
+            (IdRule::CompanyNumber, "HRB 0012", "HRB0012"),
+        ] {
+            assert_eq!(rule.apply(from), to, "{rule}: {from}");
+        }
+    }
+
+    #[test]
+    fn rules_are_written_as_they_are_read() {
+        let text = r#"["trim","email","national_id","company_number","phone:351"]"#;
+        let rules: Vec<IdRule> = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&rules).unwrap(), text);
+        for bad in [
+            "phone",
+            "phone:0",
+            "phone:01",
+            "phone:1000",
+            "phone:x",
+            "Trim",
+        ] {
+            assert!(
+                serde_json::from_str::<IdRule>(&format!("\"{bad}\"")).is_err(),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

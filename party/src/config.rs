@@ -45,6 +45,9 @@ pub struct PartyConfig {
     /// Memory for intermediate values of an alignment, in MiB. Default 256.
     #[serde(default = "align_memory")]
     pub align_memory_mib: u64,
+    /// What this party allows of alignments, whatever a job asks.
+    #[serde(default)]
+    pub align: AlignPolicy,
     /// Approves every proposal that names this party's data sets, without a person. For experiments
     /// on public data only: whoever may submit a job then decides what leaves.
     #[serde(default)]
@@ -52,6 +55,68 @@ pub struct PartyConfig {
     /// Data sets that jobs may name.
     #[serde(default, rename = "dataset")]
     pub datasets: Vec<Dataset>,
+}
+
+/// `[align]`: limits on alignments. They hold before anything of a customer leaves this node.
+///
+/// ```
+/// use paripassu_party::config::AlignPolicy;
+///
+/// let policy: AlignPolicy = toml::from_str("min_matched = 1000\nmax_runs = 4\nperiod_days = 30")?;
+/// assert_eq!((policy.min_matched, policy.max_runs), (1000, Some(4)));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlignPolicy {
+    /// A job must end where fewer customers than this are common: least `align.min_matched` of a job.
+    /// Default 0: whatever the job says.
+    pub min_matched: u64,
+    /// This party takes no part in training where more customers than this turn out to be common.
+    /// Default: no limit.
+    pub max_matched: Option<u64>,
+    /// Most customers that a party may put into an alignment with this one, and this one itself:
+    /// a party that brings every id there is finds out who is a customer. Default 100,000,000.
+    pub max_rows: u32,
+    /// Most alignments begun with one counterpart within `period_days`. Comparing runs shows who
+    /// came and went. Default: no limit.
+    pub max_runs: Option<u32>,
+    /// The period of `max_runs`, in days. Default 30.
+    pub period_days: u32,
+}
+
+impl Default for AlignPolicy {
+    fn default() -> Self {
+        Self {
+            min_matched: 0,
+            max_matched: None,
+            max_rows: 100_000_000,
+            max_runs: None,
+            period_days: 30,
+        }
+    }
+}
+
+impl AlignPolicy {
+    /// Whether a job that asks for this least number of common customers may run.
+    ///
+    /// # Errors
+    /// A sentence for the modeler: what this party asks for.
+    pub fn allows(&self, min_matched: u64) -> Result<(), String> {
+        match min_matched >= self.min_matched {
+            true => Ok(()),
+            false => Err(format!(
+                "align.min_matched = {min_matched} is less than the {} that this party asks for: \
+                 raise it and propose the job anew",
+                self.min_matched
+            )),
+        }
+    }
+
+    /// Seconds of `period_days`.
+    pub fn period_s(&self) -> i64 {
+        i64::from(self.period_days) * 86_400
+    }
 }
 
 fn align_memory() -> u64 {
@@ -204,6 +269,20 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "coordinator = \"c:1\"\nidentity = \"i\"\nstate = \"s\"\nresults = \"r\"\n";
+
+    #[test]
+    fn limits_of_alignments_are_read() {
+        let read = |more: &str| PartyConfig::from_toml(&format!("{HEAD}{more}"), "p.toml".as_ref());
+        let some = read("[align]\nmax_runs = 2\n").unwrap().align;
+        assert_eq!((some.max_runs, some.period_s()), (Some(2), 30 * 86_400));
+        assert!(read("[align]\nmax_run = 2\n").is_err());
+        let strict = AlignPolicy {
+            min_matched: 500,
+            ..AlignPolicy::default()
+        };
+        assert!(strict.allows(500).is_ok());
+        assert!(strict.allows(499).unwrap_err().contains("500"));
+    }
 
     #[test]
     fn unknown_keys_and_double_names_are_refused() {

@@ -2,8 +2,8 @@
 
 use paripassu_job::spec::{Columns, Party, Spec};
 use paripassu_model::{
-    schema::{DatasetSpec, nearest_name},
-    table::{Table, TableError},
+    schema::{DatasetSpec, IdRuleCount, nearest_name},
+    table::{CsvReader, Table, TableError},
 };
 
 use crate::config::{Dataset, PartyConfig};
@@ -157,11 +157,15 @@ impl Selection {
         &self.columns.categorical
     }
 
-    /// Reads the file.
+    /// Reads the file; also how many ids each rule changed.
     ///
     /// # Errors
     /// [`DatasetError::Table`], naming file, row and column.
-    pub fn load(&self) -> Result<Table, DatasetError> {
-        Ok(Table::load(&self.dataset.path, &self.columns)?)
+    pub fn load(&self) -> Result<(Table, Vec<IdRuleCount>), DatasetError> {
+        let mut reader = CsvReader::open(&self.dataset.path, &self.columns)?;
+        let mut table = Table::empty(&self.columns);
+        while reader.read_batch(&mut table, 1 << 16)? > 0 {}
+        let counts = reader.id_rule_counts().to_vec();
+        Ok((table, counts))
     }
 }

@@ -50,6 +50,20 @@ impl PartyHandler {
             .enumerate()
             .find(|(_, p)| p.id.to_string() == me)
             .ok_or("this party is not in the contract")?;
+        let policy = &self.site.config.align;
+        let others = counterparts(&contract, &me);
+        if !others.is_empty() {
+            policy.allows(contract.spec().align.min_matched)?;
+        }
+        if let Some(most) = policy.max_runs {
+            let after = self.site.clock.now() - policy.period_s();
+            for counterpart in others {
+                let had = self.store.alignments(&counterpart, after);
+                if had.map_err(|e| e.to_string())? >= u64::from(most) {
+                    return Err(quota_is_spent(most, policy.period_days, &counterpart));
+                }
+            }
+        }
         let label = position == 0 || contract.spec().horizontal.is_some();
         Selection::new(&self.site.config, contract.spec(), seat, label)
             .map(drop)
@@ -239,7 +253,31 @@ impl NodeHandler for PartyHandler {
         if self.site.clock.now() >= job.proposal.head.expires {
             return Err(refused("expired", "the contract has expired".into()));
         }
-        match self.store.begin(job.job().as_str(), &job.proposal.digest) {
+        let policy = &self.site.config.align;
+        let contract = Contract::parse(&job.proposal.contract)
+            .map_err(|e| refused("contract", e.to_string()))?;
+        let me = self.node.peer().id.to_string();
+        let others = counterparts(&contract, &me);
+        if !others.is_empty() {
+            policy
+                .allows(contract.spec().align.min_matched)
+                .map_err(|reason| refused("policy", reason))?;
+        }
+        let started = self.store.begin(job.job().as_str(), &job.proposal.digest);
+        if matches!(started, Ok(true)) {
+            // counted before anything is sent, also where the job then fails
+            let now = self.site.clock.now();
+            let limit = policy.max_runs.map(|most| (most, now - policy.period_s()));
+            let spent = self
+                .store
+                .begin_alignment(job.job().as_str(), &others, now, limit)
+                .map_err(|e| refused("store", e.to_string()))?;
+            if let (Some(counterpart), Some(most)) = (spent, policy.max_runs) {
+                let reason = quota_is_spent(most, policy.period_days, &counterpart);
+                return Err(refused("policy", reason));
+            }
+        }
+        match started {
             Ok(true) => run::run(self.site.clone(), job, channel, reporter).await,
             Ok(false) => Err(refused(
                 "started_before",
@@ -250,6 +288,22 @@ impl NodeHandler for PartyHandler {
             Err(e) => Err(refused("store", e.to_string())),
         }
     }
+}
+
+/// Whom a job aligns this party's customers with; nobody, where banks keep their rows to themselves.
+fn counterparts(contract: &Contract, me: &str) -> Vec<String> {
+    if contract.spec().horizontal.is_some() {
+        return Vec::new();
+    }
+    let parties = contract.parties().into_iter().map(ToString::to_string);
+    parties.filter(|id| id != me).collect()
+}
+
+fn quota_is_spent(most: u32, days: u32, counterpart: &str) -> String {
+    format!(
+        "this party allows {most} alignments with {counterpart} in {days} days, and they have been \
+         made: wait, or ask it for a higher limit"
+    )
 }
 
 fn state_name(state: JobState) -> &'static str {

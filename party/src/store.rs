@@ -33,6 +33,15 @@ CREATE TABLE decision (
     "
 ALTER TABLE job ADD COLUMN started INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+CREATE TABLE alignment (
+    job TEXT NOT NULL,
+    counterpart TEXT NOT NULL,
+    begun_at INTEGER NOT NULL,
+    PRIMARY KEY (job, counterpart)
+);
+CREATE INDEX alignment_by_counterpart ON alignment (counterpart, begun_at);
+",
 ];
 
 /// The node's database.
@@ -153,6 +162,43 @@ impl Store {
         })
     }
 
+    /// Alignments begun with a counterpart after this time.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn alignments(&self, counterpart: &str, after: i64) -> Result<u64, Failed> {
+        self.db(|db| count(db, counterpart, after))
+    }
+
+    /// Counts an alignment with each counterpart, unless one of them has had `limit.0` after the time
+    /// `limit.1`: gives that one, and counts none.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn begin_alignment(
+        &self,
+        job: &str,
+        counterparts: &[String],
+        at: i64,
+        limit: Option<(u32, i64)>,
+    ) -> Result<Option<String>, Failed> {
+        self.db(|db| {
+            let begun = db.unchecked_transaction()?;
+            for counterpart in counterparts {
+                if let Some((most, after)) = limit
+                    && count(db, counterpart, after)? >= u64::from(most)
+                {
+                    return Ok(Some(counterpart.clone())); // and the transaction is rolled back
+                }
+                db.execute(
+                    "INSERT OR IGNORE INTO alignment (job, counterpart, begun_at) VALUES (?1, ?2, ?3)",
+                    params![job, counterpart, at],
+                )?;
+            }
+            begun.commit().map(|()| None)
+        })
+    }
+
     /// A job, if known.
     ///
     /// # Errors
@@ -190,9 +236,46 @@ impl Store {
     }
 }
 
+fn count(db: &Connection, counterpart: &str, after: i64) -> rusqlite::Result<u64> {
+    let sql = "SELECT COUNT(*) FROM alignment WHERE counterpart = ?1 AND begun_at > ?2";
+    let rows: i64 = db.query_row(sql, params![counterpart, after], |row| row.get(0))?;
+    Ok(rows.unsigned_abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alignments_are_counted_by_counterpart_and_period() {
+        let dir = tempfile::tempdir().unwrap();
+        let (both, one) = (["p".to_owned(), "q".to_owned()], ["p".to_owned()]);
+        {
+            let s = Store::open(dir.path()).unwrap();
+            let limit = Some((2, 0));
+            assert_eq!(s.begin_alignment("j1", &one, 10, limit).unwrap(), None);
+            assert_eq!(s.begin_alignment("j2", &both, 20, limit).unwrap(), None);
+        }
+        // and a restart forgets none
+        let s = Store::open(dir.path()).unwrap();
+        let other_order = ["q".to_owned(), "p".to_owned()];
+        let refused = s
+            .begin_alignment("j3", &other_order, 30, Some((2, 0)))
+            .unwrap();
+        assert_eq!(refused.as_deref(), Some("p"));
+        assert_eq!(
+            s.alignments("q", 0).unwrap(),
+            1,
+            "a refusal counts for nobody"
+        );
+        // the first has left the period
+        assert_eq!(
+            s.begin_alignment("j4", &both, 40, Some((2, 15))).unwrap(),
+            None
+        );
+        assert_eq!(s.begin_alignment("j5", &one, 50, None).unwrap(), None);
+        assert_eq!(s.alignments("p", 15).unwrap(), 3);
+    }
 
     #[test]
     fn jobs_survive_a_restart() {

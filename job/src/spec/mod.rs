@@ -120,7 +120,8 @@ pub struct Align {
     /// fast, with more messages and a younger assumption (dual LPN).
     pub method: AlignMethod,
     /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
-    /// `strip_leading_zeros`. They replace the rules of the party's own data set.
+    /// `strip_leading_zeros`, `email`, `national_id`, `company_number`, `phone:49` (any country code, for
+    /// numbers without one). They replace the rules of the party's own data set.
     /// Default `["trim"]`.
     pub id_rules: Vec<IdRule>,
     /// The job ends, with nothing trained, below this many common customers. Default 100.

@@ -246,10 +246,18 @@ impl Run {
             tracing::error!(job = %self.job.job(), error = text, "the data set cannot be used");
             own(e.without_hints())
         };
-        let table = blocking(move || selection.load().map(|t| (t, selection)))
-            .await
-            .map_err(failed)?;
-        Ok(table)
+        let (table, counts, selection) =
+            blocking(move || selection.load().map(|(t, counts)| (t, counts, selection)))
+                .await
+                .map_err(failed)?;
+        // counts stay in this node's own log
+        for count in counts {
+            tracing::info!(
+                job = %self.job.job(), rule = %count.rule, changed = count.changed,
+                rows = table.rows(), "ids brought to one form"
+            );
+        }
+        Ok((table, selection))
     }
 
     async fn align(&self, table: &Table) -> Result<Vec<usize>, Abort> {
@@ -257,6 +265,7 @@ impl Run {
         let params = Params {
             min_matched: spec.align.min_matched,
             memory_bytes: self.site.config.align_memory_mib << 20,
+            max_rows: self.site.config.align.max_rows,
             ..Params::new(*self.contract.digest().as_bytes())
         };
         let method = match spec.align.method {
@@ -290,6 +299,13 @@ impl Run {
             progress,
         )
         .await?;
+        let most = self.site.config.align.max_matched;
+        if most.is_some_and(|most| aligned.rows.len() as u64 > most) {
+            return Err(own(
+                "more customers are common than this party allows in a job: align fewer, or ask \
+                 it for a higher limit",
+            ));
+        }
         self.book.event(AlignDone {
             method: method.to_string(),
             matched: aligned.rows.len() as u64,
