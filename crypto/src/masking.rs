@@ -237,7 +237,7 @@ mod tests {
         let seed = a.seed_with(&b.public(), &[1; 32]).unwrap();
         assert_eq!(*seed, *b.seed_with(&a.public(), &[1; 32]).unwrap());
         assert_ne!(*seed, *b.seed_with(&a.public(), &[2; 32]).unwrap());
-        let again = MaskSecret::from_bytes(&*a.to_bytes());
+        let again = MaskSecret::from_bytes(&a.to_bytes());
         assert_eq!(again.public(), a.public());
         let zero = a.seed_with(&[0; 32], &[1; 32]);
         assert_eq!(zero.unwrap_err(), MaskingError::SmallOrder);
