@@ -205,7 +205,7 @@ async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) 
                     let spec = NewtonSpec {
                         l2: 1.0,
                         l1: 0.0,
-                        tolerance: 1e-6,
+                        tolerance: 1e-7,
                         max_passes: 30,
                         own_intercepts: false,
                     };
@@ -223,14 +223,14 @@ async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) 
     all.pop().unwrap()
 }
 
-/// Relative to the coefficient, or to a thousandth of the largest where it is near 0: the reference itself is
-/// given to ten decimals, with gradient entries below 1e-6.
-fn compare(what: &str, got: &[f64], want: &[f64], tolerance: f64) {
+/// Relative to the coefficient, or to a hundredth of the largest where it is near 0; `slack` is how far the other
+/// side itself may be from its optimum.
+fn compare(what: &str, got: &[f64], want: &[f64], slack: f64) {
     let largest = want.iter().fold(0.0f64, |m, w| m.max(w.abs()));
     for (i, (a, b)) in got.iter().zip(want).enumerate() {
-        let off = (a - b).abs() / b.abs().max(1e-2 * largest);
+        let off = ((a - b).abs() - slack).max(0.0) / b.abs().max(1e-2 * largest);
         assert!(
-            off < tolerance,
+            off < 1e-6,
             "{what}, coefficient {i}: {a}, reference {b}: {off:e}"
         );
     }
@@ -263,7 +263,7 @@ fn split(name: &str, split: &str) {
         .build()
         .unwrap();
     let (joint, fit) = runtime.block_on(federated(set.clone(), train.clone()));
-    assert!(fit.passes <= 14, "{name}, {split}: {} passes", fit.passes);
+    assert!(fit.passes <= 15, "{name}, {split}: {} passes", fit.passes);
     eprintln!(
         "{name}, {split}: {} passes, {} fraction bits",
         fit.passes, fit.frac
@@ -274,7 +274,7 @@ fn split(name: &str, split: &str) {
         .copied()
         .chain([fit.intercept])
         .collect();
-    if split == "natural" {
+    {
         let mut rows: Vec<usize> = train.concat();
         rows.sort_unstable();
         let categories: Vec<&String> = set.levels.iter().map(|(c, _)| c).collect();
@@ -283,16 +283,17 @@ fn split(name: &str, split: &str) {
         let x = design.transform(&set.table, &rows).unwrap();
         let y = set.labels(&rows);
         let options = FitOptions::default();
-        let pooled = logistic::fit(&TrainingSet::new(&x, &y).unwrap(), &options)
-            .unwrap()
-            .model;
+        let plain = logistic::fit(&TrainingSet::new(&x, &y).unwrap(), &options).unwrap();
+        let (pooled, left) = (plain.model, plain.gradient_max);
         let want: Vec<f64> = pooled
             .coefficients
             .into_iter()
             .chain([pooled.intercept])
             .collect();
         assert_eq!(joint.design.columns().len(), design.columns().len());
-        compare(&format!("{name}, {split}"), &got, &want, 1e-6);
+        compare(&format!("{name}, {split}, plain fit"), &got, &want, left);
+    }
+    if split == "natural" {
         return;
     }
     let features = set.reference["features"].as_array().unwrap();
@@ -310,7 +311,9 @@ fn split(name: &str, split: &str) {
         .map(|f| &f["coef"])
         .chain([&set.reference["intercept"]]);
     let want: Vec<f64> = want.map(|v| v.as_f64().unwrap()).collect();
-    compare(&format!("{name}, {split}"), &got, &want, 1e-6);
+    // a gradient entry that it left is at most so much of a coefficient: the ridge bounds the Hessian by 1
+    let left = set.reference["gradient_max_abs"].as_f64().unwrap();
+    compare(&format!("{name}, {split}"), &got, &want, left);
 }
 
 macro_rules! every_split_lands_on_the_pooled_optimum {

@@ -76,8 +76,8 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
         sum(
             DisclosureId::SumsMoments,
             "Over all banks: the sum of each design column over the training rows, then of its \
-             squared distances from the joint mean.",
-            2,
+             squared distances from the joint mean, roughly and then finely.",
+            3,
         ),
         sum(
             DisclosureId::SumsNewton,

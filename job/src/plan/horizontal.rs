@@ -53,7 +53,7 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
             none,
         ),
         kind(prepare, "ranges", 1, 128 * (numeric + 1), none),
-        kind(prepare, "means and deviations", 2, columns, none),
+        kind(prepare, "means and deviations", 3, columns, none),
         kind(
             State::Training,
             "loss, gradient and Hessian",

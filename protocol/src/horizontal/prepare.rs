@@ -11,9 +11,10 @@
 //! in each power of two; sums and squared deviations by column. By the adder: who takes part and lengths.
 //!
 //! **Precision.** Medians are exact. A mean is off by at most 2^-52 n of the column's largest magnitude, a
-//! deviation's relative error is below 2^-20 or the column is refused by name.
+//! deviation's relative error is about 2^-40. A column whose deviation is below 2^-40 of its largest magnitude is
+//! taken for constant.
 //!
-//! **Cost.** 4 sums; 11 more, of 126 words a column, where a number has missing values.
+//! **Cost.** 5 sums; 11 more, of 126 words a column, where a number has missing values.
 
 use std::collections::BTreeMap;
 
@@ -114,7 +115,7 @@ fn exponent(x: f64) -> usize {
 ///
 /// # Errors
 /// Fewer training rows than the job asks of a bank; a column that is missing, of the wrong kind, constant where
-/// that is refused, or too narrow beside its largest value; those of sums.
+/// that is refused; those of sums.
 pub async fn prepare<C: Channel>(
     client: &mut Client<C>,
     ledger: &mut dyn Openings,
@@ -425,20 +426,32 @@ async fn standardise<C: Channel>(
         .map(|(w, point)| point.decode(*w) / rows as f64)
         .collect();
 
-    let points: Vec<Point> = exponents
-        .iter()
-        .map(|e| Point::for_sums_up_to(2 * (e + 1) + size, clients))
-        .collect();
-    let mut own_squares = Vec::with_capacity(named.len());
-    for (j, (point, mean)) in points.iter().zip(&means).enumerate() {
-        let square: f64 = x.column(j).iter().map(|v| (v - mean) * (v - mean)).sum();
-        own_squares.push(point.encode(square, clients, column(j))?);
+    // squared distances twice: by what the largest magnitude allows, then as finely as that has shown to fit
+    let mut magnitudes: Vec<i32> = exponents.iter().map(|e| 2 * (e + 1) + size).collect();
+    let mut squares = vec![0.0; named.len()];
+    for purpose in ["deviations, roughly", "deviations"] {
+        let points: Vec<Point> = magnitudes
+            .iter()
+            .map(|m| Point::for_sums_up_to(*m, clients))
+            .collect();
+        let mut own_squares = Vec::with_capacity(named.len());
+        for (j, (point, mean)) in points.iter().zip(&means).enumerate() {
+            let square: f64 = x.column(j).iter().map(|v| (v - mean) * (v - mean)).sum();
+            own_squares.push(point.encode(square, clients, column(j))?);
+        }
+        let got = sum(client, ledger, SumOf::Moments, purpose, own_squares).await?;
+        for (j, (word, point)) in got.words.iter().zip(&points).enumerate() {
+            squares[j] = point.decode(*word);
+            // each bank has rounded by half a unit at most
+            let most = point.decode(word.saturating_add(count(clients)));
+            magnitudes[j] = most.log2().ceil() as i32 + 1;
+        }
     }
-    let squares = sum(client, ledger, SumOf::Moments, "deviations", own_squares).await?;
     let (mut columns, mut constant) = (Vec::new(), Vec::new());
-    for (j, ((name, source), word)) in named.into_iter().zip(squares.words).enumerate() {
-        let mut sd = (points[j].decode(word) / rows as f64).sqrt();
-        if word <= count(clients) {
+    for (j, (name, source)) in named.into_iter().enumerate() {
+        let mut sd = (squares[j].max(0.0) / rows as f64).sqrt();
+        // below what the rounding of the mean makes of a constant
+        if sd <= 2f64.powi(exponents[j] - 40) {
             constant.push(name.clone());
             match book.options.constant {
                 ConstantColumns::Drop => continue,
@@ -450,14 +463,6 @@ async fn standardise<C: Channel>(
                     )));
                 }
             }
-        } else if word < 1 << 20 {
-            return Err(Abort::OutOfRange {
-                step: "prepare".into(),
-                problem: format!(
-                    "column `{name}` varies too little beside its largest value for sums over all \
-                     banks: subtract its usual value, or look for a cell far outside the others"
-                ),
-            });
         }
         let source = match source {
             Source::Numeric { column, fill } if fill.is_nan() => Source::Numeric {

@@ -267,9 +267,9 @@ async fn design_fit_and_evaluation_are_those_of_the_pooled_table() {
 
 #[tokio::test]
 async fn a_bank_lost_during_the_fit_is_left_out_of_a_sum_and_the_end_is_right() {
-    // bank 2's vector of the second Newton pass is lost (sums: counts, 11 quantiles, ranges, 2 moments)
+    // bank 2's vector of the second Newton pass is lost (sums: counts, 11 quantiles, ranges, 3 moments)
     let attack = |from: Role, _: Role, tag: &Tag, _: &Bytes| {
-        let hit = from == Role::Party(2) && tag.as_str() == "sums/16/masked";
+        let hit = from == Role::Party(2) && tag.as_str() == "sums/17/masked";
         if hit {
             Intercept::Drop
         } else {
