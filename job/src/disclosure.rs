@@ -15,7 +15,7 @@ use crate::{
     decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
     plan::count,
-    spec::{Spec, Stop},
+    spec::{AlignMethod, Spec, Stop},
 };
 
 /// The stable name of one disclosure, such as `align.members` or `release.coefficients.bank`.
@@ -284,12 +284,21 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         ),
         opening(
             DisclosureId::AlignSizes,
-            &format!(
-                "How many customers each party puts into the alignment, up to a whole frame: its \
-                    number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
-                    them random padding.",
-                count(ALIGN_FRAME_ITEMS)
-            ),
+            &match spec.align.method {
+                AlignMethod::Curve => format!(
+                    "How many customers each party puts into the alignment, up to a whole frame: its \
+                        number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
+                        them random padding.",
+                    count(ALIGN_FRAME_ITEMS)
+                ),
+                AlignMethod::Vole => format!(
+                    "How many customers each party announces for the alignment, in steps of {0}, at \
+                        least {ALIGN_MIN_PADDING} more than it has. A party that does not follow the \
+                        protocol may try more ids than it announced: at least 5,724 for each bucket of \
+                        131,072 customers of the larger set.",
+                    count(ALIGN_FRAME_ITEMS)
+                ),
+            },
             Shape::Count,
             with(&[&Audience::Relay]),
             each,

@@ -110,15 +110,14 @@ pub fn hash(path: Path, key: u128, xs: &[u128]) -> u128 {
     xs.iter().fold(0, |sum, x| mul_portable(sum ^ x, key))
 }
 
-/// `base^exponent`.
+/// `base^exponent`, in the same steps whatever the exponent.
 pub fn power(base: u128, exponent: u64) -> u128 {
-    let (mut out, mut square, mut left) = (1, base, exponent);
-    while left > 0 {
-        if left & 1 == 1 {
-            out = mul(out, square);
-        }
+    let (mut out, mut square) = (1, base);
+    for i in 0..u64::BITS {
+        // all ones where the bit is set
+        let set = (u128::from(exponent >> i & 1)).wrapping_neg();
+        out = mul(out, (square & set) | (1 & !set));
         square = mul(square, square);
-        left >>= 1;
     }
     out
 }

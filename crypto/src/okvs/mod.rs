@@ -18,14 +18,15 @@
 //! drawn again until it works: whether it works depends on the items, so that would leak.
 //!
 //! # Failure
-//! [`Shape`] sizes the table so that encoding fails with probability below 2^-64, over all tables
-//! of a run; see there for how this is computed. A failure is an error, not a wrong table.
+//! [`Shape`] sizes the table so that encoding fails with probability below 2^-64 by the constants of the
+//! authors' program (2^-60 by the paper's), over all tables of a run; see there for how this is computed. A
+//! failure is an error, not a wrong table.
 //!
 //! # Source
 //! S. Raghuraman, P. Rindal, "Blazing fast PSI from improved OKVS and subfield VOLE", ePrint
-//! 2022/320, section 3 and 4 (three places, dense columns over the field, sizes). Departures: one
-//! more dense column than asked for; the core is always eliminated, so that a large core alone is
-//! no failure; sizes in integers only, so that all machines agree on them.
+//! 2022/320, sections 2 and 3 (three places, dense columns over the field, sizes). Departures: 5 dense
+//! columns whatever the size, where the paper's rule gives 4 to 6; the core is always eliminated, so that a
+//! large core alone is no failure; sizes in integers only, so that all machines agree on them.
 
 mod buckets;
 mod encode;

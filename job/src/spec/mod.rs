@@ -116,8 +116,9 @@ pub struct Helper {
 pub struct Align {
     /// Protocol. `curve` (default): commuting masks on Curve25519 (Diffie-Hellman private set
     /// intersection), without a helper, two parties, passively secure. `vole`: an oblivious pseudo-random
-    /// function from vector-OLE, without a helper, two parties, actively secure; more than ten times as
-    /// fast, with more messages and a younger assumption (dual LPN).
+    /// function from vector-OLE, without a helper, two parties, designed to withstand a party
+    /// that does not follow it (without outside review; the training stays passively secure), several times
+    /// as fast, with more messages and a younger assumption (dual LPN).
     pub method: AlignMethod,
     /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
     /// `strip_leading_zeros`, `email`, `national_id`, `company_number`, `phone:49` (any country code, for
