@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use paripassu_crypto::{
     masking::{self, MaskSecret, open_once, seal_once},
-    shamir::{self, SHARE_BYTES, Share},
+    shamir::{SHARE_BYTES, Share},
     sum_tag::SumKey,
 };
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use super::{
     mask::{self, Mask},
     msg::{self, BOX, Fields, Keys, Members},
     no_randomness, role,
+    secrets::{Fresh, Own, Shared, box_header, commitment, self_mask},
 };
 use crate::{
     abort::Abort,
@@ -61,35 +62,6 @@ enum Ended {
 enum Told<'a> {
     GoesOn(Fields<'a>, Members),
     GivenUp { present: Members, missing: Members },
-}
-
-/// What a client keeps secret during one sum; consumed when it reveals.
-struct Own {
-    secret: MaskSecret,
-    self_seed: Zeroizing<[u8; 32]>,
-    /// Its own shares of its self seed and of its mask key.
-    shares: (Share, Share),
-}
-
-/// The commitment to a self seed.
-pub(super) fn commitment(session: &[u8; 32], client: usize, seed: &[u8; 32]) -> [u8; 32] {
-    let mut hash = blake3::Hasher::new_derive_key("paripassu/v1 secagg commitment");
-    hash.update(session);
-    hash.update(&(client as u64).to_le_bytes());
-    hash.update(seed);
-    *hash.finalize().as_bytes()
-}
-
-/// The stream seed of a self mask.
-pub(super) fn self_mask(session: &[u8; 32], seed: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    masking::derive(seed, session, &[b"paripassu/v1 secagg self"])
-}
-
-pub(super) fn box_header(session: &[u8; 32], from: usize, to: usize) -> Vec<u8> {
-    let mut out = session.to_vec();
-    out.extend_from_slice(&(from as u64).to_le_bytes());
-    out.extend_from_slice(&(to as u64).to_le_bytes());
-    out
 }
 
 impl<C: Channel> Client<C> {
@@ -563,45 +535,5 @@ fn malformed(step: &str, problem: impl Into<String>) -> Abort {
         from: Role::Helper,
         step: step.to_owned(),
         problem: problem.into(),
-    }
-}
-
-/// Secrets not yet shared.
-struct Fresh {
-    secret: MaskSecret,
-    self_seed: Zeroizing<[u8; 32]>,
-}
-
-/// Secrets with everybody's shares of them.
-struct Shared {
-    kept: Own,
-    of_seed: Vec<Share>,
-    of_key: Vec<Share>,
-}
-
-impl Fresh {
-    fn public(&self) -> [u8; 32] {
-        self.secret.public()
-    }
-
-    fn share(self, threshold: usize, holders: usize, me: usize) -> Result<Shared, Abort> {
-        let split =
-            |secret: &[u8; 32]| shamir::split(secret, threshold, holders).map_err(no_randomness);
-        let of_seed = split(&self.self_seed)?;
-        let of_key = split(&self.secret.to_bytes())?;
-        let (Some(seed), Some(key)) = (of_seed.get(me), of_key.get(me)) else {
-            return Err(Abort::Input("this bank is not in the job".into()));
-        };
-        let shares = (seed.clone(), key.clone());
-        let kept = Own {
-            secret: self.secret,
-            self_seed: self.self_seed,
-            shares,
-        };
-        Ok(Shared {
-            kept,
-            of_seed,
-            of_key,
-        })
     }
 }

@@ -53,6 +53,7 @@ mod client;
 mod group;
 mod mask;
 mod msg;
+mod secrets;
 mod server;
 
 use std::time::Duration;

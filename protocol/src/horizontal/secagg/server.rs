@@ -12,10 +12,10 @@ use paripassu_crypto::{
 
 use super::{
     Params,
-    client::{commitment, self_mask},
     mask::{self, Mask},
     msg::{self, BOX, Fields, Keys, Members},
     role,
+    secrets::{commitment, self_mask},
 };
 use crate::{
     abort::Abort,
