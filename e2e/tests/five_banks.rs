@@ -62,7 +62,7 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
     for bank in BANKS {
         let metrics = json(&out.join(bank).join("metrics.json"));
         let all = &metrics["all_banks"];
-        assert!(all["auc_bound"].as_f64().unwrap() < 0.02, "{all}");
+        assert!(all["auc_bound"].as_f64().unwrap() < 0.06, "{all}");
         assert!(
             (0.55..0.75).contains(&all["auc"].as_f64().unwrap()),
             "{all}"
