@@ -105,7 +105,7 @@ enum Order {
 
 /// Speaks with the other nodes of all jobs about transcripts. Clones are the same.
 ///
-/// Its queue is bounded by what is let in: of messages, a share for each sender ([`Intake`]); of this node's own
+/// Its queue is bounded by what is let in: of messages, a share for each sender (`Intake`); of this node's own
 /// orders, a few for each job, of which many askings are one.
 #[derive(Clone)]
 pub struct Exchange {
