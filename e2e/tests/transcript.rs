@@ -19,6 +19,8 @@ use paripassu_job::JobId;
 use paripassu_proto::control::v1::{JobState, JobStatus};
 use paripassu_service::transcript::{LOG_FOLDER, WITNESS_FOLDER, assemble, export};
 
+mod common;
+
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../examples/data")
@@ -272,8 +274,10 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     let job = bundle.job.clone();
     let state = c.path("partner-state");
     let from_log = assemble(&state, &job).unwrap();
-    // beside a stopped node, what stands under a head that reached the disk: all of it once it is back
+    // a node that was told to stop left all it wrote under a head on disk
     assert_eq!(from_log.bundle.job, job);
+    let own = events(&from_log.bundle, "paripassu/party/partner");
+    assert!(own.contains(&"session.opened".to_owned()), "{own:?}");
     c.resume("partner");
     let left = export(&state, &job).unwrap();
     assert!(events(&left, "paripassu/party/partner").contains(&"aborted".to_owned()));
@@ -284,6 +288,25 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     assert_eq!(made.bundle.logs.len(), 1);
     assert!(made.lacks[0].contains("other members"), "{:?}", made.lacks);
     proves(&made.bundle, &[]);
+    // as the officer does it, by hand
+    let out = c.path("made.bundle");
+    let said = common::run([
+        "audit".as_ref(),
+        "export".as_ref(),
+        "--json".as_ref(),
+        "--job".as_ref(),
+        job.as_ref(),
+        "--state".as_ref(),
+        state.as_os_str(),
+        "--out".as_ref(),
+        out.as_os_str(),
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let lacks = said.json()["lacks"].as_array().unwrap().len();
+    assert_eq!(lacks, made.lacks.len(), "{said:?}");
+    assert_eq!(Bundle::load(&out).unwrap().logs.len(), 1);
+    let known = common::run(["audit", "verify", out.to_str().unwrap()]);
+    assert_eq!(known.code, 0, "{known:?}");
     c.stop().await;
 }
 

@@ -190,5 +190,6 @@ pub(super) fn write(
     }
     bundle.save(&part)?;
     fs::rename(&part, &path).map_err(failed("rename", &part))?;
+    transcript.bundled(job)?;
     Ok((path, left_out))
 }

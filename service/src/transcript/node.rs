@@ -101,7 +101,7 @@ impl Transcript {
     /// Opens the transcript in a node's state folder, or begins one there.
     ///
     /// Writes down that the node started, what a crash tore, a key that has changed, and the end of
-    /// jobs that ran when the node stopped.
+    /// jobs that ran when the node stopped; then the bundles that it was stopped before writing.
     ///
     /// # Errors
     /// When the log is in use, damaged or cannot be written.
@@ -167,9 +167,16 @@ impl Transcript {
             )?;
         }
         for job in self.log.jobs() {
-            if !job.is_empty() && self.touch(&job)?.unfinished() {
+            if job.is_empty() {
+                continue;
+            }
+            let found = self.touch(&job)?;
+            if found.began && !found.ended {
                 tracing::warn!(job, "ran when this node stopped");
                 self.aborted(&job, None, "", "node_restarted")?;
+            }
+            // a node may have been stopped between the end of a job and its bundle
+            if found.began && !found.bundled && !self.bundle_path(&job).exists() {
                 self.bundle_alone(&job);
             }
         }
@@ -201,9 +208,11 @@ impl Transcript {
         self.identity.peer()
     }
 
-    /// Ends writing, so that a node started anew in this process can go on with the log.
+    /// Ends writing, so that a node started anew in this process can go on with the log. All that was
+    /// written stands under a head on disk then, for an export beside the stopped node.
     pub fn close(&self) {
-        if let Err(error) = self.log.close() {
+        let head = self.log.checkpoint().map(|_| ());
+        if let Err(error) = self.log.close().and(head) {
             tracing::error!(%error, "the transcript's last events may be lost");
         }
     }
@@ -244,6 +253,7 @@ impl Transcript {
         self.with(job, |facts| Touched {
             began: facts.of("session.opened") > 0,
             ended: facts.ended(),
+            bundled: facts.papers.as_ref().is_some_and(|p| p.bundled),
         })
     }
 
@@ -285,12 +295,7 @@ impl Transcript {
 struct Touched {
     began: bool,
     ended: bool,
-}
-
-impl Touched {
-    fn unfinished(&self) -> bool {
-        self.began && !self.ended
-    }
+    bundled: bool,
 }
 
 /// SHA-256 of the program that runs.

@@ -30,6 +30,9 @@ pub(super) struct Papers {
     pub(super) certificate: String,
     /// The consortium's authority.
     pub(super) authority: String,
+    /// The job's bundle has been written: whoever takes it away from here does so on purpose.
+    #[serde(default)]
+    pub(super) bundled: bool,
 }
 
 pub(super) fn statement(signed: &pb::Signed) -> SignedStatement {
@@ -51,6 +54,7 @@ impl Papers {
             decisions: Vec::new(),
             certificate: identity.certificate_pem(),
             authority: identity.trust().authority_pem().to_owned(),
+            bundled: false,
         }
     }
 

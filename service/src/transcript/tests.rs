@@ -7,14 +7,18 @@ use std::{
     time::Duration,
 };
 
-use paripassu_audit::event::{
-    Body, Envelope,
-    bodies::{DataErased, JobProposed},
-    hex,
+use paripassu_audit::{
+    bundle::Bundle,
+    event::{
+        Body, Envelope,
+        bodies::{DataErased, JobProposed},
+        hex,
+    },
 };
 use paripassu_proto::{
-    JobId, NodeId,
+    ContractHead, JobId, NodeId,
     audit::v1::{self as pb, message},
+    control::v1 as control,
 };
 use paripassu_protocol::channel::Role;
 use prost::Message as _;
@@ -395,4 +399,47 @@ fn only_a_data_partys_decision_on_the_contract_proposed_is_written_down() {
     assert_eq!(decide("party/partner", "j-1", [7; 32], false, ""), 3);
     assert_eq!(decide("party/partner", "j-1", [7; 32], false, "again"), 3);
     assert_eq!(decide("party/bank", "j-1", [7; 32], true, ""), 4);
+}
+
+#[test]
+fn the_bundle_of_a_job_that_ended_just_before_the_node_stopped_is_written_at_the_next_start() {
+    let world = World::new();
+    let bank = world.enrol("party/bank");
+    let job = "00112233445566778899aabbccddeeff";
+    let head = ContractHead {
+        job: job.parse().unwrap(),
+        parties: vec!["bank".parse().unwrap(), "partner".parse().unwrap()],
+        helper: None,
+        expires: i64::MAX,
+    };
+    let submitter = "user/modeler".parse().unwrap();
+    {
+        let transcript = world.open(&bank);
+        let proposal = control::Proposal {
+            contract: b"{}".as_slice().into(),
+            submission: Some(signing::sign(&bank, b"{}".to_vec())),
+            ..control::Proposal::default()
+        };
+        transcript
+            .proposed(&head, &[7; 32], &submitter, &proposal, "party-0")
+            .unwrap();
+        let itself = bank.trust().verify(bank.chain()).unwrap();
+        transcript.session(job, &[7; 32], &itself, None).unwrap();
+        transcript.aborted(job, None, "train", "stopped").unwrap();
+        assert!(!transcript.bundle_path(job).exists());
+        transcript.close();
+    }
+    let path = {
+        let transcript = world.open(&bank);
+        let path = transcript.bundle_path(job);
+        let bundle = Bundle::load(&path).unwrap();
+        assert_eq!(bundle.logs[0].events.len(), 3, "proposed, opened, aborted");
+        transcript.close();
+        path
+    };
+    // one that was taken away on purpose does not come back
+    fs::remove_file(&path).unwrap();
+    let transcript = world.open(&bank);
+    assert!(!path.exists());
+    assert_eq!(events(&transcript, job).len(), 3);
 }

@@ -174,6 +174,16 @@ impl Transcript {
         Ok(true)
     }
 
+    /// Notes that the job's bundle has been written.
+    pub(super) fn bundled(&self, job: &str) -> Result<(), TranscriptError> {
+        let papers = self.with(job, |facts| {
+            let papers = facts.papers.as_mut()?;
+            papers.bundled = true;
+            Some(papers.clone())
+        })?;
+        papers.map_or(Ok(()), |papers| self.keep(job, &papers))
+    }
+
     fn keep(&self, job: &str, papers: &Papers) -> Result<(), TranscriptError> {
         let kept = papers.save(&self.state, job);
         kept.map_err(|source| TranscriptError::Papers {
