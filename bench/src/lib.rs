@@ -1,5 +1,6 @@
 //! Measurements behind `paripassu bench`: ratios of what is compared within one run on one machine.
 
+pub mod align;
 mod cpu;
 mod data;
 mod rig;

@@ -212,6 +212,47 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
     result
 }
 
+/// Runs a node with the identity in `folder` until the process that started this one closes its input.
+pub(crate) async fn play_until_stdin_ends<H: NodeHandler>(
+    folder: &Path,
+    address: &str,
+    heads: HeadReader,
+    make: impl FnOnce(NodeHandle) -> H,
+) -> Result<(), BenchError> {
+    let identity = Arc::new(Identity::load(folder)?);
+    let shutdown = Shutdown::new();
+    let uplink = UplinkConfig {
+        address: address.to_owned(),
+        coordinator: None,
+        settings: Settings::default(),
+    };
+    let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
+    let state = folder.join("state");
+    let io = |source| BenchError::Io {
+        what: "a node's state folder",
+        source,
+    };
+    std::fs::create_dir_all(&state).map_err(io)?;
+    let transcript = Transcript::open(&state, Arc::clone(&identity), Clock::system())?;
+    let (_, task) = Node::start(
+        identity,
+        port,
+        heads,
+        Some(transcript),
+        make,
+        shutdown.child(),
+    );
+    let mut line = String::new();
+    let read = tokio::task::spawn_blocking(move || std::io::stdin().read_line(&mut line));
+    read.await
+        .map_err(|e| BenchError::Run(e.to_string()))?
+        .map_err(io)?;
+    shutdown.ask();
+    // ended or not, what was told counts
+    let _ = task.await;
+    Ok(())
+}
+
 /// Submits the job and waits for its end.
 pub(crate) async fn drive(root: &Path, hub: &Running) -> Result<(), BenchError> {
     let call = |e: tonic::Status| BenchError::Run(e.message().to_owned());

@@ -16,19 +16,15 @@ use paripassu_protocol::{
 };
 use paripassu_service::{
     Peer,
-    clock::Clock,
     dealing::SHARES_LABEL,
-    identity::Identity,
     node::{
-        HelperRunner, JobInfo, Node, NodeHandle, NodeHandler, Proposal, Reporter, RunError,
-        StateChange,
+        HelperRunner, JobInfo, NodeHandle, NodeHandler, Proposal, Reporter, RunError, StateChange,
     },
     pki,
     shutdown::Shutdown,
     signing::Decision,
     tls::Suite,
-    transcript::Transcript,
-    transport::{JobChannel, Settings, Uplink, UplinkConfig},
+    transport::JobChannel,
 };
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -201,21 +197,6 @@ impl Bank {
 /// # Errors
 /// When it cannot begin, or its job fails.
 pub async fn client(folder: &Path, address: &str, setting: Setting) -> Result<Told, BenchError> {
-    let identity = Arc::new(Identity::load(folder)?);
-    let shutdown = Shutdown::new();
-    let uplink = UplinkConfig {
-        address: address.to_owned(),
-        coordinator: None,
-        settings: Settings::default(),
-    };
-    let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
-    let state = folder.join("state");
-    let io = |source| BenchError::Io {
-        what: "a client's state folder",
-        source,
-    };
-    std::fs::create_dir_all(&state).map_err(io)?;
-    let transcript = Transcript::open(&state, Arc::clone(&identity), Clock::system())?;
     let told: Arc<Mutex<Option<Told>>> = Arc::default();
     let kept = Arc::clone(&told);
     let make = |node| Bank {
@@ -224,23 +205,7 @@ pub async fn client(folder: &Path, address: &str, setting: Setting) -> Result<To
         told: kept,
     };
     let heads = rig::heads(names(setting.clients));
-    let (_, task) = Node::start(
-        identity,
-        port,
-        heads,
-        Some(transcript),
-        make,
-        shutdown.child(),
-    );
-    // the relay's process ends this one by closing its input
-    let mut line = String::new();
-    let read = tokio::task::spawn_blocking(move || std::io::stdin().read_line(&mut line));
-    read.await
-        .map_err(|e| BenchError::Run(e.to_string()))?
-        .map_err(io)?;
-    shutdown.ask();
-    // ended or not, what was told counts
-    let _ = task.await;
+    rig::play_until_stdin_ends(folder, address, heads, make).await?;
     let told = told.lock().unwrap_or_else(PoisonError::into_inner).take();
     told.ok_or_else(|| BenchError::Run("this client's job did not end well".into()))
 }

@@ -237,7 +237,7 @@ fn warns_before_the_job_does() {
     spec.solver.stop = Stop::Fixed;
     spec.solver.max_passes = 3;
     spec.limits.job_deadline_s = 60;
-    let assumptions = assumptions(&spec, 2_000_000, [100, 100], 1_000);
+    let assumptions = assumptions(&spec, 20_000_000, [100, 100], 1_000);
     let plan = plan(&spec, &assumptions).unwrap();
     for (warning, want) in plan.warnings.iter().zip([
         "job_deadline_s",

@@ -128,7 +128,7 @@ fn align_memory() -> u64 {
 pub struct Dataset {
     /// Name by which jobs refer to it.
     pub name: String,
-    /// CSV file, UTF-8 with a header.
+    /// CSV file, UTF-8 with a header, or a Parquet file, whose name ends in `.parquet`.
     pub path: PathBuf,
     /// Its columns: `id`, `label`, `numeric`, `categorical`, `missing`.
     #[serde(flatten)]

@@ -1,9 +1,16 @@
 //! Loading the columns that a job asks for, from the data set that this party offers.
 
+use std::path::Path;
+
 use paripassu_job::spec::{Columns, Party, Spec};
 use paripassu_model::{
     schema::{DatasetSpec, IdRuleCount, nearest_name},
-    table::{CsvReader, Table, TableError},
+    table::{Table, TableError, TableReader},
+};
+
+use paripassu_protocol::{
+    abort::Abort,
+    align::{IdBatch, Ids},
 };
 
 use crate::config::{Dataset, PartyConfig};
@@ -162,10 +169,41 @@ impl Selection {
     /// # Errors
     /// [`DatasetError::Table`], naming file, row and column.
     pub fn load(&self) -> Result<(Table, Vec<IdRuleCount>), DatasetError> {
-        let mut reader = CsvReader::open(&self.dataset.path, &self.columns)?;
+        let mut reader = TableReader::open(&self.dataset.path, &self.columns)?;
         let mut table = Table::empty(&self.columns);
         while reader.read_batch(&mut table, 1 << 16)? > 0 {}
         let counts = reader.id_rule_counts().to_vec();
         Ok((table, counts))
+    }
+}
+
+/// The ids of a data file, read as an alignment asks for them and never held all at once. Whether one
+/// is repeated is the alignment's to find.
+#[derive(Debug)]
+pub struct FileIds(TableReader);
+
+impl FileIds {
+    /// Opens a file; of `columns` only the id and its rules are used.
+    ///
+    /// # Errors
+    /// [`TableError`], naming file and column.
+    pub fn open(path: &Path, columns: &DatasetSpec) -> Result<Self, TableError> {
+        let only = DatasetSpec {
+            label: None,
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+            ..columns.clone()
+        };
+        Ok(Self(
+            TableReader::open(path, &only)?.without_repeats_check(),
+        ))
+    }
+}
+
+impl Ids for FileIds {
+    fn read(&mut self, limit: usize, batch: &mut IdBatch) -> Result<(), Abort> {
+        let read = self.0.read_ids(limit, |id| batch.push(id.as_bytes()));
+        // the message names file, row and column, and holds no id
+        read.map(drop).map_err(|e| Abort::Input(e.without_values()))
     }
 }

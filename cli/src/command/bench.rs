@@ -3,10 +3,17 @@
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-use paripassu_bench::secagg;
 use paripassu_bench::training::{Measured, Recording, Setting, measure, recording};
+use paripassu_bench::{
+    align::{self, Method},
+    secagg,
+};
 
-use crate::{failure::Failure, outcome::Outcome, screen::Screen};
+use crate::{
+    failure::Failure,
+    outcome::Outcome,
+    screen::{Screen, count},
+};
 
 /// Measure on this machine, as ratios within one run.
 #[derive(Debug, Subcommand)]
@@ -17,6 +24,39 @@ pub(crate) enum Bench {
     Transcript(Transcript),
     /// Secure aggregation among processes: seconds for one masked sum
     Secagg(Secagg),
+    /// Match the customers of two parties: processor time, bytes, memory
+    Align(Align),
+}
+
+/// Match the customers of two parties: processor time, bytes, memory.
+///
+/// Each party is a process of its own with its own CSV file and transcript; the relay is this process; all
+/// speak real TLS on loopback. Every second customer is common, and what is found is checked to be exactly
+/// that. Processor time is that of all three, from their start to their end.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu bench align
+  paripassu bench align --n 1000000 --method vole --json")]
+pub(crate) struct Align {
+    /// Customers of each party
+    #[arg(long, default_value_t = 100_000)]
+    n: u32,
+    /// As `align.method` of a job: curve or vole
+    #[arg(long, default_value_t = Method::Curve)]
+    method: Method,
+    /// Memory for intermediate values at each party, in MiB
+    #[arg(long, default_value_t = 256)]
+    memory_mib: u64,
+    /// Seed of the synthetic ids
+    #[arg(long, default_value_t = 2026)]
+    seed: u64,
+    /// Play one party, with the identity and the ids in this folder
+    #[arg(long, hide = true, value_name = "DIR", requires = "address")]
+    party: Option<PathBuf>,
+    /// Address of the relay
+    #[arg(long, hide = true)]
+    address: Option<String>,
 }
 
 /// Secure aggregation among processes: seconds for one masked sum.
@@ -95,7 +135,56 @@ impl Bench {
             }
             Self::Transcript(transcript) => transcript.run(screen).await,
             Self::Secagg(secagg) => secagg.run(screen).await,
+            Self::Align(align) => align.run(screen).await,
         }
+    }
+}
+
+impl Align {
+    async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        if !(2..=100_000_000).contains(&self.n) || !(1..=1 << 20).contains(&self.memory_mib) {
+            return Err(Failure::user(
+                "--n takes a number from 2 to 100,000,000, --memory-mib one from 1 to 1,048,576",
+            ));
+        }
+        let setting = align::Setting {
+            customers: self.n,
+            method: self.method,
+            memory_bytes: self.memory_mib << 20,
+            seed: self.seed,
+        };
+        if let (Some(folder), Some(address)) = (self.party, self.address) {
+            let told = align::party(align::Part { folder, address }, setting)
+                .await
+                .map_err(Failure::ours)?;
+            return Outcome::new(&told, String::new());
+        }
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::ours(format!("cannot find this program's file: {e}")))?;
+        let m = align::measure(&setting, &program)
+            .await
+            .map_err(Failure::ours)?;
+        let mut t = screen.table(&["measure", "value"]);
+        for (name, value) in [
+            ("method", m.method.clone()),
+            ("customers of each party", count(u64::from(m.n))),
+            ("in common, checked", count(m.matched)),
+            ("wall", format!("{:.2} s", m.wall_s)),
+            ("processor, all nodes", format!("{:.2} s", m.cpu_s_total)),
+            ("of it the relay's", format!("{:.2} s", m.cpu_s_relay)),
+            (
+                "sent per customer, both parties",
+                format!("{:.1} bytes", m.bytes_per_item),
+            ),
+            ("messages waited for", count(m.rounds)),
+            (
+                "peak memory of a party",
+                format!("{} MiB", m.peak_mib_party),
+            ),
+        ] {
+            t.row([name.to_owned(), value]);
+        }
+        Outcome::new(&m, t.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use paripassu_model::{
     schema::DatasetSpec,
-    table::{CsvReader, Table, TableError},
+    table::{ParquetReader, Table, TableError, TableReader},
 };
 use serde::Serialize;
 
@@ -23,11 +23,13 @@ const LISTED: usize = 20;
 /// Distinct values that are counted exactly.
 const DISTINCT: usize = 100_000;
 
-/// Look at a data file before it is used.
+/// Look at a data file before it is used, or make one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Types, missing and distinct values of a CSV file, and every error by row and column
+    /// Types, missing and distinct values of a file, and every error by row and column
     Inspect(Inspect),
+    /// Make the synthetic joint-credit portfolio: a file for each party, up to 10 million rows
+    Synth(super::synth::Synth),
 }
 
 /// Arguments of `data inspect`.
@@ -39,7 +41,7 @@ Examples:
   paripassu data inspect bank.csv --label y
   paripassu data inspect partner.csv --id customer --missing NA --categorical branch --json")]
 pub(crate) struct Inspect {
-    /// CSV file, UTF-8 with a header
+    /// CSV file, UTF-8 with a header, or Parquet file (`.parquet`)
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Column with the unique customer id
@@ -103,8 +105,10 @@ struct Inspected {
 
 impl Data {
     pub(crate) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
-        let Self::Inspect(inspect) = self;
-        inspect.run(screen)
+        match self {
+            Self::Inspect(inspect) => inspect.run(screen),
+            Self::Synth(synth) => synth.run(screen),
+        }
     }
 }
 
@@ -227,16 +231,11 @@ pub(crate) fn columns(
     label: Option<&str>,
     missing: &[String],
 ) -> Result<(u64, Vec<ColumnFacts>), Failure> {
-    let refuse = |e: csv::Error| Failure::user(format!("cannot read {}: {e}", file.display()));
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .from_path(file)
-        .map_err(refuse)?;
-    let header = reader.byte_headers().map_err(refuse)?.clone();
-    let mut columns: Vec<ColumnFacts> = header
-        .iter()
+    let mut cells = Cells::open(file)?;
+    let mut columns: Vec<ColumnFacts> = cells
+        .header()?
+        .into_iter()
         .map(|name| {
-            let name = String::from_utf8_lossy(name).trim().to_owned();
             let kind = match name.as_str() {
                 name if name == id => Kind::Id,
                 name if Some(name) == label => Kind::Label,
@@ -255,11 +254,9 @@ pub(crate) fn columns(
         })
         .collect();
     let mut seen: Vec<HashSet<Vec<u8>>> = columns.iter().map(|_| HashSet::new()).collect();
-    let mut record = csv::ByteRecord::new();
     let mut rows = 0;
-    while reader.read_byte_record(&mut record).map_err(refuse)? {
-        rows += 1;
-        for ((cell, column), seen) in record.iter().zip(&mut columns).zip(&mut seen) {
+    let mut see = |at: usize, cell: &[u8]| {
+        if let (Some(column), Some(seen)) = (columns.get_mut(at), seen.get_mut(at)) {
             column.see(cell, missing);
             if seen.len() < DISTINCT {
                 seen.insert(cell.to_vec());
@@ -267,6 +264,9 @@ pub(crate) fn columns(
                 column.distinct_exact = false;
             }
         }
+    };
+    while cells.next(&mut see)? {
+        rows += 1;
     }
     for (column, seen) in columns.iter_mut().zip(seen) {
         column.distinct = seen.len();
@@ -279,6 +279,61 @@ pub(crate) fn columns(
         }
     }
     Ok((rows, columns))
+}
+
+/// The cells of a file as texts.
+enum Cells<'f> {
+    Csv(&'f Path, csv::Reader<std::fs::File>, csv::ByteRecord),
+    Parquet(Box<ParquetReader>, Vec<String>),
+}
+
+impl<'f> Cells<'f> {
+    fn refuse(file: &Path, e: &csv::Error) -> Failure {
+        Failure::user(format!("cannot read {}: {e}", file.display()))
+    }
+
+    fn open(file: &'f Path) -> Result<Self, Failure> {
+        if TableReader::is_parquet(file) {
+            let reader = ParquetReader::open_texts(file)?;
+            return Ok(Self::Parquet(Box::new(reader), Vec::new()));
+        }
+        let reader = csv::ReaderBuilder::new().flexible(true).from_path(file);
+        let reader = reader.map_err(|e| Self::refuse(file, &e))?;
+        Ok(Self::Csv(file, reader, csv::ByteRecord::new()))
+    }
+
+    fn header(&mut self) -> Result<Vec<String>, Failure> {
+        match self {
+            Self::Csv(file, reader, _) => {
+                let names = reader.byte_headers().map_err(|e| Self::refuse(file, &e))?;
+                let text = |name| String::from_utf8_lossy(name).trim().to_owned();
+                Ok(names.iter().map(text).collect())
+            }
+            Self::Parquet(reader, _) => Ok(reader.names().to_vec()),
+        }
+    }
+
+    /// Shows each cell of the next row with its position; `false` at the end.
+    fn next(&mut self, see: &mut impl FnMut(usize, &[u8])) -> Result<bool, Failure> {
+        match self {
+            Self::Csv(file, reader, record) => {
+                let more = reader.read_byte_record(record);
+                let more = more.map_err(|e| Self::refuse(file, &e))?;
+                if more {
+                    record.iter().enumerate().for_each(|(k, cell)| see(k, cell));
+                }
+                Ok(more)
+            }
+            Self::Parquet(reader, row) => {
+                let more = reader.read_texts(row)?;
+                if more {
+                    let cells = row.iter().enumerate();
+                    cells.for_each(|(k, cell)| see(k, cell.as_bytes()));
+                }
+                Ok(more)
+            }
+        }
+    }
 }
 
 impl ColumnFacts {
@@ -319,7 +374,7 @@ pub(crate) fn dataset(columns: &[ColumnFacts], missing: &[String]) -> DatasetSpe
 /// The first problems of a file, read as a party would read it, and whether there are more.
 fn problems(file: &Path, dataset: &DatasetSpec) -> Result<(Vec<String>, bool), Failure> {
     let mut found = Vec::new();
-    let mut reader = match CsvReader::open(file, dataset) {
+    let mut reader = match TableReader::open(file, dataset) {
         Ok(reader) => reader,
         Err(error @ TableError::Io { .. }) => return Err(error.into()),
         Err(error) => return Ok((vec![error.to_string()], false)),

@@ -13,6 +13,7 @@ pub(crate) mod party;
 pub(crate) mod pki;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
+mod synth;
 
 use std::path::Path;
 

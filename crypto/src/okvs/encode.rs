@@ -1,5 +1,6 @@
 //! Filling a table: peeling, then elimination of what is left.
 
+use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 use zeroize::Zeroize;
 
 use super::{DENSE, Okvs};
@@ -67,7 +68,49 @@ impl Okvs {
                 most: self.shape.capacity,
             });
         }
-        let mut table = vec![0; self.shape.columns()];
+        self.peel(items, work);
+        self.values(items, &mut work.values);
+        self.solve(items, work)
+    }
+
+    /// A table in which `items[i]` finds `values[i]`, drawn evenly from all such tables: to whom the
+    /// values are pseudo-random it looks as any other and says nothing of the items.
+    ///
+    /// # Errors
+    /// As [`Okvs::encode`].
+    ///
+    /// # Panics
+    /// When there are not as many values as items.
+    pub fn encode_values(
+        &self,
+        items: &[u128],
+        values: &[u128],
+        work: &mut Workspace,
+    ) -> Result<Vec<u128>, OkvsError> {
+        assert_eq!(items.len(), values.len());
+        if items.len() > self.shape.capacity {
+            return Err(OkvsError::TooMany {
+                got: items.len(),
+                most: self.shape.capacity,
+            });
+        }
+        // T = R + L(values - decode(R)), R uniform: L a solution without free columns, so T is even over all
+        let mut drawn = vec![0_u128; self.shape.columns()];
+        UnwrapErr(SysRng).fill_bytes(bytemuck::cast_slice_mut(&mut drawn));
+        self.peel(items, work);
+        self.decode(items, &drawn, &mut work.values);
+        for (left, value) in work.values.iter_mut().zip(values) {
+            *left ^= value;
+        }
+        let mut table = self.solve(items, work)?;
+        for (t, r) in table.iter_mut().zip(drawn) {
+            *t ^= r;
+        }
+        Ok(table)
+    }
+
+    /// Places of all items, and the order in which their rows are decided; `work.values` has their size.
+    fn peel(&self, items: &[u128], work: &mut Workspace) {
         work.values.clear();
         work.values.resize(items.len(), 0);
         self.place.hash(items, &mut work.values);
@@ -75,8 +118,11 @@ impl Okvs {
         let places = work.values.iter().map(|h| self.shape.places(*h));
         work.places.extend(places);
         work.peel(self.shape.sparse);
-        self.values(items, &mut work.values);
+    }
 
+    /// The table in which items find `work.values`, columns that no equation decides zero.
+    fn solve(&self, items: &[u128], work: &mut Workspace) -> Result<Vec<u128>, OkvsError> {
+        let mut table = vec![0; self.shape.columns()];
         let (sparse, dense) = table.split_at_mut(self.shape.sparse);
         if work.order.len() < items.len() {
             solve_core(items, work, sparse, dense)?;

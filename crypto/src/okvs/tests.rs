@@ -32,6 +32,22 @@ fn every_item_finds_its_value() {
 }
 
 #[test]
+fn given_values_are_found_in_a_table_that_is_even_over_all() {
+    let mut work = Workspace::default();
+    for n in [0, 1, 300, 4_096, 20_000] {
+        let okvs = Okvs::new(&key(), Shape::new(n).unwrap());
+        let (items, values) = (items(n), items(n));
+        let table = okvs.encode_values(&items, &values, &mut work).unwrap();
+        let mut got = vec![0; n];
+        okvs.decode(&items, &table, &mut got);
+        assert_eq!(got, values, "{n}");
+        // no column is left as it was, and none comes twice
+        let again = okvs.encode_values(&items, &values, &mut work).unwrap();
+        assert!(table.iter().zip(&again).all(|(a, b)| *a != 0 && a != b));
+    }
+}
+
+#[test]
 fn decoding_is_linear_and_other_items_find_nothing() {
     let okvs = Okvs::new(&key(), Shape::new(5_000).unwrap());
     let (inside, outside) = (items(5_000), items(5_000));

@@ -16,6 +16,17 @@ impl Portfolio {
         rows: Range<u64>,
         mut out: impl Write,
     ) -> io::Result<u64> {
+        self.write_header(party, &mut out)?;
+        let written = self.write_rows(party, rows, &mut out)?;
+        out.flush()?;
+        Ok(written)
+    }
+
+    /// The header line of a party's file.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_header(&self, party: Party, out: &mut impl Write) -> io::Result<()> {
         let mut line = Vec::with_capacity(1024);
         line.extend_from_slice(if party == Party::Bank {
             b"id,bank,month,y"
@@ -27,7 +38,21 @@ impl Portfolio {
             line.extend_from_slice(variable.name().as_bytes());
         }
         line.push(b'\n');
-        out.write_all(&line)?;
+        out.write_all(&line)
+    }
+
+    /// Those of `rows` that the party holds, without a header; returns how many. Slices of rows may
+    /// be made at the same time and put one after another.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_rows(
+        &self,
+        party: Party,
+        rows: Range<u64>,
+        out: &mut impl Write,
+    ) -> io::Result<u64> {
+        let mut line = Vec::with_capacity(1024);
         let mut cells = vec![0.0; party.width()];
         let mut written = 0;
         for row in rows.filter(|&row| self.holds(party, row)) {
@@ -46,7 +71,6 @@ impl Portfolio {
             out.write_all(&line)?;
             written += 1;
         }
-        out.flush()?;
         Ok(written)
     }
 
@@ -56,11 +80,20 @@ impl Portfolio {
     /// Those of `out`.
     pub fn write_truth(&self, rows: Range<u64>, mut out: impl Write) -> io::Result<()> {
         out.write_all(b"id,pd\n")?;
+        self.write_truth_rows(rows, &mut out)?;
+        out.flush()
+    }
+
+    /// The same without its header.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_truth_rows(&self, rows: Range<u64>, out: &mut impl Write) -> io::Result<()> {
         for row in rows {
             let pd = twelve_digits(self.truth(row).pd);
             writeln!(out, "{},{pd}", self.customer_id(row))?;
         }
-        out.flush()
+        Ok(())
     }
 }
 

@@ -26,9 +26,11 @@
 
 mod cells;
 mod csv;
+mod parquet;
 mod stream;
 
 pub use cells::{Kind, Variable};
+pub use parquet::{Columns, ParquetFile};
 
 use serde::{Deserialize, Serialize};
 use stream::StreamKey;

@@ -10,13 +10,14 @@ pub struct At {
     pub file: String,
     /// Data row, from 1 (the header is not counted).
     pub row: u64,
-    /// Line of the file, from 1 (the header is line 1), as an editor shows it.
+    /// Line of the file, from 1 (the header is line 1), as an editor shows it; 0 in a file that has no
+    /// lines.
     pub line: u64,
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, row {} (line {})", self.file, self.row, self.line)
+        write!(f, "{}, row {}{}", self.file, self.row, on(self.line))
     }
 }
 
@@ -41,12 +42,35 @@ pub enum TableError {
         source: std::io::Error,
     },
     /// The file has no header or no data row.
-    #[error("{file} holds {found}: expected a header line and at least one data row")]
+    #[error(
+        "{file} holds {found}: expected at least one data row, after a header line if it is CSV"
+    )]
     Empty {
         /// The file.
         file: String,
         /// What it holds: nothing, or only a header.
         found: &'static str,
+    },
+    /// The file is not a Parquet file that can be read.
+    #[error("cannot read {file} as Parquet: {problem}")]
+    Parquet {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A column of a Parquet file has a type that does not fit.
+    #[error(
+        "{file}, column `{column}`: {problem}: write it as text, whole numbers, floating-point numbers or \
+         truth values"
+    )]
+    ColumnType {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// What does not fit.
+        problem: String,
     },
     /// A named column is not in the header.
     #[error(
@@ -103,8 +127,7 @@ pub enum TableError {
     },
     /// Two rows have one id (after the id rules).
     #[error(
-        "{at}, column `{column}`: the same id as row {first_row} (line {first_line}){}: keep one \
-         row per id",
+        "{at}, column `{column}`: the same id as row {first_row}{}{}: keep one row per id", on(*.first_line),
         if *.after_rules { ", after the id rules" } else { "" }
     )]
     DuplicateId {
@@ -173,6 +196,13 @@ pub enum TableError {
         /// Rows of the part.
         got: usize,
     },
+}
+
+fn on(line: u64) -> String {
+    match line {
+        0 => String::new(),
+        line => format!(" (line {line})"),
+    }
 }
 
 fn suggest(name: &Option<String>) -> String {

@@ -1,18 +1,22 @@
-//! A typed table read from CSV.
+//! A typed table read from CSV or Parquet.
 //!
-//! [`CsvReader`] reads a file in batches of rows, so that a file larger than memory can be walked;
+//! [`TableReader`] reads a file in batches of rows, so that a file larger than memory can be walked;
 //! [`Table::load`] reads a whole one. Missing numbers are NaN, missing categories
 //! [`MISSING_CODE`]. Every refusal names the file, the row, the column and what to do.
 
+mod checks;
 mod error;
+mod parquet;
 mod read;
 
 pub use error::{At, TableError};
+pub use parquet::ParquetReader;
 pub use read::CsvReader;
 
-use crate::schema::DatasetSpec;
+use crate::schema::{DatasetSpec, IdRuleCount};
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 
 /// The code of a missing category.
@@ -197,12 +201,15 @@ impl Table {
         }
     }
 
-    /// Reads a whole CSV file.
+    /// Reads a whole file.
     ///
     /// # Errors
     /// Every variant of [`TableError`] that names a file.
     pub fn load(path: &Path, spec: &DatasetSpec) -> Result<Self, TableError> {
-        CsvReader::open(path, spec)?.read_all()
+        let mut reader = TableReader::open(path, spec)?;
+        let mut table = Self::empty(spec);
+        while reader.read_batch(&mut table, 1 << 16)? > 0 {}
+        Ok(table)
     }
 
     /// Number of rows.
@@ -274,6 +281,73 @@ impl Table {
                 ColumnData::Numeric(values) => values.truncate(rows),
                 ColumnData::Categorical { codes, .. } => codes.truncate(rows),
             }
+        }
+    }
+}
+
+/// Reads a file row by row: Parquet where its name ends in `.parquet`, else CSV.
+#[derive(Debug)]
+pub enum TableReader {
+    /// A CSV file.
+    Csv(Box<CsvReader<File>>),
+    /// A Parquet file.
+    Parquet(Box<ParquetReader>),
+}
+
+impl TableReader {
+    /// Whether a file is taken for Parquet, by its name.
+    pub fn is_parquet(path: &Path) -> bool {
+        path.extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("parquet"))
+    }
+
+    /// Opens a file and checks its columns.
+    ///
+    /// # Errors
+    /// As [`CsvReader::open`] and [`ParquetReader::open`].
+    pub fn open(path: &Path, spec: &DatasetSpec) -> Result<Self, TableError> {
+        Ok(match Self::is_parquet(path) {
+            true => Self::Parquet(Box::new(ParquetReader::open(path, spec)?)),
+            false => Self::Csv(Box::new(CsvReader::open(path, spec)?)),
+        })
+    }
+
+    /// As [`CsvReader::without_repeats_check`].
+    #[must_use]
+    pub fn without_repeats_check(self) -> Self {
+        match self {
+            Self::Csv(r) => Self::Csv(Box::new(r.without_repeats_check())),
+            Self::Parquet(r) => Self::Parquet(Box::new(r.without_repeats_check())),
+        }
+    }
+
+    /// As [`CsvReader::read_batch`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn read_batch(&mut self, table: &mut Table, rows: usize) -> Result<usize, TableError> {
+        match self {
+            Self::Csv(r) => r.read_batch(table, rows),
+            Self::Parquet(r) => r.read_batch(table, rows),
+        }
+    }
+
+    /// As [`CsvReader::read_ids`].
+    ///
+    /// # Errors
+    /// As that.
+    pub fn read_ids(&mut self, rows: usize, each: impl FnMut(&str)) -> Result<usize, TableError> {
+        match self {
+            Self::Csv(r) => r.read_ids(rows, each),
+            Self::Parquet(r) => r.read_ids(rows, each),
+        }
+    }
+
+    /// How many ids each rule has changed so far, in the order of the rules.
+    pub fn id_rule_counts(&self) -> &[IdRuleCount] {
+        match self {
+            Self::Csv(r) => r.id_rule_counts(),
+            Self::Parquet(r) => r.id_rule_counts(),
         }
     }
 }

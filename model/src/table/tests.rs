@@ -191,3 +191,28 @@ fn parts_of_unequal_length_are_refused() {
         "`x` has 2 rows, expected 1, one per id"
     );
 }
+
+#[test]
+fn ids_alone_are_read_as_the_rows_ids_are() {
+    let text = "id,income\n 7 ,x\n08,\nb,1\n7,2\n";
+    let ids_of = |text: &str| -> Result<Vec<String>, TableError> {
+        let only = DatasetSpec {
+            id_rules: vec![IdRule::Trim],
+            label: None,
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+            ..spec()
+        };
+        let reader = CsvReader::new("a.csv".into(), text.as_bytes(), &only)?;
+        let mut reader = reader.without_repeats_check();
+        let mut ids = Vec::new();
+        while reader.read_ids(3, |id| ids.push(id.to_owned()))? > 0 {}
+        assert_eq!(reader.rows(), ids.len() as u64);
+        Ok(ids)
+    };
+    // no other cell is looked at, and repeats are the caller's to find
+    assert_eq!(ids_of(text).unwrap(), ["7", "08", "b", "7"]);
+    let e = ids_of("id,income\n1,2\n ,3\n").unwrap_err().to_string();
+    assert!(e.contains("row 2") && e.contains("empty"), "{e}");
+    assert!(ids_of("id,income\n").is_err());
+}

@@ -69,6 +69,25 @@ impl fmt::Display for Method {
     }
 }
 
+impl Method {
+    /// All of them, the default first.
+    pub const ALL: [Self; 2] = [Self::Curve, Self::Vole];
+}
+
+/// No method has this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no method of alignment is called `{0}`; there are {known}", known = Method::ALL.map(|m| m.to_string()).join(" and "))]
+pub struct UnknownMethod(String);
+
+impl std::str::FromStr for Method {
+    type Err = UnknownMethod;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMethod> {
+        let found = Self::ALL.into_iter().find(|m| m.to_string() == name);
+        found.ok_or_else(|| UnknownMethod(name.to_owned()))
+    }
+}
+
 /// What the parties agree on, and what this node allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Params {
