@@ -21,6 +21,42 @@ use rayon::prelude::*;
 
 use crate::{multiversion, simd::Level};
 
+// Parties cut 64-bit streams into 32-bit words as they lie in memory.
+#[cfg(target_endian = "big")]
+compile_error!("only little-endian machines agree on narrow words");
+
+/// The ring in which terms are dealt and summed: integers modulo 2^64 or 2^32.
+pub trait Word: Copy + Send + Sync + Default {
+    /// The residue of a two's complement number.
+    fn of(x: u64) -> Self;
+    /// Sum.
+    fn plus(self, other: Self) -> Self;
+    /// Product.
+    fn times(self, other: Self) -> Self;
+}
+
+macro_rules! word {
+    ($word:ty) => {
+        impl Word for $word {
+            #[inline(always)]
+            fn of(x: u64) -> Self {
+                x as Self
+            }
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                self.wrapping_add(other)
+            }
+            #[inline(always)]
+            fn times(self, other: Self) -> Self {
+                self.wrapping_mul(other)
+            }
+        }
+    };
+}
+
+word!(u64);
+word!(u32);
+
 /// Rows per block of the layout that [`Sine::dealt_terms`] makes.
 pub const BLOCK: usize = 4096;
 const LANES: usize = 32;
@@ -117,7 +153,7 @@ impl Sine {
     ///
     /// # Panics
     /// If `out` is not `2 * terms` times as long as `rho`.
-    pub fn dealt_terms(&self, rho: &[u64], frac: u32, out: &mut [u64]) {
+    pub fn dealt_terms<W: Word>(&self, rho: &[u64], frac: u32, out: &mut [W]) {
         assert_eq!(
             out.len(),
             rho.len() * self.words_per_row(),
@@ -136,11 +172,11 @@ impl Sine {
     ///
     /// # Panics
     /// If the lengths do not agree.
-    pub fn add_value(&self, theta: &[u32], terms: &[u64], frac: u32, value: &mut [u64]) {
+    pub fn add_value<W: Word>(&self, theta: &[u32], terms: &[W], frac: u32, value: &mut [W]) {
         let scale = 2f64.powi(frac as i32);
         let m: Vec<f64> = vec![scale; self.terms()];
         // sin(k w (theta - rho)) = sin(k w theta) cos(k w rho) - cos(k w theta) sin(k w rho)
-        self.combine::<true>(&m, theta, terms, value);
+        self.combine::<W, true>(&m, theta, terms, value);
     }
 
     /// Adds this end's share of `gain` times the series' derivative at the masked phases to
@@ -148,15 +184,28 @@ impl Sine {
     ///
     /// # Panics
     /// If the lengths do not agree.
-    pub fn add_slope(&self, theta: &[u32], terms: &[u64], frac: u32, gain: f64, slope: &mut [u64]) {
+    pub fn add_slope<W: Word>(
+        &self,
+        theta: &[u32],
+        terms: &[W],
+        frac: u32,
+        gain: f64,
+        slope: &mut [W],
+    ) {
         let w = PI / (2.0 * self.range());
         let scale = gain * 2f64.powi(frac as i32);
         let m: Vec<f64> = self.harmonics().map(|(k, _)| k * w * scale).collect();
         // cos(k w (theta - rho)) = cos(k w theta) cos(k w rho) + sin(k w theta) sin(k w rho)
-        self.combine::<false>(&m, theta, terms, slope);
+        self.combine::<W, false>(&m, theta, terms, slope);
     }
 
-    fn combine<const SINE: bool>(&self, m: &[f64], theta: &[u32], terms: &[u64], out: &mut [u64]) {
+    fn combine<W: Word, const SINE: bool>(
+        &self,
+        m: &[f64],
+        theta: &[u32],
+        terms: &[W],
+        out: &mut [W],
+    ) {
         assert_eq!(
             terms.len(),
             theta.len() * self.words_per_row(),
@@ -167,7 +216,7 @@ impl Sine {
         out.par_chunks_mut(BLOCK)
             .zip(theta.par_chunks(BLOCK))
             .zip(terms.par_chunks(BLOCK * self.words_per_row()))
-            .for_each(|((out, theta), terms)| combined::<SINE>(level, m, theta, terms, out));
+            .for_each(|((out, theta), terms)| combined::<W, SINE>(level, m, theta, terms, out));
     }
 }
 
@@ -243,16 +292,16 @@ impl Wave {
 }
 
 multiversion! {
-    fn dealt [] [] (b: &[f64], rho: &[u64], out: &mut [u64]) = dealt_block
+    fn dealt [W: Word] [W] (b: &[f64], rho: &[u64], out: &mut [W]) = dealt_block
 }
 
 multiversion! {
-    fn combined [const SINE: bool] [SINE]
-        (m: &[f64], theta: &[u32], terms: &[u64], out: &mut [u64]) = combine_block
+    fn combined [W: Word, const SINE: bool] [W, SINE]
+        (m: &[f64], theta: &[u32], terms: &[W], out: &mut [W]) = combine_block
 }
 
 #[inline(always)]
-fn dealt_block(b: &[f64], rho: &[u64], out: &mut [u64]) {
+fn dealt_block<W: Word>(b: &[f64], rho: &[u64], out: &mut [W]) {
     let n = rho.len();
     for at in (0..n).step_by(LANES) {
         let m = LANES.min(n - at);
@@ -265,8 +314,8 @@ fn dealt_block(b: &[f64], rho: &[u64], out: &mut [u64]) {
             let (cos, sin) = out[2 * t * n..][..2 * n].split_at_mut(n);
             let (cos, sin) = (&mut cos[at..at + m], &mut sin[at..at + m]);
             for i in 0..m {
-                cos[i] = cos[i].wrapping_add(round_to_ring(w.c[i] * b));
-                sin[i] = sin[i].wrapping_add(round_to_ring(w.s[i] * b));
+                cos[i] = cos[i].plus(W::of(round_to_ring(w.c[i] * b)));
+                sin[i] = sin[i].plus(W::of(round_to_ring(w.s[i] * b)));
             }
             w.advance();
         }
@@ -275,7 +324,7 @@ fn dealt_block(b: &[f64], rho: &[u64], out: &mut [u64]) {
 
 /// `SINE`: out += m (sin cos_term - cos sin_term); else out += m (cos cos_term + sin sin_term).
 #[inline(always)]
-fn combine_block<const SINE: bool>(m: &[f64], theta: &[u32], terms: &[u64], out: &mut [u64]) {
+fn combine_block<W: Word, const SINE: bool>(m: &[f64], theta: &[u32], terms: &[W], out: &mut [W]) {
     let n = theta.len();
     for at in (0..out.len()).step_by(LANES) {
         let len = LANES.min(out.len() - at);
@@ -284,7 +333,7 @@ fn combine_block<const SINE: bool>(m: &[f64], theta: &[u32], terms: &[u64], out:
             turns[i] = f64::from(theta[at + i] as i32) * 2f64.powi(-32);
         }
         let mut w = Wave::new(turns);
-        let mut acc = [0u64; LANES];
+        let mut acc = [W::default(); LANES];
         for (t, m) in m.iter().enumerate() {
             let (cos, sin) = terms[2 * t * n..][..2 * n].split_at(n);
             let (cos, sin) = (&cos[at..at + len], &sin[at..at + len]);
@@ -294,13 +343,13 @@ fn combine_block<const SINE: bool>(m: &[f64], theta: &[u32], terms: &[u64], out:
                     false => (w.c[i], w.s[i]),
                 };
                 acc[i] = acc[i]
-                    .wrapping_add(round_to_ring(a * m).wrapping_mul(cos[i]))
-                    .wrapping_add(round_to_ring(b * m).wrapping_mul(sin[i]));
+                    .plus(W::of(round_to_ring(a * m)).times(cos[i]))
+                    .plus(W::of(round_to_ring(b * m)).times(sin[i]));
             }
             w.advance();
         }
         for (o, a) in out[at..at + len].iter_mut().zip(acc) {
-            *o = o.wrapping_add(a);
+            *o = o.plus(a);
         }
     }
 }
@@ -377,8 +426,13 @@ mod tests {
             })
             .collect();
         // two shares of the dealt terms
-        let mut a = vec![0; n as usize * s.words_per_row()];
+        let mut a = vec![0u64; n as usize * s.words_per_row()];
         s.dealt_terms(&rho, fc, &mut a);
+        let mut narrow = vec![0u32; a.len()];
+        s.dealt_terms(&rho, fc, &mut narrow);
+        assert!(a.iter().zip(&narrow).all(|(a, n)| *a as u32 == *n));
+        let mut low = vec![0u32; n as usize];
+        s.add_value(&theta, &narrow, fb, &mut low);
         let b: Vec<u64> = a.iter().map(|_| next()).collect();
         a.iter_mut()
             .zip(&b)
@@ -389,6 +443,8 @@ mod tests {
             s.add_value(&theta, share, fb, &mut v);
             s.add_slope(&theta, share, 11, 1.5, &mut d);
         }
+        // of the same terms, the narrow sum is the wide one modulo 2^32
+        assert!(v.iter().zip(&low).all(|(v, low)| *v as u32 == *low));
         for (z, v) in z.iter().zip(&v) {
             assert!(
                 (decode(*v, fc + fb) + 0.5 - s.value(*z)).abs() < 2e-4,

@@ -88,7 +88,7 @@ pub const COARSE_MIN_TERMS: u32 = 6;
 pub const HESSIAN_MIN_ROWS: u64 = 32_768;
 /// Most rows of a Hessian.
 pub const HESSIAN_MAX_ROWS: u64 = 1 << 17;
-/// Most bits of headroom for a Hessian of a sample, each an iteration of the inverse.
+/// Most bits of headroom for a Hessian of a sample.
 pub const HESSIAN_MAX_HEADROOM: u32 = 4;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
@@ -96,10 +96,9 @@ pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 pub const FINE_PASSES_PER_HESSIAN: u64 = 3;
 /// Passes that share a Hessian while steps are large, where it is made of a sample; else each has its own.
 pub const COARSE_PASSES_PER_SAMPLED_HESSIAN: u64 = 3;
-/// Iterations of the Newton-Schulz inverse from the identity, while steps are large.
-pub const INVERSE_ITERATIONS: u64 = 15;
-/// Iterations of the Newton-Schulz inverse from half the one before, at full precision.
-pub const NEXT_INVERSE_ITERATIONS: u64 = 8;
+/// The inverse is begun at a multiple of the identity and reaches eigenvalues of two to minus this, less a
+/// bit for each of the Hessian's headroom.
+pub const INVERSE_LEAST_LOG2: u32 = 13;
 /// Passes that Newton usually needs while steps are large.
 pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
@@ -142,10 +141,10 @@ pub fn hessian_rows(train_rows: u64, columns: u64) -> u64 {
         .min(train_rows)
 }
 
-/// Rows of Hessians while steps are large: half of a sample, else all.
-pub fn coarse_hessian_rows(hessian_rows: u64, train_rows: u64) -> u64 {
+/// Rows of Hessians while steps are large: half of a sample or 64 for each column, if that is more, else all.
+pub fn coarse_hessian_rows(hessian_rows: u64, train_rows: u64, columns: u64) -> u64 {
     match hessian_rows < train_rows {
-        true => hessian_rows.div_ceil(2),
+        true => hessian_rows.min((hessian_rows / 2).max(HESSIAN_ROWS_PER_COLUMN * columns)),
         false => train_rows,
     }
 }
@@ -258,8 +257,9 @@ mod tests {
         assert_eq!(hessian_rows(700, 50), 700);
         assert_eq!(hessian_rows(100_000, 100), 32_768);
         assert_eq!(hessian_rows(100_000, 1_200), 76_800);
-        assert_eq!(coarse_hessian_rows(32_768, 100_000), 16_384);
-        assert_eq!(coarse_hessian_rows(700, 700), 700);
+        assert_eq!(coarse_hessian_rows(32_768, 100_000, 100), 16_384);
+        assert_eq!(coarse_hessian_rows(32_768, 100_000, 300), 19_200);
+        assert_eq!(coarse_hessian_rows(700, 700, 20), 700);
         assert_eq!([700, 1 << 21, 1 << 25].map(passes_ahead), [4, 2, 1]);
     }
 }

@@ -256,7 +256,7 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
         assert_eq!(ran.links, links);
         // The meter also counts corrections that come along with another message.
         let apart = ran.rounds as f64 / rounds as f64;
-        assert!((1.0..1.1).contains(&apart), "{} {rounds}", ran.rounds);
+        assert!((1.0..1.25).contains(&apart), "{} {rounds}", ran.rounds);
     }
 }
 

@@ -68,11 +68,11 @@ fn bytes_are_those_of_the_protocols() {
             3 * 4 * 8 * (rows + 50)
         );
     }
-    // Masked weights, phases, residuals (cut in the last passes), and two truncations of all columns. The
-    // first pass has neither scores nor phases.
+    // Masked weights, phases, the series' values cut (in half words in the early passes), residuals, and two
+    // truncations of all columns. The first pass has neither scores nor phases.
     for (step, passes, terms, sent) in [
         ("gradient, first pass", 1, 0, 8 * rows),
-        ("gradient, early passes", 6, 15, 12 * rows + 8 * 50),
+        ("gradient, early passes", 6, 15, 16 * rows + 8 * 50),
         ("gradient, last passes", 3, 20, 20 * rows + 8 * 50),
     ] {
         let small = 8 * 50 + 2 * 8 * 100;
@@ -80,10 +80,11 @@ fn bytes_are_those_of_the_protocols() {
             bytes(&plan, step, "bank", "partner"),
             passes * (sent + small)
         );
-        let cut = if terms == 20 { 2 * 8 * rows } else { 0 };
+        let cut = if terms == 0 { 0 } else { 2 * 8 * rows };
+        let word = if terms == 20 { 8 } else { 4 };
         assert_eq!(
             bytes(&plan, step, "coordinator", "bank"),
-            passes * (16 * terms * rows + cut + 8 * 50 + 2 * 16 * 100)
+            passes * (2 * word * terms * rows + cut + 8 * 50 + 2 * 16 * 100)
         );
         assert_eq!(
             bytes(&plan, step, "coordinator", "partner"),
@@ -101,25 +102,35 @@ fn bytes_are_those_of_the_protocols() {
             bytes(&plan, step, "coordinator", "partner"),
             times * 8 * (sample * 50 + 50 * 50)
         );
-        // Slopes of these rows, once cut (but at first) and once as weights, and blocks cut to size;
-        // weighted rows travel one way only.
-        let slopes = if step == "first Hessian" { 1 } else { 2 };
+        // Slopes of these rows, once cut (but at first; in half words while early) and once as weights, and
+        // blocks cut to size; weighted rows travel one way only.
+        let cut = match step {
+            "first Hessian" => 0,
+            "Hessian, early passes" => 4,
+            _ => 8,
+        };
         for (from, to, weighted) in [("bank", "partner", 0), ("partner", "bank", 50)] {
             assert_eq!(
                 bytes(&plan, step, from, to),
-                times * 8 * ((slopes + weighted) * sample + 3 * 50 * 50)
+                times * (cut * sample + 8 * ((1 + weighted) * sample + 3 * 50 * 50))
             );
         }
     }
-    for (step, iterations) in [
-        ("inverse, early passes", 3 * (15 + 3)),
-        ("inverse, last passes", 8),
-    ] {
-        assert_eq!(
-            bytes(&plan, step, "bank", "partner"),
-            iterations * 2 * (2 + 1) * 8 * 100 * 100
-        );
-    }
+    // Four inverses of twelve steps: for each the upper triangle of the Hessian, and a step's matrices, half
+    // of them symmetric.
+    let triangle = 100 * 101 / 2;
+    assert_eq!(
+        bytes(&plan, "inverse, begun", "bank", "partner"),
+        4 * 8 * triangle
+    );
+    assert_eq!(
+        bytes(&plan, "inverse", "bank", "partner"),
+        4 * 12 * 8 * (2 * triangle + 2 * 100 * 100)
+    );
+    assert_eq!(
+        bytes(&plan, "inverse", "coordinator", "bank"),
+        4 * 12 * 8 * (3 * triangle + 3 * 100 * 100)
+    );
     // Two lanes of 16 bits a row through a tree of conjunctions, and the scores once more.
     let check = bytes(&plan, "within range?", "bank", "partner");
     assert!((check - 60 * rows) < 4_096, "{check}");

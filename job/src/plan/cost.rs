@@ -2,16 +2,18 @@
 
 use super::{
     Assumptions, PartySize, Series, StepCost,
-    gates::{Once, Product},
+    gates::{Once, Product, series_word},
     vole,
 };
+use paripassu_model::newton_schulz;
+
 use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
         ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
-        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_ITERATIONS, METRICS,
-        NEXT_INVERSE_ITERATIONS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
-        USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows, passes_ahead,
+        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
+        PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES,
+        USUAL_PASSES, WORD, coarse_hessian_rows, passes_ahead,
     },
     id::NodeId,
     life::State,
@@ -128,15 +130,16 @@ impl Facts<'_> {
 
     /// Rows of Hessians while steps are large.
     fn coarse_hessian_rows(&self) -> u64 {
-        coarse_hessian_rows(self.hessian_rows, self.train_rows)
+        coarse_hessian_rows(self.hessian_rows, self.train_rows, self.columns)
     }
 
-    /// Iterations of the inverse from the identity for a Hessian of so many rows; a sample's has bits of
+    /// Steps to the inverse of a Hessian of so many rows; a sample's has bits of
     /// headroom: at most N / m times its share of a column is in it.
     fn iterations(&self, hessian_rows: u64) -> u64 {
         let most = self.train_rows.div_ceil(hessian_rows.max(1));
         let bits = most.max(1).next_power_of_two().trailing_zeros();
-        INVERSE_ITERATIONS + u64::from(bits.min(HESSIAN_MAX_HEADROOM))
+        let least = INVERSE_LEAST_LOG2 + bits.min(HESSIAN_MAX_HEADROOM);
+        newton_schulz::scales(least).len() as u64
     }
 
     /// Products of all owners' columns with residuals.
@@ -167,12 +170,9 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         _ => facts.hessian_rows,
     };
     let large = facts.coarse_hessians();
-    // at full precision an inverse begins with the one before, if that is of slopes and not of their bound
-    let after_bound = !facts.sampled() && large == 1;
-    let anew = first_fine.max(u64::from(after_bound && passes.fine_hessians > 0));
-    let next = passes.fine_hessians - anew;
-    let from_identity = large * facts.iterations(facts.coarse_hessian_rows())
-        + anew * facts.iterations(facts.hessian_rows);
+    let last = passes.fine_hessians;
+    let inverse_steps = large * facts.iterations(facts.coarse_hessian_rows())
+        + last * facts.iterations(facts.hessian_rows);
     let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
     let mut steps = vec![
         align(facts).times(1),
@@ -182,19 +182,23 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         gradient(facts, "gradient, early passes", Some(coarse), false)
             .times(passes.coarse - first_coarse),
         gradient(facts, "gradient, last passes", Some(fine), true).times(passes.fine - first_fine),
-        hessian(facts, "first Hessian", first_rows, false).times(first_coarse + first_fine),
+        hessian(facts, "first Hessian", first_rows, None).times(first_coarse + first_fine),
         hessian(
             facts,
             "Hessian, early passes",
             facts.coarse_hessian_rows(),
-            true,
+            Some(false),
         )
         .times(large - first_coarse),
-        hessian(facts, "Hessian, last passes", facts.hessian_rows, true)
-            .times(passes.fine_hessians - first_fine),
-        inverse(facts, "inverse, early passes").times(from_identity),
-        halved(facts).times(next),
-        inverse(facts, "inverse, last passes").times(next * NEXT_INVERSE_ITERATIONS),
+        hessian(
+            facts,
+            "Hessian, last passes",
+            facts.hessian_rows,
+            Some(true),
+        )
+        .times(passes.fine_hessians - first_fine),
+        inverse_begun(facts).times(large + last),
+        inverse_step(facts).times(inverse_steps),
         newton_step(facts).times(passes.all()),
         settled(facts).times(passes.tests),
         range_check(facts).times(1),
@@ -275,13 +279,11 @@ fn gradient<'f>(
     let mut macs = rows * columns;
     if let Some(terms) = terms {
         once.made(facts.margins(), []);
-        once.sigmoid(rows, terms.into());
-        if full {
-            once.truncate(&[rows]);
-        }
+        once.sigmoid(rows, terms.into(), full);
+        once.cut(rows, full);
         macs += rows * columns;
         once.compute_s = (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
-            + (2 * WORD * rows * u64::from(terms)) as f64 / PRG_BYTES_PER_S;
+            + (series_word(full) * 2 * rows * u64::from(terms)) as f64 / PRG_BYTES_PER_S;
     }
     let ridge = facts.each(|width| (width, width));
     once.made(facts.gradients(), ridge);
@@ -292,12 +294,17 @@ fn gradient<'f>(
 
 /// X' diag(s) X on a subsample, from the shares of s: each owner's block by weighting its rows, mixed
 /// blocks by products with the weighted rows. The first takes the largest slope there can be, or those of
-/// the label party's own fit.
-fn hessian<'f>(facts: &'f Facts<'f>, step: &'static str, rows: u64, slopes: bool) -> Once<'f> {
+/// the label party's own fit; later ones have slopes of their own, at full precision or not.
+fn hessian<'f>(
+    facts: &'f Facts<'f>,
+    step: &'static str,
+    rows: u64,
+    slopes: Option<bool>,
+) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, step);
     let widths = facts.widths();
-    if slopes {
-        once.truncate(&[rows]);
+    if let Some(full) = slopes {
+        once.cut(rows, full);
     }
     once.weighted(rows, &widths);
     let mixed = (0..widths.len()).flat_map(|p| (p + 1..widths.len()).map(move |q| (p, q)));
@@ -319,22 +326,19 @@ fn hessian<'f>(facts: &'f Facts<'f>, step: &'static str, rows: u64, slopes: bool
     once
 }
 
-/// One iteration of the inverse: two products of shared matrices, each cut back.
-fn inverse<'f>(facts: &'f Facts<'f>, step: &'static str) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, step);
-    let d = facts.columns;
-    for _ in 0..2 {
-        once.matmul(d, d, d);
-        once.truncate(&[d * d]);
-    }
-    once.compute_s = (6 * d * d * d) as f64 / RING_MACS_PER_S;
+/// What all steps of an inverse begin with: the masked Hessian, opened with the first step's matrix.
+fn inverse_begun<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "inverse, begun");
+    once.inverse_begun(facts.columns);
     once
 }
 
-/// Half of the inverse before, to begin the next one with.
-fn halved<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, "inverse, begun");
-    once.truncate(&[facts.columns * facts.columns]);
+/// One step of the inverse: two products of shared matrices, each cut back.
+fn inverse_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "inverse");
+    let d = facts.columns;
+    once.inverse_step(d);
+    once.compute_s = (6 * d * d * d) as f64 / RING_MACS_PER_S;
     once
 }
 

@@ -12,6 +12,19 @@ use crate::{
     life::State,
 };
 
+/// Words of the upper triangle of a `[d, d]` matrix.
+fn triangle(d: u64) -> u64 {
+    d * (d + 1) / 2
+}
+
+/// Bytes of a word of the series: a whole one at full precision.
+pub(super) fn series_word(full: bool) -> u64 {
+    match full {
+        true => WORD,
+        false => WORD / 2,
+    }
+}
+
 /// One occurrence of a step.
 pub(super) struct Once<'f> {
     facts: &'f Facts<'f>,
@@ -132,13 +145,41 @@ impl<'f> Once<'f> {
         }
     }
 
-    /// The sigmoid series of this many terms for all rows.
-    pub(super) fn sigmoid(&mut self, rows: u64, terms: u64) {
+    /// The sigmoid series of this many terms for all rows, at full precision or in half words.
+    pub(super) fn sigmoid(&mut self, rows: u64, terms: u64, full: bool) {
         let blocks = rows.div_ceil(SERIES_ROWS);
         self.rounds += 1 + blocks;
         self.ask(blocks);
         self.broadcast(PHASE * rows);
-        self.correct(0, SERIES_WORDS * terms * rows);
+        let (helper, to) = (self.facts.helper().clone(), self.ids[0].clone());
+        self.add(helper, to, SERIES_WORDS * series_word(full) * terms * rows);
+    }
+
+    /// Fraction bits of series values or slopes dropped: of words, or of half words that become words.
+    pub(super) fn cut(&mut self, values: u64, full: bool) {
+        match full {
+            true => self.truncate(&[values]),
+            false => {
+                self.rounds += 2;
+                self.ask(1);
+                self.broadcast(PHASE * values);
+                self.correct(0, 2 * values);
+            }
+        }
+    }
+
+    /// What comes before the first step of an inverse of `[d, d]`.
+    pub(super) fn inverse_begun(&mut self, d: u64) {
+        self.rounds += 1;
+        self.broadcast(WORD * triangle(d));
+    }
+
+    /// A step of an inverse of `[d, d]`, whose correction was asked for with the first one's.
+    pub(super) fn inverse_step(&mut self, d: u64) {
+        self.rounds += 4;
+        self.ask(1);
+        self.broadcast(WORD * 2 * (d * d + triangle(d)));
+        self.correct(0, 3 * (d * d + triangle(d)));
     }
 
     /// Truncations of vectors of these lengths, opened together.

@@ -1,11 +1,13 @@
 //! A data party's state while it computes on shares.
 
 use bytes::Bytes;
+use paripassu_crypto::ring64;
 
 use super::open::Openings;
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
+    codec,
     ctx::Ctx,
 };
 
@@ -84,6 +86,32 @@ impl<C: Channel, S> Engine<C, S> {
         let n = self.gates;
         self.gates += 1;
         format!("{n}-{gate}")
+    }
+
+    /// The sum over all parties of words that masks hide: everyone sends its own to all others.
+    pub(super) async fn sum(&mut self, gate: &str, mut mine: Vec<u64>) -> Result<Vec<u64>, Abort> {
+        let got = self.broadcast(gate, codec::put_words(&mine)).await?;
+        for (from, body) in got {
+            let theirs = codec::take_words(&body, mine.len(), from, self.path())?;
+            ring64::add_assign(&mut mine, &theirs);
+        }
+        Ok(mine)
+    }
+
+    /// As [`Self::sum`], of 32-bit words.
+    pub(super) async fn sum_halves(
+        &mut self,
+        gate: &str,
+        mut mine: Vec<u32>,
+    ) -> Result<Vec<u32>, Abort> {
+        let body = codec::put_halves(mine.iter().copied());
+        for (from, body) in self.broadcast(gate, body).await? {
+            let theirs = codec::take_halves(&body, mine.len(), from, self.path())?;
+            mine.iter_mut()
+                .zip(theirs)
+                .for_each(|(a, b)| *a = a.wrapping_add(b));
+        }
+        Ok(mine)
     }
 
     /// Sends `body` to every other party and receives theirs.

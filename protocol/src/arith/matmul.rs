@@ -6,9 +6,7 @@
 use paripassu_crypto::{ring64, share::Shares};
 
 use super::engine::Engine;
-use crate::{
-    abort::Abort, channel::Channel, codec, compute::offload, correlation::CorrelationSource,
-};
+use crate::{abort::Abort, channel::Channel, compute::offload, correlation::CorrelationSource};
 
 impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// `X Y` for `x: [rows, inner]` and `y: [inner, cols]`; fraction bits add up.
@@ -38,13 +36,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         opened.extend_from_slice(y.words());
         ring64::sub_assign(&mut opened[..x.len()], &c.a);
         ring64::sub_assign(&mut opened[x.len()..], &c.b);
-        let got = self
-            .broadcast("multiply", codec::put_words(&opened))
-            .await?;
-        for (from, body) in got {
-            let theirs = codec::take_words(&body, opened.len(), from, self.path())?;
-            ring64::add_assign(&mut opened, &theirs);
-        }
+        let opened = self.sum("multiply", opened).await?;
         let first = self.me() == 0;
         let frac = x.frac() + y.frac();
         let words = offload(move || {

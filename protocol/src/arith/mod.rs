@@ -8,6 +8,8 @@
 
 mod ahead;
 mod engine;
+pub(crate) mod inverse;
+mod lift;
 mod matmul;
 mod open;
 mod owner;
@@ -18,9 +20,10 @@ mod weighted;
 
 pub use ahead::Ahead;
 pub use engine::Engine;
+pub use inverse::Inverted;
 pub use open::{Opening, Openings, Receivers};
 pub use owner::{Operand, OwnerMatrix};
-pub use sine::SigmoidSpec;
+pub use sine::{Precision, SigmoidSpec};
 pub use weighted::WeightedRows;
 
 #[cfg(test)]

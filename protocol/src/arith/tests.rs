@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 
-use super::{Opening, Operand, Receivers, SigmoidSpec};
+use super::{Opening, Operand, Precision, Receivers, SigmoidSpec};
 use crate::{
     abort::Abort,
     correlation::{CorrelationSource, deal},
@@ -226,33 +226,91 @@ async fn matrices_multiply() {
 }
 
 #[tokio::test]
+async fn symmetric_matrices_are_inverted() {
+    let d = 12;
+    // eigenvalues from 2^-10 to 1 along the columns of a reflection
+    let v = numbers(d, 5, 1.0);
+    let norm: f64 = v.iter().map(|v| v * v).sum();
+    let reflection = |i: usize, k: usize| f64::from(i == k) - 2.0 * v[i] * v[k] / norm;
+    let eigenvalue = |k: usize| 2f64.powf(-10.0 * k as f64 / (d - 1) as f64);
+    let spectral = |of: &dyn Fn(f64) -> f64| -> Vec<f64> {
+        let entry = |i: usize, j: usize| {
+            (0..d)
+                .map(|k| reflection(i, k) * of(eigenvalue(k)) * reflection(k, j))
+                .sum()
+        };
+        (0..d * d).map(|at| entry(at / d, at % d)).collect()
+    };
+    let (h, want) = (spectral(&|x| x), spectral(&|x| 1.0 / x));
+    for parties in [2, 3] {
+        let args = h.clone();
+        let got = run(parties, move |me, mut e| {
+            let h = args.clone();
+            async move {
+                let n = usize::from(parties);
+                let mut start = vec![0.0; d * d];
+                start.iter_mut().step_by(d + 1).for_each(|x| *x = 0.5);
+                let (h, start) = (share(&h, 24, me, n), share(&start, 24, me, n));
+                let scales = paripassu_model::newton_schulz::scales(11);
+                let y = e.symmetric_inverse(&h, &start, d, &scales).await?;
+                let wrong = e.symmetric_inverse(&h, &start, d, &scales[..3]).await;
+                assert!(
+                    matches!(wrong, Err(Abort::Input(_))),
+                    "the last scale is not 1"
+                );
+                let opened = reveal(&mut e, y.inverse).await?;
+                Ok(((opened, reveal(&mut e, y.error).await?), e))
+            }
+        })
+        .await;
+        for (inverse, error) in &got {
+            // a unit of h moves an inverse of 2^10 by 2^20 units
+            close(inverse, &want, 0.2);
+            assert!(error.iter().all(|e| e.abs() < 2e-3), "{error:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn sigmoid_and_slope_equal_the_series() {
     let series = Arc::new(Sine::logistic(4, 16));
     // more rows than one block of the layout, and than one message
     let n = 40_000;
     let z = numbers(n, 9, 15.9);
-    let (args, s) = (z.clone(), Arc::clone(&series));
-    let got = run(2, move |me, mut e| {
-        let (z, series) = (args.clone(), Arc::clone(&s));
-        async move {
-            let spec = SigmoidSpec {
-                series,
-                terms_frac: 15,
-                phase_frac: 15,
-                slope_rows: 33_000,
-                slope_gain: 1.5,
-                slope_frac: 11,
-            };
-            let (v, d) = e.sigmoid(&share(&z, 58, me, 2), &spec).await?;
-            Ok(((reveal(&mut e, v).await?, reveal(&mut e, d).await?), e))
-        }
-    })
-    .await;
     let want: Vec<f64> = z.iter().map(|z| series.value(*z)).collect();
     let slope: Vec<f64> = z[..33_000].iter().map(|z| 1.5 * series.slope(*z)).collect();
-    for (v, d) in got {
-        close(&v, &want, 3e-4);
-        close(&d, &slope, 4e-3);
+    // bits wanted of values and slopes, and what rounding leaves of them
+    for (precision, parties, bits, error) in [
+        (Precision::Wide, 2, [45, 35], 2e-6),
+        (Precision::Narrow, 2, [30, 27], 3e-4),
+        (Precision::Narrow, 3, [25, 12], 3e-4),
+    ] {
+        let (args, s) = (z.clone(), Arc::clone(&series));
+        let got = run(parties, move |me, mut e| {
+            let (z, series) = (args.clone(), Arc::clone(&s));
+            async move {
+                let spec = SigmoidSpec {
+                    series,
+                    precision,
+                    value_frac: bits[0],
+                    slope_rows: 33_000,
+                    slope_gain: 1.5,
+                    slope_frac: bits[1],
+                };
+                let z = share(&z, 58, me, usize::from(parties));
+                let (v, d) = e.sigmoid(&z, &spec).await?;
+                Ok(((reveal(&mut e, v).await?, reveal(&mut e, d).await?), e))
+            }
+        })
+        .await;
+        for (v, d) in got {
+            close(&v, &want, error);
+            // multipliers of 12 bits
+            close(&d, &slope, 3e-3);
+            // roundings do not add up
+            let bias = v.iter().zip(&want).map(|(v, w)| v - w).sum::<f64>() / n as f64;
+            assert!(bias.abs() < 4.0 * error / (n as f64).sqrt(), "{bias}");
+        }
     }
 }
 

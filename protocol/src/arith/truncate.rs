@@ -11,10 +11,14 @@
 //! Source: the masked opening of Escudero et al., "Improved primitives for MPC over mixed
 //! arithmetic-binary circuits" (ePrint 2020/338, section 5), with rho's parts dealt.
 
-use paripassu_crypto::{ring64, share::Shares};
+use paripassu_crypto::share::Shares;
 
 use super::engine::Engine;
-use crate::{abort::Abort, channel::Channel, codec, correlation::CorrelationSource};
+use crate::{
+    abort::Abort,
+    channel::Channel,
+    correlation::{CorrelationSource, Truncate},
+};
 
 impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// The same values with fewer fraction bits, to one unit of the result: each item of `jobs` is
@@ -42,48 +46,49 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
                 }
             };
             let c = self.source.truncate(shares.len(), by).await?;
-            let offset = if first { 1u64 << 62 } else { 0 };
-            masked.extend(
-                shares
-                    .words()
-                    .iter()
-                    .zip(c.mask.iter())
-                    .map(|(z, t)| z.wrapping_add(*t).wrapping_add(offset)),
-            );
+            masked.extend(self::masked(shares.words(), &c, first));
             parts.push((c, frac, by));
         }
-        let got = self
-            .broadcast("truncate", codec::put_words(&masked))
-            .await?;
-        let mut opened = masked;
-        for (from, body) in got {
-            let theirs = codec::take_words(&body, opened.len(), from, self.path())?;
-            ring64::add_assign(&mut opened, &theirs);
-        }
+        let opened = self.sum("truncate", masked).await?;
         let mut rest = &opened[..];
         let mut out = Vec::with_capacity(parts.len());
         for (c, frac, by) in parts {
             let (o, tail) = rest.split_at(c.mask.len());
             rest = tail;
-            let words = o
-                .iter()
-                .zip(c.shifted.iter().zip(c.top.iter()))
-                .map(|(o, (shifted, top))| {
-                    let wrapped = if o >> 63 == 0 {
-                        top.wrapping_shl(64 - by)
-                    } else {
-                        0
-                    };
-                    let public = if first {
-                        (o >> by).wrapping_sub(1 << (62 - by))
-                    } else {
-                        0
-                    };
-                    public.wrapping_sub(*shifted).wrapping_add(wrapped)
-                })
-                .collect();
+            let words = shifted(o, &c, by, first);
             out.push(Shares::new(words, frac));
         }
         Ok(out)
     }
+}
+
+/// What a party shows of its shares `words`, hidden by its part of the mask.
+pub(super) fn masked(words: &[u64], c: &Truncate, first: bool) -> Vec<u64> {
+    let offset = if first { 1u64 << 62 } else { 0 };
+    let hidden = words.iter().zip(c.mask.iter());
+    hidden
+        .map(|(z, t)| z.wrapping_add(*t).wrapping_add(offset))
+        .collect()
+}
+
+/// Shares of the values shifted, from what was opened.
+pub(super) fn shifted(opened: &[u64], c: &Truncate, by: u32, first: bool) -> Vec<u64> {
+    let parts = c.shifted.iter().zip(c.top.iter());
+    opened
+        .iter()
+        .zip(parts)
+        .map(|(o, (shifted, top))| {
+            let wrapped = if o >> 63 == 0 {
+                top.wrapping_shl(64 - by)
+            } else {
+                0
+            };
+            let public = if first {
+                (o >> by).wrapping_sub(1 << (62 - by))
+            } else {
+                0
+            };
+            public.wrapping_sub(*shifted).wrapping_add(wrapped)
+        })
+        .collect()
 }

@@ -12,11 +12,15 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::Bytes;
 use paripassu_crypto::{
     prg::{Label, Prg},
-    ring64, sine,
+    ring64,
 };
 use rayon::prelude::*;
 
-use super::{MatrixId, Request, helper::part};
+use super::{
+    Request,
+    helper::part,
+    plan::{Plan, Shape, plan, shape},
+};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
@@ -25,9 +29,6 @@ use crate::{
     ctx::Ctx,
 };
 
-/// Largest number of words a single request may make, against requests out of all proportion.
-const MAX_WORDS: u64 = 1 << 32;
-
 /// What the helper did in a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dealt {
@@ -35,13 +36,6 @@ pub struct Dealt {
     pub requests: u64,
     /// Bytes of corrections sent.
     pub bytes: u64,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) owner: usize,
-    pub(super) rows: usize,
-    pub(super) cols: usize,
 }
 
 /// Serves requests until all parties say that they are done. `seeds[p]` is shared with party p.
@@ -69,7 +63,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
             }
             _ => {}
         }
-        let plan = plan(&request, &matrices, &mut series, ctx.path())?;
+        let plan = plan(&request, id, &matrices, &mut series, ctx.path())?;
         let (to, dealer) = (plan.to(), Arc::clone(&dealer));
         let body: Bytes = offload(move || codec::own_words(dealer.make(id, &plan))).await;
         done.bytes += body.len() as u64;
@@ -96,199 +90,19 @@ fn agreed(asked: &[Bytes], parties: &[Role], step: &str) -> Result<Request, Abor
     Request::decode(first, parties[0], step)
 }
 
-fn too_large(step: &str, what: &str) -> Abort {
-    Abort::Malformed {
-        from: Role::Party(0),
-        step: step.to_owned(),
-        problem: format!("{what} is larger than a helper makes at once"),
-    }
-}
-
-fn words(factors: &[u64], step: &str) -> Result<usize, Abort> {
-    factors
-        .iter()
-        .try_fold(1u64, |a, b| a.checked_mul(*b))
-        .filter(|n| *n <= MAX_WORDS)
-        .and_then(|n| usize::try_from(n).ok())
-        .ok_or_else(|| too_large(step, "a correlation"))
-}
-
-fn shape(owner: u8, rows: u64, cols: u64, parties: usize, step: &str) -> Result<Shape, Abort> {
-    let cells = words(&[rows, cols], step)?;
-    let owner = usize::from(owner);
-    if owner >= parties {
-        return Err(too_large(step, "an owner's number"));
-    }
-    // both fit: their product does, unless one of them is zero
-    let rows = usize::try_from(rows).unwrap_or(cells);
-    let cols = usize::try_from(cols).unwrap_or(cells);
-    Ok(Shape { owner, rows, cols })
-}
-
-/// A request with its sizes checked.
-enum Plan {
-    Product {
-        matrix: MatrixId,
-        shape: Shape,
-        transposed: bool,
-        k: usize,
-    },
-    Vectors {
-        matrix: MatrixId,
-        shape: Shape,
-        transposed: bool,
-        count: usize,
-    },
-    Weighted {
-        matrix: MatrixId,
-        shape: Shape,
-    },
-    Sine {
-        series: Arc<sine::Sine>,
-        rows: usize,
-        frac: u32,
-    },
-    Truncate {
-        len: usize,
-        by: u32,
-    },
-    Matmul {
-        rows: usize,
-        inner: usize,
-        cols: usize,
-    },
-    Bits {
-        words: usize,
-        lane: u32,
-    },
-    And {
-        words: usize,
-    },
-}
-
-impl Plan {
-    /// Who gets the correction.
-    fn to(&self) -> Role {
-        match self {
-            Self::Product { shape, .. }
-            | Self::Vectors { shape, .. }
-            | Self::Weighted { shape, .. } => Role::Party(shape.owner as u8),
-            _ => Role::Party(0),
-        }
-    }
-}
-
-/// Series made so far, by range and terms.
-type Series = HashMap<(u32, u32), Arc<sine::Sine>>;
-
-fn plan(
-    request: &Request,
-    matrices: &[Shape],
-    made: &mut Series,
-    step: &str,
-) -> Result<Plan, Abort> {
-    // the first rows of a matrix
-    let find = |m: MatrixId, rows: u64| {
-        let whole = matrices.get(m.0 as usize).copied();
-        whole
-            .ok_or_else(|| too_large(step, "a matrix's number"))
-            .and_then(|s| match usize::try_from(rows) {
-                Ok(rows) if rows <= s.rows => Ok(Shape { rows, ..s }),
-                _ => Err(too_large(step, "a part of a matrix")),
-            })
-    };
-    Ok(match *request {
-        Request::Product {
-            matrix,
-            rows,
-            transposed,
-            k,
-        } => {
-            let shape = find(matrix, rows)?;
-            words(&[shape.rows.max(shape.cols) as u64, k], step)?;
-            Plan::Product {
-                matrix,
-                shape,
-                transposed,
-                k: k as usize,
-            }
-        }
-        Request::Vectors {
-            matrix,
-            transposed,
-            count,
-        } => {
-            let whole = matrices.get(matrix.0 as usize).copied();
-            let shape = whole.ok_or_else(|| too_large(step, "a matrix's number"))?;
-            words(&[shape.rows.max(shape.cols) as u64, count], step)?;
-            Plan::Vectors {
-                matrix,
-                shape,
-                transposed,
-                count: count as usize,
-            }
-        }
-        Request::Weighted { matrix, rows } => {
-            let shape = find(matrix, rows)?;
-            words(&[rows], step)?;
-            words(&[shape.cols as u64, shape.cols as u64], step)?;
-            Plan::Weighted { matrix, shape }
-        }
-        Request::Sine {
-            rows,
-            range_log2,
-            terms,
-            frac,
-        } => {
-            words(&[rows], step)?;
-            words(&[rows, 2, terms.into()], step)?;
-            if range_log2 > 10 || terms > 1024 || frac > 40 {
-                return Err(too_large(step, "a sine series"));
-            }
-            let series = made
-                .entry((range_log2, terms))
-                .or_insert_with(|| Arc::new(sine::Sine::logistic(range_log2, terms as usize)));
-            Plan::Sine {
-                series: Arc::clone(series),
-                rows: rows as usize,
-                frac,
-            }
-        }
-        Request::Truncate { len, by } if (1..62).contains(&by) => Plan::Truncate {
-            len: words(&[len], step)?,
-            by,
-        },
-        Request::Matmul { rows, inner, cols } => {
-            words(&[rows, inner], step)?;
-            words(&[inner, cols], step)?;
-            words(&[rows, cols], step)?;
-            Plan::Matmul {
-                rows: rows as usize,
-                inner: inner as usize,
-                cols: cols as usize,
-            }
-        }
-        Request::Bits {
-            words: w,
-            lane: lane @ (16 | 64),
-        } => Plan::Bits {
-            words: words(&[w], step)?,
-            lane,
-        },
-        Request::And { words: w } => Plan::And {
-            words: words(&[w], step)?,
-        },
-        _ => return Err(too_large(step, "a request")),
-    })
-}
-
 pub(super) struct Dealer {
     pub(super) prgs: Vec<Prg>,
 }
 
 impl Dealer {
     /// Sum over `parties` of their streams at `(id, part)`.
-    fn sum(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
+    pub(super) fn sum(
+        &self,
+        id: u32,
+        part: u8,
+        len: usize,
+        parties: impl Iterator<Item = usize>,
+    ) -> Vec<u64> {
         self.folded(id, part, len, parties, |total, one| {
             ring64::add_assign(total, one)
         })
@@ -298,6 +112,24 @@ impl Dealer {
     fn xor(&self, id: u32, part: u8, len: usize, parties: impl Iterator<Item = usize>) -> Vec<u64> {
         self.folded(id, part, len, parties, |total, one| {
             total.iter_mut().zip(one).for_each(|(t, o)| *t ^= o);
+        })
+    }
+
+    /// As [`Self::sum`], of words of two halves each modulo 2^32.
+    fn halves(
+        &self,
+        id: u32,
+        part: u8,
+        len: usize,
+        parties: impl Iterator<Item = usize>,
+    ) -> Vec<u64> {
+        self.folded(id, part, len, parties, |total, one| {
+            let total: &mut [u32] = bytemuck::cast_slice_mut(total);
+            let one: &[u32] = bytemuck::cast_slice(one);
+            total
+                .iter_mut()
+                .zip(one)
+                .for_each(|(t, o)| *t = t.wrapping_add(*o));
         })
     }
 
@@ -331,6 +163,19 @@ impl Dealer {
             .for_each(|(i, out)| {
                 prg.fill(Label::request(id, part), (i << 16) as u64, out);
             });
+    }
+
+    /// `rho >> by` and rho's top bit, less the other parties' shares; rho's, its shift's and the bit's streams.
+    pub(super) fn cut(&self, id: u32, streams: [u8; 3], len: usize, by: u32) -> Vec<u64> {
+        let n = self.prgs.len();
+        let [mask, shifted, top] = streams;
+        let rho = self.sum(id, mask, len, 0..n);
+        let mut out: Vec<u64> = rho.iter().map(|r| r >> by).collect();
+        ring64::sub_assign(&mut out, &self.sum(id, shifted, len, 1..n));
+        let mut bit: Vec<u64> = rho.iter().map(|r| r >> 63).collect();
+        ring64::sub_assign(&mut bit, &self.sum(id, top, len, 1..n));
+        out.extend(bit);
+        out
     }
 
     fn make(&self, id: u32, plan: &Plan) -> Vec<u64> {
@@ -392,6 +237,20 @@ impl Dealer {
                 ref series,
                 rows,
                 frac,
+                narrow: true,
+            } => {
+                let rho = self.sum(id, part::OPERAND, rows, all());
+                let mut out = self.halves(id, part::OUTPUT, rows * series.terms(), 1..n);
+                let terms: &mut [u32] = bytemuck::cast_slice_mut(&mut out);
+                terms.par_iter_mut().for_each(|w| *w = w.wrapping_neg());
+                series.dealt_terms(&rho, frac, terms);
+                out
+            }
+            Plan::Sine {
+                ref series,
+                rows,
+                frac,
+                narrow: false,
             } => {
                 let rho = self.sum(id, part::OPERAND, rows, all());
                 let mut out = self.sum(id, part::OUTPUT, rows * series.words_per_row(), 1..n);
@@ -400,14 +259,21 @@ impl Dealer {
                 out
             }
             Plan::Truncate { len, by } => {
-                let rho = self.sum(id, part::OPERAND, len, all());
-                let mut out: Vec<u64> = rho.iter().map(|r| r >> by).collect();
-                ring64::sub_assign(&mut out, &self.sum(id, part::OUTPUT, len, 1..n));
-                let mut top: Vec<u64> = rho.iter().map(|r| r >> 63).collect();
-                ring64::sub_assign(&mut top, &self.sum(id, part::THIRD, len, 1..n));
-                out.extend(top);
+                self.cut(id, [part::OPERAND, part::OUTPUT, part::THIRD], len, by)
+            }
+            Plan::Lift { len, by } => {
+                let rho = self.halves(id, part::OPERAND, len.div_ceil(2), all());
+                let rho = &bytemuck::cast_slice::<u64, u32>(&rho)[..len];
+                let shifted = rho.iter().map(|r| u64::from(r >> by));
+                let mut out: Vec<u64> = shifted
+                    .chain(rho.iter().map(|r| u64::from(r >> 31)))
+                    .collect();
+                let (shifted, top) = out.split_at_mut(len);
+                ring64::sub_assign(shifted, &self.sum(id, part::OUTPUT, len, 1..n));
+                ring64::sub_assign(top, &self.sum(id, part::THIRD, len, 1..n));
                 out
             }
+            Plan::InverseStep { d, first, cuts } => self.inverse_step(id, first, d, cuts),
             Plan::Matmul { rows, inner, cols } => {
                 let a = self.sum(id, part::OPERAND, rows * inner, all());
                 let b = self.sum(id, part::THIRD, inner * cols, all());

@@ -11,11 +11,12 @@ use paripassu_crypto::prg::{Label, Prg};
 use zeroize::Zeroizing;
 
 use super::{
-    And, CorrelationSource, Masked, MatrixId, Product, Request, Sine, Triple, Truncate, Weighted,
-    Words,
+    And, CorrelationSource, InverseMasks, InverseStep, Masked, MatrixId, Product, Request, Sine,
+    Triple, Truncate, Weighted, Words,
 };
 use crate::{
     abort::Abort,
+    arith::inverse::triangle_len,
     channel::{Channel, Role},
     codec,
     ctx::Ctx,
@@ -28,6 +29,8 @@ pub(super) mod part {
     pub(in super::super) const THIRD: u8 = 2;
     pub(in super::super) const FOURTH: u8 = 3;
     pub(in super::super) const FIFTH: u8 = 4;
+    /// Mask, shifted mask and its top bit of each of two cuts.
+    pub(in super::super) const CUTS: [[u8; 3]; 2] = [[5, 6, 7], [8, 9, 10]];
 }
 
 #[derive(Clone, Copy)]
@@ -124,6 +127,17 @@ impl<C: Channel> HelperSource<C> {
         }
         out.reverse();
         Ok(out)
+    }
+
+    async fn cut(&self, id: u32, mask: Words, len: usize) -> Result<Truncate, Abort> {
+        let parts = [(part::OUTPUT, len), (part::THIRD, len)];
+        let mut out = self.corrected(id, 0, &parts).await?;
+        let top = out.pop().unwrap_or_default();
+        Ok(Truncate {
+            mask,
+            shifted: out.pop().unwrap_or_default(),
+            top,
+        })
     }
 
     fn shape(&self, matrix: MatrixId) -> Result<Shape, Abort> {
@@ -259,18 +273,19 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
         range_log2: u32,
         terms: usize,
         frac: u32,
+        narrow: bool,
     ) -> Result<Sine, Abort> {
         let request = Request::Sine {
             rows: rows as u64,
             range_log2,
             terms: terms as u32,
             frac,
+            narrow,
         };
         let id = self.ticket(&request).await?;
         let mask = self.words(id, part::OPERAND, rows);
-        let mut out = self
-            .corrected(id, 0, &[(part::OUTPUT, rows * 2 * terms)])
-            .await?;
+        let len = rows * terms * if narrow { 1 } else { 2 };
+        let mut out = self.corrected(id, 0, &[(part::OUTPUT, len)]).await?;
         Ok(Sine {
             mask,
             terms: out.pop().unwrap_or_default(),
@@ -285,15 +300,17 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             })
             .await?;
         let mask = self.words(id, part::OPERAND, len);
-        let mut out = self
-            .corrected(id, 0, &[(part::OUTPUT, len), (part::THIRD, len)])
-            .await?;
-        let top = out.pop().unwrap_or_default();
-        Ok(Truncate {
-            mask,
-            shifted: out.pop().unwrap_or_default(),
-            top,
-        })
+        self.cut(id, mask, len).await
+    }
+
+    async fn lift(&mut self, len: usize, by: u32) -> Result<Truncate, Abort> {
+        let request = Request::Lift {
+            len: len as u64,
+            by,
+        };
+        let id = self.ticket(&request).await?;
+        let mask = self.words(id, part::OPERAND, len.div_ceil(2));
+        self.cut(id, mask, len).await
     }
 
     async fn matmul(&mut self, rows: usize, inner: usize, cols: usize) -> Result<Triple, Abort> {
@@ -314,6 +331,62 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             a,
             b,
             c: out.pop().unwrap_or_default(),
+        })
+    }
+
+    async fn inverse(
+        &mut self,
+        d: usize,
+        steps: usize,
+        cuts: [u32; 2],
+    ) -> Result<InverseMasks, Abort> {
+        let first = self.next;
+        let request = Request::InverseStep {
+            d: d as u64,
+            first,
+            cuts,
+        };
+        for _ in 0..steps {
+            self.send(&request).await?;
+        }
+        Ok(InverseMasks {
+            mask: self.words(first, part::OPERAND, triangle_len(d)),
+            d,
+            next: first,
+        })
+    }
+
+    async fn inverse_step(&mut self, of: &mut InverseMasks) -> Result<InverseStep, Abort> {
+        let (id, full, upper) = (of.next, of.d * of.d, triangle_len(of.d));
+        if id >= self.next {
+            return Err(Abort::Input(
+                "an inverse has more steps than were asked for".into(),
+            ));
+        }
+        of.next += 1;
+        let masks = [(part::THIRD, upper), (part::FOURTH, full)];
+        let masks = masks.map(|(part, len)| self.words(id, part, len));
+        let [p, y] = part::CUTS;
+        let parts = [
+            (part::OUTPUT, full),
+            (part::FIFTH, upper),
+            (p[1], full),
+            (p[2], full),
+            (y[1], upper),
+            (y[2], upper),
+        ];
+        let mut out = self.corrected(id, 0, &parts).await?.into_iter();
+        let mut next = || out.next().unwrap_or_default();
+        let products = [next(), next()];
+        let cut = [(p, full), (y, upper)].map(|([mask, ..], len)| Truncate {
+            mask: self.words(id, mask, len),
+            shifted: next(),
+            top: next(),
+        });
+        Ok(InverseStep {
+            masks,
+            products,
+            cut,
         })
     }
 

@@ -1,12 +1,11 @@
-//! What the helper multiplies: products with the mask of a matrix, made again block by block.
+//! What the helper multiplies: products with the mask of a matrix, made again block by block, and of the
+//! masks of an inverse's steps.
 
 use paripassu_crypto::{prg::Label, ring64};
 use rayon::prelude::*;
 
-use super::{
-    MatrixId,
-    dealer::{Dealer, Shape},
-};
+use super::{MatrixId, dealer::Dealer, helper::part, plan::Shape};
+use crate::arith::inverse::{mirrored, triangle, triangle_len};
 
 const ROWS: usize = 4096;
 
@@ -17,6 +16,26 @@ impl Dealer {
             prg.fill(Label::matrix(matrix.0), (first * shape.cols) as u64, &mut a);
         }
         a
+    }
+
+    /// The correction of one step of an inverse: A B and B C, and the parts of both cuts.
+    pub(super) fn inverse_step(&self, id: u32, first: u32, d: usize, cuts: [u32; 2]) -> Vec<u64> {
+        let (n, full, upper) = (self.prgs.len(), d * d, triangle_len(d));
+        let symmetric = |id, part| mirrored(&self.sum(id, part, upper, 0..n), d);
+        let (a, b) = (symmetric(first, part::OPERAND), symmetric(id, part::THIRD));
+        let c = self.sum(id, part::FOURTH, full, 0..n);
+        let mut out = vec![0; full];
+        ring64::mat_mat(&a, d, &b, d, &mut out);
+        ring64::sub_assign(&mut out, &self.sum(id, part::OUTPUT, full, 1..n));
+        let mut bc = vec![0; full];
+        ring64::mat_mat(&b, d, &c, d, &mut bc);
+        let mut bc = triangle(&bc, d);
+        ring64::sub_assign(&mut bc, &self.sum(id, part::FIFTH, upper, 1..n));
+        out.extend(bc);
+        for ((streams, by), len) in part::CUTS.into_iter().zip(cuts).zip([full, upper]) {
+            out.extend(self.cut(id, streams, len, by));
+        }
+        out
     }
 
     /// `diag(b) A` and `Aᵀ diag(b) A` for the mask of a matrix.

@@ -10,6 +10,7 @@
 mod dealer;
 mod helper;
 mod masked;
+mod plan;
 
 use std::future::Future;
 
@@ -76,6 +77,15 @@ pub enum Request {
         terms: u32,
         /// Fraction bits of the dealt terms.
         frac: u32,
+        /// Terms modulo 2^32, two in a word.
+        narrow: bool,
+    },
+    /// [`Truncate`] of values modulo 2^32, into the ring.
+    Lift {
+        /// Number of values.
+        len: u64,
+        /// Bits to drop.
+        by: u32,
     },
     /// [`Truncate`].
     Truncate {
@@ -92,6 +102,15 @@ pub enum Request {
         inner: u64,
         /// Columns of the right factor.
         cols: u64,
+    },
+    /// [`InverseStep`] of an inverse of `[d, d]`.
+    InverseStep {
+        /// Rows and columns.
+        d: u64,
+        /// The number of the request for the first step of the same inverse.
+        first: u32,
+        /// Bits to drop of each of the two products.
+        cuts: [u32; 2],
     },
     /// [`Masked`] of `words` words of lanes of `lane` bits.
     Bits {
@@ -125,7 +144,14 @@ impl Request {
                 range_log2,
                 terms,
                 frac,
-            } => [4, rows, range_log2.into(), terms.into(), frac.into()],
+                narrow,
+            } => [
+                if narrow { 12 } else { 4 },
+                rows,
+                range_log2.into(),
+                terms.into(),
+                frac.into(),
+            ],
             Self::Truncate { len, by } => [5, len, by.into(), 0, 0],
             Self::Matmul { rows, inner, cols } => [6, rows, inner, cols, 0],
             Self::Bits { words, lane } => [7, words, lane.into(), 0, 0],
@@ -136,6 +162,10 @@ impl Request {
                 transposed,
                 count,
             } => [10, matrix.0.into(), transposed.into(), count, 0],
+            Self::Lift { len, by } => [13, len, by.into(), 0, 0],
+            Self::InverseStep { d, first, cuts } => {
+                [11, d, first.into(), cuts[0].into(), cuts[1].into()]
+            }
         }
     }
 
@@ -172,11 +202,12 @@ impl Request {
                 matrix: MatrixId(narrow(a)?),
                 rows: b,
             },
-            4 => Self::Sine {
+            4 | 12 => Self::Sine {
                 rows: a,
                 range_log2: narrow(b)?,
                 terms: narrow(c)?,
                 frac: narrow(d)?,
+                narrow: kind == 12,
             },
             5 => Self::Truncate {
                 len: a,
@@ -197,6 +228,15 @@ impl Request {
                 matrix: MatrixId(narrow(a)?),
                 transposed: b == 1,
                 count: c,
+            },
+            11 => Self::InverseStep {
+                d: a,
+                first: narrow(b)?,
+                cuts: [narrow(c)?, narrow(d)?],
+            },
+            13 => Self::Lift {
+                len: a,
+                by: narrow(b)?,
             },
             _ => return Err(bad("an unknown kind of request")),
         };
@@ -230,7 +270,8 @@ pub struct Weighted {
 }
 
 /// Over all parties, `terms` add up to `b_k cos(k w rho)` and `b_k sin(k w rho)` for rho the sum
-/// of `mask`s, in the layout of [`paripassu_crypto::sine::Sine::dealt_terms`].
+/// of `mask`s, in the layout of [`paripassu_crypto::sine::Sine::dealt_terms`]; narrow ones modulo 2^32, two in
+/// a word.
 #[derive(Debug)]
 pub struct Sine {
     /// Summand of rho.
@@ -239,7 +280,8 @@ pub struct Sine {
     pub terms: Words,
 }
 
-/// Over all parties, for rho the sum of `mask`s: shares of `rho >> by` and of rho's top bit.
+/// Over all parties, for rho the sum of `mask`s: shares of `rho >> by` and of rho's top bit. For a lift rho is
+/// the sum modulo 2^32 of `mask`s that stand two in a word.
 #[derive(Debug)]
 pub struct Truncate {
     /// Summand of rho.
@@ -259,6 +301,27 @@ pub struct Triple {
     pub b: Words,
     /// Product.
     pub c: Words,
+}
+
+/// What one inverse needs: the mask of the matrix, and how far its steps have come.
+#[derive(Debug)]
+pub struct InverseMasks {
+    /// Share of the upper triangle of A, the symmetric mask of the matrix.
+    pub mask: Words,
+    d: usize,
+    next: u32,
+}
+
+/// For one step of an inverse of `[d, d]`: over all parties, `masks` add up to B, symmetric and given by its
+/// upper triangle, and C, and `products` to A B and to the upper triangle of B C.
+#[derive(Debug)]
+pub struct InverseStep {
+    /// Shares of B and C.
+    pub masks: [Words; 2],
+    /// Shares of A B and of B C.
+    pub products: [Words; 2],
+    /// For cutting the two products that the step makes.
+    pub cut: [Truncate; 2],
 }
 
 /// Over all parties, for rho the lane-wise sum of `mask`s: exclusive-or shares of rho's bits.
@@ -325,13 +388,14 @@ pub trait CorrelationSource: Send {
         rows: usize,
     ) -> impl Future<Output = Result<Weighted, Abort>> + Send;
 
-    /// A correlation for the sine series.
+    /// A correlation for the sine series: what [`Request::Sine`] asks for.
     fn sine(
         &mut self,
         rows: usize,
         range_log2: u32,
         terms: usize,
         frac: u32,
+        narrow: bool,
     ) -> impl Future<Output = Result<Sine, Abort>> + Send;
 
     /// A correlation for dropping `by` bits.
@@ -341,6 +405,10 @@ pub trait CorrelationSource: Send {
         by: u32,
     ) -> impl Future<Output = Result<Truncate, Abort>> + Send;
 
+    /// A correlation for dropping `by` bits of values modulo 2^32 while they enter the ring.
+    fn lift(&mut self, len: usize, by: u32)
+    -> impl Future<Output = Result<Truncate, Abort>> + Send;
+
     /// A matrix triple.
     fn matmul(
         &mut self,
@@ -348,6 +416,20 @@ pub trait CorrelationSource: Send {
         inner: usize,
         cols: usize,
     ) -> impl Future<Output = Result<Triple, Abort>> + Send;
+
+    /// Asks for all that an inverse of `[d, d]` in so many steps needs, whose products are cut by so many bits.
+    fn inverse(
+        &mut self,
+        d: usize,
+        steps: usize,
+        cuts: [u32; 2],
+    ) -> impl Future<Output = Result<InverseMasks, Abort>> + Send;
+
+    /// What the next step of an inverse needs.
+    fn inverse_step(
+        &mut self,
+        of: &mut InverseMasks,
+    ) -> impl Future<Output = Result<InverseStep, Abort>> + Send;
 
     /// A mask with its bits.
     fn bits(

@@ -8,7 +8,7 @@ use paripassu_model::logistic::{TrainingSet, newton_passes};
 /// Newton steps: the start need not be exact.
 const PASSES: usize = 6;
 /// Rows that it is fitted to, the first of the aligned order, and of each step's Hessian.
-const ROWS: usize = 65_536;
+const ROWS: usize = 32_768;
 const HESSIAN_ROWS: usize = 16_384;
 /// Largest score that the first range of the sigmoid is sure to hold.
 const LARGEST: f64 = 12.0;

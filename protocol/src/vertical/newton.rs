@@ -1,27 +1,18 @@
 //! Newton's step on shares: Hessian, its inverse, and the direction.
 
 use paripassu_crypto::{fixed, share::Shares};
+use paripassu_model::newton_schulz;
 
 use super::points;
 use crate::{
     abort::Abort,
-    arith::{Engine, Operand, OwnerMatrix},
+    arith::{Engine, Inverted, Operand, OwnerMatrix},
     channel::Channel,
     correlation::CorrelationSource,
 };
 
-/// Newton-Schulz iterations from the identity over n: the residual `1 - mu/n` of the least
-/// eigenvalue mu, for n parties, is squared by each; these reach eigenvalues down to n 2^-13.
-pub(super) const ITERATIONS: u32 = 15;
-/// Iterations from half the inverse before: the residual of a Hessian that is rho times the one before
-/// is `1 - rho/2`.
-pub(super) const AGAIN: u32 = 8;
-
-/// The shared inverse of the Hessian over N', and how far the last iteration was from the identity.
-pub(super) struct Inverse {
-    pub(super) inverse: Shares,
-    pub(super) error: Shares,
-}
+/// Least eigenvalue of a Hessian over N', of n parties, that an inverse reaches: n 2^-13.
+const LEAST_LOG2: u32 = 13;
 
 /// The Hessian over N' of all parties' weights, `[d, d]`.
 ///
@@ -86,60 +77,26 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
     Ok(Shares::new(h, points::HESSIAN))
 }
 
-/// The inverse by Newton-Schulz: Y <- Y (2 I - H Y). From Y = I / n it converges because the
-/// spectrum of H lies in (0, n] (n times 2^`headroom` where H is made of a sample); from half the inverse of a Hessian `before` if H is less than four
-/// times that, which is checked like all inverses before training may settle. Four rounds an
-/// iteration.
+/// The inverse of a Hessian, begun at I / n: the iteration converges because the spectrum of H lies in (0, n]
+/// (n times 2^`headroom` where H is made of a sample, whose inverse then begins that much lower). How close it
+/// has come is checked before training may settle.
 pub(super) async fn inverse<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     h: &Shares,
     d: usize,
-    before: Option<&Inverse>,
     headroom: u32,
-) -> Result<Inverse, Abort> {
-    let first = engine.me() == 0;
-    let two = 2u64 << points::HESSIAN;
-    let encode =
-        |v: f64| fixed::encode(v, points::HESSIAN).map_err(|e| Abort::Input(e.to_string()));
-    let (mut y, iterations) = match before {
-        Some(before) => {
-            // the same words with one more fraction bit are half the values
-            let words = before.inverse.words().to_vec();
-            let half = Shares::new(words, points::HESSIAN + 1);
-            let cut = engine.truncate(vec![(half, points::HESSIAN)]).await?;
-            (one(cut)?, AGAIN)
+) -> Result<Inverted, Abort> {
+    let mut start = Shares::zeros(d * d, points::HESSIAN);
+    if engine.me() == 0 {
+        let largest = engine.parties() as f64 * 2f64.powi(headroom as i32);
+        let least = fixed::encode(1.0 / largest, points::HESSIAN);
+        let least = least.map_err(|e| Abort::Input(e.to_string()))?;
+        for w in start.words_mut().iter_mut().step_by(d + 1) {
+            *w = least;
         }
-        None => {
-            let mut y = Shares::zeros(d * d, points::HESSIAN);
-            if first {
-                let largest = engine.parties() as f64 * 2f64.powi(headroom as i32);
-                diagonal(&mut y, d, encode(1.0 / largest)?);
-            }
-            (y, ITERATIONS + headroom)
-        }
-    };
-    let mut error = Shares::zeros(d * d, points::HESSIAN);
-    for _ in 0..iterations {
-        let hy = engine.matmul(h, &y, d, d, d).await?;
-        let hy = one(engine.truncate(vec![(hy, points::HESSIAN)]).await?)?;
-        let mut p = hy.negated();
-        if first {
-            diagonal(&mut p, d, two);
-        }
-        error = p.duplicate();
-        let yp = engine.matmul(&y, &p, d, d, d).await?;
-        y = one(engine.truncate(vec![(yp, points::HESSIAN)]).await?)?;
     }
-    if first {
-        diagonal(&mut error, d, encode(-1.0)?);
-    }
-    Ok(Inverse { inverse: y, error })
-}
-
-fn diagonal(m: &mut Shares, d: usize, add: u64) {
-    for w in m.words_mut().iter_mut().step_by(d + 1) {
-        *w = w.wrapping_add(add);
-    }
+    let scales = newton_schulz::scales(LEAST_LOG2 + headroom);
+    engine.symmetric_inverse(h, &start, d, &scales).await
 }
 
 /// The only element.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     abort::Abort,
-    arith::{Ahead, Engine, Operand, OwnerMatrix, SigmoidSpec},
+    arith::{Ahead, Engine, Operand, OwnerMatrix, Precision, SigmoidSpec},
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
@@ -75,6 +75,23 @@ pub(super) struct How<'a> {
     pub(super) slopes: Option<SlopePoints>,
 }
 
+impl How<'_> {
+    fn precision(&self) -> Precision {
+        match self.fine {
+            true => points::FINE,
+            false => points::COARSE,
+        }
+    }
+
+    /// Fraction bits of residuals.
+    fn residual(&self) -> u32 {
+        match self.fine {
+            true => self.points.fine_residual,
+            false => self.points.residual,
+        }
+    }
+}
+
 impl Run {
     /// Residuals where only party 0's weights differ from 0: its scores are its own, so it makes them in
     /// the clear and enters them as its share. Nothing is sent.
@@ -87,13 +104,13 @@ impl Run {
         let p = how.points;
         let slope_rows = how.slopes.map_or(0, |s| s.rows);
         let slope_frac = how.slopes.map_or(1, |s| s.frac);
-        let mut residual = Shares::zeros(self.rows, p.residual);
+        let mut residual = Shares::zeros(self.rows, how.residual());
         let mut slope = Shares::zeros(slope_rows, slope_frac);
         if let (0, Some(y)) = (me, &self.label) {
             let x = self.features[0].own()?;
             let (w, y) = (weights[0].words().to_vec(), Arc::clone(y));
             let gain = how.slopes.map_or(0.0, |s| self.slope_gain(p, s));
-            let (frac, score) = (p.residual, points::FEATURE + p.weight);
+            let (frac, score) = (how.residual(), points::FEATURE + p.weight);
             let made = offload(move || -> Result<_, fixed::DoesNotFit> {
                 let mut z = vec![0; y.len()];
                 ring64::mat_vec(&x, &w, &mut z);
@@ -126,23 +143,16 @@ impl Run {
         let z = self.margins(engine, masks, weights).await?;
         let spec = SigmoidSpec {
             series: Arc::clone(how.series),
-            terms_frac: if how.fine { points::TERMS } else { p.terms },
-            phase_frac: if how.fine { points::PHASE } else { p.phase },
+            precision: how.precision(),
+            value_frac: how.residual(),
             slope_rows: how.slopes.map_or(0, |s| s.rows),
             slope_gain: how.slopes.map_or(0.0, |s| self.slope_gain(p, s)),
-            slope_frac: points::SLOPE,
+            slope_frac: how.slopes.map_or(0, |s| s.frac),
         };
-        let (value, slope) = engine.sigmoid(&z, &spec).await?;
-        let mut residual = match how.fine {
-            true => newton::one(engine.truncate(vec![(value, p.residual)]).await?)?,
-            false => value,
-        };
-        let slope = match how.slopes {
-            Some(s) => Some(newton::one(engine.truncate(vec![(slope, s.frac)]).await?)?),
-            None => None,
-        };
+        let (mut residual, slope) = engine.sigmoid(&z, &spec).await?;
+        let slope = how.slopes.map(|_| slope);
         if let Some(y) = &self.label {
-            let one = 1u64 << p.residual;
+            let one = 1u64 << how.residual();
             for (r, y) in residual.words_mut().iter_mut().zip(y.iter()) {
                 *r = r.wrapping_sub(u64::from(*y).wrapping_mul(one));
             }

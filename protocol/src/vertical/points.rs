@@ -6,13 +6,12 @@
 //! eigenvalue at most. What is cut with [`truncate`](crate::arith::Engine::truncate) must stay
 //! below 2^62 units.
 //!
-//! While steps are large the series is evaluated with as many bits as the sums over all rows allow, so
-//! that residuals need no cut. With millions of rows that moves the series by up to 1e-3, which is as far
-//! as such passes need it. In the last
-//! passes it is evaluated with [`TERMS`] and [`PHASE`] bits, so that its rounding is far below the
-//! steps that decide whether training has settled, and then cut to what the sums allow.
+//! While steps are large the series is evaluated in 32-bit words, whose rounding moves a residual by 2e-5 at
+//! random: far below such steps. In the last passes it is evaluated in 64-bit words, so that rounding stays
+//! far below the steps that decide whether training has settled, even along directions that the data hardly
+//! determine. Residuals are cut to what the sums over all rows allow.
 
-use crate::abort::Abort;
+use crate::{abort::Abort, arith::Precision};
 
 /// Fraction bits of whitened features.
 pub const FEATURE: u32 = 16;
@@ -29,13 +28,13 @@ pub const GRADIENT_COARSE: u32 = 32;
 /// Fraction bits of the gradient over N' once steps are below one in magnitude.
 pub const GRADIENT_FINE: u32 = 36;
 
-/// Fraction bits of dealt sine terms in the last passes.
-pub const TERMS: u32 = 24;
-/// Fraction bits of sines of opened phases in the last passes.
-pub const PHASE: u32 = 22;
-/// Fraction bits of the slope's multipliers.
-pub const SLOPE: u32 = 12;
+/// How the series is evaluated while steps are large.
+pub const COARSE: Precision = Precision::Narrow;
+/// How it is evaluated in the last passes.
+pub const FINE: Precision = Precision::Wide;
 
+/// Least rows of a Hessian for each column.
+pub const ROWS_PER_COLUMN: usize = 64;
 /// Most rows that a Hessian is made of, so that slopes keep enough bits.
 pub const HESSIAN_ROWS_MAX: usize = 1 << 17;
 /// Most bits of headroom for a Hessian of a sample.
@@ -48,12 +47,10 @@ pub struct Points {
     pub rows_log2: u32,
     /// Fraction bits of weights: scores wrap where the sigmoid's period does.
     pub weight: u32,
-    /// Fraction bits of dealt sine terms while steps are large.
-    pub terms: u32,
-    /// Fraction bits of sines of opened phases while steps are large.
-    pub phase: u32,
-    /// Fraction bits of residuals: `terms + phase`.
+    /// Fraction bits of residuals while steps are large.
     pub residual: u32,
+    /// In the last passes.
+    pub fine_residual: u32,
     /// Of Hessians while steps are large.
     pub coarse: SlopePoints,
     /// Of Hessians in the last passes.
@@ -75,14 +72,14 @@ pub struct SlopePoints {
 }
 
 impl SlopePoints {
-    /// For the first `m` of `rows` rows, slopes of a series of `terms` fraction bits.
-    fn new(rows: usize, m: usize, terms: u32) -> Self {
+    /// For the first `m` of `rows` rows, slopes of a series of this precision.
+    fn new(rows: usize, m: usize, precision: Precision) -> Self {
         let rows_log2 = ceil_log2(m);
         let headroom = ceil_log2(rows.div_ceil(m.max(1))).min(HEADROOM_MAX);
         // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m, or 2^headroom more
         let frac = 61u32
             .saturating_sub(2 * FEATURE + rows_log2 + headroom)
-            .min(terms + SLOPE - 1);
+            .min(precision.terms() + precision.slope() - 1);
         Self {
             rows: m,
             rows_log2,
@@ -92,28 +89,38 @@ impl SlopePoints {
     }
 }
 
+/// Rows of Hessians while steps are large: where the last are made of a sample, half of it or 64 for each
+/// column, if that is more.
+fn coarse_rows(rows: usize, hessian_rows: usize, width: usize) -> usize {
+    match hessian_rows < rows {
+        true => hessian_rows.min((hessian_rows / 2).max(ROWS_PER_COLUMN * width)),
+        false => rows,
+    }
+}
+
 fn ceil_log2(n: usize) -> u32 {
     n.max(1).next_power_of_two().trailing_zeros()
 }
 
 impl Points {
-    /// The points for `rows` training rows, `hessian_rows` of them in the Hessians of the last passes (and
-    /// half as many before, if they are a sample), and a sigmoid of period `2^period_log2`.
+    /// The points for `rows` training rows of `width` columns in all, `hessian_rows` of them in the Hessians
+    /// of the last passes, and a sigmoid of period `2^period_log2`.
     ///
     /// # Errors
     /// If so many rows do not fit.
-    pub fn new(rows: usize, hessian_rows: usize, period_log2: u32) -> Result<Self, Abort> {
+    pub fn new(
+        rows: usize,
+        width: usize,
+        hessian_rows: usize,
+        period_log2: u32,
+    ) -> Result<Self, Abort> {
         let n = ceil_log2(rows);
         // |Z'r| <= 2 N' must stay below 2^62 units
-        let residual = 61u32.saturating_sub(FEATURE + n).min(TERMS + PHASE - 1);
-        // a score has as many dealt terms as the series has, but one large sine
-        let terms = residual / 2 + 1;
-        let sample = match hessian_rows < rows {
-            true => hessian_rows.div_ceil(2),
-            false => rows,
-        };
-        let coarse = SlopePoints::new(rows, sample, terms);
-        let fine = SlopePoints::new(rows, hessian_rows, TERMS);
+        let most = 61u32.saturating_sub(FEATURE + n);
+        let residual = most.min(COARSE.terms() + COARSE.phase());
+        let fine_residual = most.min(FINE.terms() + FINE.phase() - 1);
+        let coarse = SlopePoints::new(rows, coarse_rows(rows, hessian_rows, width), COARSE);
+        let fine = SlopePoints::new(rows, hessian_rows, FINE);
         if residual < 20 || coarse.frac.min(fine.frac) < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
@@ -128,9 +135,8 @@ impl Points {
         Ok(Self {
             rows_log2: n,
             weight,
-            terms,
-            phase: residual - terms,
             residual,
+            fine_residual,
             coarse,
             fine,
         })
@@ -145,20 +151,26 @@ mod tests {
     fn the_budget_holds_up_to_its_limit() {
         for rows in [1, 100, 21_000, 1 << 20, 1 << 25] {
             let m = rows.min(32_768);
-            let p = Points::new(rows, m, 6).unwrap();
-            assert!(FEATURE + p.residual + p.rows_log2 < 62);
-            for (s, terms) in [(p.coarse, p.terms), (p.fine, TERMS)] {
+            let p = Points::new(rows, 100, m, 6).unwrap();
+            assert!(FEATURE + p.residual.max(p.fine_residual) + p.rows_log2 < 62);
+            for (s, precision) in [(p.coarse, COARSE), (p.fine, FINE)] {
                 assert!(2 * FEATURE + s.frac + s.rows_log2 + s.headroom < 62);
                 assert!(s.headroom == HEADROOM_MAX || s.rows << s.headroom >= rows);
-                assert!(s.frac < terms + SLOPE && s.rows <= 1 << s.rows_log2);
+                assert!(s.frac < precision.terms() + precision.slope());
+                assert!(s.rows <= 1 << s.rows_log2);
             }
-            assert!(p.residual == p.terms + p.phase && p.fine.rows == m);
+            assert!(p.residual <= 30 && p.fine.rows == m);
             // products that are cut: |R u| < 16, |step of coefficients| < 128
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
-        assert!(Points::new(1 << 26, 16_384, 6).is_err());
-        let most = Points::new(1 << 25, HESSIAN_ROWS_MAX, 6).unwrap();
+        assert!(Points::new(1 << 26, 100, 16_384, 6).is_err());
+        let most = Points::new(1 << 25, 100, HESSIAN_ROWS_MAX, 6).unwrap();
         assert!(most.coarse.frac >= 8 && most.fine.frac >= 8);
+        let early = |rows, width, m| Points::new(rows, width, m, 6).unwrap().coarse.rows;
+        assert_eq!(early(100_000, 100, 32_768), 16_384);
+        assert_eq!(early(100_000, 300, 32_768), 64 * 300);
+        assert_eq!(early(100_000, 1_000, 64_000), 64_000);
+        assert_eq!(early(700, 20, 700), 700);
     }
 }

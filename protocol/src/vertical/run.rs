@@ -11,14 +11,14 @@ use super::{
         LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, StandardErrors, Stop,
         widths,
     },
-    newton::{self, Inverse},
+    newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
     whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
 use crate::{
     abort::Abort,
-    arith::{Engine, Opening, Operand, OwnerMatrix, Receivers},
+    arith::{Engine, Inverted, Opening, Operand, OwnerMatrix, Receivers},
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
@@ -108,7 +108,7 @@ impl Run {
         let d: usize = widths.iter().sum();
         let hessian_rows = spec
             .hessian_rows
-            .unwrap_or((64 * d).max(HESSIAN_ROWS))
+            .unwrap_or((points::ROWS_PER_COLUMN * d).max(HESSIAN_ROWS))
             .min(points::HESSIAN_ROWS_MAX)
             .clamp(1, rows);
         let ridge = ridge_words(mine.ridge())?;
@@ -188,7 +188,12 @@ impl Run {
         });
         let fine = Arc::new(Sine::logistic(range_log2, fine_terms));
         let coarse = Arc::new(Sine::logistic(range_log2, coarse_terms(fine_terms)));
-        let points = Points::new(self.rows, self.hessian_rows, fine.period_log2())?;
+        let points = Points::new(
+            self.rows,
+            self.width(),
+            self.hessian_rows,
+            fine.period_log2(),
+        )?;
         let mut weights = self.begin(engine.me(), points.weight)?;
         let mut short = self.begin(engine.me(), points::SHORT)?;
         let all_rows = self.hessian_rows == self.rows;
@@ -197,10 +202,8 @@ impl Run {
             large: if careful || all_rows { 1 } else { 3 },
             since_hessian: 0,
         };
-        let mut inverse: Option<Inverse> = None;
+        let mut inverse: Option<Inverted> = None;
         let mut hessians = 0;
-        // whether the last Hessian was made of slopes, not of their bound
-        let mut real = false;
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
             Stop::After(n) => n,
@@ -242,12 +245,8 @@ impl Run {
             if let Some(slope) = slope {
                 let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &self.ridge);
                 let h = h.await?;
-                // while steps are large the Hessian may change by any factor, and from the bound it does
-                let before = inverse.as_ref().filter(|_| stage.fine && real);
-                let next = newton::inverse(engine, &h, self.width(), before, of.headroom).await?;
-                inverse = Some(next);
+                inverse = Some(newton::inverse(engine, &h, self.width(), of.headroom).await?);
                 hessians += 1;
-                real = !bound;
                 // the first, of the bound or of party 0's own fit, is for one pass
                 stage.since_hessian = if hessians == 1 { u32::MAX / 2 } else { 0 };
             }
@@ -340,7 +339,7 @@ impl Run {
         &self,
         engine: &mut Engine<C, S>,
         steps: &[Shares],
-        inverse: &Inverse,
+        inverse: &Inverted,
         fine: bool,
         pass: u32,
     ) -> Result<bool, Abort> {
