@@ -197,6 +197,9 @@ pub const ALIGN_VOLE_ROUNDS: u64 = 16;
 /// Scores, then metrics.
 pub const EVALUATE_ROUNDS: u64 = 2;
 
+/// Most parties of a job that only matches.
+pub const MAX_OVERLAP_PARTIES: usize = 5;
+
 // ---- rates of one node, per second: helper and parties work largely in turn --------------------
 
 /// Cores of a node that times are estimated for.

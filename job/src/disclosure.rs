@@ -5,6 +5,7 @@
 //! job runs. A value that is not on the list is never opened.
 
 mod horizontal;
+mod overlap;
 
 use std::{fmt, str::FromStr};
 
@@ -243,10 +244,32 @@ pub struct Disclosure {
     pub at_most: u32,
 }
 
+/// What alignment tells of how many customers a party has.
+fn sizes(spec: &Spec) -> String {
+    match spec.align.method {
+        AlignMethod::Curve => format!(
+            "How many customers each party puts into the alignment, up to a whole frame: its \
+                number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
+                them random padding.",
+            count(ALIGN_FRAME_ITEMS)
+        ),
+        AlignMethod::Vole => format!(
+            "How many customers each party announces for the alignment, in steps of {0}, at \
+                least {ALIGN_MIN_PADDING} more than it has. A party that does not follow the \
+                protocol may try more ids than it announced: at least 5,724 for each bucket of \
+                131,072 customers of the larger set.",
+            count(ALIGN_FRAME_ITEMS)
+        ),
+    }
+}
+
 /// Everything that a job of this specification opens, in the order in which it happens.
 pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     if let Some(horizontal) = &spec.horizontal {
         return horizontal::disclosures(spec, horizontal);
+    }
+    if let Some(overlap) = &spec.overlap {
+        return overlap::disclosures(spec, overlap);
     }
     let parties: Vec<_> = spec
         .seats()
@@ -284,21 +307,7 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         ),
         opening(
             DisclosureId::AlignSizes,
-            &match spec.align.method {
-                AlignMethod::Curve => format!(
-                    "How many customers each party puts into the alignment, up to a whole frame: its \
-                        number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
-                        them random padding.",
-                    count(ALIGN_FRAME_ITEMS)
-                ),
-                AlignMethod::Vole => format!(
-                    "How many customers each party announces for the alignment, in steps of {0}, at \
-                        least {ALIGN_MIN_PADDING} more than it has. A party that does not follow the \
-                        protocol may try more ids than it announced: at least 5,724 for each bucket of \
-                        131,072 customers of the larger set.",
-                    count(ALIGN_FRAME_ITEMS)
-                ),
-            },
+            &sizes(spec),
             Shape::Count,
             with(&[&Audience::Relay]),
             each,

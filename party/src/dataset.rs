@@ -52,6 +52,11 @@ pub enum DatasetError {
         /// The data set.
         dataset: String,
     },
+    /// The file is not what it was when customers were matched.
+    #[error(
+        "the data file has changed while the job ran: leave it as it is, and propose the job anew"
+    )]
+    Changed,
     /// The file cannot be used.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -164,6 +169,14 @@ impl Selection {
         &self.columns.categorical
     }
 
+    /// The ids alone, as an alignment reads them.
+    ///
+    /// # Errors
+    /// [`DatasetError::Table`], naming file and column.
+    pub fn ids(&self) -> Result<FileIds, DatasetError> {
+        Ok(FileIds::open(&self.dataset.path, &self.columns)?)
+    }
+
     /// Reads the file; also how many ids each rule changed.
     ///
     /// # Errors
@@ -197,6 +210,33 @@ impl FileIds {
         Ok(Self(
             TableReader::open(path, &only)?.without_repeats_check(),
         ))
+    }
+}
+
+impl FileIds {
+    /// The ids of these rows, in their order, and how many ids of the whole file each rule changed.
+    ///
+    /// # Errors
+    /// [`TableError`]; [`DatasetError::Changed`] where the file has no such row.
+    pub fn of_rows(
+        mut self,
+        rows: &[u32],
+    ) -> Result<(Vec<String>, Vec<IdRuleCount>), DatasetError> {
+        let mut wanted: Vec<(u32, usize)> = rows.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let mut ids = vec![String::new(); rows.len()];
+        let (mut wanted, mut row) = (wanted.into_iter().peekable(), 0_u32);
+        let mut take = |id: &str| {
+            while let Some((_, place)) = wanted.next_if(|(wanted, _)| *wanted == row) {
+                ids[place] = id.to_owned();
+            }
+            row = row.saturating_add(1);
+        };
+        while self.0.read_ids(1 << 14, &mut take)? > 0 {}
+        match wanted.next() {
+            None => Ok((ids, self.0.id_rule_counts().to_vec())),
+            Some(_) => Err(DatasetError::Changed),
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl PartyHandler {
                 }
             }
         }
-        let label = position == 0 || contract.spec().horizontal.is_some();
+        let spec = contract.spec();
+        let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
         Selection::new(&self.site.config, contract.spec(), seat, label)
             .map(drop)
             .map_err(|e| {
@@ -263,6 +264,15 @@ impl NodeHandler for PartyHandler {
                 .allows(contract.spec().align.min_matched)
                 .map_err(|reason| refused("policy", reason))?;
         }
+        // a job that was approved while this node was away begins as it hears of it
+        let heard = self.store.proposed(
+            job.job().as_str(),
+            &job.proposal.digest,
+            &job.proposal.contract,
+            &job.proposal.submitter.to_string(),
+            self.site.clock.now(),
+        );
+        heard.map_err(|e| refused("store", e.to_string()))?;
         let started = self.store.begin(job.job().as_str(), &job.proposal.digest);
         if matches!(started, Ok(true)) {
             // counted before anything is sent, also where the job then fails

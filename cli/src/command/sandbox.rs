@@ -112,6 +112,7 @@ pub(crate) fn outcome(
 ) -> Result<Outcome, Failure> {
     match finished {
         Finished::Released(metrics) => Outcome::new(metrics, text(metrics, screen)),
+        Finished::Matched(matched) => matched.outcome(screen),
         Finished::Unreleased(watched) => {
             let logs = root.join("logs");
             let text = format!(

@@ -2,6 +2,7 @@
 
 mod layout;
 mod nodes;
+mod overlap;
 mod pooled;
 mod results;
 mod setup;
@@ -9,14 +10,14 @@ mod twin;
 
 use std::{
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use paripassu_job::{NodeId, Spec, State};
 use paripassu_service::shutdown::Shutdown;
 
-pub(crate) use self::results::Metrics;
 use self::{layout::Layout, nodes::Nodes, setup::Setup};
+pub(crate) use self::{overlap::Matched, results::Metrics};
 use crate::{
     client::{Client, Connect},
     command::job::propose,
@@ -65,6 +66,8 @@ pub(crate) enum Input {
 pub(crate) enum Finished {
     /// Released, with results.
     Released(Box<Metrics>),
+    /// Released, with lists of common customers.
+    Matched(Box<Matched>),
     /// Ended otherwise.
     Unreleased(Box<Watched>),
 }
@@ -113,6 +116,9 @@ impl Sandbox {
     }
 }
 
+/// How long a node takes to look at a proposal, generously.
+const LOOK: Duration = Duration::from_millis(300);
+
 /// From the first process to the results.
 async fn whole(
     setup: &Setup,
@@ -130,6 +136,9 @@ async fn whole(
     };
     let mut modeler = Client::connect(&connect(setup.modeler.as_str())).await?;
     let (contract, summary) = propose(&mut modeler, setup.spec.clone()).await?;
+    // Officers decide once their nodes have looked at the proposal: an approval that comes before shows in
+    // the transcript as one that overruled the party's policy.
+    tokio::time::sleep(LOOK).await;
     for party in contract.parties() {
         let mut officer = Client::connect(&connect(party.as_str())).await?;
         let decided = officer
@@ -148,6 +157,10 @@ async fn whole(
         // what there is of the transcript, for whoever asks why
         results::bundles(setup, layout, &summary.job).await?;
         return Ok(Finished::Unreleased(Box::new(watched)));
+    }
+    if let Some(overlap) = setup.spec.overlap.clone() {
+        let matched = overlap::collect(setup, &overlap, layout, &summary.job, wall_s).await?;
+        return Ok(Finished::Matched(Box::new(matched)));
     }
     let metrics = results::collect(setup, layout, &summary.job, wall_s).await?;
     Ok(Finished::Released(Box::new(metrics)))

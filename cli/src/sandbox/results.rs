@@ -154,13 +154,12 @@ pub(crate) async fn bundles(
     Ok(found)
 }
 
-/// Moves each party's results to their place, fits the twin and writes `metrics.json`.
-pub(crate) async fn collect(
+/// Moves each party's results to their place.
+pub(super) fn place(
     setup: &Setup,
     layout: &Layout,
     job: &str,
-    wall_s: f64,
-) -> Result<Metrics, Failure> {
+) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut folders = BTreeMap::new();
     for source in &setup.parties {
         let party = source.party.id.as_str();
@@ -169,6 +168,17 @@ pub(crate) async fn collect(
         std::fs::rename(&from, &to).map_err(|e| Failure::file("move the results in", &from, &e))?;
         folders.insert(party.to_owned(), to);
     }
+    Ok(folders)
+}
+
+/// Moves each party's results to their place, fits the twin and writes `metrics.json`.
+pub(crate) async fn collect(
+    setup: &Setup,
+    layout: &Layout,
+    job: &str,
+    wall_s: f64,
+) -> Result<Metrics, Failure> {
+    let folders = place(setup, layout, job)?;
     let tables = setup
         .parties
         .iter()

@@ -295,7 +295,8 @@ fn sources(sandbox: &Sandbox, layout: &Layout) -> Result<Vec<Source>, Failure> {
             }
         };
         let file = place(input, layout, party.id.as_str())?;
-        let label = (party.role != PartyRole::Features).then_some(sandbox.label.as_str());
+        let holds = matches!(party.role, PartyRole::Label | PartyRole::Bank);
+        let label = holds.then_some(sandbox.label.as_str());
         let dataset = match &party.columns {
             Columns::Listed {
                 numeric,

@@ -146,6 +146,7 @@ impl Engine {
             if is_running(job.state) {
                 job.state = JobState::Aborted;
                 job.abort = Some(pb::Abort {
+                    culprit: me.id.to_string(),
                     code: "coordinator_restarted".into(),
                     reason: "the coordinator restarted".into(),
                     ..pb::Abort::default()

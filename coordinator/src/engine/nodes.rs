@@ -71,12 +71,14 @@ impl Engine {
             if !job.members(&self.me).contains(peer) {
                 continue;
             }
-            match job.state {
-                JobState::Proposed if !resumed && !job.decisions.contains_key(&peer.id) => {
-                    self.propose(job, peer);
-                }
-                JobState::Approved => self.try_start(store, job),
-                _ => {}
+            // also where its officer has decided at another place meanwhile: a node runs no job that it
+            // was not told of
+            let pending = matches!(job.state, JobState::Proposed | JobState::Approved);
+            if pending && !resumed {
+                self.propose(job, peer);
+            }
+            if job.state == JobState::Approved {
+                self.try_start(store, job);
             }
         }
     }

@@ -134,6 +134,8 @@ impl Rig {
     /// Starts a node and waits until it is up.
     pub fn start(&mut self, kind: &str, id: &str, config: &Path) {
         let ready = self.path(&format!("{id}.ready.json"));
+        // left by one that was killed
+        let _ = fs::remove_file(&ready);
         let log = fs::File::create(self.log_path(id)).unwrap();
         let mut child = paripassu()
             .args([kind, "serve", "--config"])
@@ -160,6 +162,8 @@ impl Rig {
             let told: Value = serde_json::from_slice(&fs::read(&ready).unwrap()).unwrap();
             self.address = told["address"].as_str().unwrap().to_owned();
         }
+        // a node that was killed and comes back
+        self.nodes.retain(|(name, _)| name != id);
         self.nodes.push((id.to_owned(), child));
     }
 

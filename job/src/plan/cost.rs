@@ -17,7 +17,7 @@ use crate::{
     },
     id::NodeId,
     life::State,
-    spec::{AlignMethod, Spec, Stop},
+    spec::{AlignMethod, OverlapOf, Spec, Stop},
 };
 
 /// Passes of one range that settles.
@@ -214,28 +214,28 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
 }
 
 /// Matching, by the method that the job names.
-fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let once = Once::new(facts, State::Aligning, "match customers");
+pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Aligning, "match customers");
+    let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
+    let any = facts.spec.overlap.as_ref().map(|overlap| overlap.of) == Some(OverlapOf::Any);
+    let spokes = 1..items.len();
     match facts.spec.align.method {
-        AlignMethod::Curve => align_by_curve(facts, once),
-        AlignMethod::Vole => {
-            let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
-            vole::align(once, &items)
-        }
+        AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items),
+        AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
+        AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
     }
+    once
 }
 
-/// Each party masks its own ids and the other's masked ids.
-fn align_by_curve<'f>(facts: &'f Facts<'f>, mut once: Once<'f>) -> Once<'f> {
-    once.rounds = ALIGN_ROUNDS;
-    let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
-    let all: u64 = items.iter().sum();
-    for (position, own) in items.iter().enumerate() {
-        let bytes = ALIGN_FIXED + ALIGN_ITEM * own + ALIGN_RETURN * (all - own);
-        once.spread(position, bytes);
+/// Party 0 and another one mask their own ids and the other's masked ids.
+fn curve(once: &mut Once<'_>, items: &[u64], other: usize) {
+    once.rounds += ALIGN_ROUNDS;
+    let both = items[0] + items[other];
+    for (from, to) in [(0, other), (other, 0)] {
+        let bytes = ALIGN_FIXED + ALIGN_ITEM * items[from] + ALIGN_RETURN * (both - items[from]);
+        once.send(from, to, bytes);
     }
-    once.compute_s = all as f64 / (ALIGN_MASKS_PER_S * CORES);
-    once
+    once.compute_s += both as f64 / (ALIGN_MASKS_PER_S * CORES);
 }
 
 /// Each owner sends its masked columns to the others, and two small matrices.

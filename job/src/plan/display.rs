@@ -33,6 +33,15 @@ impl Plan {
             ]);
         }
         write!(f, "{table}")?;
+        if self.max_passes == 0 {
+            return writeln!(
+                f,
+                "  {} common; {} Mbit/s, {} ms\n",
+                count(assumed.matched),
+                assumed.mbit_per_s,
+                assumed.rtt_ms,
+            );
+        }
         if self.series.is_empty() {
             return writeln!(
                 f,
@@ -126,11 +135,17 @@ impl Plan {
         for link in &self.links {
             table.row([link.from.to_string(), link.to.to_string(), size(link.bytes)]);
         }
+        let each = match self.max_passes {
+            0 => String::new(),
+            _ => format!(
+                ", {:.0} bytes per training row and pass",
+                self.bytes_per_row_pass
+            ),
+        };
         writeln!(
             f,
-            "{table}  {} in all, {:.0} bytes per training row and pass; times are estimates\n",
-            size(self.bytes),
-            self.bytes_per_row_pass
+            "{table}  {} in all{each}; times are estimates\n",
+            size(self.bytes)
         )?;
         let mut table = Table::new(&["node", "role", "memory"]);
         for need in &self.memory {

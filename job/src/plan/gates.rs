@@ -57,6 +57,11 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// Common customers assumed.
+    pub(super) fn matched(&self) -> u64 {
+        self.facts.assumptions.matched
+    }
+
     fn add(&mut self, from: NodeId, to: NodeId, bytes: u64) {
         if bytes > 0 {
             *self.links.entry((from, to)).or_insert(0) += bytes;

@@ -80,6 +80,43 @@ pub(super) fn horizontal(spec: &Spec) -> Vec<Learns> {
     list
 }
 
+/// Who learns what where only an overlap is asked for.
+pub(super) fn overlap(spec: &Spec) -> Vec<Learns> {
+    let declared = disclosures(spec);
+    let of = |who: Audience, role: &str, never: &str| Learns {
+        learns: declared
+            .iter()
+            .filter(|disclosure| disclosure.to.contains(&who))
+            .map(|disclosure| Item {
+                id: disclosure.id.clone(),
+                what: disclosure.what.clone(),
+                at_most: disclosure.at_most,
+            })
+            .collect(),
+        who,
+        role: role.to_owned(),
+        never: never.to_owned(),
+    };
+    let party = |party: &crate::spec::Party| {
+        let role = format!("party, ids of data set {}", party.dataset);
+        let never =
+            "an id of another party's that it does not have itself; anything else of its data";
+        of(Audience::Party(party.id.clone()), &role, never)
+    };
+    let mut list: Vec<_> = spec.seats().into_iter().map(party).collect();
+    list.push(of(
+        Audience::Helper(spec.helper.id.clone()),
+        "helper: takes no part",
+        "an id, or anything the parties send each other",
+    ));
+    list.push(of(
+        Audience::Relay,
+        "coordinator: relays sealed frames",
+        "what any frame says",
+    ));
+    list
+}
+
 pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
     let declared = disclosures(spec);
     let of = |who: Audience, role: String, never: &str| {

@@ -10,9 +10,33 @@ use crate::{
     spec::AlignMethod,
 };
 
+/// A node that does nothing much.
+pub(super) fn base() -> u64 {
+    NODE_MEMORY + FRAMES_MEMORY
+}
+
+/// While matching, at a party with so many rows.
+pub(super) fn aligning(facts: &Facts<'_>, rows: u64) -> u64 {
+    let all: u64 = facts.sizes.iter().map(|size| size.rows).sum();
+    let spokes = facts.sizes.len() as u64 - 1;
+    ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
+        + match facts.spec.align.method {
+            AlignMethod::Curve => {
+                let items = [rows, rows, all - rows];
+                (0..items.len())
+                    .map(|i| (ALIGN_MEMORY[i] * items[i]).min(ALIGN_MEMORY_BUDGET[i]))
+                    .sum::<u64>()
+            }
+            AlignMethod::Vole => {
+                let held = ALIGN_VOLE_MEMORY * rows;
+                held.min(ALIGN_VOLE_MEMORY_BUDGET) + spokes * ALIGN_VOLE_BUCKETS_MEMORY
+            }
+        }
+}
+
 pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let (rows, columns, sampled) = (facts.train_rows, facts.columns, facts.hessian_rows);
-    let base = NODE_MEMORY + FRAMES_MEMORY;
+    let base = base();
     // The series is dealt a block of rows at a time: as made, as sent, as read.
     let dealt = 3 * WORD * SERIES_WORDS * u64::from(facts.series.terms) * rows.min(SERIES_ROWS);
     // Masks of some passes: of scores at both ends, of residuals at one.
@@ -20,7 +44,6 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let work = WORD * (WORK_WORDS_PER_ROW + ahead) * rows + dealt;
     // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices.
     let hessian = 3 * WORD * sampled * columns + 16 * WORD * columns * columns;
-    let all_rows: u64 = facts.sizes.iter().map(|size| size.rows).sum();
     let parties = facts
         .ids()
         .into_iter()
@@ -29,19 +52,7 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
         .enumerate();
     let mut list: Vec<_> = parties
         .map(|(position, ((node, width), size))| {
-            let aligning = ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
-                + match facts.spec.align.method {
-                    AlignMethod::Curve => {
-                        let items = [size.rows, size.rows, all_rows - size.rows];
-                        (0..items.len())
-                            .map(|i| (ALIGN_MEMORY[i] * items[i]).min(ALIGN_MEMORY_BUDGET[i]))
-                            .sum::<u64>()
-                    }
-                    AlignMethod::Vole => {
-                        let held = ALIGN_VOLE_MEMORY * size.rows;
-                        held.min(ALIGN_VOLE_MEMORY_BUDGET) + ALIGN_VOLE_BUCKETS_MEMORY
-                    }
-                };
+            let aligning = aligning(facts, size.rows);
             let loading = WORD * (facts.assumptions.matched + rows) * width;
             // Own columns as decimals and in fixed point, the peers' masked ones.
             let own = (WORD + STORED_FEATURE) * rows * width;

@@ -10,6 +10,7 @@ mod gates;
 mod horizontal;
 mod learn;
 mod memory;
+mod overlap;
 mod table;
 mod vole;
 
@@ -254,6 +255,9 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
     let sizes = check(spec, assumptions)?;
     if let Some(horizontal) = &spec.horizontal {
         return Ok(horizontal::plan(spec, horizontal, assumptions, &sizes));
+    }
+    if spec.overlap.is_some() {
+        return Ok(overlap::plan(spec, assumptions, &sizes));
     }
     let test_rows = assumptions.matched * spec.split.test_tenths / 10;
     let train_rows = assumptions.matched - test_rows;

@@ -19,6 +19,14 @@ pub enum Columns {
 }
 
 impl Columns {
+    /// No column at all.
+    pub fn none() -> Self {
+        Self::Listed {
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+        }
+    }
+
     /// The listed names, numeric first; none for [`Columns::All`].
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let (numeric, categorical): (&[String], &[String]) = match self {

@@ -168,6 +168,12 @@ pub enum Problem {
         /// What to write instead.
         why: &'static str,
     },
+    /// Something that does not fit a job of matching alone, or one that is none.
+    #[error("{why}")]
+    Overlap {
+        /// What to write instead.
+        why: &'static str,
+    },
     /// A category without a list of levels.
     #[error(
         "list 1 to {} different levels of `{column}`, each of 1 to 128 bytes: {column} = [\"..\", \"..\"]",

@@ -9,6 +9,7 @@ mod columns;
 mod error;
 mod horizontal;
 mod locate;
+mod overlap;
 mod parse;
 mod template;
 mod validate;
@@ -24,6 +25,7 @@ pub use self::{
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
     horizontal::{Horizontal, Intercept},
+    overlap::{Overlap, OverlapOf},
     template::{TemplateKind, template},
 };
 use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
@@ -43,13 +45,17 @@ pub struct Spec {
     /// Last day (UTC) on which the job may be approved and started. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Date>,
-    /// The data parties: exactly two, one of them with the label; in a horizontal job three banks or more.
+    /// The data parties: exactly two, one of them with the label; in a horizontal job three banks or more;
+    /// where only an overlap is asked for two to five.
     pub party: Vec<Party>,
     /// Who deals correlated randomness, or adds up masked vectors.
     pub helper: Helper,
     /// Many banks with the same columns; without it, two parties with different columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizontal: Option<Horizontal>,
+    /// Matching alone: the job ends with lists of common customers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
     /// How customers are matched.
     #[serde(default)]
     pub align: Align,
@@ -66,6 +72,7 @@ pub struct Spec {
     #[serde(default)]
     pub solver: Solver,
     /// What is released, to whom.
+    #[serde(default)]
     pub outputs: Outputs,
     /// Which assumptions protect the job.
     #[serde(default)]
@@ -82,11 +89,13 @@ pub struct Party {
     /// Node id of the party, as in its certificate.
     pub id: NodeId,
     /// `label` for the one party that holds the outcome (1 = bad), `features` for the other; `bank` for
-    /// every party of a horizontal job.
+    /// every party of a horizontal job, `member` where only an overlap is asked for.
     pub role: PartyRole,
     /// Name of the data set in that party's own configuration.
     pub dataset: String,
-    /// `"all"` (every column that the party's data set offers) or `{ numeric = [..], categorical = [..] }`.
+    /// `"all"` (every column that the party's data set offers) or `{ numeric = [..], categorical = [..] }`; left
+    /// out where only an overlap is asked for.
+    #[serde(default = "Columns::none")]
     pub columns: Columns,
 }
 
@@ -100,6 +109,8 @@ pub enum PartyRole {
     Features,
     /// Holds label and features of its own customers, in a horizontal job.
     Bank,
+    /// Brings ids only, where an overlap is asked for.
+    Member,
 }
 
 /// The node that deals correlated randomness.
@@ -116,7 +127,7 @@ pub struct Helper {
 pub struct Align {
     /// Protocol. `curve` (default): commuting masks on Curve25519 (Diffie-Hellman private set
     /// intersection), without a helper, two parties, passively secure. `vole`: an oblivious pseudo-random
-    /// function from vector-OLE, without a helper, two parties, designed to withstand a party
+    /// function from vector-OLE, without a helper, two parties (three to five: passively secure), designed to withstand a party
     /// that does not follow it (without outside review; the training stays passively secure), several times
     /// as fast, with more messages and a younger assumption (dual LPN).
     pub method: AlignMethod,
@@ -329,7 +340,7 @@ pub enum Stop {
 }
 
 /// `[outputs]`: what is released when the job ends well.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outputs {
     /// `own` (default): each party gets the coefficients of its own columns, the label party also the

@@ -8,17 +8,24 @@ pub enum TemplateKind {
     VerticalLogistic,
     /// Three banks or more with the same columns fit a logistic regression on masked sums.
     HorizontalLogistic,
+    /// Two to five parties find the customers they have in common.
+    Overlap,
 }
 
 impl TemplateKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::VerticalLogistic, Self::HorizontalLogistic];
+    pub const ALL: [Self; 3] = [
+        Self::VerticalLogistic,
+        Self::HorizontalLogistic,
+        Self::Overlap,
+    ];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::VerticalLogistic => "vertical-logistic",
             Self::HorizontalLogistic => "horizontal-logistic",
+            Self::Overlap => "overlap",
         }
     }
 
@@ -33,5 +40,6 @@ pub const fn template(kind: TemplateKind) -> &'static str {
     match kind {
         TemplateKind::VerticalLogistic => include_str!("vertical-logistic.toml"),
         TemplateKind::HorizontalLogistic => include_str!("horizontal-logistic.toml"),
+        TemplateKind::Overlap => include_str!("overlap.toml"),
     }
 }

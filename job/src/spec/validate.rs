@@ -20,9 +20,10 @@ pub(super) fn check(spec: &Spec) -> Found {
     names(spec, &mut found);
     parties(spec, &mut found);
     numbers(spec, &mut found);
-    match &spec.horizontal {
-        Some(horizontal) => found.extend(super::horizontal::check(spec, horizontal)),
-        None => {
+    match (&spec.horizontal, &spec.overlap) {
+        (_, Some(overlap)) => found.extend(super::overlap::check(spec, overlap)),
+        (Some(horizontal), None) => found.extend(super::horizontal::check(spec, horizontal)),
+        (None, None) => {
             vertical(spec, &mut found);
             outputs(spec, &mut found);
         }
@@ -81,6 +82,11 @@ fn vertical(spec: &Spec, found: &mut Found) {
         let path = path.element(at).key("role");
         found.push((path, Problem::Horizontal { why }));
     }
+    if let Some(at) = spec.party.iter().position(|p| p.role == PartyRole::Member) {
+        let why = "role = \"member\" is for jobs that only match customers, which have an [overlap] section";
+        let path = path.element(at).key("role");
+        found.push((path, Problem::Overlap { why }));
+    }
     if spec.security.profile == Profile::MaskedSums {
         let why =
             "the profile `masked-sums` is for horizontal jobs, which have a [horizontal] section";
@@ -128,7 +134,9 @@ fn parties(spec: &Spec, found: &mut Found) {
                 name_problem("data set name", &party.dataset, want),
             ));
         }
-        columns(party, &path.key("columns"), found);
+        if spec.overlap.is_none() {
+            columns(party, &path.key("columns"), found);
+        }
     }
     if seen.contains(&spec.helper.id) {
         let problem = Problem::HelperIsParty {

@@ -1,8 +1,10 @@
 //! One job at this party: match, prepare, train, evaluate, release.
 
+mod align;
 mod evaluate;
 mod horizontal;
 pub(crate) mod outputs;
+mod overlap;
 mod page;
 
 use std::{
@@ -12,7 +14,7 @@ use std::{
 };
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{AlignDone, MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
     spec::{self, AutoOr, Spec},
@@ -24,7 +26,6 @@ use paripassu_model::{
 };
 use paripassu_protocol::{
     abort::Abort,
-    align::{self, IterIds, Method, Params},
     arith::Engine,
     channel::{Channel, Role},
     correlation::{CorrelationSource, HelperSource},
@@ -155,8 +156,9 @@ impl Run {
         let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
         let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
         let book = Book::new(&contract, job.record.clone());
-        let horizontal = contract.spec().horizontal.is_some();
-        let label = horizontal || channel.role() == Role::Party(0);
+        let spec = contract.spec();
+        let first = channel.role() == Role::Party(0);
+        let label = spec.horizontal.is_some() || (first && spec.overlap.is_none());
         Ok(Self {
             site,
             contract,
@@ -191,6 +193,9 @@ impl Run {
     async fn phases(&mut self) -> Result<(), Failure> {
         if let Some(horizontal) = self.spec().horizontal.clone() {
             return self.horizontal(&horizontal).await;
+        }
+        if let Some(overlap) = self.spec().overlap.clone() {
+            return self.overlap(&overlap).await;
         }
         let t = Instant::now();
         self.reporter.phase(JobState::Aligning, "read data");
@@ -230,7 +235,8 @@ impl Run {
         written.map_err(own)
     }
 
-    async fn load(&self) -> Result<(Table, Selection), Abort> {
+    /// What the job asks of this party's data sets.
+    fn selection(&self) -> Result<Selection, Abort> {
         let id = self.site.identity.peer().id.to_string();
         let seat = self
             .spec()
@@ -238,8 +244,11 @@ impl Run {
             .into_iter()
             .find(|p| p.id.to_string() == id)
             .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
-        let selection =
-            Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)?;
+        Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)
+    }
+
+    async fn load(&self) -> Result<(Table, Selection), Abort> {
+        let selection = self.selection()?;
         // names of columns may stand in this node's log, cells of the table may not
         let failed = |e: DatasetError| {
             let text = e.without_values();
@@ -258,60 +267,6 @@ impl Run {
             );
         }
         Ok((table, selection))
-    }
-
-    async fn align(&self, table: &Table) -> Result<Vec<usize>, Abort> {
-        let spec = self.spec();
-        let params = Params {
-            min_matched: spec.align.min_matched,
-            memory_bytes: self.site.config.align_memory_mib << 20,
-            max_rows: self.site.config.align.max_rows,
-            ..Params::new(*self.contract.digest().as_bytes())
-        };
-        let method = match spec.align.method {
-            spec::AlignMethod::Curve => Method::Curve,
-            spec::AlignMethod::Vole => Method::Vole,
-        };
-        let reporter = self.reporter.clone();
-        let start = Instant::now();
-        let progress = move |done: u64, total: u64| {
-            reporter.progress(&timed("match customers", start, done, total));
-        };
-        let ids: Vec<String> = table.ids().to_vec();
-        // all before anything is sent: what follows may end the job at any of them
-        self.book
-            .disclose(&DisclosureId::RelayTraffic, 0, "align")?;
-        for _ in self.contract.parties() {
-            self.book.disclose(&DisclosureId::AlignSizes, 1, "align")?;
-        }
-        // one set; its size, which all members would read, is not theirs to know
-        self.book
-            .disclose(&DisclosureId::AlignMembers, 1, "align")?;
-        for _ in 0..2 {
-            self.book
-                .disclose(&DisclosureId::AlignMatched, 1, "align")?;
-        }
-        let aligned = align::run(
-            &self.ctx,
-            method,
-            &params,
-            IterIds(ids.into_iter()),
-            progress,
-        )
-        .await?;
-        let most = self.site.config.align.max_matched;
-        if most.is_some_and(|most| aligned.rows.len() as u64 > most) {
-            return Err(own(
-                "more customers are common than this party allows in a job: align fewer, or ask \
-                 it for a higher limit",
-            ));
-        }
-        self.book.event(AlignDone {
-            method: method.to_string(),
-            matched: aligned.rows.len() as u64,
-            padded: BTreeMap::new(),
-        })?;
-        Ok(aligned.rows.into_iter().map(|r| r as usize).collect())
     }
 
     async fn prepare(
@@ -491,7 +446,10 @@ impl Run {
             job: self.job.job().to_string(),
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
-        let results = outputs::Results { folder, report };
+        let results = outputs::Results {
+            folder,
+            report: Some(report),
+        };
         let (values, id) = (
             figures(evaluation.as_ref()),
             self.site.identity.peer().id.clone(),

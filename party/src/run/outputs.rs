@@ -18,7 +18,7 @@ use super::{Prepared, evaluate::Evaluation, own};
 /// What is written, and where.
 pub(super) struct Results {
     pub(super) folder: PathBuf,
-    pub(super) report: Report,
+    pub(super) report: Option<Report>,
 }
 
 /// What a vertical job's files are made of, besides the results.
@@ -90,7 +90,9 @@ impl Results {
         for (name, text) in content {
             put(&dir.join(name), text.as_bytes())?;
         }
-        report::write(dir, &self.report).map_err(own)?;
+        if let Some(content) = &self.report {
+            report::write(dir, content).map_err(own)?;
+        }
         let files = digests(dir)?;
         Ok((staged, files))
     }

@@ -35,6 +35,7 @@
 //! # });
 //! ```
 
+mod any;
 pub mod ecdh;
 mod ids;
 mod spill;
@@ -42,6 +43,7 @@ pub mod vole;
 
 use std::{fmt, path::PathBuf};
 
+pub use any::run_any;
 pub use ids::{IdBatch, Ids, IterIds};
 
 use crate::{
@@ -56,7 +58,8 @@ use crate::{
 pub enum Method {
     /// Commuting masks on Curve25519, two parties: [`ecdh`].
     Curve,
-    /// An oblivious pseudo-random function from vector-OLE, two parties: [`vole`].
+    /// An oblivious pseudo-random function from vector-OLE, two parties: [`vole`]; three to five:
+    /// [`vole::star`].
     Vole,
 }
 
@@ -171,9 +174,10 @@ where
     P: Fn(u64, u64) + Send + Sync,
 {
     let ctx = ctx.narrow("align");
-    match method {
-        Method::Curve => ecdh::run(&ctx, params, ids, progress).await,
-        Method::Vole => vole::run(&ctx, params, ids, progress).await,
+    match (method, ctx.parties()) {
+        (Method::Curve, _) => ecdh::run(&ctx, params, ids, progress).await,
+        (Method::Vole, 3..=vole::star::MOST) => vole::star::run(&ctx, params, ids, progress).await,
+        (Method::Vole, _) => vole::run(&ctx, params, ids, progress).await,
     }
 }
 

@@ -32,8 +32,12 @@ pub(super) fn facts(contract: &Contract, paint: Paint) -> String {
             PartyRole::Label => "label and features",
             PartyRole::Features => "features",
             PartyRole::Bank => "label and features of its own customers",
+            PartyRole::Member => "ids alone",
         };
-        let brings = format!("{role}: data set {}, {}", party.dataset, party.columns);
+        let brings = match party.role {
+            PartyRole::Member => format!("{role}: data set {}", party.dataset),
+            _ => format!("{role}: data set {}, {}", party.dataset, party.columns),
+        };
         text.push_str(&fact(party.id.as_str(), &brings, paint));
         if let Columns::Listed {
             numeric,

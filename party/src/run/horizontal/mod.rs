@@ -379,7 +379,7 @@ impl Run {
         let content = files::files(&self.job.job().to_string(), me.as_str(), &results)?;
         let out = outputs::Results {
             folder: self.site.config.results.join(self.job.job().as_str()),
-            report,
+            report: Some(report),
         };
         let values = files::figures(&results);
         let (staged, digests) = blocking(move || out.stage(content)).await?;

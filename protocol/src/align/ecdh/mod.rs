@@ -128,7 +128,22 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
-    let peer = peer_of(ctx)?;
+    between(ctx, peer_of(ctx)?, params, ids, progress).await
+}
+
+/// The same with one of several data parties.
+pub(super) async fn between<C, I, P>(
+    ctx: &Ctx<C>,
+    peer: Role,
+    params: &Params,
+    ids: I,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
     if params.batch == 0 {
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }

@@ -28,12 +28,7 @@ impl<'a, C: Channel> Link<'a, C> {
     pub(super) fn new(ctx: &'a Ctx<C>) -> Result<Self, Abort> {
         let peers: Vec<Role> = ctx.peers().collect();
         match (ctx.role(), peers.as_slice()) {
-            (Role::Party(0 | 1), [peer]) => Ok(Self {
-                ctx,
-                peer: *peer,
-                sent: Mutex::default(),
-                received: Mutex::default(),
-            }),
+            (Role::Party(0 | 1), [peer]) => Ok(Self::to(ctx, *peer)),
             (role, _) => Err(Abort::Input(format!(
                 "alignment by vole is between two data parties; this is {role} in a job of {}",
                 ctx.parties()
@@ -41,12 +36,44 @@ impl<'a, C: Channel> Link<'a, C> {
         }
     }
 
-    /// Position of this end among the parties.
-    pub(super) fn index(&self) -> u8 {
-        match self.ctx.role() {
-            Role::Party(i) => i,
-            Role::Helper => u8::MAX,
+    /// To one of several data parties.
+    pub(super) fn to(ctx: &'a Ctx<C>, peer: Role) -> Self {
+        Self {
+            ctx,
+            peer,
+            sent: Mutex::default(),
+            received: Mutex::default(),
         }
+    }
+
+    /// Position of this end among the two: 0 for the one that comes first among all parties.
+    pub(super) fn index(&self) -> u8 {
+        u8::from(number(self.ctx.role()) > number(self.peer))
+    }
+
+    /// The other end.
+    pub(super) fn peer(&self) -> Role {
+        self.peer
+    }
+
+    /// Its position among all parties.
+    pub(super) fn peer_index(&self) -> u8 {
+        number(self.peer)
+    }
+
+    /// The number of frames that the peer announces, at most `most`.
+    pub(super) fn frames_told(&self, told: &[u8], most: u32, rows: u32) -> Result<u32, Abort> {
+        let Ok(peer) = <[u8; 4]>::try_from(told).map(u32::from_le_bytes) else {
+            let problem = format!("expected 4 bytes, got {}", told.len());
+            return Err(self.blame("size", problem));
+        };
+        if peer == 0 || peer > most {
+            let problem = format!(
+                "it announces {peer} frames, expected 1 to {most} (this node allows {rows} rows)"
+            );
+            return Err(self.blame("size", problem));
+        }
+        Ok(peer)
     }
 
     pub(super) fn step(&self) -> &str {
@@ -118,6 +145,13 @@ impl<'a, C: Channel> Link<'a, C> {
             out.iter_mut().for_each(|x| *x = u128::from_le(*x));
         }
         Ok(out)
+    }
+}
+
+fn number(role: Role) -> u8 {
+    match role {
+        Role::Party(i) => i,
+        Role::Helper => u8::MAX,
     }
 }
 

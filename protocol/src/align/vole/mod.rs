@@ -62,6 +62,7 @@ mod load;
 mod outputs;
 mod sender;
 mod setup;
+pub mod star;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -78,7 +79,7 @@ use self::{
 use super::{Alignment, Ids, Params};
 use crate::{
     abort::Abort,
-    channel::Channel,
+    channel::{Channel, Role},
     ctx::{Cost, Ctx},
 };
 
@@ -137,10 +138,39 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
+    matched(Link::new(ctx)?, params, ids, progress).await
+}
+
+/// The same with one of several data parties.
+pub(super) async fn between<C, I, P>(
+    ctx: &Ctx<C>,
+    peer: Role,
+    params: &Params,
+    ids: I,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
+    matched(Link::to(ctx, peer), params, ids, progress).await
+}
+
+async fn matched<C, I, P>(
+    link: Link<'_, C>,
+    params: &Params,
+    ids: I,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
     if params.batch == 0 {
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }
-    let link = Link::new(ctx)?;
     let key = agree(&link, params).await?;
     let own = params.clone();
     let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]))).await??;
@@ -170,7 +200,7 @@ where
     compare(&link, rows.len() as u64, &fingerprint).await?;
     if (rows.len() as u64) < params.min_matched {
         return Err(Abort::TooFewMatched {
-            step: ctx.path().to_owned(),
+            step: link.step().to_owned(),
             matched: rows.len() as u64,
             min: params.min_matched,
         });
@@ -191,18 +221,8 @@ async fn sizes<C: Channel>(
     let batches = |rows| u32::try_from(frames(rows, params.batch));
     let own = batches(rows).map_err(|_| too_many())?;
     let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
-    let Ok(peer) = <[u8; 4]>::try_from(&got[..]).map(u32::from_le_bytes) else {
-        let problem = format!("expected 4 bytes, got {}", got.len());
-        return Err(link.blame("size", problem));
-    };
     let most = batches(u64::from(params.max_rows)).map_err(|_| too_many())?;
-    if peer == 0 || peer > most {
-        let problem = format!(
-            "it announces {peer} frames, expected 1 to {most} (this node allows {} rows)",
-            params.max_rows
-        );
-        return Err(link.blame("size", problem));
-    }
+    let peer = link.frames_told(&got, most, params.max_rows)?;
     let items = |batches: u32| u64::from(batches) * u64::from(params.batch);
     let plan = Plan::new(link.index(), items(own), items(peer)).ok_or_else(too_many)?;
     Ok((plan, peer))

@@ -20,7 +20,7 @@ use crate::{abort::Abort, align::Params, channel::Channel, ctx::Cost};
 /// Version of this protocol, in every hash and in the first message.
 const VERSION: u16 = 1;
 /// Bytes of a hash, a nonce, a commitment.
-const HASH: usize = 32;
+pub(super) const HASH: usize = 32;
 const BLOCK: u64 = 16;
 /// Items that a set is larger by than it is, at least.
 pub(super) const MIN_PADDING: u64 = 64;
@@ -43,7 +43,7 @@ pub(super) fn derive(what: &str, parts: &[&[u8]]) -> [u8; HASH] {
     *hash.finalize().as_bytes()
 }
 
-/// The first message.
+/// Bytes of the first message.
 pub(super) const HELLO: usize = 2 + 2 + 4 + 8 + HASH + HASH;
 
 /// Agrees on the job and tosses a coin: a key that neither party chose, known after both have
@@ -55,15 +55,7 @@ pub(super) async fn agree<C: Channel>(
     let half = nonce();
     let commit = |role: u8, half: &[u8]| derive("coin", &[&[role], half]);
     let mine = hello(params, &commit(link.index(), &half));
-    let theirs = link.swap("hello", mine.clone()).await?;
-    let commitment = match compare(&mine, &theirs) {
-        Err(Mismatch::Length) => {
-            let problem = format!("expected {HELLO} bytes, got {}", theirs.len());
-            return Err(link.blame("hello", problem));
-        }
-        Err(Mismatch::Content(problem)) => return Err(link.differ("hello", problem)),
-        Ok(commitment) => commitment,
-    };
+    let commitment = greet(link, &mine).await?;
     let other = link.swap("coin", half.to_vec()).await?;
     if commit(1 - link.index().min(1), &other) != commitment || other.len() != HASH {
         return Err(link.blame("coin", "it is not what the first message committed to"));
@@ -76,7 +68,24 @@ pub(super) async fn agree<C: Channel>(
     Ok(derive("key", &[&params.session, first, second]))
 }
 
-fn hello(params: &Params, commitment: &[u8; HASH]) -> Vec<u8> {
+/// Exchanges first messages; the peer's commitment, if all else is equal.
+pub(super) async fn greet<C: Channel>(
+    link: &Link<'_, C>,
+    mine: &[u8],
+) -> Result<[u8; HASH], Abort> {
+    let theirs = link.swap("hello", mine.to_vec()).await?;
+    match compare(mine, &theirs) {
+        Err(Mismatch::Length) => {
+            let problem = format!("expected {HELLO} bytes, got {}", theirs.len());
+            Err(link.blame("hello", problem))
+        }
+        Err(Mismatch::Content(problem)) => Err(link.differ("hello", problem)),
+        Ok(commitment) => Ok(commitment),
+    }
+}
+
+/// The first message.
+pub(super) fn hello(params: &Params, commitment: &[u8; HASH]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HELLO);
     out.extend(VERSION.to_le_bytes());
     out.extend(PARAMETERS.to_le_bytes());
@@ -141,15 +150,19 @@ impl Plan {
     pub(super) fn new(index: u8, own: u64, peer: u64) -> Option<Self> {
         let encodes = own < peer || (own == peer && index == 1);
         let (encoded, looked_up) = if encodes { (own, peer) } else { (peer, own) };
-        let buckets = Buckets::new(encoded, looked_up)?;
+        Some(Self::with(encodes, Buckets::new(encoded, looked_up)?))
+    }
+
+    /// For these buckets, this end encoding or not.
+    pub(super) fn with(encodes: bool, buckets: Buckets) -> Self {
         let bucket = Lpn::new(buckets.encoded().columns());
         let seed = Lpn::new(buckets.count() * bucket.seeds());
-        Some(Self {
+        Self {
             encodes,
             buckets,
             bucket,
             seed,
-        })
+        }
     }
 
     /// Elements of a bucket's masked table.

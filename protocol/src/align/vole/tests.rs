@@ -188,8 +188,8 @@ async fn parties_with_different_jobs_name_each_other() {
 }
 
 #[tokio::test]
-async fn only_two_parties_take_part() {
-    let out = World::new(3)
+async fn six_parties_are_too_many() {
+    let out = World::new(6)
         .run(
             |_, ctx| async move {
                 let ids = IterIds(["a"].into_iter());

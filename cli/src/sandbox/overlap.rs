@@ -1,0 +1,138 @@
+//! What a sandbox leaves of a job of matching alone: each party's list, checked against the plain sets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use paripassu_job::spec::{Overlap, OverlapOf};
+use serde::Serialize;
+
+use super::{layout::Layout, results, setup::Setup};
+use crate::{
+    command::write_whole,
+    failure::Failure,
+    outcome::Outcome,
+    screen::{Screen, count, seconds},
+};
+
+/// Everything that is known about the job afterwards: `overlap.json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Matched {
+    name: String,
+    job: String,
+    /// `all` or `any`.
+    of: String,
+    /// How customers were matched.
+    method: String,
+    /// Each party's customers, and how many of them are common.
+    customers: BTreeMap<String, u64>,
+    matched: BTreeMap<String, u64>,
+    /// Whether every party's list is exactly that of the plain sets, which only a sandbox can see.
+    exact: bool,
+    /// From the first process to the release, in seconds.
+    wall_s: f64,
+    out_dir: PathBuf,
+    /// Each party's folder.
+    parties: BTreeMap<String, PathBuf>,
+    /// Each node's bundle: the job's transcript, to be verified by anybody.
+    bundles: BTreeMap<String, PathBuf>,
+}
+
+/// Moves each party's results to their place and compares them with the plain sets.
+pub(super) async fn collect(
+    setup: &Setup,
+    overlap: &Overlap,
+    layout: &Layout,
+    job: &str,
+    wall_s: f64,
+) -> Result<Matched, Failure> {
+    let folders = results::place(setup, layout, job)?;
+    let mut sets: Vec<(String, BTreeSet<String>)> = Vec::new();
+    for source in &setup.parties {
+        let table = source.load(&setup.spec)?;
+        let ids = table.ids().iter().cloned().collect();
+        sets.push((source.party.id.to_string(), ids));
+    }
+    let (mut matched, mut exact) = (BTreeMap::new(), true);
+    for (at, (party, own)) in sets.iter().enumerate() {
+        let found = read(&layout.party(party).join("members.csv"))?;
+        let has =
+            |other: usize, id: &String| sets.get(other).is_some_and(|(_, set)| set.contains(id));
+        let is_common = |id: &&String| match (overlap.of, at) {
+            (OverlapOf::All, _) => (0..sets.len()).all(|other| has(other, id)),
+            (OverlapOf::Any, 0) => (1..sets.len()).any(|other| has(other, id)),
+            (OverlapOf::Any, _) => has(0, id),
+        };
+        let want: BTreeSet<&String> = own.iter().filter(is_common).collect();
+        exact &= found.len() == want.len() && found.iter().collect::<BTreeSet<_>>() == want;
+        matched.insert(party.clone(), found.len() as u64);
+    }
+    let result = Matched {
+        name: setup.spec.name.clone(),
+        job: job.to_owned(),
+        of: overlap.of.to_string(),
+        method: setup.spec.align.method.to_string(),
+        customers: sets
+            .iter()
+            .map(|(id, set)| (id.clone(), set.len() as u64))
+            .collect(),
+        matched,
+        exact,
+        wall_s,
+        out_dir: layout.root().to_owned(),
+        parties: folders,
+        bundles: results::bundles(setup, layout, job).await?,
+    };
+    let text = serde_json::to_string_pretty(&result).map_err(Failure::ours)?;
+    write_whole(&layout.root().join("overlap.json"), text.as_bytes())?;
+    Ok(result)
+}
+
+/// The ids of a list.
+fn read(path: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |e: csv::Error| Failure::ours(format!("{}: {e}", path.display()));
+    let mut reader = csv::Reader::from_path(path).map_err(failed)?;
+    let id = |row: Result<csv::StringRecord, csv::Error>| {
+        row.map(|row| row.get(0).unwrap_or_default().to_owned())
+    };
+    reader
+        .records()
+        .map(id)
+        .collect::<Result<_, _>>()
+        .map_err(failed)
+}
+
+impl Matched {
+    /// Printed.
+    pub(crate) fn outcome(&self, screen: &Screen) -> Result<Outcome, Failure> {
+        let paint = screen.out();
+        let mut table = screen.table(&["party", "customers", "common", "list"]);
+        for (party, customers) in &self.customers {
+            let found = self.matched.get(party).copied().unwrap_or_default();
+            let folder = self.parties.get(party).cloned().unwrap_or_default();
+            table.row([
+                party.clone(),
+                count(*customers),
+                count(found),
+                folder.join("members.csv").display().to_string(),
+            ]);
+        }
+        let verdict = match self.exact {
+            true => paint.good("✓ exactly the plain sets' lists, which only a sandbox can see"),
+            false => paint.bad("✗ not the plain sets' lists: please report it"),
+        };
+        let text = format!(
+            "\n{}: matched by {} in {}\n{table}\n{verdict}",
+            paint.strong(&self.name),
+            self.method,
+            seconds(self.wall_s)
+        );
+        if !self.exact {
+            return Err(Failure::ours(
+                "a party's list is not that of the plain sets",
+            ));
+        }
+        Outcome::new(self, text)
+    }
+}

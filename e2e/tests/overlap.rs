@@ -1,0 +1,286 @@
+//! Jobs that only match, with every node a process: lists, what stays secret, and nodes killed in the middle.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use common::{Said, files_below, holds, paripassu, rig::Rig, run, wait_for};
+use paripassu_audit::{
+    bundle::Bundle,
+    verify::{Options, verify},
+};
+use rand::RngExt;
+
+const SECTIONS: [&str; 3] = ["bank", "partner", "insurer"];
+
+/// A file of ids `from..to`, every one marked.
+fn ids(dir: &Path, name: &str, from: u32, to: u32) -> PathBuf {
+    let path = dir.join(format!("{name}.csv"));
+    let rows: String = (from..to)
+        .rev()
+        .map(|i| format!("CANARY-{i:08}\n"))
+        .collect();
+    fs::write(&path, format!("id\n{rows}")).unwrap();
+    path
+}
+
+fn job(parties: &[&str], of: &str, method: &str, min_matched: u32) -> String {
+    let parties: String = parties
+        .iter()
+        .map(|p| format!("[[party]]\nid = \"{p}\"\nrole = \"member\"\ndataset = \"table\"\n"))
+        .collect();
+    format!(
+        "name = \"overlap\"\npurpose = \"test\"\nlegal_basis = \"test\"\n{parties}[helper]\n\
+         id = \"hub\"\n[overlap]\nof = \"{of}\"\n[align]\nmethod = \"{method}\"\n\
+         min_matched = {min_matched}\n[limits]\nmessage_deadline_s = 30\n"
+    )
+}
+
+/// A sandbox of these parties with these ranges of ids.
+fn sandbox(of: &str, method: &str, sets: &[(u32, u32)]) -> (Said, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let names = &SECTIONS[..sets.len()];
+    let text = dir.path().join("job.toml");
+    fs::write(&text, job(names, of, method, 10)).unwrap();
+    let mut command = paripassu();
+    command.args(["sandbox", "run", "--json"]).arg(&text);
+    for (name, (from, to)) in names.iter().zip(sets) {
+        let file = ids(dir.path(), name, *from, *to);
+        command
+            .arg("--party")
+            .arg(format!("{name}={}", file.display()));
+    }
+    command.arg("--out").arg(dir.path().join("out"));
+    (command.output().unwrap().into(), dir)
+}
+
+#[test]
+fn lists_are_exactly_the_common_customers_and_nothing_else_gets_out() {
+    for (of, method, sets, common) in [
+        ("all", "curve", &[(0, 300), (200, 900)][..], [100, 100, 0]),
+        (
+            "all",
+            "vole",
+            &[(0, 300), (200, 900), (250, 600)],
+            [50, 50, 50],
+        ),
+        (
+            "any",
+            "vole",
+            &[(0, 300), (200, 900), (290, 600)],
+            [100, 100, 10],
+        ),
+    ] {
+        let (said, dir) = sandbox(of, method, sets);
+        assert_eq!(said.code, 0, "{said:?}");
+        let told = said.json();
+        assert_eq!(told["exact"], true, "{told:#}");
+        for (name, want) in SECTIONS.iter().zip(common).take(sets.len()) {
+            assert_eq!(told["matched"][name], want, "{of} {method} {name}");
+        }
+        let bundles = told["bundles"].as_object().unwrap();
+        assert_eq!(bundles.len(), sets.len() + 1);
+        for path in bundles.values() {
+            let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+            let verdict = verify(&bundle, &Options::default());
+            assert_eq!(verdict.exit_code, 0, "{verdict}");
+        }
+        // an id stands in its owner's list, and nowhere else
+        let out = dir.path().join("out");
+        for (path, bytes) in files_below(&out) {
+            let list = path.ends_with("members.csv");
+            assert!(list || !holds(&bytes, b"CANARY"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn too_few_and_repeated_ids_end_the_job_by_name() {
+    let (said, _dir) = sandbox("all", "vole", &[(0, 300), (296, 900), (0, 300)]);
+    said.refuses(3, &["4 customers in common"]);
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("job.toml");
+    fs::write(&text, job(&SECTIONS[..2], "all", "vole", 10)).unwrap();
+    let twice = dir.path().join("twice.csv");
+    fs::write(&twice, "id\n1\n2\n1\n").unwrap();
+    let other = ids(dir.path(), "partner", 0, 9);
+    let mut command = paripassu();
+    command.args(["sandbox", "run", "--json"]).arg(&text);
+    command
+        .arg("--party")
+        .arg(format!("bank={}", twice.display()));
+    command
+        .arg("--party")
+        .arg(format!("partner={}", other.display()));
+    command.arg("--out").arg(dir.path().join("out"));
+    let said: Said = command.output().unwrap().into();
+    assert_ne!(said.code, 0);
+    assert!(
+        said.err.contains("row 3") || said.out.contains("row 3"),
+        "{said:?}"
+    );
+}
+
+fn env(name: &str, usual: u32) -> u32 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
+}
+
+fn is_empty(folder: &Path) -> bool {
+    !folder.exists() || fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// Each role is killed at a random moment of a match. The job ends well or is aborted at every node that is
+/// left, nothing of it is kept where it was aborted, and after the node's return the same job runs.
+/// `PARIPASSU_KILLS`, `PARIPASSU_KILL_ROWS` and `PARIPASSU_KILL_METHOD` ask for more.
+#[test]
+fn a_node_killed_in_mid_match_ends_the_job_cleanly_and_the_same_job_runs_again() {
+    let (kills, rows) = (
+        env("PARIPASSU_KILLS", 3),
+        env("PARIPASSU_KILL_ROWS", 20_000),
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    for (name, from) in [("bank", 0), ("partner", rows / 2)] {
+        let file = ids(dir.path(), name, from, from + rows);
+        rig.party(name, &file, "id = \"id\"\n");
+    }
+    let method = std::env::var("PARIPASSU_KILL_METHOD").unwrap_or_else(|_| "curve".into());
+    let spec = job(&["bank", "partner"], "all", &method, 10);
+    // the coordinator comes back where it was
+    let hub = fs::read_to_string(rig.path("hub.toml")).unwrap();
+    let hub = hub.replace("127.0.0.1:0", rig.address());
+    rig.write("hub.toml", &hub);
+
+    let runs_well = |rig: &Rig| {
+        let begun = Instant::now();
+        let job = rig.submit(&spec);
+        for party in ["bank", "partner"] {
+            rig.approve(party, &job);
+        }
+        let args = ["watch", &job, "--json", "--timeout", "300"];
+        let said = rig.job("modeler", &args);
+        let logs = || {
+            ["hub", "bank", "partner"]
+                .map(|node| rig.log(node))
+                .join("\n\n")
+        };
+        assert_eq!(said.code, 0, "{said:?}\n{}", logs());
+        let list = rig.path(&format!("bank/results/{job}/members.csv"));
+        wait_for("the list", Duration::from_secs(10), || list.exists());
+        let lines = fs::read_to_string(list).unwrap().lines().count() as u32;
+        assert_eq!(lines, 1 + rows - rows / 2);
+        begun.elapsed()
+    };
+    let whole = runs_well(&rig);
+    let (mut aborted, mut ended_well) = (0, 0);
+    for kill in 0..kills {
+        let role = ["partner", "hub", "bank"][kill as usize % 3];
+        let job = rig.submit(&spec);
+        for party in ["bank", "partner"] {
+            rig.approve(party, &job);
+        }
+        std::thread::park_timeout(whole.mul_f64(rand::rng().random_range(0.0..0.6)));
+        rig.kill(role);
+        if role == "hub" {
+            rig.start("coordinator", "hub", &rig.path("hub.toml"));
+        }
+        let left: Vec<&str> = ["bank", "partner"]
+            .into_iter()
+            .filter(|p| *p != role)
+            .collect();
+        // whoever is left knows how it ended, within the deadline
+        let mut state = String::new();
+        wait_for("the end of the job", Duration::from_secs(90), || {
+            let said = rig.job("modeler", &["status", &job, "--json"]);
+            if said.code != 0 {
+                return false;
+            }
+            state = said.json()["state"].as_str().unwrap_or_default().to_owned();
+            ["released", "aborted", "expired"].contains(&state.as_str())
+        });
+        if role != "hub" {
+            let config = rig.path(&format!("{role}.toml"));
+            rig.start("party", role, &config);
+        }
+        match state.as_str() {
+            "released" => ended_well += 1,
+            _ => {
+                aborted += 1;
+                let said = rig.job("modeler", &["status", &job, "--json"]);
+                let told = said.json();
+                assert_eq!(told["abort"]["culprit"], role, "{told:#}");
+                for party in ["bank", "partner"] {
+                    let results = rig.path(&format!("{party}/results"));
+                    wait_for("nothing half-written", Duration::from_secs(20), || {
+                        is_empty(&results.join(&job))
+                            && !results.join(format!("{job}.part")).exists()
+                    });
+                }
+                for party in left {
+                    wait_for("the party's knowledge", Duration::from_secs(20), || {
+                        rig.log(party).contains(&job)
+                    });
+                }
+            }
+        }
+        runs_well(&rig);
+    }
+    eprintln!("{kills} kills: {aborted} aborted, {ended_well} ended well, all ran again");
+    assert_eq!(aborted + ended_well, kills);
+    // and no id is in a log, in the coordinator's folder or in another's state
+    for (path, bytes) in files_below(&rig.path("hub")) {
+        assert!(!holds(&bytes, b"CANARY"), "{}", path.display());
+    }
+    for node in ["hub", "bank", "partner"] {
+        assert!(!rig.log(node).contains("CANARY"));
+        for (path, bytes) in files_below(&rig.path(node).join("state")) {
+            assert!(!holds(&bytes, b"CANARY"), "{}", path.display());
+        }
+    }
+}
+
+/// The officer approves at another place while the node is away: once it is back, the job runs.
+#[test]
+fn a_job_approved_while_a_node_was_away_runs_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    for (name, from) in [("bank", 0), ("partner", 100)] {
+        let file = ids(dir.path(), name, from, from + 200);
+        rig.party(name, &file, "id = \"id\"\n");
+    }
+    rig.kill("partner");
+    let job = rig.submit(&job(&["bank", "partner"], "all", "vole", 10));
+    for party in ["bank", "partner"] {
+        rig.approve(party, &job);
+    }
+    rig.start("party", "partner", &rig.path("partner.toml"));
+    let said = rig.job("modeler", &["watch", &job, "--json", "--timeout", "60"]);
+    assert_eq!(said.code, 0, "{said:?}\n{}", rig.log("partner"));
+}
+
+#[test]
+fn a_template_for_overlaps_is_printed_and_plans() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("job.toml");
+    let said = run([
+        "job",
+        "new",
+        "--template",
+        "overlap",
+        "--out",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = run(["job", "plan", file.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(
+        said.out.contains("only some of the others have"),
+        "{said:?}"
+    );
+}

@@ -1,0 +1,70 @@
+//! What a job of matching alone opens.
+
+use super::{Audience, Disclosure, DisclosureId, Shape, sizes};
+use crate::spec::{Overlap, OverlapOf, Spec};
+
+/// Everything that such a job opens, in the order in which it happens.
+pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
+    let seats = spec.seats();
+    let parties: Vec<_> = seats
+        .iter()
+        .map(|party| Audience::Party(party.id.clone()))
+        .collect();
+    let helper = Audience::Helper(spec.helper.id.clone());
+    let opening = |id, what: String, shape, to: &[Audience], at_most| Disclosure {
+        id,
+        what,
+        shape,
+        to: to.to_vec(),
+        at_most,
+    };
+    let with_relay: Vec<_> = parties.iter().chain([&Audience::Relay]).cloned().collect();
+    let count = u32::try_from(parties.len()).unwrap_or(u32::MAX);
+    let first = seats.first().map(|party| party.id.to_string());
+    let first = first.unwrap_or_default();
+    let members = match (overlap.of, parties.len()) {
+        (OverlapOf::All, 2) => "Which of its own customers the other party also has".to_owned(),
+        (OverlapOf::All, _) => {
+            "Which of its own customers all other parties also have; not which, nor how \
+                many, only some of the others have"
+                .to_owned()
+        }
+        (OverlapOf::Any, _) => format!(
+            "To {first}: which of its own customers each single other party has, so also who is common to \
+                several. To every other party: which of its own customers {first} has. Parties other than \
+                {first} learn nothing of one another's customers"
+        ),
+    };
+    vec![
+        opening(
+            DisclosureId::RelayTraffic,
+            "Which node sends how many sealed bytes to which other and when, and each node's phase and rate of \
+                progress; never what the bytes say."
+                .into(),
+            Shape::Traffic,
+            &[Audience::Relay],
+            1,
+        ),
+        opening(
+            DisclosureId::AlignSizes,
+            sizes(spec),
+            Shape::Count,
+            &with_relay,
+            count,
+        ),
+        opening(
+            DisclosureId::AlignMembers,
+            format!("{members}; also where the job then ends because they are too few."),
+            Shape::Membership,
+            &parties,
+            1,
+        ),
+        opening(
+            DisclosureId::AlignMatched,
+            "How many customers are common, also where the job ends because they are too few.".into(),
+            Shape::Count,
+            &[helper, Audience::Relay],
+            1,
+        ),
+    ]
+}

@@ -1,0 +1,68 @@
+//! Rounds, bytes, time and memory of a job of matching alone.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Assumptions, LinkBytes, Memory, PartySize, Plan, Series, cost, disclosures, learn, memory,
+};
+use crate::{constants, spec::Spec};
+
+pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) -> Plan {
+    let facts = cost::Facts {
+        spec,
+        assumptions,
+        sizes,
+        train_rows: 0,
+        test_rows: 0,
+        columns: 0,
+        passes: cost::Passes::expected(spec),
+        series: Series::of(spec, constants::AUTO_RANGES[0]),
+        hessian_rows: 0,
+    };
+    let steps = vec![cost::align(&facts).times(1)];
+    let mut links = BTreeMap::new();
+    for link in steps.iter().flat_map(|step| &step.links) {
+        *links
+            .entry((link.from.clone(), link.to.clone()))
+            .or_insert(0) += link.bytes;
+    }
+    let parties = spec.seats().into_iter().zip(sizes);
+    let mut needs: Vec<_> = parties
+        .map(|(party, size)| Memory {
+            node: party.id.clone(),
+            role: "party".into(),
+            bytes: memory::base() + memory::aligning(&facts, size.rows),
+        })
+        .collect();
+    needs.push(Memory {
+        node: spec.helper.id.clone(),
+        role: "helper".into(),
+        bytes: memory::base(),
+    });
+    let mut plan = Plan {
+        name: spec.name.clone(),
+        assumptions: assumptions.clone(),
+        train_rows: 0,
+        test_rows: 0,
+        design_columns: 0,
+        passes: 0,
+        max_passes: 0,
+        series: Vec::new(),
+        hessian_rows: 0,
+        rounds: steps.iter().map(|step| step.rounds).sum(),
+        bytes: links.values().sum(),
+        bytes_per_row_pass: 0.0,
+        seconds: steps.iter().map(|step| step.seconds).sum(),
+        steps,
+        links: links
+            .into_iter()
+            .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
+            .collect(),
+        memory: needs,
+        learns: learn::overlap(spec),
+        disclosures: disclosures(spec),
+        warnings: Vec::new(),
+    };
+    plan.warnings = super::warnings_of_time(spec, &plan);
+    plan
+}

@@ -1,0 +1,92 @@
+//! Matching customers, in every kind of job that does.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use paripassu_audit::event::bodies::AlignDone;
+use paripassu_job::{DisclosureId, spec};
+use paripassu_model::table::Table;
+use paripassu_protocol::{
+    abort::Abort,
+    align::{self, IterIds, Method, Params},
+};
+
+use super::{Run, own, timed};
+
+impl Run {
+    /// How this job matches customers, and what this node allows.
+    pub(super) fn alignment(&self) -> (Method, Params) {
+        let (spec, config) = (self.spec(), &self.site.config);
+        let params = Params {
+            min_matched: spec.align.min_matched,
+            memory_bytes: config.align_memory_mib << 20,
+            max_rows: config.align.max_rows,
+            ..Params::new(*self.contract.digest().as_bytes())
+        };
+        let method = match spec.align.method {
+            spec::AlignMethod::Curve => Method::Curve,
+            spec::AlignMethod::Vole => Method::Vole,
+        };
+        (method, params)
+    }
+
+    pub(super) fn alignment_progress(&self) -> impl Fn(u64, u64) + Send + Sync + use<> {
+        let (reporter, start) = (self.reporter.clone(), Instant::now());
+        move |done: u64, total: u64| {
+            reporter.progress(&timed("match customers", start, done, total));
+        }
+    }
+
+    /// All that an alignment opens, before anything is sent: what follows may end the job at any of it.
+    pub(super) fn book_alignment(&self, counts: usize) -> Result<(), Abort> {
+        let book = |id, values| self.book.disclose(&id, values, "align");
+        book(DisclosureId::RelayTraffic, 0)?;
+        for _ in self.contract.parties() {
+            book(DisclosureId::AlignSizes, 1)?;
+        }
+        // one set; its size, which all members would read, is not theirs to know
+        book(DisclosureId::AlignMembers, 1)?;
+        for _ in 0..counts {
+            book(DisclosureId::AlignMatched, 1)?;
+        }
+        Ok(())
+    }
+
+    /// An alignment found so many: checks this party's limit and writes it down.
+    pub(super) fn aligned(&self, method: Method, matched: u64) -> Result<(), Abort> {
+        self.within_limit(matched)?;
+        self.book.event(AlignDone {
+            method: method.to_string(),
+            matched,
+            padded: BTreeMap::new(),
+        })
+    }
+
+    /// Whether this party goes on where so many are common.
+    pub(super) fn within_limit(&self, matched: u64) -> Result<(), Abort> {
+        let most = self.site.config.align.max_matched;
+        if most.is_some_and(|most| matched > most) {
+            return Err(own(
+                "more customers are common than this party allows in a job: align fewer, or ask \
+                 it for a higher limit",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn align(&self, table: &Table) -> Result<Vec<usize>, Abort> {
+        let (method, params) = self.alignment();
+        let progress = self.alignment_progress();
+        let ids: Vec<String> = table.ids().to_vec();
+        self.book_alignment(2)?;
+        let aligned = align::run(
+            &self.ctx,
+            method,
+            &params,
+            IterIds(ids.into_iter()),
+            progress,
+        )
+        .await?;
+        self.aligned(method, aligned.rows.len() as u64)?;
+        Ok(aligned.rows.into_iter().map(|r| r as usize).collect())
+    }
+}
