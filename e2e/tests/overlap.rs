@@ -245,6 +245,51 @@ fn a_node_killed_in_mid_match_ends_the_job_cleanly_and_the_same_job_runs_again()
     }
 }
 
+/// A partner that brings far more ids than agreed, to find out who is a customer, and one that asks again and
+/// again or for a handful: the bank's own limits end each before anything of its customers leaves.
+#[test]
+fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    let few = ids(dir.path(), "bank", 0, 200);
+    let many = ids(dir.path(), "partner", 0, 20_000);
+    let limits = "id = \"id\"\n[align]\nmax_rows = 300\nmin_matched = 50\nmax_runs = 1\n";
+    rig.party("bank", &few, limits);
+    rig.party("partner", &many, "id = \"id\"\n");
+    let ended = |rig: &Rig, min_matched: u32| {
+        let job = rig.submit(&job(&["bank", "partner"], "all", "vole", min_matched));
+        let mut told = serde_json::Value::Null;
+        wait_for("an end", Duration::from_secs(30), || {
+            told = rig.job("modeler", &["status", &job, "--json"]).json();
+            if told["state"] == "proposed" {
+                for party in ["bank", "partner"] {
+                    // refused once the bank's node has rejected the job
+                    let shown = rig.job(party, &["show", &job, "--json"]);
+                    if let Some(digest) = shown.json()["digest"].as_str() {
+                        rig.job(party, &["approve", &job, "--contract", digest]);
+                    }
+                }
+            }
+            ["aborted", "rejected", "released"].contains(&told["state"].as_str().unwrap())
+        });
+        (told["state"].as_str().unwrap().to_owned(), told.to_string())
+    };
+    // a job over a handful
+    let (state, told) = ended(&rig, 10);
+    assert_eq!(state, "rejected", "{told}");
+    // too many ids
+    let (state, told) = ended(&rig, 50);
+    assert_eq!(state, "aborted", "{told}");
+    assert!(told.contains("\"culprit\":\"partner\""), "{told}");
+    assert!(told.contains("this node allows 300 rows"), "{told}");
+    // and once more: that attempt counts
+    let (state, told) = ended(&rig, 50);
+    assert_eq!(state, "rejected", "{told}");
+    for party in ["bank", "partner"] {
+        assert!(is_empty(&rig.path(&format!("{party}/results"))));
+    }
+}
+
 /// The officer approves at another place while the node is away: once it is back, the job runs.
 #[test]
 fn a_job_approved_while_a_node_was_away_runs_when_it_is_back() {
