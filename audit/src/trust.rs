@@ -311,7 +311,13 @@ mod tests {
 
     #[test]
     fn the_sample_has_every_key() {
-        let trust = parse(SAMPLE).unwrap();
+        // as it is, it asks for nothing that a consortium may not have
+        let bare = parse(SAMPLE).unwrap();
+        assert!(!bare.four_eyes && bare.binaries.is_empty() && bare.pins.is_empty());
+        assert_eq!((bare.quorum, bare.revoked.len()), (None, 0));
+        // a setting stands behind a #, prose behind a # and a space
+        let full = SAMPLE.replace("\n#", "\n").replace("\n ", "\n# ");
+        let trust = parse(&full).unwrap();
         assert_eq!(trust.authority.as_deref(), Some("PEM"));
         assert_eq!(trust.quorum, Some(2));
         assert!(trust.four_eyes);

@@ -629,6 +629,7 @@ class Contract:
 
 
 def is_email(word):
+    word = word.strip("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
     name, at, host = word.partition("@")
     domain, dot, top = host.rpartition(".")
     return bool(at and dot and name and domain and re.fullmatch("[A-Za-z]{2,}", top))
@@ -664,7 +665,7 @@ def personal(text):
             return True
         if re.match(glue, after):
             continue
-        if re.fullmatch("1[3-9][0-9]{9}", run):
+        if re.fullmatch("(86)?1[3-9][0-9]{9}", run):
             return True
         if len(run) == 18 and is_identity(run[:17], int(run[17])):
             return True

@@ -24,6 +24,47 @@ fn proves(told: &serde_json::Value, nodes: &[&str]) {
     }
 }
 
+/// Step by step as the documents say: the sample, with the authority's certificate beside it, and both
+/// verifiers.
+fn an_officer_verifies(told: &serde_json::Value, desk: &Path, demo: &Path) {
+    let sample = common::run(["audit", "trust"]);
+    assert_eq!(sample.code, 0, "{sample:?}");
+    // the programs of tests are builds for development
+    let trust = sample
+        .out
+        .replace("#allow_debug_builds = false", "allow_debug_builds = true");
+    fs::write(desk.join("trust.toml"), trust).unwrap();
+    let authority = files_below(demo)
+        .into_iter()
+        .find(|(path, _)| path.ends_with("ca.crt"));
+    fs::write(desk.join("ca.crt"), authority.unwrap().1).unwrap();
+    for path in told["bundles"].as_object().unwrap().values() {
+        let bundle = path.as_str().unwrap();
+        let trust = desk.join("trust.toml");
+        let said = common::run([
+            "audit",
+            "verify",
+            bundle,
+            "--policy",
+            trust.to_str().unwrap(),
+        ]);
+        assert_eq!(said.code, 0, "{said:?}");
+        // the second verifier, where the checks have its Python at hand
+        let Some(python) = std::env::var_os("PARIPASSU_SPEC_PYTHON") else {
+            eprintln!("skipped: the second verifier, without PARIPASSU_SPEC_PYTHON");
+            continue;
+        };
+        let second = std::process::Command::new(python)
+            .arg(example("../docs/spec/verify.py"))
+            .args([bundle, "--trust"])
+            .arg(trust)
+            .output()
+            .unwrap();
+        let said = common::Said::from(second);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+}
+
 #[test]
 fn the_demo_lands_on_the_pooled_optimum() {
     let dir = tempfile::tempdir().unwrap();
@@ -70,6 +111,7 @@ fn the_demo_lands_on_the_pooled_optimum() {
     }
     assert!(out.join("bank/tables").is_dir());
     proves(&told, &["bank", "coordinator", "partner"]);
+    an_officer_verifies(&told, dir.path(), &out);
     // another run does not touch what is there
     let again = common::run(["demo", "--out", out.to_str().unwrap()]);
     again.refuses(1, &["earlier sandbox", "--force"]);

@@ -22,7 +22,7 @@ Verifies an audit bundle offline: no network, no node, no secret.
 
 Usage: paripassu-verify BUNDLE [--trust trust.toml] [--json] [--model FILE]...
 
-  --trust FILE   what you trust: authority or pinned keys, witnesses, programs, revoked keys.
+  --trust FILE   what you trust: authority or pinned keys, witnesses, programs, revoked keys; also --policy.
                  Without it the authority inside the bundle is used, which proves less; the page says so.
   --model FILE   a model or report file that you hold, to be compared with the one recorded; repeatable.
   --json         the verdict as JSON instead of a page.
@@ -68,8 +68,10 @@ fn parse(words: impl IntoIterator<Item = String>) -> Result<Wish, String> {
             }
             "--sample" => return Ok(Wish::Print(SAMPLE.to_owned())),
             "--json" => arguments.json = true,
-            "--trust" if arguments.trust.is_some() => return Err("--trust stands twice".into()),
-            "--trust" => arguments.trust = Some(value()?.into()),
+            "--trust" | "--policy" if arguments.trust.is_some() => {
+                return Err(format!("{word}: one trust file at a time"));
+            }
+            "--trust" | "--policy" => arguments.trust = Some(value()?.into()),
             "--model" => arguments.models.push(value()?.into()),
             other if other.starts_with("--") => return Err(format!("unknown option {other}")),
             other if bundle.is_none() => bundle = Some(PathBuf::from(other)),

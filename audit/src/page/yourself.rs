@@ -34,7 +34,7 @@ pub(super) fn section(page: &Page<'_>) -> String {
     ));
     out.push_str(
         "<h3>2. Say whom you trust</h3><pre>paripassu-verify --sample &gt; trust.toml</pre>\
-         <p>Then put into it the consortium's certificate <em>from your own records</em>, not from the bundle.</p>\n",
+         <p>Beside it put <code>ca.crt</code>, the consortium's certificate <em>from your own records</em>, not from the bundle.</p>\n",
     );
     out.push_str(&format!(
         "<h3>3. Verify</h3><pre>paripassu-verify {file} --trust trust.toml{}</pre>\

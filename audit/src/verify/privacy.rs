@@ -89,8 +89,15 @@ fn pattern(text: &str) -> Option<&'static str> {
 }
 
 fn digits(run: &[u8]) -> Option<&'static str> {
+    // with or without the country's code
+    let national = match run {
+        [b'8', b'6', rest @ ..] if rest.len() == 11 => rest,
+        all => all,
+    };
     match run {
-        [b'1', b'3'..=b'9', rest @ ..] if rest.len() == 9 => Some("a mobile number"),
+        _ if matches!(national, [b'1', b'3'..=b'9', rest @ ..] if rest.len() == 9) => {
+            Some("a mobile number")
+        }
         [body @ .., last] if body.len() == 17 && is_identity(body, u32::from(last - b'0')) => {
             Some("an identity number")
         }
@@ -126,6 +133,8 @@ fn luhn(run: &[u8]) -> bool {
 }
 
 fn is_email(word: &str) -> bool {
+    // without the punctuation around it
+    let word = word.trim_matches(|c: char| c.is_ascii_punctuation());
     let Some((name, host)) = word.split_once('@') else {
         return false;
     };
@@ -150,6 +159,9 @@ mod tests {
             ("11010519491231002X", "an identity number"),
             ("jane.doe@bank.example", "an e-mail address"),
             ("4111111111111111", "a card number"),
+            ("write to <jane@bank.example>, please", "an e-mail address"),
+            ("jane@bank.example.", "an e-mail address"),
+            ("+8613812345678", "a mobile number"),
         ] {
             assert_eq!(pattern(text), Some(kind), "{text}");
         }

@@ -1,6 +1,9 @@
 //! From the log and what others sent: the bundle of a job.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use paripassu_audit::{
     bundle::{Artifact, Bundle, BundleError, FORMAT, FrameList, LogPart},
@@ -9,7 +12,10 @@ use paripassu_audit::{
     note::SignedCheckpoint,
 };
 
-use super::{Transcript, TranscriptError, papers::Papers};
+use super::{
+    Transcript, TranscriptError,
+    papers::{self, Papers},
+};
 use crate::transport::StepReport;
 
 /// Why a bundle is not made.
@@ -43,15 +49,38 @@ pub enum AssembleError {
     },
 }
 
+/// The certificate given and those of other keys that signed this node's events of a job.
+fn certificates(
+    log: &Log,
+    state: &Path,
+    certificate: &str,
+    job: &str,
+) -> Result<Vec<String>, AssembleError> {
+    let entries = log.job_entries(job)?;
+    let keys = entries
+        .iter()
+        .filter_map(|entry| Some(Envelope::parse(&entry.envelope).ok()?.sig.key))
+        .collect();
+    let kept = papers::certificates(state, &keys).map_err(|source| AssembleError::Io {
+        what: "read the certificates in",
+        path: papers::folder(state),
+        source,
+    })?;
+    let mut all = vec![certificate.to_owned()];
+    all.extend(kept.into_iter().filter(|pem| pem != certificate));
+    Ok(all)
+}
+
 /// What this node's log holds of a job under the head of this size.
 pub(super) fn own_part(
     log: &Log,
-    certificate: &str,
+    (state, certificate): (&Path, &str),
     job: &str,
     size: u64,
     heads: &[u64],
     private: bool,
 ) -> Result<LogPart, AssembleError> {
+    let certificates = certificates(log, state, certificate, job)?;
     let head = log.checkpoint_at(size)?.ok_or(AssembleError::Unknown)?;
     let mut earlier: Vec<SignedCheckpoint> = Vec::new();
     for old in heads.iter().filter(|old| **old < size) {
@@ -60,7 +89,7 @@ pub(super) fn own_part(
     Ok(LogPart::of_log(
         log,
         job,
-        &[certificate.to_owned()],
+        &certificates,
         &head,
         &earlier,
         private,
@@ -127,13 +156,13 @@ fn frames(
 /// The bundle without the logs of others.
 pub(super) fn own_bundle(
     log: &Log,
+    state: &Path,
     papers: Papers,
     job: &str,
-    size: u64,
-    heads: &[u64],
+    (size, heads): (u64, &[u64]),
     frames: Vec<FrameList>,
 ) -> Result<Bundle, AssembleError> {
-    let own = own_part(log, &papers.certificate, job, size, heads, true)?;
+    let own = own_part(log, (state, &papers.certificate), job, size, heads, true)?;
     let artifacts = artifacts(&own);
     Ok(Bundle {
         format: FORMAT.to_owned(),
@@ -165,7 +194,14 @@ pub(super) fn write(
         ..papers.ok_or(AssembleError::Unknown)?
     };
     let frames = frames(transcript, job, steps)?;
-    let mut bundle = own_bundle(&transcript.log, papers, job, size, heads, frames)?;
+    let mut bundle = own_bundle(
+        &transcript.log,
+        &transcript.state,
+        papers,
+        job,
+        (size, heads),
+        frames,
+    )?;
     // what another node sent may be no part of any bundle: it must not spoil this one
     let mut left_out = Vec::new();
     for other in others {

@@ -296,6 +296,9 @@ pub(super) fn sign(transcript: &Transcript, message: &pb::Message) -> control::S
     signing::sign_audit(&transcript.identity, message)
 }
 
+/// Orders taken before heads are signed and deadlines looked at.
+const ORDERS_AT_ONCE: u32 = 256;
+
 async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut sessions: BTreeMap<JobId, Session> = BTreeMap::new();
     loop {
@@ -313,11 +316,16 @@ async fn run(shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
             },
             () = late => None,
         };
-        // everything at hand before heads are signed: one head serves many events
+        // what is at hand before heads are signed, because one head serves many events; but not for ever:
+        // a member that never stops sending keeps no head and no deadline of any job waiting
         let mut order = order;
-        while let Some(now) = order {
+        for left in (0..ORDERS_AT_ONCE).rev() {
+            let Some(now) = order.take() else { break };
             take(&shared, &mut sessions, now).await;
-            order = orders.try_recv().ok();
+            order = match left {
+                0 => None,
+                _ => orders.try_recv().ok(),
+            };
         }
         let now = Instant::now();
         for session in sessions.values_mut() {

@@ -148,7 +148,7 @@ pub fn assemble(state: &Path, job: &str) -> Result<Assembled, ExportError> {
     let papers = papers.ok_or_else(|| failed(AssembleError::Unknown))?;
     let heads = assemble::heads(&log, job).map_err(failed)?;
     let size = log.size();
-    let bundle = assemble::own_bundle(&log, papers, job, size, &heads, Vec::new());
+    let bundle = assemble::own_bundle(&log, state, papers, job, (size, &heads), Vec::new());
     let bundle = bundle.map_err(failed)?;
     let mut lacks = vec![
         "the logs of the other members, and their countersignatures of the end".to_owned(),

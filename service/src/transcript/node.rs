@@ -20,7 +20,7 @@ use paripassu_audit::{
 use paripassu_proto::Peer;
 use sha2::{Digest, Sha256};
 
-use super::{LOG_FOLDER, WITNESS_FOLDER, assemble, facts::Facts, origin};
+use super::{LOG_FOLDER, WITNESS_FOLDER, assemble, facts::Facts, origin, papers};
 use crate::{clock::Clock, identity::Identity};
 
 /// Why something is not in the transcript.
@@ -114,6 +114,13 @@ impl Transcript {
         let signer: Arc<dyn Signer> = Arc::new(KeySigner(Arc::clone(&identity)));
         let (log, opened) = Log::open(&state.join(LOG_FOLDER), &origin, Arc::clone(&signer))?;
         let witness = Witness::open(&state.join(WITNESS_FOLDER), &origin, Arc::clone(&signer))?;
+        let key = hex(&key_digest(identity.public_key()));
+        papers::keep_certificate(state, &key, &identity.certificate_pem()).map_err(|source| {
+            TranscriptError::Papers {
+                path: papers::folder(state),
+                source,
+            }
+        })?;
         let transcript = Self {
             identity,
             log,

@@ -2,6 +2,7 @@
 //! disk from the proposal on, so that a node that is restarted in mid-job can still prove what it did.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -44,6 +45,41 @@ pub(super) fn folder(state: &Path) -> PathBuf {
     state.join(FOLDER)
 }
 
+/// Folder of this node's certificates within that of the papers, a file for each key it has had.
+const CERTIFICATES: &str = "certificates";
+
+/// Keeps the certificate of this node's key, whose digest is `key`, beside those of keys it had before: events
+/// that they signed stay in the log.
+pub(super) fn keep_certificate(state: &Path, key: &str, pem: &str) -> io::Result<()> {
+    let dir = folder(state).join(CERTIFICATES);
+    fs::create_dir_all(&dir)?;
+    replace(&dir.join(format!("{key}.pem")), pem.as_bytes())
+}
+
+/// The certificates of those keys that this node has had.
+pub(super) fn certificates(state: &Path, keys: &BTreeSet<String>) -> io::Result<Vec<String>> {
+    let dir = folder(state).join(CERTIFICATES);
+    let mut found = Vec::new();
+    for key in keys {
+        match fs::read_to_string(dir.join(format!("{key}.pem"))) {
+            Ok(pem) => found.push(pem),
+            // from before certificates were kept: the current one is given anyway
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Puts a file on disk, whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&new, path)
+}
+
 impl Papers {
     /// Those of a proposal that nobody has decided on.
     pub(super) fn of(identity: &Identity, proposal: &pb::Proposal) -> Self {
@@ -83,13 +119,8 @@ impl Papers {
 
     /// Puts them on disk, whole or not at all.
     pub(super) fn save(&self, state: &Path, job: &str) -> io::Result<()> {
-        let (path, text) = (path(state, job), serde_json::to_vec(self)?);
         fs::create_dir_all(folder(state))?;
-        let new = path.with_extension("new");
-        let mut file = fs::File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_data()?;
-        fs::rename(&new, &path)
+        replace(&path(state, job), &serde_json::to_vec(self)?)
     }
 }
 

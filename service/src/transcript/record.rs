@@ -288,11 +288,17 @@ impl StepWatcher for Watcher {
         let begun = transcript.with(job.as_str(), |facts| {
             facts.cpu.push((step.to_owned(), cpu_seconds()));
         });
-        // what training and release compute on shares uses what the helper deals
+        // what training and release compute on shares uses what the helper deals; vector-OLE makes its own by
+        // oblivious transfer
         let dealt = step == "corr" || step.starts_with("train") || step.starts_with("release/");
+        let randomness = match step.split('/').next() {
+            _ if dealt => "helper",
+            Some("align") if transcript.matches_by_transfer(job.as_str()) => "ot",
+            _ => "none",
+        };
         let body = StepStarted {
             step: step.to_owned(),
-            randomness: if dealt { "helper" } else { "none" }.into(),
+            randomness: randomness.into(),
             parameters: None,
         };
         let written = begun.and_then(|()| transcript.write_soon(job.as_str(), body));

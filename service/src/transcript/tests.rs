@@ -14,6 +14,7 @@ use paripassu_audit::{
         bodies::{DataErased, JobProposed},
         hex,
     },
+    verify::{Options, verify},
 };
 use paripassu_proto::{
     ContractHead, JobId, NodeId,
@@ -401,11 +402,8 @@ fn only_a_data_partys_decision_on_the_contract_proposed_is_written_down() {
     assert_eq!(decide("party/bank", "j-1", [7; 32], true, ""), 4);
 }
 
-#[test]
-fn the_bundle_of_a_job_that_ended_just_before_the_node_stopped_is_written_at_the_next_start() {
-    let world = World::new();
-    let bank = world.enrol("party/bank");
-    let job = "00112233445566778899aabbccddeeff";
+/// Writes a proposal of a job down, and a link to itself.
+fn propose(transcript: &Transcript, identity: &Identity, job: &str) {
     let head = ContractHead {
         job: job.parse().unwrap(),
         parties: vec!["bank".parse().unwrap(), "partner".parse().unwrap()],
@@ -413,18 +411,46 @@ fn the_bundle_of_a_job_that_ended_just_before_the_node_stopped_is_written_at_the
         expires: i64::MAX,
     };
     let submitter = "user/modeler".parse().unwrap();
+    let proposal = control::Proposal {
+        contract: b"{}".as_slice().into(),
+        submission: Some(signing::sign(identity, b"{}".to_vec())),
+        ..control::Proposal::default()
+    };
+    transcript
+        .proposed(&head, &[7; 32], &submitter, &proposal, "party-0")
+        .unwrap();
+    let itself = identity.trust().verify(identity.chain()).unwrap();
+    transcript.session(job, &[7; 32], &itself, None).unwrap();
+}
+
+#[test]
+fn a_job_that_spans_a_renewed_key_is_proved_with_both_certificates() {
+    let world = World::new();
+    let job = "00112233445566778899aabbccddeeff";
+    let bank = world.enrol("party/bank");
     {
         let transcript = world.open(&bank);
-        let proposal = control::Proposal {
-            contract: b"{}".as_slice().into(),
-            submission: Some(signing::sign(&bank, b"{}".to_vec())),
-            ..control::Proposal::default()
-        };
-        transcript
-            .proposed(&head, &[7; 32], &submitter, &proposal, "party-0")
-            .unwrap();
-        let itself = bank.trust().verify(bank.chain()).unwrap();
-        transcript.session(job, &[7; 32], &itself, None).unwrap();
+        propose(&transcript, &bank, job);
+        transcript.close();
+    }
+    fs::remove_dir_all(world.path("party/bank")).unwrap();
+    let renewed = world.enrol("party/bank");
+    let transcript = world.open(&renewed);
+    let bundle = Bundle::load(&transcript.bundle_path(job)).unwrap();
+    assert_eq!(bundle.logs[0].certificates.len(), 2);
+    let verdict = verify(&bundle, &Options::default());
+    let signatures = verdict.findings.iter().filter(|f| f.check == 1);
+    assert_eq!(signatures.count(), 0, "{verdict}");
+}
+
+#[test]
+fn the_bundle_of_a_job_that_ended_just_before_the_node_stopped_is_written_at_the_next_start() {
+    let world = World::new();
+    let bank = world.enrol("party/bank");
+    let job = "00112233445566778899aabbccddeeff";
+    {
+        let transcript = world.open(&bank);
+        propose(&transcript, &bank, job);
         transcript.aborted(job, None, "train", "stopped").unwrap();
         assert!(!transcript.bundle_path(job).exists());
         transcript.close();

@@ -13,7 +13,7 @@ use paripassu_audit::{
     },
     policy::{Stated, pieces},
 };
-use paripassu_job::Contract;
+use paripassu_job::{Contract, spec::AlignMethod};
 use paripassu_proto::{ContractHead, NodeKind, PROTOCOL_VERSION, Peer, control::v1 as pb};
 use sha2::{Digest, Sha256};
 
@@ -231,10 +231,22 @@ impl Transcript {
         )
     }
 
+    fn contract(&self, job: &str) -> Option<Contract> {
+        let text = self.with(job, |facts| {
+            facts.papers.as_ref().map(|p| p.contract.clone())
+        });
+        Contract::parse(text.ok()??.as_bytes()).ok()
+    }
+
+    /// Whether the contract of a job matches customers with randomness from oblivious transfer.
+    pub(super) fn matches_by_transfer(&self, job: &str) -> bool {
+        let contract = self.contract(job);
+        contract.is_some_and(|c| c.spec().align.method == AlignMethod::Vole)
+    }
+
     /// How many openings the contract of a job declares, if it is known and can be read.
     pub(super) fn openings(&self, job: &str) -> Option<u64> {
-        let papers = self.with(job, |facts| facts.papers.clone()).ok()??;
-        let contract = Contract::parse(papers.contract.as_bytes()).ok()?;
+        let contract = self.contract(job)?;
         let declared = contract.disclosures().iter();
         Some(
             declared

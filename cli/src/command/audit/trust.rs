@@ -9,7 +9,7 @@ use crate::{failure::Failure, outcome::Outcome};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  paripassu audit trust > trust.toml   then put in your own ca.crt
+  paripassu audit trust > trust.toml   then put your own ca.crt beside it
   paripassu audit verify JOB.bundle --policy trust.toml")]
 pub(crate) struct TrustSample {}
 

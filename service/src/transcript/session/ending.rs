@@ -169,7 +169,7 @@ impl Session {
         let transcript = &self.shared.transcript;
         let text = assemble::own_part(
             &transcript.log,
-            &transcript.identity.certificate_pem(),
+            (&transcript.state, &transcript.identity.certificate_pem()),
             self.seat.job.as_str(),
             size,
             &self.heads,
