@@ -140,6 +140,13 @@ impl PartyHandler {
 }
 
 impl NodeHandler for PartyHandler {
+    fn on_proposed(&self, proposal: &Proposal) {
+        let served = self.check(proposal);
+        if let Err(error) = self.evaluated(proposal, &served) {
+            tracing::error!(job = %proposal.job, %error, "the transcript cannot be written");
+        }
+    }
+
     async fn on_proposal(&self, proposal: Proposal) {
         let job = proposal.job.as_str();
         let submitter = proposal.submitter.to_string();

@@ -10,7 +10,7 @@ mod twin;
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use paripassu_job::{NodeId, Spec, State};
@@ -116,9 +116,6 @@ impl Sandbox {
     }
 }
 
-/// How long a node takes to look at a proposal, generously.
-const LOOK: Duration = Duration::from_millis(300);
-
 /// From the first process to the results.
 async fn whole(
     setup: &Setup,
@@ -136,9 +133,6 @@ async fn whole(
     };
     let mut modeler = Client::connect(&connect(setup.modeler.as_str())).await?;
     let (contract, summary) = propose(&mut modeler, setup.spec.clone()).await?;
-    // Officers decide once their nodes have looked at the proposal: an approval that comes before shows in
-    // the transcript as one that overruled the party's policy.
-    tokio::time::sleep(LOOK).await;
     for party in contract.parties() {
         let mut officer = Client::connect(&connect(party.as_str())).await?;
         let decided = officer

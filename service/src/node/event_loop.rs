@@ -192,6 +192,7 @@ impl<H: NodeHandler> EventLoop<H> {
             Body::Proposal(message) => match job::proposal(me, trust, &self.heads, &message) {
                 Ok(proposal) => {
                     if self.proposed(&proposal, &message) {
+                        self.handler.on_proposed(&proposal);
                         self.callback(Callback::Proposal(proposal)).await;
                     }
                 }
@@ -221,6 +222,7 @@ impl<H: NodeHandler> EventLoop<H> {
                         .as_ref()
                         .is_some_and(|sent| self.proposed(&info.proposal, sent));
                     if written {
+                        self.handler.on_proposed(&info.proposal);
                         self.begin(info);
                     }
                 }

@@ -175,6 +175,12 @@ pub trait NodeHandler: Send + Sync + 'static {
     /// already decides again.
     fn on_proposal(&self, proposal: Proposal) -> impl Future<Output = ()> + Send;
 
+    /// The same, before anything else about the job is taken in: what this node's own rules say stands in its
+    /// transcript before any decision does. Must not wait.
+    fn on_proposed(&self, proposal: &Proposal) {
+        let _ = proposal;
+    }
+
     /// Another party has decided; its signature is verified.
     fn on_decision(&self, by: Peer, decision: Decision) -> impl Future<Output = ()> + Send;
 
