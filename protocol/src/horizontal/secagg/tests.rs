@@ -153,11 +153,11 @@ async fn a_client_lost_at_any_message_leaves_a_right_sum_and_comes_back() {
     let runs = ["keys", "shares", "masked", "agree", "reveal"].map(|name| async move {
         let world = world(n).with_attack(lose(lost, 0, name));
         let params = Params {
-            patience: Duration::from_millis(300),
+            patience: Duration::from_millis(1_000),
             ..params(n, None)
         };
         let params = Params {
-            limit: Duration::from_millis(900),
+            limit: Duration::from_millis(3_000),
             ..params
         };
         (name, run(&world, &params, 2, len).await)
@@ -189,7 +189,7 @@ async fn with_too_few_left_a_sum_is_tried_again() {
         let world = world(n).with_attack(lose(1, 0, name));
         let params = params(n, Some(4));
         let params = Params {
-            limit: Duration::from_millis(600),
+            limit: Duration::from_millis(2_500),
             ..params
         };
         (name, run(&world, &params, 1, len).await)
