@@ -11,6 +11,7 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod consent;
 pub mod diff;
 pub mod event;
 pub mod log;

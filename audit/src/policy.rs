@@ -2,16 +2,19 @@
 //!
 //! A node writes this text down (`policy.stated`, in pieces) before the verdict that names its digest
 //! (`policy.evaluated`). It says only what bears on what the contract names: of other data sets and
-//! columns nothing, and never a path or a value. [`Stated::judge`] is the whole of version 1; another
-//! version is another `format`, and a reader that does not know it says so.
+//! columns nothing, and never a path or a value. [`Stated::judge`] and [`Stated::grants`] are the whole of
+//! it; other rules are another `format`, and a reader that does not know it says so.
+//!
+//! Which counterparts have used up their alignments is the party's own count: a reader sees that the verdict
+//! follows from it, not that it is right. The count itself is no other member's business and is not stated.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::canonical;
 
-/// The `format` of version 1.
-pub const FORMAT: &str = "paripassu.policy.v1";
+/// The `format` of these rules.
+pub const FORMAT: &str = "paripassu.policy.v2";
 /// Most bytes of text in one `policy.stated`.
 pub const PIECE: usize = 16 * 1024;
 /// Most pieces.
@@ -21,7 +24,7 @@ pub const MAX_PIECES: u64 = 64;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// Not what version 1 demands.
+    /// Not what this form demands.
     #[error("the policy cannot be read: {0}")]
     Malformed(String),
     /// Another form.
@@ -32,18 +35,32 @@ pub enum PolicyError {
     },
 }
 
-/// Version 1: which data a party offers to jobs, and who decides.
+/// Which data a party offers to jobs, within which limits, and who decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stated {
     /// [`FORMAT`].
     pub format: String,
-    /// The party's own version of its policy.
+    /// The party's own version of its whole policy: one more with each change of it.
     pub version: u64,
     /// Whose it is.
     pub party: String,
     /// `officer` if a person decides, `automatic` if nobody does.
     pub approval: String,
+    /// Whether an approval must name a second person.
+    pub four_eyes: bool,
+    /// An approval must end, and within so many hours.
+    #[serde(deserialize_with = "Deserialize::deserialize")]
+    pub ttl_hours: Option<u64>,
+    /// A job that aligns customers must end where fewer than this are common.
+    pub min_matched: u64,
+    /// Most alignments with one counterpart within `period_days`.
+    #[serde(deserialize_with = "Deserialize::deserialize")]
+    pub max_runs: Option<u64>,
+    /// The period of `max_runs`.
+    pub period_days: u64,
+    /// The counterparts of the contract that have had `max_runs` alignments in the period.
+    pub spent: Vec<String>,
     /// The data set that the contract names, if it is offered.
     pub datasets: Vec<Offered>,
 }
@@ -73,6 +90,10 @@ pub struct Asked {
     pub label: bool,
     /// Whether the submitter that the contract names is the one who signed.
     pub submitter: bool,
+    /// The parties whose customers are matched with this one's; none where each keeps its rows to itself.
+    pub counterparts: Vec<String>,
+    /// Fewest customers in common with which the job goes on.
+    pub min_matched: u64,
 }
 
 impl Asked {
@@ -99,11 +120,17 @@ impl Asked {
             }
         };
         let by = contract.get("submitter")?;
+        let horizontal = contract.pointer("/spec/horizontal");
+        let aligns = horizontal.is_none_or(Value::is_null);
+        let others = parties.iter().filter_map(|seat| text(seat, "id"));
+        let least = contract.pointer("/spec/align/min_matched");
         Some(Self {
             dataset: text(seat, "dataset")?,
             columns,
-            label: text(seat, "role")? == "label",
+            label: matches!(text(seat, "role")?.as_str(), "label" | "bank"),
             submitter: format!("{}/{}", text(by, "kind")?, text(by, "id")?) == submitter,
+            counterparts: others.filter(|id| aligns && id != party).collect(),
+            min_matched: least.and_then(Value::as_u64).unwrap_or(0),
         })
     }
 }
@@ -136,7 +163,7 @@ impl Stated {
     }
 
     /// What it says: each rule and its verdict, in the order in which they are written down.
-    pub fn judge(&self, asked: &Asked) -> [(&'static str, &'static str); 3] {
+    pub fn judge(&self, asked: &Asked) -> [(&'static str, &'static str); 5] {
         let dataset = self.datasets.iter().find(|d| d.name == asked.dataset);
         let offered = dataset.is_some_and(|dataset| {
             let within = |asked: &[String], have: &[String]| asked.iter().all(|c| have.contains(c));
@@ -145,6 +172,9 @@ impl Stated {
             });
             columns && (dataset.label || !asked.label)
         });
+        let enough = asked.counterparts.is_empty() || asked.min_matched >= self.min_matched;
+        let spent = |counterpart| self.spent.contains(counterpart);
+        let within = self.max_runs.is_none() || !asked.counterparts.iter().any(spent);
         let unless_denied = |holds| if holds { "allow" } else { "deny" };
         let decides = match self.approval.as_str() {
             "automatic" => "allow",
@@ -154,8 +184,37 @@ impl Stated {
         [
             ("submitter", unless_denied(asked.submitter)),
             ("offered", unless_denied(offered)),
+            ("min_matched", unless_denied(enough)),
+            ("max_runs", unless_denied(within)),
             ("approval", decides),
         ]
+    }
+
+    /// Whether an approval, given at `at`, is one by this policy: with a second person, with an end within
+    /// the time allowed and `skew` seconds.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn grants(
+        &self,
+        second: Option<&str>,
+        ends: Option<i64>,
+        at: i64,
+        skew: i64,
+    ) -> Result<(), &'static str> {
+        if self.four_eyes && second.is_none() {
+            return Err("its own policy asks for four eyes, and no second person is named");
+        }
+        let Some(hours) = self.ttl_hours else {
+            return Ok(());
+        };
+        let seconds = i64::try_from(hours.saturating_mul(3_600)).unwrap_or(i64::MAX);
+        let latest = at.saturating_add(seconds).saturating_add(skew);
+        match ends {
+            None => Err("its own policy asks for an approval that ends, and this one does not"),
+            Some(ends) if ends > latest => Err("it holds longer than its own policy allows"),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -206,6 +265,12 @@ mod tests {
             version: 1,
             party: "bank".into(),
             approval: "officer".into(),
+            four_eyes: false,
+            ttl_hours: None,
+            min_matched: 100,
+            max_runs: Some(2),
+            period_days: 30,
+            spent: texts(&["bureau"]),
             datasets: vec![Offered {
                 name: "applications".into(),
                 label: false,
@@ -221,6 +286,8 @@ mod tests {
             columns: Some([texts(&["age"]), texts(&["channel"])]),
             label: false,
             submitter: true,
+            counterparts: texts(&["partner"]),
+            min_matched: 100,
         }
     }
 
@@ -255,20 +322,59 @@ mod tests {
                 submitter: false,
                 ..asked()
             },
+            Asked {
+                min_matched: 99,
+                ..asked()
+            },
+            Asked {
+                counterparts: texts(&["partner", "bureau"]),
+                ..asked()
+            },
         ] {
             assert_eq!(verdict(&automatic, &denied), "deny", "{denied:?}");
         }
+        let spent = Stated {
+            spent: texts(&["partner"]),
+            ..automatic.clone()
+        };
+        assert_eq!(verdict(&spent, &asked()), "deny");
+        // who matches nobody's customers spends no run and has no least number
+        let alone = Asked {
+            counterparts: Vec::new(),
+            min_matched: 0,
+            ..asked()
+        };
+        assert_eq!(verdict(&spent, &alone), "allow");
         assert_eq!(strictest([]), "deny");
         assert_eq!(strictest(["allow", "perhaps"]), "deny");
+    }
+
+    #[test]
+    fn an_approval_is_held_against_the_policy() {
+        let at = 1_000_000;
+        let open = stated();
+        assert!(open.grants(None, None, at, 0).is_ok());
+        let strict = Stated {
+            four_eyes: true,
+            ttl_hours: Some(2),
+            ..stated()
+        };
+        let ends = Some(at + 7_200);
+        assert!(strict.grants(Some("compliance"), ends, at, 0).is_ok());
+        assert!(strict.grants(None, ends, at, 0).is_err());
+        assert!(strict.grants(Some("compliance"), None, at, 0).is_err());
+        let later = Some(at + 7_201);
+        assert!(strict.grants(Some("compliance"), later, at, 0).is_err());
+        assert!(strict.grants(Some("compliance"), later, at, 1).is_ok());
     }
 
     #[test]
     fn only_the_one_text_of_this_form_is_read() {
         let text = stated().to_text().unwrap();
         assert_eq!(Stated::parse(&text).unwrap(), stated());
-        let later = text.replace("policy.v1", "policy.v2");
+        let later = text.replace("policy.v2", "policy.v3");
         let refused = Stated::parse(&later).unwrap_err().to_string();
-        assert!(refused.contains("paripassu.policy.v2"), "{refused}");
+        assert!(refused.contains("paripassu.policy.v3"), "{refused}");
         for bad in [
             text.replace(",\"party\":\"bank\"", ""),
             format!(" {text}"),
@@ -290,7 +396,7 @@ mod tests {
     #[test]
     fn what_a_contract_asks_is_read_from_its_text() {
         let contract: Value = serde_json::from_str(
-            r#"{"submitter":{"kind":"user","id":"mona"},"spec":{"party":[
+            r#"{"submitter":{"kind":"user","id":"mona"},"spec":{"align":{"min_matched":50},"party":[
                 {"id":"bank","role":"label","dataset":"d","columns":{"numeric":["a"]}},
                 {"id":"partner","role":"features","dataset":"e","columns":"all"}]}}"#,
         )
@@ -298,6 +404,10 @@ mod tests {
         let bank = Asked::of(&contract, "bank", "user/mona").unwrap();
         assert_eq!(bank.columns, Some([texts(&["a"]), Vec::new()]));
         assert!(bank.label && bank.submitter);
+        assert_eq!(
+            (bank.counterparts, bank.min_matched),
+            (texts(&["partner"]), 50)
+        );
         let partner = Asked::of(&contract, "partner", "user/else").unwrap();
         assert!(partner.columns.is_none() && !partner.label && !partner.submitter);
         assert_eq!(Asked::of(&contract, "bureau", "user/mona"), None);

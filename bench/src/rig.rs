@@ -78,6 +78,7 @@ impl NodeHandler for Handler {
             digest: p.digest,
             approve: true,
             reason: String::new(),
+            consent: Default::default(),
         };
         // a node that has stopped shows as a job that does not start
         let _ = self.node.decide(decision).await;

@@ -11,7 +11,7 @@ use paripassu_proto::{
 };
 use paripassu_service::{
     identity::Identity,
-    signing::{self, Decision, Submission, contract_digest},
+    signing::{self, Consent, Decision, Submission, contract_digest},
     transport::{Settings, dial},
 };
 use tonic::{Streaming, transport::Channel};
@@ -124,12 +124,14 @@ impl Client {
         contract: &Contract,
         approve: bool,
         reason: &str,
+        consent: Consent,
     ) -> Result<pb::JobSummary, Failure> {
         let decision = Decision {
             job: contract.job().to_string().parse()?,
             digest: contract_digest(contract.canonical().as_bytes()),
             approve,
             reason: limits::bounded_text(reason),
+            consent,
         };
         let request = pb::DecideJobRequest {
             decision: Some(signing::sign(&self.identity, decision.to_bytes())),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use paripassu_coordinator::{Coordinator, CoordinatorError, Deadlines, Parts};
+use paripassu_job::Timestamp;
 use paripassu_proto::control::v1::JobState;
 use paripassu_service::{clock::Clock, shutdown::Shutdown};
 use tonic::Code;
@@ -255,7 +256,21 @@ async fn contracts_expire_and_missing_nodes_are_named() {
         assert!(Instant::now() < by);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // an approval may end before the job begins; one that has ended is not taken
+    let soon = Timestamp::from_unix(world.clock.now() + 50).unwrap();
+    let brief = contract("brief", "hub");
+    mona.submit(&brief).await.unwrap();
+    let ended = officer.decide_until("brief", &brief, true, "2026-01-01T00:00:00Z");
+    let ended = ended.await.unwrap_err();
+    assert_eq!(ended.code(), Code::FailedPrecondition, "{ended}");
+    let until = officer.decide_until("brief", &brief, true, &soon.to_string());
+    until.await.unwrap();
     world.clock.set(world.clock.now() + 101);
+    let (_, last) = mona.watch("brief").await;
+    assert_eq!(last.summary.unwrap().state(), JobState::Expired);
+    let said = mona.show("brief").await.events;
+    let said = &said.last().unwrap().detail;
+    assert!(said.contains("approval of partner ended"), "{said}");
     let (_, last) = mona.watch("approved").await;
     let abort = last.summary.unwrap().abort.unwrap();
     assert_eq!(abort.culprit, "partner");

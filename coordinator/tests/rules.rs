@@ -89,6 +89,7 @@ async fn signatures_must_be_the_callers_own_and_over_this_contract() {
         digest: contract_digest(text.as_bytes()),
         approve: true,
         reason: String::new(),
+        consent: Default::default(),
     };
     let of_partner = signing::sign(&world.identity("party/partner"), decision.to_bytes());
     let request = pb::DecideJobRequest {

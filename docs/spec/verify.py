@@ -182,9 +182,9 @@ BODIES = {
     "key.rotated": dict(old="text", new="text", **{"from": "text"}),
     "data.erased": dict(what="text", count="count", subject=MAYBE),
     "incident": dict({"class": "text"}, detail="text"),
-    "policy.changed": dict(old="text", new="text", signers=["text"]),
+    "policy.changed": dict(old=MAYBE, new="text", version="count"),
 }
-PRIVATE = {"data.committed", "metrics.reported", "model.committed", "log.started"}
+PRIVATE = {"data.committed", "metrics.reported", "model.committed", "log.started", "policy.changed"}
 ENDS = {"run.completed", "aborted", "job.rejected"}
 WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {
@@ -194,7 +194,11 @@ CHECK_OF = {
 }
 
 OFFERED = {"name": "text", "label": "bool", "numeric": ["text"], "categorical": ["text"]}
-POLICY = {"format": "text", "version": "count", "party": "text", "approval": "text", "datasets": [OFFERED]}
+MAYBE_COUNT = ("maybe", "count")
+POLICY = {
+    "format": "text", "version": "count", "party": "text", "approval": "text", "four_eyes": "bool", "ttl_hours": MAYBE_COUNT,
+    "min_matched": "count", "max_runs": MAYBE_COUNT, "period_days": "count", "spent": ["text"], "datasets": [OFFERED],
+}
 SIGNED = {"statement": "text", "signature": "text", "chain": ["text"]}
 EVENT = {"index": "count", "envelope": "text", "body": MAYBE, "proof": ["text"]}
 LOG = {
@@ -1008,7 +1012,7 @@ class Verifier:
                 self.find(6, "the bundle", "the submission is not of this contract")
             if certificate.uri != "spiffe://paripassu/" + contract.submitter:
                 self.find(6, "the bundle", "the submission is another's")
-        approved = set()
+        approved = {}
         for signed in self.bundle["approvals"]:
             try:
                 statement, certificate = self.signer(signed)
@@ -1020,21 +1024,33 @@ class Verifier:
                 continue
             try:
                 fields = self.fields(statement)
-                need(len(fields) == 5 and fields[0] == b"paripassu/v1/decide", "the decision is malformed")
+                need(len(fields) == 9 and fields[0] == b"paripassu/v2/decide", "the decision is malformed")
                 need(fields[3] in (b"\0", b"\1"), "the decision is malformed")
-                fields[4].decode("utf-8")
+                words = self.consent([field.decode("utf-8") for field in fields[4:]])
                 need(fields[1] == job and fields[2] == self.digest, "the decision is on another contract")
             except (Bad, UnicodeDecodeError) as e:
                 self.find(6, "the bundle", "%s: %s" % (party, e))
                 continue
             if fields[3] == b"\1":
-                approved.add((party, sha(statement).hex()))
+                approved[party, sha(statement).hex()] = words
         worked = any(e.name in WORK for log in self.logs for e in log.events)
         for party in contract.parties:
             if worked and not any(p == party for p, _ in approved):
                 self.find(6, "the bundle", "the approval of %s is missing" % party)
         for log in self.logs:
             self.log_order(log, approved)
+
+    @staticmethod
+    def consent(texts):
+        """Section 7.1: approver, second, ticket and expires of a decision, None where empty."""
+        approver, second, ticket, expires = texts[1:]
+        for word in (approver, second, ticket):
+            plain = all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in word) and word.strip(" ") == word
+            need(size(word) <= 128 and plain, "the decision is malformed")
+        lower = [re.sub("[A-Z]+", lambda m: m.group().lower(), word) for word in (approver, second)]
+        need(not second or (approver and lower[0] != lower[1]), "the decision names no second person")
+        need(not expires or unix(expires) is not None, "the decision is malformed")
+        return tuple(text or None for text in (approver, second, ticket, expires))
 
     def log_order(self, log, approved):
         seen, told = [], False
@@ -1058,21 +1074,21 @@ class Verifier:
 
     def approval_holds(self, log, event, body, approved):
         place = self.at(log, event)
-        if (body["party"], body["statement"]) not in approved:
+        signed = approved.get((body["party"], body["statement"]))
+        if signed is None:
             self.find(6, place, "the approval it names is not in the bundle")
-        elif body["second"] == body["approver"]:
-            self.find(6, place, "one person approved twice")
+        elif (signed[0] or body["party"], *signed[1:]) != (body["approver"], body["second"], body["ticket"], body["expires"]):
+            self.find(6, place, "something else was signed")
         elif self.trust and self.trust.four_eyes and body["second"] is None:
             self.find(6, place, "no second approver")
-        elif body["expires"] is not None and unix(body["expires"]) is None:
-            self.find(6, place, "it ends at no time")
 
     # 7
     def policies(self):
         ranks = {"allow": 0, "ask": 1, "deny": 2}
         for log in self.logs:
-            denied = judged = lost = False
+            denied = judged = lost = worked = False
             submitter, text, due, parts = None, "", 0, 0
+            policy = approval = None
             for event in log.events:
                 body = event.body
                 lost = lost or (event.name in ("policy.stated", "job.proposed") and not body)
@@ -1090,7 +1106,7 @@ class Verifier:
                 if event.name == "policy.evaluated" and body:
                     if self.contract and not lost:
                         try:
-                            self.recomputed(log, body, text if 0 < parts == due - 1 else None, submitter)
+                            policy = self.recomputed(log, body, text if 0 < parts == due - 1 else None, submitter)
                         except Bad as e:
                             self.find(7, self.at(log, event), str(e))
                     rules = [ranks.get(rule["verdict"]) for rule in body["rules"]]
@@ -1101,10 +1117,15 @@ class Verifier:
                         self.find(7, self.at(log, event), "it is about another contract")
                     denied = body["verdict"] == "deny"
                 elif event.name == "job.approved" and body and body["party"] == log.node:
+                    approval = event
                     if denied:
                         self.find(7, self.at(log, event), "the party approved what its policy had denied")
                     if not judged:
                         self.find(7, self.at(log, event), "the party approved before its policy was asked")
+                if event.name in WORK and not worked:
+                    worked = True
+                    if policy and approval and not self.granted(policy, approval):
+                        self.find(7, self.at(log, approval), "the party worked on an approval that its policy does not grant")
 
     def recomputed(self, log, verdict, text, submitter):
         """Section 7.2."""
@@ -1114,7 +1135,7 @@ class Verifier:
         need(text is not None, "no whole policy stands before it")
         need(sha(text.encode("utf-8")).hex() == verdict["policy"], "the policy before it is another one")
         policy = read_canonical(text)
-        need(isinstance(policy, dict) and policy.get("format") == "paripassu.policy.v1", "the policy is of an unknown form")
+        need(isinstance(policy, dict) and policy.get("format") == "paripassu.policy.v2", "the policy is of an unknown form")
         shaped(policy, POLICY, "policy")
         need(policy["party"] == log.node and policy["version"] == verdict["version"], "the policy is another party's or version's")
         contract = self.contract.value
@@ -1127,15 +1148,32 @@ class Verifier:
             for kind in ("numeric", "categorical"):
                 shaped(columns.get(kind, []), ["text"], "columns")
         offered = next((d for d in policy["datasets"] if d["name"] == seat["dataset"]), None)
-        holds = offered is not None and (offered["label"] or seat["role"] != "label")
+        holds = offered is not None and (offered["label"] or seat["role"] not in ("label", "bank"))
         if holds and columns != "all":
             holds = all(set(columns.get(kind, [])) <= set(offered[kind]) for kind in ("numeric", "categorical"))
+        aligns = contract["spec"].get("horizontal") is None
+        others = [p["id"] for p in contract["spec"]["party"] if aligns and p["id"] != log.node]
+        enough = not others or (self.contract.min_matched or 0) >= policy["min_matched"]
+        within = policy["max_runs"] is None or not set(others) & set(policy["spent"])
         judged = [
             ("submitter", "allow" if self.contract.submitter == submitter else "deny"),
             ("offered", "allow" if holds else "deny"),
+            ("min_matched", "allow" if enough else "deny"),
+            ("max_runs", "allow" if within else "deny"),
             ("approval", {"officer": "ask", "automatic": "allow"}.get(policy["approval"], "deny")),
         ]
         need(said == judged, "by its policy the rules say something else")
+        return policy
+
+    def granted(self, policy, event):
+        """Section 7.2: whether the approval of this event is one by the party's own policy."""
+        approval = event.body
+        if policy["four_eyes"] and approval["second"] is None:
+            return False
+        if policy["ttl_hours"] is None:
+            return True
+        ends = unix(approval["expires"])
+        return ends is not None and ends <= event.at + policy["ttl_hours"] * 3600 + self.skew
 
     # 8
     def disclosures(self):
@@ -1273,6 +1311,13 @@ class Verifier:
                         hit = False
                     if hit:
                         self.find(13, self.at(log, event), "a member looks like personal data")
+        for signed in self.bundle["approvals"]:
+            try:
+                words = [field.decode("utf-8") for field in self.fields(unbase64(signed["statement"]))[4:]]
+            except (Bad, UnicodeDecodeError):
+                continue
+            if len(words) == 5 and scan(words[:4]):
+                self.find(13, "the bundle", "a word of a decision looks like personal data")
         if self.contract and scan(self.contract.value):
             self.find(13, "the bundle", "the contract looks like it holds personal data")
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use paripassu_audit::policy::{self, Asked, Offered, Stated};
 use paripassu_model::schema::DatasetSpec;
 use serde::Deserialize;
 
@@ -48,6 +47,9 @@ pub struct PartyConfig {
     /// What this party allows of alignments, whatever a job asks.
     #[serde(default)]
     pub align: AlignPolicy,
+    /// What an approval of this party must say.
+    #[serde(default)]
+    pub approval: ApprovalPolicy,
     /// Approves every proposal that names this party's data sets, without a person. For experiments
     /// on public data only: whoever may submit a job then decides what leaves.
     #[serde(default)]
@@ -83,6 +85,24 @@ pub struct AlignPolicy {
     pub max_runs: Option<u32>,
     /// The period of `max_runs`, in days. Default 30.
     pub period_days: u32,
+}
+
+/// `[approval]`: what an approval in this party's name must say, or its node begins no job on it.
+///
+/// ```
+/// use paripassu_party::config::ApprovalPolicy;
+///
+/// let policy: ApprovalPolicy = toml::from_str("four_eyes = true\nttl_hours = 72")?;
+/// assert_eq!((policy.four_eyes, policy.ttl_hours), (true, Some(72)));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApprovalPolicy {
+    /// It names a second person. Default false.
+    pub four_eyes: bool,
+    /// It ends, and within so many hours. Default: it need not.
+    pub ttl_hours: Option<u64>,
 }
 
 impl Default for AlignPolicy {
@@ -163,6 +183,16 @@ pub enum ConfigError {
         /// The name.
         name: String,
     },
+    /// Nobody approves, and somebody must.
+    #[error(
+        "{}: `danger_approve_automatically` and [approval] contradict each other: a node that approves by \
+         itself names no second person and no end; leave one of them out",
+        path.display()
+    )]
+    Automatic {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data set contradicts itself.
     #[error("{}: data set `{name}`: {source}", path.display())]
     Columns {
@@ -197,6 +227,11 @@ impl PartyConfig {
             path: path.to_owned(),
             message: e.to_string(),
         })?;
+        if config.danger_approve_automatically && config.approval != ApprovalPolicy::default() {
+            return Err(ConfigError::Automatic {
+                path: path.to_owned(),
+            });
+        }
         let base = path.parent().unwrap_or(Path::new(""));
         for p in [&mut config.identity, &mut config.state, &mut config.results] {
             *p = base.join(&*p);
@@ -218,44 +253,6 @@ impl PartyConfig {
             }
         }
         Ok(config)
-    }
-
-    /// What of this configuration decides about a contract that asks this, as it is written down: whether the
-    /// data set asked for is offered, which of the columns asked for, and who decides. Nothing else of the
-    /// configuration, no path and no address is part of it.
-    pub fn stated(&self, party: &str, asked: Option<&Asked>) -> Stated {
-        let dataset = asked.and_then(|asked| Some((asked, self.dataset(&asked.dataset)?)));
-        let offered = dataset.map(|(asked, dataset)| {
-            let columns = &dataset.columns;
-            let named = |asked: Option<&Vec<String>>, have: &[String]| -> Vec<String> {
-                let asked = asked.into_iter().flatten();
-                asked.filter(|name| have.contains(name)).cloned().collect()
-            };
-            let [numeric, categorical] = asked
-                .columns
-                .as_ref()
-                .map_or([None, None], |[numeric, categorical]| {
-                    [Some(numeric), Some(categorical)]
-                });
-            Offered {
-                name: dataset.name.clone(),
-                // only who is to bring the label is asked whether there is one
-                label: asked.label && columns.label.is_some(),
-                numeric: named(numeric, &columns.numeric),
-                categorical: named(categorical, &columns.categorical),
-            }
-        });
-        let approval = match self.danger_approve_automatically {
-            true => "automatic",
-            false => "officer",
-        };
-        Stated {
-            format: policy::FORMAT.into(),
-            version: 1,
-            party: party.to_owned(),
-            approval: approval.into(),
-            datasets: offered.into_iter().collect(),
-        }
     }
 
     /// The data set of this name.
@@ -294,40 +291,8 @@ mod tests {
         let e = read(&format!("{d}{d}")).unwrap_err().to_string();
         assert!(e.contains("`a`") && e.contains("twice"), "{e}");
         assert!(read(&format!("{d}numeric = [\"id\"]\n")).is_err());
-    }
-
-    #[test]
-    fn of_a_policy_only_what_was_asked_for_is_written_down() {
-        let text = format!(
-            "{HEAD}[[dataset]]\nname = \"loans\"\npath = \"/secret/loans.csv\"\nid = \"customer\"\n\
-             label = \"bad\"\nnumeric = [\"income\", \"age\"]\ncategorical = [\"channel\"]\n\
-             [[dataset]]\nname = \"hidden\"\npath = \"h.csv\"\nid = \"id\"\nnumeric = [\"x\"]\n"
-        );
-        let config = PartyConfig::from_toml(&text, "p.toml".as_ref()).unwrap();
-        let mut asked = Asked {
-            dataset: "loans".into(),
-            columns: Some([vec!["age".into(), "wealth".into()], Vec::new()]),
-            label: false,
-            submitter: true,
-        };
-        let stated = config.stated("bank", Some(&asked));
-        assert_eq!(stated.judge(&asked)[1], ("offered", "deny"));
-        let written = stated.to_text().unwrap();
-        for kept in [
-            "income", "channel", "hidden", "secret", "customer", "bad", "wealth",
-        ] {
-            assert!(!written.contains(kept), "{kept}: {written}");
-        }
-        asked.columns = None;
-        asked.label = true;
-        let stated = config.stated("bank", Some(&asked));
-        assert_eq!(stated.judge(&asked)[1], ("offered", "allow"));
-        let written = stated.to_text().unwrap();
-        assert!(
-            !written.contains("age") && !written.contains("bad"),
-            "{written}"
-        );
-        asked.dataset = "none".into();
-        assert!(config.stated("bank", Some(&asked)).datasets.is_empty());
+        let both = "danger_approve_automatically = true\n[approval]\nfour_eyes = true\n";
+        let e = read(both).unwrap_err().to_string();
+        assert!(e.contains("contradict"), "{e}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use paripassu_audit::{
+    consent::said,
     event::{
         bodies::{PolicyEvaluated, RuleVerdict},
         hex,
@@ -10,6 +11,7 @@ use paripassu_audit::{
     policy::{Asked, strictest},
 };
 use paripassu_job::Contract;
+use paripassu_protocol::channel::Role;
 use paripassu_service::{
     JobId, Peer,
     node::{JobInfo, JobState, NodeHandle, NodeHandler, Proposal, Reporter, RunError, StateChange},
@@ -30,6 +32,8 @@ pub(crate) struct PartyHandler {
     pub(crate) site: Site,
     pub(crate) store: Arc<Store>,
     pub(crate) transcript: Arc<Transcript>,
+    /// The number of this party's policy.
+    pub(crate) policy_version: u64,
     pub(crate) node: NodeHandle,
     pub(crate) connected: tokio::sync::watch::Sender<bool>,
 }
@@ -55,14 +59,8 @@ impl PartyHandler {
         if !others.is_empty() {
             policy.allows(contract.spec().align.min_matched)?;
         }
-        if let Some(most) = policy.max_runs {
-            let after = self.site.clock.now() - policy.period_s();
-            for counterpart in others {
-                let had = self.store.alignments(&counterpart, after);
-                if had.map_err(|e| e.to_string())? >= u64::from(most) {
-                    return Err(quota_is_spent(most, policy.period_days, &counterpart));
-                }
-            }
+        if let (Some(most), Some(spent)) = (policy.max_runs, self.spent(&others)?.first()) {
+            return Err(quota_is_spent(most, policy.period_days, spent));
         }
         let spec = contract.spec();
         let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
@@ -74,12 +72,30 @@ impl PartyHandler {
             })
     }
 
+    /// Which of these have had all the alignments that the policy allows in its period.
+    fn spent(&self, counterparts: &[String]) -> Result<Vec<String>, String> {
+        let align = &self.site.config.align;
+        let Some(most) = align.max_runs else {
+            return Ok(Vec::new());
+        };
+        let after = self.site.clock.now() - align.period_s();
+        let mut spent = Vec::new();
+        for counterpart in counterparts {
+            let had = self.store.alignments(counterpart, after);
+            if had.map_err(|e| e.to_string())? >= u64::from(most) {
+                spent.push(counterpart.clone());
+            }
+        }
+        Ok(spent)
+    }
+
     async fn decide(&self, proposal: &Proposal, approve: bool, reason: String) {
         let decision = Decision {
             job: proposal.job.clone(),
             digest: proposal.digest,
             approve,
             reason,
+            consent: Default::default(),
         };
         if self.node.decide(decision).await.is_err() {
             tracing::error!("the node has stopped: decision not sent");
@@ -101,7 +117,11 @@ impl PartyHandler {
             .and_then(|_| serde_json::from_slice(&proposal.contract).ok())
             .and_then(|contract| Asked::of(&contract, me, &submitter));
         let refusal = served.as_ref().err().map(String::as_str);
-        let stated = config.stated(me, asked.as_ref());
+        let counterparts = asked.as_ref().map_or(&[][..], |asked| &asked.counterparts);
+        // where runs cannot be counted, none is left
+        let spent = self.spent(counterparts);
+        let spent = spent.unwrap_or_else(|_| counterparts.to_vec());
+        let stated = config.stated(me, self.policy_version, asked.as_ref(), spent);
         let rules = match &asked {
             Some(asked) => stated.judge(asked).to_vec(),
             None => vec![("contract", "deny")],
@@ -110,6 +130,19 @@ impl PartyHandler {
         let measured = |id: &str, verdict: &str| match id {
             "approval" => stated.approval.clone(),
             "submitter" => submitter.clone(),
+            "min_matched" => match &asked {
+                Some(asked) if !asked.counterparts.is_empty() => {
+                    format!("{} of at least {}", asked.min_matched, stated.min_matched)
+                }
+                _ => "no customers are matched".to_owned(),
+            },
+            "max_runs" => match stated.max_runs {
+                Some(most) if stated.spent.is_empty() => {
+                    format!("fewer than {most} in {} days", stated.period_days)
+                }
+                Some(most) => format!("{most} made with {}", stated.spent.join(", ")),
+                None => "no limit".to_owned(),
+            },
             _ if verdict == "deny" => refusal.unwrap_or("not offered").to_owned(),
             _ => "data set and columns are offered to jobs".to_owned(),
         };
@@ -130,6 +163,26 @@ impl PartyHandler {
         self.transcript
             .evaluated(proposal.job.as_str(), &stated, evaluated)?;
         Ok(verdict)
+    }
+
+    /// Whether this party's own approval says what its configuration asks for.
+    fn granted(&self, job: &JobInfo) -> Result<(), String> {
+        let Role::Party(position) = job.proposal.role else {
+            return Err("this node has no party's part in the job".into());
+        };
+        let own = job.approvals.get(usize::from(position));
+        let own = own.ok_or("this party's approval did not come")?;
+        let own = Decision::from_bytes(&own.statement).map_err(|e| e.to_string())?;
+        let second = said(&own.consent.second);
+        let now = self.site.clock.now();
+        let policy = self.site.config.stated("", 0, None, Vec::new());
+        let granted = policy.grants(second.as_deref(), own.consent.ends(), now, 0);
+        granted.map_err(|lacks| {
+            format!(
+                "this party's approval does not do: {lacks} (`job approve --approver --second --expires`); \
+                 propose the job anew"
+            )
+        })
     }
 
     fn keep(&self, what: &str, result: Result<(), crate::store::Failed>) {
@@ -261,6 +314,8 @@ impl NodeHandler for PartyHandler {
         if self.site.clock.now() >= job.proposal.head.expires {
             return Err(refused("expired", "the contract has expired".into()));
         }
+        self.granted(&job)
+            .map_err(|reason| refused("policy", reason))?;
         let policy = &self.site.config.align;
         let contract = Contract::parse(&job.proposal.contract)
             .map_err(|e| refused("contract", e.to_string()))?;

@@ -9,12 +9,14 @@ pub mod config;
 pub mod dataset;
 mod handler;
 mod openings;
+mod policy;
 mod run;
 pub mod store;
 
 use std::{path::PathBuf, sync::Arc};
 
 use config::PartyConfig;
+use paripassu_audit::event::bodies::PolicyChanged;
 use paripassu_service::{
     clock::Clock,
     contract::heads,
@@ -59,6 +61,9 @@ pub enum StartError {
     /// Its database refuses a call.
     #[error(transparent)]
     Database(#[from] store::Failed),
+    /// A limit in the configuration is no number that can be written down.
+    #[error("the policy in the configuration: {0}")]
+    Policy(#[from] paripassu_audit::canonical::CanonicalError),
     /// The configured coordinator id is none.
     #[error("`coordinator_id` in the configuration: {0}")]
     CoordinatorId(String),
@@ -104,6 +109,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
             "jobs were running when this node stopped: aborted"
         );
     }
+    let policy_version = policy_version(&config, &store, &transcript, clock.now())?;
     if config.danger_approve_automatically {
         tracing::warn!(
             "danger_approve_automatically: every proposal over this node's data sets is approved"
@@ -136,6 +142,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
             site,
             store,
             transcript,
+            policy_version,
             node,
             connected: connected_tx,
         },
@@ -146,4 +153,30 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         connected,
         task,
     })
+}
+
+/// The number of this party's policy: one more than before where it has changed, which is written down.
+fn policy_version(
+    config: &PartyConfig,
+    store: &store::Store,
+    transcript: &Transcript,
+    now: i64,
+) -> Result<u64, StartError> {
+    let new = config.policy_digest()?;
+    let known = store.policy()?;
+    let (version, old) = match known {
+        Some((version, digest)) if digest == new => return Ok(version),
+        Some((version, digest)) => (version + 1, Some(digest)),
+        None => (1, None),
+    };
+    tracing::info!(version, "the party's policy is new or has changed");
+    let changed = PolicyChanged {
+        old,
+        new: new.clone(),
+        version,
+    };
+    // first in the log: a policy that nobody wrote down is not the party's
+    transcript.write("", changed)?;
+    store.changed_policy(version, &new, now)?;
+    Ok(version)
 }

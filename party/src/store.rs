@@ -42,6 +42,13 @@ CREATE TABLE alignment (
 );
 CREATE INDEX alignment_by_counterpart ON alignment (counterpart, begun_at);
 ",
+    "
+CREATE TABLE policy (
+    version INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL,
+    since INTEGER NOT NULL
+);
+",
 ];
 
 /// The node's database.
@@ -142,6 +149,36 @@ impl Store {
             db.execute(
                 "UPDATE job SET state = ?2, culprit = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1",
                 params![id, state, culprit, reason, at],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Version and digest of the policy in force.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn policy(&self) -> Result<Option<(u64, String)>, Failed> {
+        self.db(|db| {
+            db.query_row(
+                "SELECT version, digest FROM policy ORDER BY version DESC LIMIT 1",
+                [],
+                |row| Ok((row.get::<_, u32>(0)?.into(), row.get(1)?)),
+            )
+            .optional()
+        })
+    }
+
+    /// Keeps a new version of the policy.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn changed_policy(&self, version: u64, digest: &str, since: i64) -> Result<(), Failed> {
+        let version = u32::try_from(version).unwrap_or(u32::MAX);
+        self.db(|db| {
+            db.execute(
+                "INSERT INTO policy (version, digest, since) VALUES (?1, ?2, ?3)",
+                params![version, digest, since],
             )
             .map(drop)
         })

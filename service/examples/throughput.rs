@@ -400,6 +400,7 @@ async fn through_hub(
         digest,
         approve: true,
         reason: String::new(),
+        consent: Default::default(),
     };
     let start = pb::Start {
         proposal: Some(pb::Proposal {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ed25519_dalek::Signature;
+pub use paripassu_audit::consent::Consent;
 use paripassu_proto::{JobId, Peer, audit::v1 as audit, control::v1 as pb, limits};
 use prost::Message as _;
 use rustls::pki_types::CertificateDer;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::identity::{Certified, Identity, IdentityError, Trust};
 
 const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
-const DST_DECIDE: &[u8] = b"paripassu/v1/decide";
+const DST_DECIDE: &[u8] = b"paripassu/v2/decide";
 const DST_AUDIT: &[u8] = b"paripassu/v1/audit";
 
 /// SHA-256 of a contract's bytes: what is signed and what keys are bound to.
@@ -25,6 +26,9 @@ pub enum StatementError {
     /// Signer or signature is not accepted.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// What it says of who decided cannot be.
+    #[error("the signed decision: {0}")]
+    Consent(#[from] paripassu_audit::consent::ConsentError),
     /// The statement cannot be read.
     #[error("the signed statement is malformed: {what}")]
     Malformed {
@@ -53,6 +57,8 @@ pub struct Decision {
     pub approve: bool,
     /// Why, in the decider's words; may be empty.
     pub reason: String,
+    /// Who decided, who else saw it, the party's reference, and until when it holds.
+    pub consent: Consent,
 }
 
 impl Submission {
@@ -78,12 +84,17 @@ impl Submission {
 impl Decision {
     /// The one encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let [approver, second, ticket, expires] = self.consent.fields();
         encode(&[
             DST_DECIDE,
             self.job.as_str().as_bytes(),
             &self.digest,
             &[u8::from(self.approve)],
             self.reason.as_bytes(),
+            approver,
+            second,
+            ticket,
+            expires,
         ])
     }
 
@@ -92,7 +103,17 @@ impl Decision {
     /// # Errors
     /// Says what is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StatementError> {
-        let [dst, job, digest, approve, reason] = decode(bytes)?;
+        let [
+            dst,
+            job,
+            digest,
+            approve,
+            reason,
+            approver,
+            second,
+            ticket,
+            expires,
+        ] = decode(bytes)?;
         expect_kind(dst, DST_DECIDE)?;
         let approve = match approve {
             [0] => false,
@@ -114,7 +135,13 @@ impl Decision {
             digest: parse_digest(digest)?,
             approve,
             reason: reason.to_owned(),
+            consent: Consent::of_fields([approver, second, ticket, expires])?,
         })
+    }
+
+    /// Whether it no longer holds at this time.
+    pub fn has_lapsed(&self, now: i64) -> bool {
+        self.consent.ends().is_some_and(|ends| now >= ends)
     }
 }
 
@@ -289,7 +316,14 @@ mod tests {
             digest: [3; 32],
             approve: true,
             reason: "as agreed".into(),
+            consent: Consent {
+                approver: "data-owner".into(),
+                second: "compliance".into(),
+                ticket: "CHG-1".into(),
+                expires: "2026-03-01T00:00:00Z".into(),
+            },
         };
+        assert!(decision.has_lapsed(1_772_323_200) && !decision.has_lapsed(1_772_323_199));
         let bytes = decision.to_bytes();
         assert_eq!(Decision::from_bytes(&bytes).unwrap(), decision);
         for end in 0..bytes.len() {

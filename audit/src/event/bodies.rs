@@ -106,7 +106,7 @@ bodies! {
     /// Something happened that an officer must know.
     Incident = "incident", Shared;
     /// The node's policy changed.
-    PolicyChanged = "policy.changed", Shared;
+    PolicyChanged = "policy.changed", Private;
 }
 
 macro_rules! body {
@@ -448,12 +448,12 @@ body! {
 body! {
     /// `policy.changed`
     PolicyChanged {
-        /// SHA-256 of the policy before.
-        old: String,
+        /// SHA-256 of the policy before; none where this is the first.
+        old: Option<String>,
         /// SHA-256 of the policy now.
         new: String,
-        /// Who signed the change.
-        signers: Vec<String>,
+        /// Its version: one more than that before.
+        version: u64,
     }
 }
 

@@ -143,7 +143,7 @@ pub(super) fn event(body: &Body) -> String {
         Body::KeyRotated(b) => format!("Changed its key, from {}", moment(&b.from)),
         Body::DataErased(b) => format!("Destroyed {} ({})", b.what, count(b.count)),
         Body::Incident(b) => format!("INCIDENT {}: {}", b.class, b.detail),
-        Body::PolicyChanged(b) => format!("Changed its policy, signed by {}", and(&b.signers)),
+        Body::PolicyChanged(b) => format!("Its policy became version {}", b.version),
     }
 }
 

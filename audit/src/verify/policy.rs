@@ -3,14 +3,15 @@
 
 use super::{
     contract::ContractView,
+    order::is_work,
     verdict::{Check, Report, plain},
     view::{Case, Event, Log},
 };
 use crate::{
     event::{
         Body,
-        bodies::{PolicyEvaluated, PolicyStated},
-        hex,
+        bodies::{JobApproved, PolicyEvaluated, PolicyStated},
+        hex, parse_time,
     },
     policy::{Asked, MAX_PIECES, Stated, rank, strictest},
 };
@@ -68,6 +69,9 @@ fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
     let mut judged = false;
     let mut submitter = None;
     let mut pieces = Pieces::default();
+    let mut stated = None;
+    let mut own: Option<(&Event<'_>, &JobApproved)> = None;
+    let mut worked = false;
     for event in &log.events {
         if matches!(event.name(), "policy.stated" | "job.proposed") && event.body().is_none() {
             // what is missing is said elsewhere
@@ -84,13 +88,15 @@ fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
                     && !pieces.lost
                 {
                     let found = recomputed(contract, log.node, verdict, pieces.whole(), submitter);
-                    if let Err(what) = found {
-                        report.find(Check::Policy, log.at(event), what, RECOMPUTED);
+                    match found {
+                        Ok(policy) => stated = policy,
+                        Err(what) => report.find(Check::Policy, log.at(event), what, RECOMPUTED),
                     }
                 }
                 denied = verdict.verdict == "deny";
             }
             Some(Body::JobApproved(approval)) if approval.party == log.node => {
+                own = Some((event, approval));
                 if denied {
                     report.find(
                         Check::Policy,
@@ -109,6 +115,19 @@ fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
                 }
             }
             _ => {}
+        }
+        // an approval that its own policy does not grant is none that work may be done on
+        if is_work(event)
+            && !std::mem::replace(&mut worked, true)
+            && let (Some(policy), Some((approved, approval))) = (&stated, own)
+        {
+            let ends = approval.expires.as_deref().and_then(parse_time);
+            let at = approved.at().unwrap_or(0);
+            let granted = policy.grants(approval.second.as_deref(), ends, at, case.options.skew());
+            if let Err(lacks) = granted {
+                let what = format!("the party worked on this approval, though {lacks}");
+                report.find(Check::Policy, log.at(approved), what, OVERRULED);
+            }
         }
     }
 }
@@ -141,7 +160,7 @@ fn recomputed(
     verdict: &PolicyEvaluated,
     text: Option<&str>,
     submitter: Option<&str>,
-) -> Result<(), String> {
+) -> Result<Option<Stated>, String> {
     let said: Vec<_> = verdict
         .rules
         .iter()
@@ -149,7 +168,7 @@ fn recomputed(
         .collect();
     // a contract that its node cannot read is judged by nothing else
     if said == [("contract", "deny")] {
-        return Ok(());
+        return Ok(None);
     }
     let text = text.ok_or("no whole policy stands before it")?;
     if hex(&Sha256::digest(text)) != verdict.policy {
@@ -166,5 +185,5 @@ fn recomputed(
         let rules: Vec<_> = judged.iter().map(|(id, v)| format!("{id} {v}")).collect();
         return Err(format!("by its policy the rules say: {}", rules.join(", ")));
     }
-    Ok(())
+    Ok(Some(stated))
 }

@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::{
+    order::{Decision, decision},
     verdict::{Check, Place, Report},
     view::Case,
 };
+use crate::bundle::unbase64;
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     const MEANS: &str = "the transcript may hold data of a person: treat the file accordingly and tell the privacy officer";
@@ -20,6 +22,29 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
                     let what = format!("`{}` looks like {kind}", super::verdict::plain(&member));
                     report.find(Check::PersonalData, log.at(event), what, MEANS);
                 }
+            }
+        }
+    }
+    // what people wrote beside yes and no is in no event, but in every bundle
+    for signed in &case.bundle.approvals {
+        let statement = unbase64(&signed.statement).unwrap_or_default();
+        let Some(Decision {
+            reason, consent, ..
+        }) = decision(&statement)
+        else {
+            continue;
+        };
+        report.examined(Check::PersonalData, 1);
+        let words = [
+            ("reason", &reason),
+            ("approver", &consent.approver),
+            ("second", &consent.second),
+            ("ticket", &consent.ticket),
+        ];
+        for (member, word) in words {
+            if let Some(kind) = pattern(word) {
+                let what = format!("`{member}` of a decision looks like {kind}");
+                report.find(Check::PersonalData, Place::default(), what, MEANS);
             }
         }
     }

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use paripassu_audit::{
     bundle::{Bundle, base64, unbase64},
+    consent::Consent,
     event::{Body, Draft, bodies::*},
     note::{Checkpoint, Ed25519Signer, SignatureType, SignedCheckpoint, VerifierKey},
     verify::HeldFile,

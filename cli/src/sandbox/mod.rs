@@ -14,7 +14,7 @@ use std::{
 };
 
 use paripassu_job::{NodeId, Spec, State};
-use paripassu_service::shutdown::Shutdown;
+use paripassu_service::{shutdown::Shutdown, signing::Consent};
 
 use self::{layout::Layout, nodes::Nodes, setup::Setup};
 pub(crate) use self::{overlap::Matched, results::Metrics};
@@ -136,7 +136,12 @@ async fn whole(
     for party in contract.parties() {
         let mut officer = Client::connect(&connect(party.as_str())).await?;
         let decided = officer
-            .decide(&contract, true, "approved in the sandbox")
+            .decide(
+                &contract,
+                true,
+                "approved in the sandbox",
+                Consent::default(),
+            )
             .await;
         // A party's own node may have rejected the job by now: watching says so, with its reason.
         if let Err(failure) = decided

@@ -144,6 +144,9 @@ impl Engine {
             self.enter(store, job, JobState::Expired, "", "not approved in time");
             return Err(wrong_state(job, "it was not approved in time"));
         }
+        if decision.approve && decision.has_lapsed(now) {
+            return Err(wrong_state(job, "this approval has ended before it came"));
+        }
         let word = if decision.approve {
             "approved"
         } else {
@@ -201,6 +204,10 @@ impl Engine {
     pub(super) fn try_start(&self, store: &mut crate::store::Store, job: &mut Job) {
         if job.state != JobState::Approved || !self.missing(job).is_empty() {
             self.publish(job);
+            return;
+        }
+        if let Some(detail) = lapsed(job, self.clock.now()) {
+            self.enter(store, job, JobState::Expired, "", &detail);
             return;
         }
         let members = job.members(&self.me);
@@ -328,6 +335,10 @@ impl Engine {
         let mut guard = self.lock();
         let State { store, jobs, .. } = &mut *guard;
         for job in jobs.values_mut() {
+            if let Some(detail) = lapsed(job, now) {
+                self.enter(store, job, JobState::Expired, "", &detail);
+                continue;
+            }
             match job.state {
                 JobState::Proposed if job.head.expires <= now => {
                     let waiting = join(&job.undecided());
@@ -419,3 +430,17 @@ pub(super) fn join(ids: &[NodeId]) -> String {
 
 /// Kinds of certificate that may submit.
 pub(crate) const SUBMITTERS: [NodeKind; 2] = [NodeKind::User, NodeKind::Party];
+
+/// Of a job that has not begun: whose approval has ended in the meantime.
+fn lapsed(job: &Job, now: i64) -> Option<String> {
+    if !matches!(job.state, JobState::Proposed | JobState::Approved) {
+        return None;
+    }
+    let mut decisions = job.decisions.iter();
+    let (party, (_, decision)) =
+        decisions.find(|(_, (_, decision))| decision.approve && decision.has_lapsed(now))?;
+    let ended = &decision.consent.expires;
+    Some(format!(
+        "the approval of {party} ended at {ended}, before the job began"
+    ))
+}

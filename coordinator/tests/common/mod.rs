@@ -26,7 +26,7 @@ use paripassu_service::{
     },
     pki,
     shutdown::Shutdown,
-    signing::{self, Decision, Submission, contract_digest},
+    signing::{self, Consent, Decision, Submission, contract_digest},
     transcript::Transcript,
     transport::{JobChannel, Settings, Uplink, UplinkConfig, dial},
 };
@@ -126,6 +126,7 @@ impl NodeHandler for Party {
             digest: proposal.digest,
             approve: self.manner != Manner::Rejects,
             reason: "tested".into(),
+            consent: Default::default(),
         };
         self.handle.decide(decision).await.unwrap();
     }
@@ -402,11 +403,26 @@ impl Client {
         contract: &str,
         approve: bool,
     ) -> Result<pb::JobSummary, tonic::Status> {
+        self.decide_until(job, contract, approve, "").await
+    }
+
+    /// The same with an end.
+    pub(crate) async fn decide_until(
+        &mut self,
+        job: &str,
+        contract: &str,
+        approve: bool,
+        expires: &str,
+    ) -> Result<pb::JobSummary, tonic::Status> {
         let decision = Decision {
             job: job.parse().unwrap(),
             digest: contract_digest(contract.as_bytes()),
             approve,
             reason: String::new(),
+            consent: Consent {
+                expires: expires.into(),
+                ..Consent::default()
+            },
         };
         let signed = signing::sign(&self.identity, decision.to_bytes());
         let request = pb::DecideJobRequest {

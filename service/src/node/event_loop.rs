@@ -215,22 +215,24 @@ impl<H: NodeHandler> EventLoop<H> {
                     None => tracing::warn!("an empty decision"),
                 }
             }
-            Body::Start(message) => match job::start(me, trust, &self.heads, &message) {
-                Ok(info) => {
-                    let written = message
-                        .proposal
-                        .as_ref()
-                        .is_some_and(|sent| self.proposed(&info.proposal, sent));
-                    if written {
-                        self.handler.on_proposed(&info.proposal);
-                        self.begin(info);
+            Body::Start(message) => {
+                match job::start(me, trust, &self.heads, &message, self.clock.now()) {
+                    Ok(info) => {
+                        let written = message
+                            .proposal
+                            .as_ref()
+                            .is_some_and(|sent| self.proposed(&info.proposal, sent));
+                        if written {
+                            self.handler.on_proposed(&info.proposal);
+                            self.begin(info);
+                        }
+                    }
+                    Err(error) => {
+                        let id = message.proposal.map(|p| p.job).unwrap_or_default();
+                        self.refuse(&id, &error);
                     }
                 }
-                Err(error) => {
-                    let id = message.proposal.map(|p| p.job).unwrap_or_default();
-                    self.refuse(&id, &error);
-                }
-            },
+            }
             Body::JobKey(key) => self.key(&key),
             Body::State(notice) => self.state(notice).await,
             Body::Audit(message) => {
@@ -256,7 +258,7 @@ impl<H: NodeHandler> EventLoop<H> {
             culprit: String::new(),
             reported_by: String::new(),
             step: "start".into(),
-            code: "job_refused".into(),
+            code: error.code().into(),
             reason: limits::bounded_text(&error.to_string()),
         };
         self.tell_abort(job, abort);

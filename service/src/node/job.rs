@@ -36,6 +36,18 @@ pub(super) enum RefusedJob {
     NotMember(Peer),
     #[error("party `{0}` has not approved this contract")]
     NotApproved(NodeId),
+    #[error("the approval of party `{party}` ended at {ended}: propose the job anew")]
+    Lapsed { party: NodeId, ended: String },
+}
+
+impl RefusedJob {
+    /// A stable code.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Lapsed { .. } => "approval_expired",
+            _ => "job_refused",
+        }
+    }
 }
 
 /// The role of a node in a job, if its certificate is of the kind the role takes.
@@ -88,12 +100,13 @@ pub(super) fn proposal(
     })
 }
 
-/// Reads and verifies a start: every party's approval of this very contract.
+/// Reads and verifies a start: every party's approval of this very contract, none of which has ended.
 pub(super) fn start(
     me: &Peer,
     trust: &Trust,
     heads: &HeadReader,
     message: &pb::Start,
+    now: i64,
 ) -> Result<JobInfo, RefusedJob> {
     let sent = message
         .proposal
@@ -103,16 +116,22 @@ pub(super) fn start(
     let mut approvals = Vec::with_capacity(proposal.head.parties.len());
     for party in &proposal.head.parties {
         let want = Peer::new(NodeKind::Party, party.clone());
-        let approval = message.decisions.iter().find(|signed| {
-            decision(trust, signed).is_ok_and(|(by, decision)| {
-                by == want
-                    && decision.approve
-                    && decision.job == proposal.job
-                    && decision.digest == proposal.digest
-            })
+        let approval = message.decisions.iter().find_map(|signed| {
+            let (by, decision) = decision(trust, signed).ok()?;
+            let counts = by == want
+                && decision.approve
+                && decision.job == proposal.job
+                && decision.digest == proposal.digest;
+            counts.then_some((signed, decision))
         });
         match approval {
-            Some(signed) => approvals.push(signed.clone()),
+            Some((_, decision)) if decision.has_lapsed(now) => {
+                return Err(RefusedJob::Lapsed {
+                    party: party.clone(),
+                    ended: decision.consent.expires,
+                });
+            }
+            Some((signed, _)) => approvals.push(signed.clone()),
             None => return Err(RefusedJob::NotApproved(party.clone())),
         }
     }

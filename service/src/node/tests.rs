@@ -57,6 +57,7 @@ fn decision(by: &Identity, contract: &[u8], approve: bool) -> pb::Signed {
         digest: contract_digest(contract),
         approve,
         reason: String::new(),
+        consent: Default::default(),
     };
     signing::sign(by, decision.to_bytes())
 }

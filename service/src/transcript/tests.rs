@@ -384,6 +384,7 @@ fn only_a_data_partys_decision_on_the_contract_proposed_is_written_down() {
             digest,
             approve,
             reason: reason.into(),
+            consent: Default::default(),
         };
         let signed = signing::sign(&bank, decision.to_bytes());
         let by = by.parse().unwrap();

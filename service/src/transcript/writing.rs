@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use paripassu_audit::{
+    consent::said,
     event::{
         EventError,
         bodies::{
@@ -125,7 +126,9 @@ impl Transcript {
         }
         let statement = hex(&Sha256::digest(&signed.statement));
         let contract = hex(&decision.digest);
-        let (party, approver) = (by.id.to_string(), by.id.to_string());
+        let party = by.id.to_string();
+        let consent = &decision.consent;
+        let approver = said(&consent.approver).unwrap_or_else(|| party.clone());
         let (counts, first, papers) = self.with(job, |facts| {
             let theirs = facts.terms.as_ref().is_some_and(|(proposed, parties)| {
                 *proposed == contract && by.kind == NodeKind::Party && parties.contains(&party)
@@ -155,9 +158,9 @@ impl Transcript {
                     contract,
                     statement,
                     approver,
-                    second: None,
-                    ticket: None,
-                    expires: None,
+                    second: said(&consent.second),
+                    ticket: said(&consent.ticket),
+                    expires: said(&consent.expires),
                 },
             ),
             false => self.write(

@@ -99,30 +99,58 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         );
     });
     add("approval-after-work", 15, "data.committed", late);
-    let expired = inside(|world| {
-        edit(world.script("partner"), |body| {
-            if let Body::JobApproved(approval) = body {
-                approval.expires = Some("2026-03-01T00:11:00Z".into());
-            }
-        });
-    });
-    add("approval-expired", 15, "data.committed", expired);
-    let one_person = inside(|world| {
-        edit(world.script("bank"), |body| {
-            if let Body::JobApproved(approval) = body {
-                approval.second = Some(approval.approver.clone());
-            }
-        });
-    });
-    add("one-person-approves-twice", 15, "job.approved", one_person);
-    let alone = inside(|world| {
-        edit(world.script("bank"), |body| {
-            if let Body::JobApproved(approval) = body {
-                approval.second = None;
-            }
-        });
-    });
-    add("no-second-approver", 15, "job.approved", alone);
+    let expires = |expires: &str| {
+        let consent = Consent {
+            expires: expires.into(),
+            ..consent()
+        };
+        World::consenting(&consent).bundle()
+    };
+    add(
+        "approval-expired",
+        15,
+        "data.committed",
+        expires("2026-03-01T00:11:00Z"),
+    );
+    add(
+        "approval-ends-never-by-its-words",
+        15,
+        "decision",
+        expires("soon"),
+    );
+    let said = |change: fn(&mut JobApproved)| {
+        inside(|world| {
+            edit(world.script("bank"), |body| {
+                if let Body::JobApproved(approval) = body {
+                    change(approval);
+                }
+            });
+        })
+    };
+    for (name, bundle) in [
+        (
+            "approver-not-the-signed-one",
+            said(|a| a.approver = "chief".into()),
+        ),
+        (
+            "second-not-the-signed-one",
+            said(|a| a.second = Some("chief".into())),
+        ),
+        ("second-not-told", said(|a| a.second = None)),
+        ("ticket-not-the-signed-one", said(|a| a.ticket = None)),
+        (
+            "approval-told-to-hold-longer",
+            said(|a| a.expires = Some("2027-03-04T00:00:00Z".into())),
+        ),
+    ] {
+        add(name, 15, "job.approved", bundle);
+    }
+    let one_person = Consent {
+        second: "Data-Owner".into(),
+        ..consent()
+    };
+    let one_person = World::consenting(&one_person).bundle();
+    add("one-person-approves-twice", 15, "decision", one_person);
     let changed = outside(|bundle| {
         bundle.contract = bundle
             .contract
@@ -334,6 +362,29 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         add(name, 22, "incident", bundle);
     }
 
+    let reason = inside(|world| {
+        let person = world.authority.certify("party", "bank", 11);
+        let text = world.contract.clone();
+        let reason = b"asked jane.doe@bank.example";
+        let (signed, digest) = decide_as(&person, &text, true, reason, &consent());
+        world.approvals[0] = signed;
+        for script in &mut world.scripts {
+            edit(script, |body| {
+                if let Body::JobApproved(approval) = body
+                    && approval.party == "bank"
+                {
+                    approval.statement = digest.clone();
+                }
+            });
+        }
+    });
+    add("e-mail-address-as-reason", 22, "`reason`", reason);
+    let named = Consent {
+        approver: "13812345678".into(),
+        ..consent()
+    };
+    let named = World::consenting(&named).bundle();
+    add("mobile-number-as-approver", 22, "`approver`", named);
     let back = inside(|world| {
         let script = world.script("bank");
         let at = script.after.len() - 2;

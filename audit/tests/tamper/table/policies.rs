@@ -72,7 +72,7 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         16,
         VERDICT,
         verdict(|policy| {
-            policy.rules[2].verdict = "allow".into();
+            policy.rules[4].verdict = "allow".into();
             policy.verdict = "allow".into();
         }),
     );
@@ -118,7 +118,7 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         VERDICT,
         policy(true, partners),
     );
-    let later = |text: &str| text.replace("policy.v1", "policy.v2");
+    let later = |text: &str| text.replace("policy.v2", "policy.v3");
     add(
         "policy-of-an-unknown-form",
         16,
@@ -142,6 +142,34 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         });
     });
     add("policy-saw-another-submitter", 16, VERDICT, submitter);
+    let stricter = |text: &str| text.replace("\"min_matched\":100", "\"min_matched\":101");
+    add(
+        "policy-asks-for-more-in-common",
+        16,
+        "min_matched deny",
+        policy(true, stricter),
+    );
+    let spent = |text: &str| text.replace("\"spent\":[]", "\"spent\":[\"partner\"]");
+    add(
+        "policy-allows-no-more-runs",
+        16,
+        "max_runs deny",
+        policy(true, spent),
+    );
+    let uncounted = |text: &str| text.replace("\"spent\":[],", "");
+    add(
+        "policy-counts-no-runs",
+        16,
+        VERDICT,
+        policy(true, uncounted),
+    );
+    let shorter = |text: &str| text.replace("\"ttl_hours\":96", "\"ttl_hours\":2");
+    add(
+        "approval-holds-longer-than-policy-allows",
+        16,
+        "job.approved",
+        policy(true, shorter),
+    );
     let half = inside(|world| {
         let before = &mut world.script("bank").before;
         let at = before

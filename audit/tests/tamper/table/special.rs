@@ -79,6 +79,45 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         Some("[witnesses]\nquorum = 1\nmembers = false\n"),
         vec![],
     );
+    let alone = || {
+        let consent = Consent {
+            second: String::new(),
+            ..consent()
+        };
+        World::consenting(&consent).bundle()
+    };
+    add(
+        "no-second-approver",
+        15,
+        "job.approved",
+        alone(),
+        Some(""),
+        vec![],
+    );
+    // without a trust file that asks for it, the parties' own policies do
+    add(
+        "no-second-approver-against-its-policy",
+        16,
+        "job.approved",
+        alone(),
+        None,
+        vec![],
+    );
+    let endless = || {
+        let consent = Consent {
+            expires: String::new(),
+            ..consent()
+        };
+        World::consenting(&consent).bundle()
+    };
+    add(
+        "approval-without-end-against-its-policy",
+        16,
+        "job.approved",
+        endless(),
+        Some(""),
+        vec![],
+    );
     let outsider = Authority::new("consortium", 1).certify("helper", "observer", 16);
     let name = "observer.example/witness";
     let key = VerifierKey::of(name, SignatureType::Cosignature, &outsider.signer()).unwrap();

@@ -14,6 +14,7 @@ use paripassu_audit::{
         Artifact, Bundle, EarlierCheckpoint, EventPart, FORMAT, FrameList, LogPart,
         SignedStatement, proof_text,
     },
+    consent::{Consent, said},
     event::{Body, Draft, Place, Tally, bodies::*, hex, key_digest},
     log::Log,
     merkle::{Tree, leaf_hash},
@@ -183,15 +184,33 @@ pub(crate) fn submit(person: &Person, contract: &str) -> SignedStatement {
     signed(person, &statement)
 }
 
+/// What the parties' approvals say of themselves.
+pub(crate) fn consent() -> Consent {
+    Consent {
+        approver: "data-owner".into(),
+        second: "compliance".into(),
+        ticket: "CHG-1182".into(),
+        expires: "2026-03-04T00:00:00Z".into(),
+    }
+}
+
 pub(crate) fn decide(person: &Person, contract: &str, approve: bool) -> (SignedStatement, String) {
+    decide_as(person, contract, approve, b"as agreed", &consent())
+}
+
+pub(crate) fn decide_as(
+    person: &Person,
+    contract: &str,
+    approve: bool,
+    reason: &[u8],
+    consent: &Consent,
+) -> (SignedStatement, String) {
     let digest = Sha256::digest(contract);
-    let statement = encode(&[
-        b"paripassu/v1/decide",
-        JOB.as_bytes(),
-        &digest,
-        &[u8::from(approve)],
-        b"as agreed",
-    ]);
+    let mut fields: Vec<&[u8]> = vec![b"paripassu/v2/decide", JOB.as_bytes(), &digest];
+    let yes = [u8::from(approve)];
+    fields.extend([&yes[..], reason]);
+    fields.extend(consent.fields());
+    let statement = encode(&fields);
     (signed(person, &statement), sha(&statement))
 }
 
@@ -208,6 +227,30 @@ pub(crate) fn frames(step: &str, from: &str, to: &str) -> Tally {
 impl World {
     pub(crate) fn new() -> Self {
         Self::of(contract())
+    }
+
+    /// The honest job, but for what both parties' approvals say of themselves, as it is signed and written
+    /// down.
+    pub(crate) fn consenting(consent: &Consent) -> Self {
+        let mut world = Self::new();
+        let contract = world.contract.clone();
+        for (place, id, seed) in [(0, "bank", 11), (1, "partner", 12)] {
+            let person = world.authority.certify("party", id, seed);
+            let (signed, digest) = decide_as(&person, &contract, true, b"as agreed", consent);
+            world.approvals[place] = signed;
+            for draft in world.scripts.iter_mut().flat_map(|s| &mut s.before) {
+                if let Body::JobApproved(approval) = &mut draft.body
+                    && approval.party == id
+                {
+                    approval.statement = digest.clone();
+                    approval.approver = said(&consent.approver).unwrap_or_else(|| id.into());
+                    approval.second = said(&consent.second);
+                    approval.ticket = said(&consent.ticket);
+                    approval.expires = said(&consent.expires);
+                }
+            }
+        }
+        world
     }
 
     /// The honest job under this contract.

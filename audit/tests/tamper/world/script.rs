@@ -96,7 +96,9 @@ pub(crate) fn policy(id: &str) -> String {
     };
     format!(
         "{{\"approval\":\"officer\",\"datasets\":[{{\"categorical\":[],\"label\":{label},\"name\":\"{dataset}\",\
-         \"numeric\":[]}}],\"format\":\"paripassu.policy.v1\",\"party\":\"{id}\",\"version\":7}}"
+         \"numeric\":[]}}],\"format\":\"paripassu.policy.v2\",\"four_eyes\":true,\"max_runs\":3,\
+         \"min_matched\":100,\"party\":\"{id}\",\"period_days\":30,\"spent\":[],\
+         \"ttl_hours\":96,\"version\":7}}"
     )
 }
 
@@ -153,6 +155,8 @@ pub(super) fn script(
                 rules: vec![
                     rule("submitter", "allow"),
                     rule("offered", "allow"),
+                    rule("min_matched", "allow"),
+                    rule("max_runs", "allow"),
                     rule("approval", "ask"),
                 ],
                 verdict: "ask".into(),

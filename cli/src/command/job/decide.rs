@@ -10,8 +10,10 @@ use std::{
 };
 
 use clap::Args;
+use paripassu_audit::event::{format_time, parse_time};
 use paripassu_job::{Contract, ContractDigest};
 use paripassu_proto::NodeKind;
+use paripassu_service::{clock::Clock, signing::Consent};
 
 use super::terms;
 use crate::{
@@ -37,7 +39,14 @@ Without --contract, on a terminal, the contract is shown and the beginning of it
 Examples:
   paripassu job show JOB --identity bank                  read what it opens, to whom
   paripassu job approve JOB --identity bank --contract DIGEST
-  paripassu job approve JOB --identity bank               read it here and type its digest")]
+  paripassu job approve JOB --identity bank               read it here and type its digest
+  paripassu job approve JOB --identity bank --contract DIGEST --approver data-owner \\
+    --second compliance --ticket CHG-1182 --expires 72h
+
+Approver, second person, ticket and end are signed with the approval and stand in every member's
+transcript: use names of roles or staff codes, no names of persons. A job does not begin once an
+approval has ended. Where the party's own configuration asks for four eyes or for an end
+([approval] in party.toml), its node refuses to begin a job that was approved without.")]
 pub(crate) struct Approve {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
@@ -45,11 +54,30 @@ pub(crate) struct Approve {
     /// Digest of the contract that you have read, all 64 digits
     #[arg(long, value_name = "DIGEST")]
     contract: Option<ReadDigest>,
+    #[command(flatten)]
+    words: Words,
+    /// Who else read it and agrees: another role or staff code than the approver's
+    #[arg(long, value_name = "NAME", default_value = "", requires = "approver")]
+    second: String,
+    /// Until when the approval holds: 72h, 3d, or a time such as 2026-11-22T18:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Until>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// What is said of any decision.
+#[derive(Debug, Args)]
+struct Words {
     /// Why, for the record; everyone in the job can read it
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-    #[command(flatten)]
-    connect: Connect,
+    /// Who decides: a role or staff code; without it the party decides in its own name
+    #[arg(long, value_name = "NAME", default_value = "")]
+    approver: String,
+    /// The party's own reference, such as a change number
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    ticket: String,
 }
 
 /// Reject a job for a party, signed with the party's key.
@@ -61,11 +89,41 @@ pub(crate) struct Reject {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
     job: String,
-    /// Why, for the record; everyone in the job can read it
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
+    #[command(flatten)]
+    words: Words,
     #[command(flatten)]
     connect: Connect,
+}
+
+/// The end of an approval, as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Until(String);
+
+impl FromStr for Until {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no end: expected hours as 72h, days as 3d, or a time as 2026-11-22T18:00:00Z"
+            )
+        };
+        let spans = [("h", 3_600), ("d", 86_400)];
+        let span = spans.into_iter().find_map(|(unit, seconds)| {
+            let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+            (number > 0).then(|| number.checked_mul(seconds)).flatten()
+        });
+        let now = Clock::system().now();
+        let ends = match span {
+            Some(span) => now.checked_add(span),
+            None => parse_time(text),
+        };
+        let ends = ends.ok_or_else(wrong)?;
+        if ends <= now {
+            return Err(format!("`{text}` is over already"));
+        }
+        format_time(ends).map(Self).ok_or_else(wrong)
+    }
 }
 
 /// The digest of the contract that was read, as its reader gives it.
@@ -107,6 +165,7 @@ impl ReadDigest {
 
 impl Approve {
     pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let consent = self.words.consent(self.second, self.expires)?;
         let (mut client, contract) = fetch(&self.connect, &self.job).await?;
         match &self.contract {
             Some(named) => named.check(contract.digest())?,
@@ -125,14 +184,31 @@ impl Approve {
                 )));
             }
         }
-        decide(&mut client, &contract, true, &self.reason, screen).await
+        let reason = &self.words.reason;
+        decide(&mut client, &contract, true, reason, consent, screen).await
+    }
+}
+
+impl Words {
+    /// What is signed of who decided.
+    fn consent(&self, second: String, expires: Option<Until>) -> Result<Consent, Failure> {
+        let consent = Consent {
+            approver: self.approver.clone(),
+            second,
+            ticket: self.ticket.clone(),
+            expires: expires.map_or_else(String::new, |until| until.0),
+        };
+        let checked = consent.check().map(|()| consent);
+        checked.map_err(|e| Failure::user(format!("nothing is signed: {e}")))
     }
 }
 
 impl Reject {
     pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let (mut client, contract) = fetch(&self.connect, &self.job).await?;
-        decide(&mut client, &contract, false, &self.reason, screen).await
+        let consent = self.words.consent(String::new(), None)?;
+        let reason = &self.words.reason;
+        decide(&mut client, &contract, false, reason, consent, screen).await
     }
 }
 
@@ -197,9 +273,10 @@ async fn decide(
     contract: &Contract,
     approve: bool,
     reason: &str,
+    consent: Consent,
     screen: &Screen,
 ) -> Result<Outcome, Failure> {
-    let summary = client.decide(contract, approve, reason).await?;
+    let summary = client.decide(contract, approve, reason, consent).await?;
     let mut view = JobView::from(&summary);
     view.by_contract(contract);
     let word = if approve { "approved" } else { "rejected" };
@@ -275,6 +352,30 @@ mod tests {
         let refused = contract_of(&shown(&other), &asked.job().to_string()).unwrap_err();
         assert_eq!(refused.exit().code(), 1);
         assert!(refused.message().contains(&other.job().to_string()));
+    }
+
+    #[test]
+    fn an_approval_ends_at_a_time_to_come() {
+        let now = Clock::system().now();
+        let ends = |text: &str| {
+            text.parse::<Until>()
+                .map(|until| parse_time(&until.0).unwrap())
+        };
+        assert!((now + 7_200..now + 7_260).contains(&ends("2h").unwrap()));
+        assert!((now + 86_400..now + 86_460).contains(&ends("1d").unwrap()));
+        let later = format_time(now + 500).unwrap();
+        assert_eq!(ends(&later), Ok(now + 500));
+        for bad in [
+            "",
+            "0h",
+            "-1d",
+            "72",
+            "9999999999999999d",
+            "2000-01-01T00:00:00Z",
+            "tomorrow",
+        ] {
+            assert!(ends(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `paripassu job status` and `paripassu job show`.
 
 use clap::Args;
+use paripassu_audit::consent::said;
 use paripassu_job::Contract;
 use paripassu_proto::control::v1 as pb;
 use paripassu_service::signing::Decision;
@@ -77,7 +78,25 @@ struct DecisionView {
     by: String,
     approve: bool,
     reason: String,
+    approver: Option<String>,
+    second: Option<String>,
+    ticket: Option<String>,
+    expires: Option<String>,
     verified: bool,
+}
+
+impl DecisionView {
+    /// Who decided and until when, in one cell.
+    fn who(&self) -> String {
+        let parts = [
+            self.approver.clone(),
+            self.second.as_ref().map(|second| format!("and {second}")),
+            self.ticket.as_ref().map(|ticket| format!("({ticket})")),
+            self.expires.as_ref().map(|ends| format!("until {ends}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        parts.join(" ")
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -138,6 +157,10 @@ fn decision(client: &Client, contract: &Contract, signed: &pb::Signed) -> Option
         by: by.map_or_else(|| "?".to_owned(), |by| by.peer().to_string()),
         approve: decision.approve,
         reason: decision.reason,
+        approver: said(&decision.consent.approver),
+        second: said(&decision.consent.second),
+        ticket: said(&decision.consent.ticket),
+        expires: said(&decision.consent.expires),
         verified,
     })
 }
@@ -167,7 +190,7 @@ fn page(view: &ShownView<'_>, contract: &Contract, screen: &Screen) -> String {
 
     if !view.decisions.is_empty() {
         text.push_str("\nDecisions\n");
-        let mut table = screen.table(&["by", "decision", "reason", "signature"]);
+        let mut table = screen.table(&["by", "decision", "signed for it", "reason", "signature"]);
         for decision in view.decisions {
             table.row([
                 decision.by.as_str(),
@@ -176,6 +199,7 @@ fn page(view: &ShownView<'_>, contract: &Contract, screen: &Screen) -> String {
                 } else {
                     "rejected"
                 },
+                &decision.who(),
                 &decision.reason,
                 if decision.verified {
                     "verified"

@@ -444,6 +444,7 @@ fn a_node_stopped_in_mid_job_leaves_a_bundle_when_it_is_back() {
             digest: signing::contract_digest(CONTRACT.trim_end().as_bytes()),
             approve: true,
             reason: String::new(),
+            consent: Default::default(),
         };
         let signed = signing::sign(&bank, decision.to_bytes());
         assert!(transcript.decided(bank.peer(), &decision, &signed).unwrap());
