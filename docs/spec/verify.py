@@ -931,6 +931,8 @@ class Verifier:
                 lacking = set(members) - {log.node} - members_by
                 if lacking:
                     self.find(4, log.origin, "not cosigned by " + ", ".join(sorted(lacking)))
+        for log in self.logs:
+            self.beforehand(log)
         heads = {(log.origin, note.size): note.root.hex() for log in self.logs for note in log.notes()}
         for log in self.logs:
             for event, seen in log.bodies("log.witnessed"):
@@ -941,6 +943,52 @@ class Verifier:
                     self.find(4, self.at(log, event), "it saw a larger log")
                 elif heads.get((seen["log"], seen["size"]), seen["root"]) != seen["root"]:
                     self.find(4, self.at(log, event), "it saw another root")
+
+    def beforehand(self, log):
+        """Others cosigned the beginning, and each opening, before the log's node went on."""
+        if (self.trust and not self.trust.members) or not self.is_members(log):
+            return
+        end = next((e.index for e in log.events if e.name == "run.completed"), None)
+        begun, started, done, sent = {}, {}, {}, []
+        for event in log.events:
+            if event.name not in ("step.started", "step.finished") or not event.body:
+                continue
+            step, counts = event.body["step"], begun if event.name == "step.started" else done
+            run = (step, counts.get(step, 0))
+            counts[step] = run[1] + 1
+            if event.name == "step.started":
+                started[run] = event.index
+            elif any(peer["sent"]["frames"] for peer in event.body["peers"]):
+                sent.append((started.get(run), event.index))
+        demands, links = [], []
+        for event in log.events:
+            if event.name in WORK:
+                break
+            if event.name in ("job.approved", "session.opened"):
+                links.append(event)
+        if links:
+            demands.append((links[-1], min((f for _, f in sent), default=end)))
+        for event in log.events:
+            if event.name == "disclosure":
+                later = [f for s, f in sent if s is not None and s > event.index]
+                demands.append((event, min(later, default=end)))
+        others = [o for o in self.logs if o.node != log.node and self.is_members(o)]
+        cosigned = {other.node: set() for other in others}
+        for other in others:
+            for note in log.notes():
+                for certificate in other.certificates if note.origin == log.origin else []:
+                    moment = note.cosigned(other.origin, certificate.key)
+                    if isinstance(moment, int) and self.counts(other.origin, certificate, moment):
+                        cosigned[other.node].add(note.size)
+        due = len(cosigned)
+        if self.trust and self.trust.quorum is not None:
+            due = min(due, self.trust.quorum)
+        for event, until in demands:
+            if until is None:
+                continue
+            by = [node for node, sizes in cosigned.items() if any(event.index < size <= until for size in sizes)]
+            if len(by) < due:
+                self.find(4, self.at(log, event), "the others had not cosigned it before the node went on")
 
     # 5
     def symmetry(self):
@@ -972,6 +1020,12 @@ class Verifier:
                 if other and not other.certificate(session["peer_key"]):
                     self.find(5, self.at(log, event), "it saw an unknown key")
         own = next(log for log in self.logs if log.own)
+        listed = {(f["step"], f["peer"], f["direction"]) for f in self.bundle["frames"]}
+        for run, event, peers in steps[own.node]:
+            for flow in peers if run[1] == 0 and own.has("run.completed") and not self.pruned else []:
+                for way in ("sent", "received"):
+                    if flow[way]["frames"] and (run[0], flow["peer"], way) not in listed:
+                        self.find(5, self.at(own, event), "a list of frames is missing")
         for frames in self.bundle["frames"]:
             digest, digests = sha(b"paripassu/v1 frames\0"), [bytes.fromhex(d) for d in frames["digests"]]
             for frame in digests:

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::{fs, thread::sleep, time::Duration};
+use std::fs;
 
 use common::rig::{Rig, spec};
 use common::{Said, paripassu};
@@ -187,7 +187,6 @@ fn a_job_does_not_begin_on_an_approval_that_has_ended() {
     let base = ["approve", &job, "--contract", &digest, "--expires", &soon];
     let said = rig.job("partner", &base);
     assert_eq!(said.code, 0, "{said:?}");
-    sleep(Duration::from_secs(4));
     let ended = rig.job("modeler", &["watch", &job, "--timeout", "60"]);
     ended.refuses(3, &["expired"]);
     let shown = rig.job("modeler", &["show", &job]);

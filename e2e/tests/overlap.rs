@@ -275,8 +275,14 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
         (told["state"].as_str().unwrap().to_owned(), told.to_string())
     };
     // a job over a handful
+    // (an officer who is quicker than the node's own rejection approves what it then refuses to begin)
+    let refused = |state: &str| ["rejected", "aborted"].contains(&state);
     let (state, told) = ended(&rig, 10);
-    assert_eq!(state, "rejected", "{told}");
+    assert!(refused(&state), "{told}");
+    assert!(
+        told.contains("less than the 50 that this party asks for"),
+        "{told}"
+    );
     // too many ids
     let (state, told) = ended(&rig, 50);
     assert_eq!(state, "aborted", "{told}");
@@ -284,7 +290,8 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
     assert!(told.contains("this node allows 300 rows"), "{told}");
     // and once more: that attempt counts
     let (state, told) = ended(&rig, 50);
-    assert_eq!(state, "rejected", "{told}");
+    assert!(refused(&state), "{told}");
+    assert!(told.contains("this party allows 1 alignments"), "{told}");
     for party in ["bank", "partner"] {
         assert!(is_empty(&rig.path(&format!("{party}/results"))));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    beforehand,
     contract::ContractView,
     signatures::{in_force, keys, vouched},
     verdict::{Check, LogLine, Report, plain},
@@ -25,6 +26,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) -> Vec<LogLine> {
             Ok(head) => {
                 inclusion(log, head.checkpoint(), report);
                 consistency(log, head.checkpoint(), report);
+                beforehand::check(case, log, report);
                 (head.checkpoint().size(), witnesses(case, log, head, report))
             }
             Err(why) => {

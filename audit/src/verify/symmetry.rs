@@ -1,6 +1,6 @@
 //! Check 5: what one node says it sent is what the other says it received.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     verdict::{Check, Report, plain},
@@ -172,6 +172,7 @@ fn own_frames(case: &Case<'_>, report: &mut Report) {
         return;
     };
     let steps = Steps::of(log);
+    lacking(case, log, &steps, report);
     for list in &case.bundle.frames {
         report.examined(Check::Symmetry, 1);
         let mut tally = Tally::new();
@@ -202,6 +203,39 @@ fn own_frames(case: &Case<'_>, report: &mut Report) {
                 ),
                 "the list of frame digests in the bundle was altered",
             );
+        }
+    }
+}
+
+/// Of a job that ran to its end, the maker has the digests of all frames.
+fn lacking(case: &Case<'_>, log: &Log<'_>, steps: &Steps<'_>, report: &mut Report) {
+    if !log.has("run.completed") || case.options.allow_pruned() {
+        return;
+    }
+    let lists = case.bundle.frames.iter();
+    let lists: BTreeSet<_> = lists
+        .map(|l| (l.step.as_str(), l.peer.as_str(), l.direction.as_str()))
+        .collect();
+    for ((step, _), event, peers) in steps.order.iter().filter(|((_, times), ..)| *times == 0) {
+        for flow in *peers {
+            for (direction, frames) in [
+                ("sent", flow.sent.frames),
+                ("received", flow.received.frames),
+            ] {
+                report.examined(Check::Symmetry, 1);
+                if frames > 0 && !lists.contains(&(*step, flow.peer.as_str(), direction)) {
+                    report.find(
+                        Check::Symmetry,
+                        log.at(event),
+                        format!(
+                            "the list of the {frames} frames {direction} in step `{}` with {} is missing",
+                            plain(step),
+                            plain(&flow.peer)
+                        ),
+                        "without it nobody can say on which frame two accounts part",
+                    );
+                }
+            }
         }
     }
 }

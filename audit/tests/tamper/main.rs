@@ -157,7 +157,7 @@ fn a_difference_names_the_first_frame_and_event() {
     let bank = world.bundle();
     let mut partner = bank.clone();
     partner.node = "paripassu/party/partner".into();
-    partner.frames = world::frame_lists("partner");
+    partner.frames = world::frame_lists("partner", &[]);
     assert_eq!(diff(&bank, &partner), []);
     let list = |l: &&mut paripassu_audit::bundle::FrameList| {
         (l.step.as_str(), l.peer.as_str(), l.direction.as_str()) == ("align", "bank", "received")

@@ -105,8 +105,14 @@ impl Record {
     /// When the log cannot be written: nothing may be opened.
     pub fn disclose(&self, opening: Disclosure) -> Result<(), TranscriptError> {
         let Some(inner) = &self.0 else { return Ok(()) };
+        // shut first: no frame slips out between the event and the head that is to hold it
+        if let Some(wire) = &inner.wire {
+            wire.core.gate().shut();
+        }
         inner.write(opening.into())?;
-        self.countersign();
+        if let Some(wire) = &inner.wire {
+            wire.exchange.ask(&inner.job);
+        }
         Ok(())
     }
 
@@ -179,6 +185,7 @@ impl Record {
     pub(crate) async fn complete(&self, channel: &JobChannel) -> Result<(), Blame> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let own = |error: TranscriptError| failed(&inner.transcript, &error);
+        self.opened().await?;
         // what was sent and opened stands, whatever else came
         self.steps_done(channel, |_| true).map_err(own)?;
         if let Some(wire) = &inner.wire
@@ -198,6 +205,39 @@ impl Record {
             Some(wire) => wire.exchange.finish(&inner.job, true).await,
             None => Ok(()),
         }
+    }
+
+    /// Waits until the others have countersigned all openings, so that the job's end stands behind them.
+    async fn opened(&self) -> Result<(), Blame> {
+        let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
+        let (Some(inner), Some(wire)) = (&self.0, wire) else {
+            return Ok(());
+        };
+        let gate = wire.core.gate();
+        let limit = wire.exchange.shared().times.finish;
+        let opened = async {
+            tokio::select! {
+                () = gate.opened() => Ok(()),
+                () = wire.core.lingered(Duration::ZERO) => Err(Blame {
+                    culprit: None,
+                    code: "job_over",
+                    reason: wire.core.why().to_string(),
+                }),
+            }
+        };
+        if let Ok(opened) = tokio::time::timeout(limit, opened).await {
+            return opened;
+        }
+        let slow = gate.waiting_for().and_then(|role| wire.core.node_of(role));
+        let who = slow.as_ref().map_or("a member", NodeId::as_str);
+        Err(Blame {
+            code: "not_countersigned",
+            reason: format!(
+                "`{who}` did not countersign the openings of `{}` in time",
+                inner.transcript.peer()
+            ),
+            culprit: slow,
+        })
     }
 
     /// Ends the job badly; what can still be exchanged is, in the background.

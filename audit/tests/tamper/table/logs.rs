@@ -141,6 +141,24 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         script.witness_seed = Some(55);
     });
     add("witness-with-another-key", 13, PARTNER, stranger);
+    let unseen = outside(|bundle| log(bundle, PARTNER).checkpoints.clear());
+    add("remove-earlier-checkpoints", 13, "session.opened", unseen);
+    let start_only = inside(|world| world.script("partner").asks_before = false);
+    add("opened-before-others-saw-it", 13, "disclosure", start_only);
+    let one_less = outside(|bundle| {
+        let log = log(bundle, PARTNER);
+        let note = &mut log.checkpoints.last_mut().unwrap().note;
+        let lines: Vec<_> = note.split_inclusive('\n').collect();
+        *note = lines[..lines.len() - 1].concat();
+    });
+    add(
+        "one-witness-less-before-an-opening",
+        13,
+        "disclosure",
+        one_less,
+    );
+    let at_start = outside(|bundle| drop(log(bundle, BANK).checkpoints.drain(..2)));
+    add("began-before-others-saw-it", 13, "session.opened", at_start);
     let rolled_back = inside(|world| {
         let seen = LogWitnessed {
             log: PARTNER.into(),

@@ -59,6 +59,10 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         );
     });
     add("alter-frame-list", 14, "step.finished", frames);
+    let emptied = outside(|bundle| bundle.frames.clear());
+    add("remove-all-frame-lists", 14, "step.finished", emptied);
+    let one = outside(|bundle| drop(bundle.frames.remove(5)));
+    add("remove-one-frame-list", 14, "train/pass-1", one);
     let stranger = inside(|world| {
         edit(world.script("bank"), |body| {
             if let Body::SessionOpened(session) = body

@@ -11,6 +11,9 @@ impl World {
             .map(|s| s.before.len() + s.after.len() + 2)
             .sum();
         let steps = events.saturating_sub(now).div_ceil(6);
+        self.more_steps = (0..steps)
+            .map(|number| format!("extra/pass-{number}"))
+            .collect();
         let ids = ["bank", "partner", "coordinator"];
         for script in &mut self.scripts {
             let end = script.after.pop().unwrap();
@@ -92,36 +95,40 @@ impl World {
             }
             heads
         };
-        let write = |second: bool| {
-            for (script, log) in self.scripts.iter().zip(&logs) {
-                let drafts = if second {
-                    &script.after
-                } else {
-                    &script.before
-                };
-                for draft in drafts {
-                    draft.append_unsynced(log, &script.person.signer()).unwrap();
-                }
-                log.sync().unwrap();
-            }
+        let end = START + 600;
+        let append = |draft: &Draft, log: &Log, script: &Script| {
+            draft.append_unsynced(log, &script.person.signer()).unwrap();
         };
-        write(false);
-        let middle = witnessed(START + 60);
-        write(true);
-        let last = witnessed(START + 600);
-        let parts = logs.iter().zip(&self.scripts).zip(middle.iter().zip(&last));
-        let parts = parts.map(|((log, script), (middle, last))| {
+        for (script, log) in self.scripts.iter().zip(&logs) {
+            for draft in &script.before {
+                append(draft, log, script);
+            }
+            log.sync().unwrap();
+        }
+        let mut earlier = vec![witnessed(START + 60)];
+        // all go on together, and stop wherever one of them has opened something
+        let longest = self.scripts.iter().map(|s| s.after.len()).max().unwrap();
+        for number in 0..longest {
+            let mut opened = false;
+            for (script, log) in self.scripts.iter().zip(&logs) {
+                let Some(draft) = script.after.get(number) else {
+                    continue;
+                };
+                append(draft, log, script);
+                opened |= matches!(draft.body, Body::Disclosure(_));
+            }
+            if opened {
+                earlier.push(witnessed(end));
+            }
+        }
+        logs.iter().for_each(|log| log.sync().unwrap());
+        let last = witnessed(end);
+        let parts = logs.iter().zip(&self.scripts).enumerate();
+        let parts = parts.map(|(place, (log, script))| {
             let own = script.person.id == "bank";
             let certificates = [script.person.pem.clone()];
-            LogPart::of_log(
-                log,
-                JOB,
-                &certificates,
-                last,
-                std::slice::from_ref(middle),
-                own,
-            )
-            .unwrap()
+            let of_log: Vec<_> = earlier.iter().map(|heads| heads[place].clone()).collect();
+            LogPart::of_log(log, JOB, &certificates, &last[place], &of_log, own).unwrap()
         });
         Bundle {
             logs: parts.collect(),

@@ -150,6 +150,8 @@ pub(crate) struct Script {
     pub(crate) fork: bool,
     /// Writes down another root than it saw.
     pub(crate) saw_another_root: bool,
+    /// Has its openings countersigned before it goes on.
+    pub(crate) asks_before: bool,
 }
 
 /// The job, ready to be written; tests change it here to play a dishonest insider.
@@ -160,6 +162,8 @@ pub(crate) struct World {
     pub(crate) submission: SignedStatement,
     pub(crate) approvals: Vec<SignedStatement>,
     pub(crate) artifacts: Vec<Artifact>,
+    /// Steps beside [`STEPS`].
+    pub(crate) more_steps: Vec<String>,
     /// Seconds between the last event and the last cosignatures.
     pub(crate) cosign_delay: i64,
 }
@@ -292,6 +296,7 @@ impl World {
                 artifact("report.json", REPORT),
                 artifact("model.json", MODEL),
             ],
+            more_steps: Vec::new(),
             cosign_delay: 5,
             authority,
         }
@@ -312,21 +317,9 @@ impl World {
         }
         let middle = START + 60;
         let heads: Vec<_> = logs.iter().map(|log| log.head()).collect();
-        for (log, head) in logs.iter_mut().zip(&heads) {
-            let mut head = head.clone();
-            for other in self
-                .scripts
-                .iter()
-                .filter(|o| o.person.id != log.script.person.id)
-            {
-                head.cosign(
-                    &other.person.origin(),
-                    middle as u64,
-                    &other.person.signer(),
-                )
-                .unwrap();
-            }
-            log.middle = Some(head);
+        for log in &mut logs {
+            let head = log.cosigned(self, middle);
+            log.earlier.push(head);
         }
         for log in &mut logs {
             for (other, head) in self.scripts.iter().zip(&heads) {
@@ -363,6 +356,12 @@ impl World {
                     continue;
                 }
                 log.write(draft);
+                let mut rest = log.script.after.iter().skip(number + 1);
+                let opens = |draft: &Draft| matches!(draft.body, Body::Disclosure(_));
+                if opens(draft) && !rest.next().is_some_and(opens) && log.script.asks_before {
+                    let head = log.cosigned(self, draft.at);
+                    log.earlier.push(head);
+                }
             }
         }
         let end = self
@@ -406,17 +405,17 @@ impl World {
             submission: self.submission.clone(),
             approvals: self.approvals.clone(),
             logs: Vec::new(),
-            frames: frame_lists("bank"),
+            frames: frame_lists("bank", &self.more_steps),
             artifacts: self.artifacts.clone(),
             authority: self.authority.pem.clone(),
         }
     }
 }
 
-pub(crate) fn frame_lists(me: &str) -> Vec<FrameList> {
+pub(crate) fn frame_lists(me: &str, more: &[String]) -> Vec<FrameList> {
     let others = ["bank", "partner", "coordinator"];
     let mut lists = Vec::new();
-    for step in STEPS {
+    for step in STEPS.into_iter().chain(more.iter().map(String::as_str)) {
         for peer in others.iter().filter(|peer| **peer != me) {
             for (direction, tally) in [
                 ("sent", frames(step, me, peer)),
@@ -440,7 +439,8 @@ struct Writing<'a> {
     tree: Tree,
     events: Vec<(u64, String, String)>,
     lost: u64,
-    middle: Option<SignedCheckpoint>,
+    /// Heads before the last, countersigned by all others.
+    earlier: Vec<SignedCheckpoint>,
 }
 
 impl<'a> Writing<'a> {
@@ -450,7 +450,7 @@ impl<'a> Writing<'a> {
             tree: Tree::new(),
             events: Vec::new(),
             lost: 0,
-            middle: None,
+            earlier: Vec::new(),
         }
     }
 
@@ -494,6 +494,17 @@ impl<'a> Writing<'a> {
         SignedCheckpoint::sign(head, &self.script.person.signer()).unwrap()
     }
 
+    /// Its head, countersigned by all others.
+    fn cosigned(&self, world: &World, at: i64) -> SignedCheckpoint {
+        let mut head = self.head();
+        let people = world.scripts.iter().map(|script| &script.person);
+        for other in people.filter(|other| other.id != self.script.person.id) {
+            head.cosign(&other.origin(), at as u64, &other.signer())
+                .unwrap();
+        }
+        head
+    }
+
     fn part(&self, head: &SignedCheckpoint, own: bool) -> LogPart {
         let size = self.tree.size();
         let events = self.events.iter().map(|(index, envelope, body)| {
@@ -507,7 +518,7 @@ impl<'a> Writing<'a> {
                 proof: proof_text(&self.tree.inclusion_proof(*index, size).unwrap()),
             }
         });
-        let earlier = self.middle.iter().map(|old| EarlierCheckpoint {
+        let earlier = self.earlier.iter().map(|old| EarlierCheckpoint {
             note: old.to_string(),
             consistency: proof_text(
                 &self

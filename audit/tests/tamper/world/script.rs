@@ -300,5 +300,6 @@ pub(super) fn script(
         skip_sequence: false,
         fork: false,
         saw_another_root: false,
+        asks_before: true,
     }
 }

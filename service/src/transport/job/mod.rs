@@ -256,6 +256,14 @@ impl JobCore {
         });
     }
 
+    /// The other member that plays this role.
+    pub(crate) fn node_of(&self, role: Role) -> Option<NodeId> {
+        let mut others = self.by_id.iter();
+        others
+            .find(|(_, other)| **other == role)
+            .map(|(id, _)| id.clone())
+    }
+
     /// Ends the job because a member is gone.
     pub(crate) fn gone(&self, peer: &NodeId, reason: &str) {
         match self.by_id.get(peer) {
