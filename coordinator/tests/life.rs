@@ -257,13 +257,14 @@ async fn contracts_expire_and_missing_nodes_are_named() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // an approval may end before the job begins; one that has ended is not taken
-    let soon = Timestamp::from_unix(world.clock.now() + 50).unwrap();
+    let soon = u64::try_from(world.clock.now() + 50).unwrap();
+    let soon = Timestamp::from_unix(soon).unwrap().to_string();
     let brief = contract("brief", "hub");
     mona.submit(&brief).await.unwrap();
     let ended = officer.decide_until("brief", &brief, true, "2026-01-01T00:00:00Z");
     let ended = ended.await.unwrap_err();
     assert_eq!(ended.code(), Code::FailedPrecondition, "{ended}");
-    let until = officer.decide_until("brief", &brief, true, &soon.to_string());
+    let until = officer.decide_until("brief", &brief, true, &soon);
     until.await.unwrap();
     world.clock.set(world.clock.now() + 101);
     let (_, last) = mona.watch("brief").await;

@@ -9,7 +9,7 @@ use super::job;
 use crate::{
     identity::{Identity, files},
     pki,
-    signing::{self, Decision, Submission, contract_digest},
+    signing::{self, Consent, Decision, Submission, contract_digest},
 };
 
 struct World {
@@ -52,12 +52,16 @@ fn heads() -> HeadReader {
 }
 
 fn decision(by: &Identity, contract: &[u8], approve: bool) -> pb::Signed {
+    decision_with(by, contract, approve, Consent::default())
+}
+
+fn decision_with(by: &Identity, contract: &[u8], approve: bool, consent: Consent) -> pb::Signed {
     let decision = Decision {
         job: "j".parse().unwrap(),
         digest: contract_digest(contract),
         approve,
         reason: String::new(),
-        consent: Default::default(),
+        consent,
     };
     signing::sign(by, decision.to_bytes())
 }
@@ -85,8 +89,26 @@ fn a_job_starts_only_with_every_partys_approval_of_this_contract() {
         proposal: Some(proposal(&mona, text)),
         decisions: vec![decision(&bank, text, true), decision(&partner, text, true)],
     };
-    let read = |start: &pb::Start| job::start(bank.peer(), bank.trust(), &heads(), start);
+    let read = |start: &pb::Start| job::start(bank.peer(), bank.trust(), &heads(), start, 1_000);
     assert_eq!(read(&good).unwrap().approvals.len(), 2);
+    // an approval holds until its end, and not a second longer
+    let until = |expires: &str| {
+        let consent = Consent {
+            expires: expires.into(),
+            ..Consent::default()
+        };
+        let decisions = vec![
+            decision(&bank, text, true),
+            decision_with(&partner, text, true, consent),
+        ];
+        let start = pb::Start {
+            decisions,
+            ..good.clone()
+        };
+        read(&start).map(drop).map_err(|refused| refused.code())
+    };
+    assert_eq!(until("1970-01-01T00:16:41Z"), Ok(()));
+    assert_eq!(until("1970-01-01T00:16:40Z"), Err("approval_expired"));
 
     let with = |decisions| pb::Start {
         decisions,
