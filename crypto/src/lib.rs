@@ -2,6 +2,7 @@
 
 mod curve25519;
 pub mod dense;
+pub mod dp;
 pub mod fixed;
 pub mod fixed_aes;
 pub mod gf128;

@@ -105,6 +105,96 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
     }
 }
 
+/// Every node's bundle verifies.
+fn verified(told: &Value) {
+    let bundles = told["bundles"].as_object().unwrap();
+    assert_eq!(bundles.len(), 6, "five banks and the coordinator");
+    for (node, path) in bundles {
+        let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+        let verdict = verify(&bundle, &Options::default());
+        assert_eq!(verdict.exit_code, 0, "{node}: {verdict}");
+    }
+}
+
+#[test]
+fn five_banks_train_a_network_and_all_get_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let data = example("data/lending_club_banks");
+    let said = run(&example("five_banks_network.toml"), &data, &out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert!(told["coef_max_abs_diff"].is_null());
+    let mut models = Vec::new();
+    for bank in BANKS {
+        let mut model = json(&out.join(bank).join("model.json"));
+        assert_eq!(model["kind"], "mlp");
+        assert_eq!(model["layers"][0]["weights"].as_array().unwrap().len(), 11);
+        assert_eq!(model["layers"][1]["biases"].as_array().unwrap().len(), 1);
+        model["party"] = Value::Null;
+        models.push(model);
+        let metrics = json(&out.join(bank).join("metrics.json"));
+        let auc = metrics["all_banks"]["auc"].as_f64().unwrap();
+        assert!((0.56..0.75).contains(&auc), "{auc}");
+        let report = fs::read_to_string(out.join(bank).join("report.json")).unwrap();
+        assert!(report.contains("FedAvg on masked sums"));
+        assert!(!out.join(bank).join("privacy.json").exists());
+    }
+    assert!(
+        models.windows(2).all(|w| w[0] == w[1]),
+        "banks have different networks"
+    );
+    verified(&told);
+    let shown = common::run(["model", "show", out.join("isle").to_str().unwrap()]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.out.contains("layers of 16, 1"), "{}", shown.out);
+}
+
+#[test]
+fn five_banks_with_noise_state_what_it_is_worth() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let data = example("data/lending_club_banks");
+    let said = run(&example("five_banks_private.toml"), &data, &out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    verified(&told);
+    for bank in BANKS {
+        let statement = json(&out.join(bank).join("privacy.json"));
+        for key in [
+            "epsilon",
+            "delta",
+            "unit_of_privacy",
+            "neighbours",
+            "mechanism",
+            "accounting",
+            "trust_model",
+            "hazards",
+        ] {
+            assert!(!statement[key].is_null(), "{key}");
+        }
+        let [job, all] = ["epsilon", "epsilon_all_jobs_on_this_data_set"]
+            .map(|k| statement[k].as_f64().unwrap());
+        assert!(
+            (1.9..2.1).contains(&job) && (all - job).abs() < 1e-9,
+            "{job} {all}"
+        );
+        let report = fs::read_to_string(out.join(bank).join("report.json")).unwrap();
+        assert!(report.contains("Differential privacy: epsilon 2.0"));
+        let model = json(&out.join(bank).join("model.json"));
+        // scaled by what the job says, not by the data
+        let income = &model["columns"][1];
+        assert_eq!(
+            (income["name"].as_str(), income["mean"].as_f64()),
+            (Some("annual_inc"), Some(100_000.0))
+        );
+        let auc = json(&out.join(bank).join("metrics.json"))["all_banks"]["auc"]
+            .as_f64()
+            .unwrap();
+        assert!((0.3..=1.0).contains(&auc), "{auc}");
+    }
+}
+
 #[test]
 fn a_bank_below_the_least_number_of_rows_ends_the_job_by_name() {
     let dir = tempfile::tempdir().unwrap();

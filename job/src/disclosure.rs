@@ -55,6 +55,12 @@ pub enum DisclosureId {
     SumsMoments,
     /// Loss, gradient and Hessian over all banks.
     SumsNewton,
+    /// Updates of a network by group of banks.
+    SumsUpdates,
+    /// Clipped gradients of single customers over all banks, with noise.
+    SumsGradients,
+    /// Which groups' updates each bank finds helpful.
+    SumsVotes,
     /// Histograms of scores over all banks' test rows.
     SumsEvaluation,
     /// What the relay sees of sealed traffic.
@@ -85,6 +91,9 @@ impl fmt::Display for DisclosureId {
             Self::SumsRanges => "sums.ranges",
             Self::SumsMoments => "sums.moments",
             Self::SumsNewton => "sums.newton",
+            Self::SumsUpdates => "sums.updates",
+            Self::SumsGradients => "sums.gradients",
+            Self::SumsVotes => "sums.votes",
             Self::SumsEvaluation => "sums.evaluation",
             Self::RelayTraffic => "relay.traffic",
         })
@@ -129,6 +138,9 @@ impl FromStr for DisclosureId {
             "sums.ranges" => Self::SumsRanges,
             "sums.moments" => Self::SumsMoments,
             "sums.newton" => Self::SumsNewton,
+            "sums.updates" => Self::SumsUpdates,
+            "sums.gradients" => Self::SumsGradients,
+            "sums.votes" => Self::SumsVotes,
             "sums.evaluation" => Self::SumsEvaluation,
             "relay.traffic" => Self::RelayTraffic,
             other => {

@@ -37,6 +37,7 @@ pub mod id;
 mod ledger;
 pub mod life;
 pub mod plan;
+mod privacy;
 pub mod spec;
 mod when;
 
@@ -48,6 +49,7 @@ pub use ledger::{Ledger, LedgerEntry, LedgerError, LedgerSummary};
 pub use life::{Abort, Culprit, Progress, State};
 pub use paripassu_audit::canonical;
 pub use plan::{Assumptions, Plan};
+pub use privacy::Guarantee;
 pub use spec::{Spec, SpecError, SpecErrors};
 pub use when::{Date, TimeError, Timestamp};
 

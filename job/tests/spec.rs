@@ -5,7 +5,7 @@ use paripassu_job::{
     Spec,
     spec::{
         AlignMethod, AutoOr, Columns, ConstantColumns, IdRule, Problem, Stop, TemplateKind,
-        template,
+        Training, template,
     },
 };
 
@@ -93,10 +93,15 @@ fn templates_parse_and_spell_out_the_defaults() {
         assert_eq!(spec.align, plain.align);
         assert_eq!(spec.split, plain.split);
         assert_eq!(spec.design, plain.design);
-        assert_eq!(spec.model, plain.model);
+        if kind != TemplateKind::HorizontalMlp {
+            assert_eq!(spec.model, plain.model);
+        }
         assert_eq!(spec.solver, plain.solver);
         assert_eq!(spec.limits, plain.limits);
         assert_eq!(TemplateKind::named(kind.name()), Some(kind));
+        if let Some(training) = spec.horizontal.and_then(|h| h.training) {
+            assert_eq!(training, Training::default());
+        }
     }
 }
 
@@ -176,8 +181,8 @@ fn values_the_engine_does_not_carry_out_are_refused() {
         (
             "model",
             "kind",
-            "\"mlp\"",
-            "`mlp` is not available; available: `logistic`",
+            "\"gbdt\"",
+            "`gbdt` is not available; available: `logistic`, `mlp`",
         ),
         ("model", "kind", "\"logistc\"", "did you mean `logistic`?"),
         (

@@ -6,6 +6,7 @@
 pub mod design;
 pub mod logistic;
 pub mod metrics;
+pub mod mlp;
 pub mod newton_schulz;
 pub mod report;
 pub mod schema;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use paripassu_crypto::dp::Spent;
 use paripassu_model::schema::DatasetSpec;
 use serde::Deserialize;
 
@@ -50,6 +51,9 @@ pub struct PartyConfig {
     /// What an approval of this party must say.
     #[serde(default)]
     pub approval: ApprovalPolicy,
+    /// What this party allows of jobs on its customers' privacy, whatever a job asks.
+    #[serde(default)]
+    pub privacy: PrivacyPolicy,
     /// Approves every proposal that names this party's data sets, without a person. For experiments
     /// on public data only: whoever may submit a job then decides what leaves.
     #[serde(default)]
@@ -136,6 +140,57 @@ impl AlignPolicy {
     /// Seconds of `period_days`.
     pub fn period_s(&self) -> i64 {
         i64::from(self.period_days) * 86_400
+    }
+}
+
+/// `[privacy]`: limits on what jobs with noise may spend of each data set, over all jobs together.
+///
+/// ```
+/// use paripassu_party::config::PrivacyPolicy;
+///
+/// let policy: PrivacyPolicy = toml::from_str("max_epsilon = 3.0\ndelta = 1e-6\nrequired = true")?;
+/// assert_eq!((policy.max_epsilon, policy.required), (Some(3.0), true));
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PrivacyPolicy {
+    /// Most that all jobs together may spend of one data set, as ε for `delta`. Counted when a job starts, also
+    /// where it then fails. Default: no limit.
+    pub max_epsilon: Option<f64>,
+    /// The δ of `max_epsilon`. Default 0.000001.
+    pub delta: f64,
+    /// Horizontal jobs without noise are refused. Default false: they count for nothing.
+    pub required: bool,
+}
+
+impl Default for PrivacyPolicy {
+    fn default() -> Self {
+        Self {
+            max_epsilon: None,
+            delta: 1e-6,
+            required: false,
+        }
+    }
+}
+
+impl PrivacyPolicy {
+    /// Whether a total is within the limit.
+    pub fn allows(&self, total: &Spent) -> bool {
+        self.max_epsilon
+            .is_none_or(|most| total.epsilon(self.delta) <= most)
+    }
+
+    /// A sentence for the modeler: why a total is not allowed.
+    pub fn refusal(&self, dataset: &str, of_job: &Spent, total: &Spent) -> String {
+        format!(
+            "this job spends an epsilon of {:.3} (delta {}) of data set `{dataset}`, which makes {:.3} \
+             with the jobs before it: more than this party allows. Take more noise, fewer rounds \
+             or a lower sampling",
+            of_job.epsilon(self.delta),
+            self.delta,
+            total.epsilon(self.delta)
+        )
     }
 }
 
@@ -230,6 +285,18 @@ impl PartyConfig {
         if config.danger_approve_automatically && config.approval != ApprovalPolicy::default() {
             return Err(ConfigError::Automatic {
                 path: path.to_owned(),
+            });
+        }
+        let privacy = &config.privacy;
+        let sound = privacy.delta > 0.0 && privacy.delta < 1.0;
+        if !sound
+            || privacy
+                .max_epsilon
+                .is_some_and(|most| most.is_nan() || most <= 0.0)
+        {
+            return Err(ConfigError::Toml {
+                path: path.to_owned(),
+                message: "[privacy] max_epsilon is above 0, and delta between 0 and 1".into(),
             });
         }
         let base = path.parent().unwrap_or(Path::new(""));

@@ -22,15 +22,14 @@ use paripassu_service::{
 
 use crate::{
     dataset::Selection,
+    privacy,
     run::{self, Site},
-    store::Store,
 };
 
 /// A party node's handler.
 #[derive(Debug)]
 pub(crate) struct PartyHandler {
     pub(crate) site: Site,
-    pub(crate) store: Arc<Store>,
     pub(crate) transcript: Arc<Transcript>,
     /// The number of this party's policy.
     pub(crate) policy_version: u64,
@@ -64,6 +63,9 @@ impl PartyHandler {
         }
         let spec = contract.spec();
         let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
+        if spec.horizontal.is_some() {
+            privacy::check(&self.site, &contract, &seat.dataset)?;
+        }
         Selection::new(&self.site.config, contract.spec(), seat, label)
             .map(drop)
             .map_err(|e| {
@@ -81,7 +83,7 @@ impl PartyHandler {
         let after = self.site.clock.now() - align.period_s();
         let mut spent = Vec::new();
         for counterpart in counterparts {
-            let had = self.store.alignments(counterpart, after);
+            let had = self.site.store.alignments(counterpart, after);
             if had.map_err(|e| e.to_string())? >= u64::from(most) {
                 spent.push(counterpart.clone());
             }
@@ -206,7 +208,8 @@ impl NodeHandler for PartyHandler {
         let at = self.site.clock.now();
         self.keep(
             "proposal",
-            self.store
+            self.site
+                .store
                 .proposed(job, &proposal.digest, &proposal.contract, &submitter, at),
         );
         let served = self.check(&proposal);
@@ -250,7 +253,7 @@ impl NodeHandler for PartyHandler {
         tracing::info!(job = %decision.job, %by, approve = decision.approve, "decided");
         self.keep(
             "decision",
-            self.store.decided(
+            self.site.store.decided(
                 decision.job.as_str(),
                 by.id.as_str(),
                 decision.approve,
@@ -276,7 +279,7 @@ impl NodeHandler for PartyHandler {
         }
         self.keep(
             "state",
-            self.store.state(
+            self.site.store.state(
                 change.job.as_str(),
                 state_name(change.state),
                 &culprit,
@@ -327,7 +330,7 @@ impl NodeHandler for PartyHandler {
                 .map_err(|reason| refused("policy", reason))?;
         }
         // a job that was approved while this node was away begins as it hears of it
-        let heard = self.store.proposed(
+        let heard = self.site.store.proposed(
             job.job().as_str(),
             &job.proposal.digest,
             &job.proposal.contract,
@@ -335,12 +338,16 @@ impl NodeHandler for PartyHandler {
             self.site.clock.now(),
         );
         heard.map_err(|e| refused("store", e.to_string()))?;
-        let started = self.store.begin(job.job().as_str(), &job.proposal.digest);
+        let started = self
+            .site
+            .store
+            .begin(job.job().as_str(), &job.proposal.digest);
         if matches!(started, Ok(true)) {
             // counted before anything is sent, also where the job then fails
             let now = self.site.clock.now();
             let limit = policy.max_runs.map(|most| (most, now - policy.period_s()));
             let spent = self
+                .site
                 .store
                 .begin_alignment(job.job().as_str(), &others, now, limit)
                 .map_err(|e| refused("store", e.to_string()))?;
@@ -348,6 +355,10 @@ impl NodeHandler for PartyHandler {
                 let reason = quota_is_spent(most, policy.period_days, &counterpart);
                 return Err(refused("policy", reason));
             }
+        }
+        if matches!(started, Ok(true)) {
+            privacy::spend(&self.site, job.job().as_str(), &contract)
+                .map_err(|reason| refused("policy", reason))?;
         }
         match started {
             Ok(true) => run::run(self.site.clone(), job, channel, reporter).await,

@@ -10,6 +10,7 @@ pub mod dataset;
 mod handler;
 mod openings;
 mod policy;
+mod privacy;
 mod run;
 pub mod store;
 
@@ -131,6 +132,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         config: Arc::new(config),
         identity: Arc::clone(&identity),
         clock,
+        store,
     };
     let (connected_tx, connected) = watch::channel(false);
     let (handle, task) = Node::start(
@@ -140,7 +142,6 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         Some(Arc::clone(&transcript)),
         |node| handler::PartyHandler {
             site,
-            store,
             transcript,
             policy_version,
             node,

@@ -127,6 +127,9 @@ fn sum_id(of: SumOf) -> Result<DisclosureId, Abort> {
         SumOf::Quantiles => DisclosureId::SumsQuantiles,
         SumOf::Moments => DisclosureId::SumsMoments,
         SumOf::Newton => DisclosureId::SumsNewton,
+        SumOf::Updates => DisclosureId::SumsUpdates,
+        SumOf::Gradients => DisclosureId::SumsGradients,
+        SumOf::Votes => DisclosureId::SumsVotes,
         SumOf::Evaluation => DisclosureId::SumsEvaluation,
         _ => return Err(Abort::Input("a sum that no contract can declare".into())),
     })

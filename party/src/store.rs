@@ -5,6 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use paripassu_crypto::dp::Spent;
 use paripassu_service::store::{self, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -48,6 +49,15 @@ CREATE TABLE policy (
     digest TEXT NOT NULL,
     since INTEGER NOT NULL
 );
+",
+    "
+CREATE TABLE privacy (
+    job TEXT NOT NULL PRIMARY KEY,
+    dataset TEXT NOT NULL,
+    divergences BLOB NOT NULL,
+    begun_at INTEGER NOT NULL
+);
+CREATE INDEX privacy_by_dataset ON privacy (dataset);
 ",
 ];
 
@@ -236,6 +246,45 @@ impl Store {
         })
     }
 
+    /// Rényi divergences that all jobs so far have spent on a data set.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn spent(&self, dataset: &str) -> Result<Spent, Failed> {
+        self.db(|db| spent(db, dataset))
+    }
+
+    /// Counts a job's divergences on a data set, once, unless `allowed` refuses their total: then it counts
+    /// nothing and gives back false.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn spend(
+        &self,
+        job: &str,
+        dataset: &str,
+        of_job: &Spent,
+        at: i64,
+        allowed: impl Fn(&Spent) -> bool,
+    ) -> Result<bool, Failed> {
+        self.db(|db| {
+            let begun = db.unchecked_transaction()?;
+            if !allowed(&spent(db, dataset)?.and(of_job)) {
+                return Ok(false); // and the transaction is rolled back
+            }
+            let bytes: Vec<u8> = of_job
+                .divergences()
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect();
+            db.execute(
+                "INSERT OR IGNORE INTO privacy (job, dataset, divergences, begun_at) VALUES (?1, ?2, ?3, ?4)",
+                params![job, dataset, bytes, at],
+            )?;
+            begun.commit().map(|()| true)
+        })
+    }
+
     /// A job, if known.
     ///
     /// # Errors
@@ -279,9 +328,51 @@ fn count(db: &Connection, counterpart: &str, after: i64) -> rusqlite::Result<u64
     Ok(rows.unsigned_abs())
 }
 
+fn spent(db: &Connection, dataset: &str) -> rusqlite::Result<Spent> {
+    let mut query = db.prepare("SELECT divergences FROM privacy WHERE dataset = ?1")?;
+    let rows = query.query_map([dataset], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut total = Spent::default();
+    for bytes in rows {
+        let bytes = bytes?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let by_order = words.iter().map(|w| f64::from_le_bytes(*w)).collect();
+        // what cannot be read must not count as nothing
+        let one = Spent::from_divergences(by_order).map_err(|e| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(e))
+        })?;
+        total = total.and(&one);
+    }
+    Ok(total)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn privacy_is_spent_once_a_job_and_no_more_than_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |steps| Spent::on_sums(0.1, 2.0, steps).unwrap();
+        let cap = of(250).epsilon(1e-6);
+        let within = |total: &Spent| total.epsilon(1e-6) <= cap + 1e-9;
+        {
+            let s = Store::open(dir.path()).unwrap();
+            assert!(s.spend("j1", "loans", &of(100), 1, within).unwrap());
+            assert!(
+                s.spend("j1", "loans", &of(100), 1, within).unwrap(),
+                "counted once"
+            );
+            assert!(s.spend("j2", "cards", &of(250), 2, within).unwrap());
+        }
+        // and a restart forgets none
+        let s = Store::open(dir.path()).unwrap();
+        assert!(!s.spend("j3", "loans", &of(151), 3, within).unwrap());
+        assert!(s.spend("j4", "loans", &of(150), 4, within).unwrap());
+        assert!(!s.spend("j5", "loans", &of(1), 5, within).unwrap());
+        let total = s.spent("loans").unwrap().epsilon(1e-6);
+        assert!((total - cap).abs() < 1e-9);
+        assert_eq!(s.spent("other").unwrap(), Spent::default());
+    }
 
     #[test]
     fn alignments_are_counted_by_counterpart_and_period() {

@@ -1,24 +1,12 @@
 //! Federated Newton against an independent reference on real data: scikit-learn's optimum on the pooled rows,
 //! for every horizontal split that the reference names.
-//!
-//! The data folder is not part of the repository: it is found through `PARIPASSU_DATA` or beside the repository,
-//! and the test says so and passes when it is absent.
 #![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
 
-use std::{
-    fs::{self, File},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use flate2::read::GzDecoder;
 use paripassu_model::{
-    design::{ConstantColumns, Design, DesignOptions},
+    design::Design,
     logistic::{self, FitOptions, TrainingSet},
-    schema::DatasetSpec,
-    split::{IdSplit, id_word},
-    table::{ColumnData, CsvReader, Table},
 };
 use paripassu_protocol::{
     horizontal::{
@@ -28,141 +16,11 @@ use paripassu_protocol::{
     },
     testing::{World, dealt::AllowAll},
 };
-use serde_json::Value;
 use zeroize::Zeroizing;
 
-fn data_folder() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let folder = std::env::var_os("PARIPASSU_DATA").map_or(beside, PathBuf::from);
-    if folder.join("reference.json").is_file() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no reference data in {} (set PARIPASSU_DATA)",
-        folder.display()
-    );
-    None
-}
+mod reference;
 
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
-}
-
-fn names(value: &Value) -> Vec<String> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_str().unwrap().to_owned())
-        .collect()
-}
-
-/// A set with its columns, levels and training rows.
-struct Set {
-    table: Table,
-    numeric: Vec<String>,
-    levels: Vec<(String, Vec<String>)>,
-    /// The column that splits it naturally, and its values by bank.
-    natural: Option<(String, Vec<Vec<String>>)>,
-    reference: Value,
-}
-
-fn load(folder: &Path, name: &str) -> Set {
-    let about = &json(&folder.join("datasets.json"))[name];
-    let (numeric, mut categorical) = (names(&about["numeric"]), names(&about["categorical"]));
-    let used = categorical.clone();
-    let natural = about["natural_horizontal"]["column"]
-        .as_str()
-        .map(|column| {
-            let banks = about["natural_horizontal"]["banks"].as_object().unwrap();
-            (column.to_owned(), banks.values().map(names).collect())
-        });
-    if let Some((column, _)) = &natural
-        && !categorical.contains(column)
-        && !numeric.contains(column)
-    {
-        categorical.push(column.clone());
-    }
-    let spec = DatasetSpec {
-        id: "id".into(),
-        label: Some("y".into()),
-        numeric: numeric.clone(),
-        categorical,
-        missing: Vec::new(),
-        id_rules: Vec::new(),
-    };
-    let file = folder.join(about["file"].as_str().unwrap());
-    let gzip = GzDecoder::new(File::open(file).unwrap());
-    let table = CsvReader::new(name.to_owned(), gzip, &spec)
-        .unwrap()
-        .read_all()
-        .unwrap();
-    let levels = used
-        .into_iter()
-        .map(|column| {
-            let ColumnData::Categorical { levels, .. } = table.column(&column).unwrap().data()
-            else {
-                panic!("{column} is a category")
-            };
-            let levels = levels.names().to_vec();
-            (column, levels)
-        })
-        .collect();
-    let reference = json(&folder.join("reference.json"))["datasets"][name]["lr_exact"].clone();
-    Set {
-        table,
-        numeric,
-        levels,
-        natural,
-        reference,
-    }
-}
-
-impl Set {
-    /// The bank of each row by one of the reference's rules; none for a row that no bank has.
-    fn banks(&self, split: &str) -> Vec<Option<usize>> {
-        let ids = self.table.ids();
-        match split {
-            "iid_thirds" => ids
-                .iter()
-                .map(|id| Some(id_word(id, 1) as usize % 3))
-                .collect(),
-            "skew_80_15_5" => {
-                let place = |word: u32| match word % 100 {
-                    0..80 => 0,
-                    80..95 => 1,
-                    _ => 2,
-                };
-                ids.iter().map(|id| Some(place(id_word(id, 2)))).collect()
-            }
-            _ => {
-                let (column, banks) = self.natural.as_ref().unwrap();
-                let text: Vec<String> = match self.table.column(column).unwrap().data() {
-                    ColumnData::Categorical { levels, codes } => {
-                        let of = |c: &u32| levels.names().get(*c as usize).cloned();
-                        codes.iter().map(|c| of(c).unwrap_or_default()).collect()
-                    }
-                    ColumnData::Numeric(values) => values.iter().map(f64::to_string).collect(),
-                    _ => panic!("another kind of column"),
-                };
-                text.iter()
-                    .map(|t| banks.iter().position(|b| b.contains(t)))
-                    .collect()
-            }
-        }
-    }
-
-    fn labels(&self, rows: &[usize]) -> Vec<u8> {
-        rows.iter()
-            .map(|r| self.table.label().unwrap()[*r])
-            .collect()
-    }
-}
-
-const KEEP: DesignOptions = DesignOptions {
-    constant: ConstantColumns::Keep,
-    rare_level_rows: 20,
-};
+use reference::{KEEP, Set, data_folder, load};
 
 /// What all banks find, each with its own training rows.
 async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) {
@@ -240,23 +98,7 @@ fn compare(what: &str, got: &[f64], want: &[f64], slack: f64) {
 fn split(name: &str, split: &str) {
     let Some(folder) = data_folder() else { return };
     let mut set = load(&folder, name);
-    let banks = set.banks(split);
-    if split == "natural" {
-        // the column that says which bank it is describes no customer
-        let (column, _) = set.natural.clone().unwrap();
-        set.numeric.retain(|c| *c != column);
-        set.levels.retain(|(c, _)| *c != column);
-    }
-    let number = banks.iter().flatten().max().unwrap() + 1;
-    let test = IdSplit::new(3).unwrap();
-    let mut train = vec![Vec::new(); number];
-    for (row, bank) in banks.iter().enumerate() {
-        if let Some(bank) = bank
-            && !test.is_test(&set.table.ids()[row])
-        {
-            train[*bank].push(row);
-        }
-    }
+    let (train, _) = reference::split(&mut set, split);
     let set = Arc::new(set);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -36,8 +36,23 @@ pub(crate) struct ModelFile {
     pub(crate) format: u32,
     pub(crate) job: String,
     pub(crate) party: String,
+    /// `logistic` or `mlp`.
+    #[serde(default)]
+    pub(crate) kind: String,
+    #[serde(default)]
     pub(crate) intercept: Option<f64>,
     pub(crate) columns: Vec<ModelColumn>,
+    /// Of a network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// One layer of a network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Layer {
+    /// By input, then by output.
+    pub(crate) weights: Vec<Vec<f64>>,
+    pub(crate) biases: Vec<f64>,
 }
 
 /// One column of the design, standardised, with its coefficient.
@@ -46,7 +61,9 @@ pub(crate) struct ModelColumn {
     pub(crate) name: String,
     pub(crate) mean: f64,
     pub(crate) sd: f64,
-    pub(crate) coef: f64,
+    /// None in a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coef: Option<f64>,
 }
 
 impl ModelFile {
@@ -85,8 +102,13 @@ impl Show {
         };
         let mut model = ModelFile::load(&path)?;
         if self.sort {
-            let by_size = |a: &ModelColumn, b: &ModelColumn| b.coef.abs().total_cmp(&a.coef.abs());
+            let size = |c: &ModelColumn| c.coef.map_or(0.0, f64::abs);
+            let by_size = |a: &ModelColumn, b: &ModelColumn| size(b).total_cmp(&size(a));
             model.columns.sort_by(by_size);
+        }
+        if !model.layers.is_empty() {
+            let text = network(&model, screen);
+            return Outcome::new(&model, text);
         }
         let mut table = screen.table(&[
             "column",
@@ -103,10 +125,11 @@ impl Show {
             );
         }
         for column in &model.columns {
+            let Some(coef) = column.coef else { continue };
             table.row([
                 column.name.clone(),
-                format!("{:+.6}", column.coef),
-                format!("{:.3}", column.coef.exp()),
+                format!("{coef:+.6}"),
+                format!("{:.3}", coef.exp()),
                 significant(column.mean),
                 significant(column.sd),
             ]);
@@ -118,6 +141,34 @@ impl Show {
         );
         Outcome::new(&model, text)
     }
+}
+
+/// A network: its columns, and how much of the first layer's weight each has.
+fn network(model: &ModelFile, screen: &Screen) -> String {
+    let mut table = screen.table(&["column", "mean", "s.d.", "weights out, r.m.s."]);
+    let first = model.layers.first();
+    for (i, column) in model.columns.iter().enumerate() {
+        let weights = first.and_then(|layer| layer.weights.get(i));
+        let square = weights.map(|w| w.iter().map(|w| w * w).sum::<f64>() / w.len().max(1) as f64);
+        table.row([
+            column.name.clone(),
+            significant(column.mean),
+            significant(column.sd),
+            format!("{:.4}", square.unwrap_or_default().sqrt()),
+        ]);
+    }
+    let widths: Vec<String> = model
+        .layers
+        .iter()
+        .map(|layer| layer.biases.len().to_string())
+        .collect();
+    format!(
+        "{}'s network of job {}: {} columns, then layers of {}\n{table}",
+        screen.out().strong(&model.party),
+        model.job,
+        model.columns.len(),
+        widths.join(", ")
+    )
 }
 
 /// Six significant digits, without an exponent where it reads well.

@@ -186,8 +186,12 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
         });
         out.push('\n');
     }
+    let apart = match metrics.coef_max_abs_diff {
+        Some(apart) => format!("joint and pooled coefficients differ by {apart:.1e} at most"),
+        None => "the pooled network is trained on all rows in one place".to_owned(),
+    };
     out.push_str(&format!(
-        "{}joint and pooled coefficients differ by {:.1e} at most; only a sandbox can pool\n\n",
+        "{}{apart}; only a sandbox can pool\n\n",
         match metrics.horizontal {
             true => format!(
                 "the table is over {}'s own held-out rows; ",
@@ -195,7 +199,6 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
             ),
             false => String::new(),
         },
-        metrics.coef_max_abs_diff
     ));
     let passes = metrics
         .passes

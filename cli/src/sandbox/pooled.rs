@@ -1,19 +1,26 @@
 //! The plaintext twin of a horizontal job: the same model fitted on all banks' rows in one table.
 
+use ndarray::Array2;
 use paripassu_job::{
     Spec,
-    spec::{self, Columns, Horizontal, Intercept},
+    spec::{self, AutoOr, Columns, Horizontal, Intercept, Training},
 };
 use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::{LogisticModel, Parts, Penalty, TrainingSet, sigmoid},
     metrics::Scored,
+    mlp::{Local, Network, Optimiser, Step},
     split::IdSplit,
     table::{Column, ColumnData, Table},
 };
 
+use paripassu_protocol::horizontal::federated::fresh_draws;
+
 use super::twin::Twin;
 use crate::failure::Failure;
+
+/// Most passes of a network over the rows.
+const MOST_PASSES: u64 = 40;
 
 /// Most Newton steps.
 const STEPS: usize = 100;
@@ -79,6 +86,20 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         special(&horizontal.weight, &train),
         special(&horizontal.offset, &train),
     );
+    let test_y = labels(&test_of_first);
+    let test_x = design.transform(&all, &test_of_first)?;
+    if let Some(training) = &horizontal.training {
+        let z = network(training, spec, &x, &y, &test_x)?;
+        let pd: Vec<f64> = z.iter().map(|z| sigmoid(*z)).collect();
+        return Ok(Twin {
+            matched: all.rows(),
+            train: train.len(),
+            test: test_of_first.len() + tests,
+            metrics: Scored::new(&test_y, &pd).map_err(wrong)?.metrics(),
+            intercepts: Vec::new(),
+            coefficients: Vec::new(),
+        });
+    }
     let x = x.as_slice().ok_or_else(|| wrong("an odd layout"))?;
     let d = design.width();
     let mut banks = Vec::new();
@@ -107,14 +128,11 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         intercept: intercepts[0],
         coefficients: params.clone(),
     };
-    let mut z = model
-        .margins(&design.transform(&all, &test_of_first)?)
-        .map_err(wrong)?;
+    let mut z = model.margins(&test_x).map_err(wrong)?;
     if let Some(offset) = special(&horizontal.offset, &test_of_first) {
         z.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
     }
     let pd: Vec<f64> = z.iter().map(|z| sigmoid(*z)).collect();
-    let test_y = labels(&test_of_first);
     let metrics = Scored::new(&test_y, &pd).map_err(wrong)?.metrics();
     let named: Vec<(String, f64)> = design
         .names()
@@ -129,6 +147,37 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         intercepts,
         coefficients: tables.iter().map(|_| named.clone()).collect(),
     })
+}
+
+/// Log-odds of test rows by the same network trained on all rows in one place, for about as many passes.
+fn network(
+    training: &Training,
+    spec: &Spec,
+    x: &Array2<f64>,
+    y: &[u8],
+    test: &Array2<f64>,
+) -> Result<Vec<f64>, Failure> {
+    let hidden: Vec<usize> = training.hidden.iter().map(|w| *w as usize).collect();
+    let network = Network::new(x.ncols(), &hidden);
+    let mut draw = fresh_draws().map_err(wrong)?;
+    let mut params = network.initial(&mut draw);
+    let rows = y.len().max(1) as u64;
+    let passes = match training.local_steps {
+        AutoOr::Auto => training.rounds * training.local_epochs,
+        AutoOr::Is(steps) => training.rounds * u64::from(steps) * training.batch / rows,
+    };
+    let step = Step {
+        epochs: usize::try_from(passes.clamp(10, MOST_PASSES)).map_err(wrong)?,
+        batch: usize::try_from(training.batch).map_err(wrong)?,
+        rate: 1e-3,
+        l2_per_row: spec.model.l2.value() / rows as f64,
+        ..Step::default()
+    };
+    let mut local = Local::new(Optimiser::Adam, params.len());
+    local
+        .train(&network, &mut params, x, y, &step, &mut draw)
+        .map_err(wrong)?;
+    network.log_odds(&params, test).map_err(wrong)
 }
 
 /// Newton to the end; the coefficients (with the shared intercept last) and each bank's intercept.

@@ -32,8 +32,8 @@ pub(crate) struct Metrics {
     pub(crate) pooled: Figures,
     /// Joint over bank alone.
     pub(crate) uplift: Option<Uplift>,
-    /// Largest distance of a coefficient, intercept included, between joint and pooled.
-    pub(crate) coef_max_abs_diff: f64,
+    /// Largest distance of a coefficient, intercept included, between joint and pooled; none of a network.
+    pub(crate) coef_max_abs_diff: Option<f64>,
     /// Distance of AUC between joint and pooled.
     pub(crate) auc_abs_diff: Option<f64>,
     /// Distance of KS between joint and pooled.
@@ -270,7 +270,10 @@ fn uplift(delta: &AucDelta, content: &Report) -> Uplift {
 }
 
 /// The largest difference between the parties' coefficients and the twin's.
-fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<f64, Failure> {
+fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<f64>, Failure> {
+    if twin.coefficients.is_empty() {
+        return Ok(None);
+    }
     let mut largest: f64 = 0.0;
     let expected = twin.coefficients.iter().zip(&twin.intercepts);
     for (source, (expected, pooled)) in setup.parties.iter().zip(expected) {
@@ -291,13 +294,18 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<f64, Fa
             )));
         }
         for (column, (_, coefficient)) in model.columns.iter().zip(expected) {
-            largest = largest.max((column.coef - coefficient).abs());
+            let coef = column.coef.unwrap_or(f64::NAN);
+            // NaN is no distance: it must not pass for none
+            largest = match (coef - coefficient).abs() {
+                off if off.is_nan() => f64::INFINITY,
+                off => largest.max(off),
+            };
         }
         if let Some(intercept) = model.intercept {
             largest = largest.max((intercept - pooled).abs());
         }
     }
-    Ok(largest)
+    Ok(Some(largest))
 }
 
 /// What everyone sent: parties by their own counts, the helper by what parties received from it.

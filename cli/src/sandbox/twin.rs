@@ -25,7 +25,7 @@ pub(crate) struct Twin {
     pub(crate) metrics: Metrics,
     /// Of the log-odds of bad, by party.
     pub(crate) intercepts: Vec<f64>,
-    /// By party, in the order of the design: column and coefficient.
+    /// By party, in the order of the design: column and coefficient; of a network none.
     pub(crate) coefficients: Vec<Vec<(String, f64)>>,
 }
 

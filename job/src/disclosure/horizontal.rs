@@ -3,7 +3,8 @@
 use super::{Audience, Disclosure, DisclosureId, Shape};
 use crate::{
     constants::QUANTILE_SUMS,
-    spec::{Horizontal, Intercept, Spec},
+    privacy::Guarantee,
+    spec::{Horizontal, Intercept, Privacy, Robust, Spec, Training},
 };
 
 /// Everything that a horizontal job opens, in the order in which it happens.
@@ -29,32 +30,16 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
         .cloned()
         .collect();
     let sum = |id, what: &str, at_most| to(id, what.to_owned(), Shape::Summary, &banks, at_most);
+    let mut list = always(&to, &everyone, threshold);
+    if let (Some(training), Some(privacy)) = (&horizontal.training, &horizontal.privacy) {
+        list.extend(private(spec, horizontal, training, privacy, &sum));
+        return list;
+    }
     let newton = match horizontal.intercept {
         Intercept::Shared => "",
         Intercept::PerBank => ", each bank's own intercept set to its best and kept at home",
     };
-    vec![
-        to(
-            DisclosureId::RelayTraffic,
-            "Which node sends how many sealed bytes to which other and when, and each node's phase, \
-             pass and rate of progress; never what the bytes say."
-                .into(),
-            Shape::Traffic,
-            &[Audience::Relay],
-            1,
-        ),
-        to(
-            DisclosureId::SumsMembers,
-            format!(
-                "Which banks take part in each sum to its end, at least {threshold} of {}, and how \
-                 many numbers it has. The helper learns no sum: the banks add a blind to each that \
-                 it does not know.",
-                banks.len()
-            ),
-            Shape::Traffic,
-            &everyone,
-            1,
-        ),
+    list.extend([
         sum(
             DisclosureId::SumsCounts,
             "Over all banks: training rows, bads, missing values by numeric column, rows by level of \
@@ -79,7 +64,10 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
              squared distances from the joint mean, roughly and then finely.",
             3,
         ),
-        sum(
+    ]);
+    match &horizontal.training {
+        Some(training) => list.extend(network(training, &banks, &sum)),
+        None => list.push(sum(
             DisclosureId::SumsNewton,
             &format!(
                 "At each point that the fit looks at, over all banks' training rows: the log loss, \
@@ -87,12 +75,140 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
                  errors follow from these."
             ),
             passes,
+        )),
+    }
+    list.push(sum(
+        DisclosureId::SumsEvaluation,
+        "Over all banks' test rows: good and bad rows and the sum of PDs in 128 bands of the \
+             joint score, the sums of log losses and of squared errors. AUC, KS and calibration \
+             follow from these.",
+        1,
+    ));
+    list
+}
+
+/// What a job says to a receiver: what, in which shape, to whom, how often.
+type To<'a> = &'a dyn Fn(DisclosureId, String, Shape, &[Audience], u32) -> Disclosure;
+type OfSum<'a> = &'a dyn Fn(DisclosureId, &str, u32) -> Disclosure;
+
+fn always(to: To<'_>, everyone: &[Audience], threshold: usize) -> Vec<Disclosure> {
+    let banks = everyone
+        .iter()
+        .filter(|who| matches!(who, Audience::Party(_)))
+        .count();
+    vec![
+        to(
+            DisclosureId::RelayTraffic,
+            "Which node sends how many sealed bytes to which other and when, and each node's phase, \
+             pass and rate of progress; never what the bytes say."
+                .into(),
+            Shape::Traffic,
+            &[Audience::Relay],
+            1,
+        ),
+        to(
+            DisclosureId::SumsMembers,
+            format!(
+                "Which banks take part in each sum to its end, at least {threshold} of {banks}, and how \
+                 many numbers it has. The helper learns no sum: the banks add a blind to each that \
+                 it does not know."
+            ),
+            Shape::Traffic,
+            everyone,
+            1,
+        ),
+    ]
+}
+
+/// The sums of a network's training.
+fn network(training: &Training, banks: &[Audience], sum: OfSum<'_>) -> Vec<Disclosure> {
+    let rounds = u32::try_from(training.rounds).unwrap_or(u32::MAX);
+    let groups = match training.groups {
+        1 => "over all banks".to_owned(),
+        _ => {
+            let named = training.groups_of(banks.len()).into_iter().map(|group| {
+                let names = group.iter().filter_map(|place| match banks.get(*place) {
+                    Some(Audience::Party(id)) => Some(id.to_string()),
+                    _ => None,
+                });
+                names.collect::<Vec<_>>().join(", ")
+            });
+            format!(
+                "over the banks of each group by itself ({}), so that of a bank's part the others of \
+                 its group know more",
+                named.collect::<Vec<_>>().join("; ")
+            )
+        }
+    };
+    let kept = match training.personal_last_layer {
+        true => ", but for the last layer, which each bank keeps",
+        false => "",
+    };
+    let cut = training.max_norm.map_or_else(String::new, |norm| {
+        format!("; each bank's cut to length {norm}")
+    });
+    let watched = match training.validation_tenths {
+        0 => "",
+        _ => "; over all banks, the log loss on validation rows and their number",
+    };
+    let mut list = vec![sum(
+        DisclosureId::SumsUpdates,
+        &format!(
+            "Each round, {groups}: the changes of the network's parameters by training at home{kept}, \
+             weighted, and the weights{cut}{watched}. The network follows from these."
+        ),
+        rounds + 1,
+    )];
+    if training.robust == Robust::Votes {
+        list.push(sum(
+            DisclosureId::SumsVotes,
+            "Each round, of each bank by name: for which groups the model with that group's update is \
+             not clearly worse on its own validation rows, one bit a group.",
+            rounds,
+        ));
+    }
+    list
+}
+
+/// All sums of a job with noise; nothing else is opened of the data.
+fn private(
+    spec: &Spec,
+    horizontal: &Horizontal,
+    training: &Training,
+    privacy: &Privacy,
+    sum: OfSum<'_>,
+) -> Vec<Disclosure> {
+    let banks = spec.party.len();
+    let honest = privacy.honest_of(horizontal.threshold_of(banks));
+    let says = match Guarantee::of(spec) {
+        Ok(Some(g)) => format!("epsilon {:.3} at delta {}", g.training, privacy.delta),
+        _ => "no epsilon".into(),
+    };
+    let evaluated = match Guarantee::of(spec) {
+        Ok(Some(g)) => format!("epsilon {:.3} at delta {}", g.evaluation, privacy.delta),
+        _ => "no epsilon".into(),
+    };
+    vec![
+        sum(
+            DisclosureId::SumsGradients,
+            &format!(
+                "Each round, over all banks' training rows, each taken with chance {} in secret: the \
+                 gradients of the loss, each row's cut to length {}, with discrete Gaussian noise of \
+                 standard deviation {} such lengths from any {honest} banks alone. All rounds \
+                 together: {says} for each training row, with or without it. The network follows \
+                 from these.",
+                privacy.sampling, privacy.clip, privacy.noise
+            ),
+            u32::try_from(training.rounds).unwrap_or(u32::MAX),
         ),
         sum(
             DisclosureId::SumsEvaluation,
-            "Over all banks' test rows: good and bad rows and the sum of PDs in 128 bands of the \
-             joint score, the sums of log losses and of squared errors. AUC, KS and calibration \
-             follow from these.",
+            &format!(
+                "Over all banks' test rows: good and bad rows in 32 bands of the joint score, each \
+                 count with noise of standard deviation {} from any {honest} banks alone: {evaluated} \
+                 for each test row. AUC and KS follow from these, roughly.",
+                privacy.evaluation_noise
+            ),
             1,
         ),
     ]

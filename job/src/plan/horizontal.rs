@@ -11,13 +11,17 @@ use crate::{
         QUANTILE_SUMS, RING_MACS_PER_S, WORD,
     },
     life::State,
-    spec::{Columns, Horizontal, Spec},
+    spec::{AutoOr, Columns, Horizontal, Method, Spec, Training},
 };
 
 /// Waits of one sum: keys, shares, vector, agreement, reveal, result.
 const ROUNDS: u64 = 6;
 /// Numbers of the evaluation: three by band, and two.
-const EVALUATION_WORDS: u64 = 3 * 128 + 2;
+const EVALUATION_WORDS: u64 = 3 * EVALUATION_BANDS + 2;
+/// Bands of the score.
+const EVALUATION_BANDS: u64 = 128;
+/// Bands of the score with noise in each.
+const PRIVATE_BANDS: u64 = 32;
 
 struct Kind {
     phase: State,
@@ -43,6 +47,28 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         seconds,
     };
     let (prepare, none) = (State::Preparing, 0.0);
+    let horizontal = spec.horizontal.as_ref();
+    let training = match horizontal.and_then(|h| h.training.as_ref()) {
+        Some(training) => network(spec, training, columns, rows),
+        None => kind(
+            State::Training,
+            "loss, gradient and Hessian",
+            NEWTON_SUMS.min(spec.solver.max_passes),
+            1 + width + width * (width + 1) / 2,
+            macs / (RING_MACS_PER_S * CORES),
+        ),
+    };
+    if horizontal.is_some_and(|h| h.privacy.is_some()) {
+        let counts = 2 * PRIVATE_BANDS;
+        let evaluation = kind(
+            State::Evaluating,
+            "noisy histogram of scores",
+            1,
+            counts,
+            none,
+        );
+        return vec![training, evaluation];
+    }
     vec![
         kind(prepare, "counts", 1, 2 + numeric + levels, none),
         kind(
@@ -54,13 +80,7 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         ),
         kind(prepare, "ranges", 1, 128 * (numeric + 1), none),
         kind(prepare, "means and deviations", 3, columns, none),
-        kind(
-            State::Training,
-            "loss, gradient and Hessian",
-            NEWTON_SUMS.min(spec.solver.max_passes),
-            1 + width + width * (width + 1) / 2,
-            macs / (RING_MACS_PER_S * CORES),
-        ),
+        training,
         kind(
             State::Evaluating,
             "masked histogram of scores",
@@ -69,6 +89,53 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
             none,
         ),
     ]
+}
+
+/// Parameters of a network over so many columns, and how many of them travel.
+fn parameters(training: &Training, columns: u64) -> (u64, u64) {
+    let (mut inputs, mut all, mut last) = (columns, 0, 0);
+    for width in training.hidden.iter().map(|w| u64::from(*w)).chain([1]) {
+        last = (inputs + 1) * width;
+        all += last;
+        inputs = width;
+    }
+    let stay = if training.personal_last_layer {
+        last
+    } else {
+        0
+    };
+    (all, all - stay)
+}
+
+/// The rounds of a network's training; the last sum, of the loss alone, is left out.
+fn network(spec: &Spec, training: &Training, columns: u64, rows: u64) -> Kind {
+    let (all, shared) = parameters(training, columns);
+    let (step, words) = match training.method {
+        Method::PrivateSgd => ("noisy gradients", shared),
+        _ => (
+            "updates of the network",
+            training.groups_in_a_round() as u64 * (shared + 1) + 2,
+        ),
+    };
+    let train = rows * (10 - spec.split.test_tenths) / 10;
+    let seen = match (&spec.horizontal, training.local_steps) {
+        (
+            Some(Horizontal {
+                privacy: Some(p), ..
+            }),
+            _,
+        ) => (train as f64 * p.sampling.value()) as u64,
+        (_, AutoOr::Is(steps)) => u64::from(steps) * training.batch,
+        _ => train * training.local_epochs,
+    };
+    Kind {
+        phase: State::Training,
+        step,
+        times: training.rounds,
+        words,
+        // forward, and back twice
+        seconds: (3 * all * seen) as f64 / (RING_MACS_PER_S * CORES),
+    }
 }
 
 /// Bytes of one sum from and to each bank.
@@ -128,7 +195,10 @@ pub(super) fn plan(
             .entry((link.from.clone(), link.to.clone()))
             .or_insert(0) += link.bytes;
     }
-    let passes = NEWTON_SUMS.min(spec.solver.max_passes);
+    let passes = match &horizontal.training {
+        Some(training) => training.rounds,
+        None => NEWTON_SUMS.min(spec.solver.max_passes),
+    };
     let training: u64 = steps
         .iter()
         .filter(|step| step.phase == State::Training)
@@ -142,7 +212,10 @@ pub(super) fn plan(
         test_rows,
         design_columns: columns + 1,
         passes,
-        max_passes: spec.solver.max_passes,
+        max_passes: match &horizontal.training {
+            Some(training) => training.rounds,
+            None => spec.solver.max_passes,
+        },
         series: Vec::new(),
         hessian_rows: train_rows,
         rounds: steps.iter().map(|step| step.rounds).sum(),
@@ -154,7 +227,7 @@ pub(super) fn plan(
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
-        memory: memory(spec, sizes, columns + 1),
+        memory: memory(spec, horizontal, sizes, columns + 1),
         learns: learn::horizontal(spec),
         disclosures: disclosures(spec),
         warnings: Vec::new(),
@@ -200,8 +273,11 @@ fn join(spec: &Spec, assumptions: &Assumptions, per_s: f64) -> StepCost {
     }
 }
 
-fn memory(spec: &Spec, sizes: &[PartySize], width: u64) -> Vec<Memory> {
-    let vector = WORD * width * (width + 1) / 2;
+fn memory(spec: &Spec, horizontal: &Horizontal, sizes: &[PartySize], width: u64) -> Vec<Memory> {
+    let vector = match &horizontal.training {
+        Some(training) => WORD * training.groups * parameters(training, width).0,
+        None => WORD * width * (width + 1) / 2,
+    };
     let base = NODE_MEMORY + FRAMES_MEMORY;
     let bank = |(party, size): (&crate::spec::Party, &PartySize)| Memory {
         node: party.id.clone(),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Align, AutoOr, Columns, PartyRole, Profile, Solver, Spec, error::Problem, locate::KeyPath,
+    Align, AutoOr, Columns, PartyRole, Privacy, Profile, Solver, Spec, Training, error::Problem,
+    locate::KeyPath, training,
 };
 use crate::{constants, decimal::Decimal, id::excerpt};
 
@@ -33,6 +34,12 @@ pub struct Horizontal {
     /// For each categorical column the levels that may have a column of their own: the banks agree on them here,
     /// so that none learns another's. Others count as one level.
     pub levels: BTreeMap<String, Vec<String>>,
+    /// How a network is trained; goes with `model.kind = "mlp"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<Training>,
+    /// Noise for each customer's sake, with `method = "private-sgd"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
 }
 
 impl Default for Horizontal {
@@ -45,6 +52,8 @@ impl Default for Horizontal {
             weight: None,
             offset: None,
             levels: BTreeMap::new(),
+            training: None,
+            privacy: None,
         }
     }
 }
@@ -109,6 +118,7 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Vec<(KeyPath, Probl
     }
     parties(spec, &mut found);
     columns(spec, horizontal, &mut found);
+    found.extend(training::check(spec, horizontal));
     let ids = Align {
         id_rules: spec.align.id_rules.clone(),
         ..Align::default()

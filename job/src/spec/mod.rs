@@ -12,6 +12,7 @@ mod locate;
 mod overlap;
 mod parse;
 mod template;
+mod training;
 mod validate;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use self::{
     horizontal::{Horizontal, Intercept},
     overlap::{Overlap, OverlapOf},
     template::{TemplateKind, template},
+    training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
 };
 use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
 
@@ -242,7 +244,7 @@ pub enum ConstantColumns {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
-    /// `logistic` (default): logistic regression.
+    /// `logistic` (default): logistic regression. `mlp`: a small network, in horizontal jobs only.
     pub kind: ModelKind,
     /// Weight of 0.5·|w|² beside the sum of log losses, on standardised columns, intercept free.
     /// 0.001 to 1000000. Default 1.
@@ -267,6 +269,8 @@ impl Default for Model {
 pub enum ModelKind {
     /// Logistic regression.
     Logistic,
+    /// A network of dense layers.
+    Mlp,
 }
 
 /// `[solver]`: how the model is fitted.

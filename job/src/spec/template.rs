@@ -10,14 +10,17 @@ pub enum TemplateKind {
     HorizontalLogistic,
     /// Two to five parties find the customers they have in common.
     Overlap,
+    /// Three banks or more with the same columns train a network on masked sums.
+    HorizontalMlp,
 }
 
 impl TemplateKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::VerticalLogistic,
         Self::HorizontalLogistic,
         Self::Overlap,
+        Self::HorizontalMlp,
     ];
 
     /// The name on the command line.
@@ -26,6 +29,7 @@ impl TemplateKind {
             Self::VerticalLogistic => "vertical-logistic",
             Self::HorizontalLogistic => "horizontal-logistic",
             Self::Overlap => "overlap",
+            Self::HorizontalMlp => "horizontal-mlp",
         }
     }
 
@@ -41,5 +45,6 @@ pub const fn template(kind: TemplateKind) -> &'static str {
         TemplateKind::VerticalLogistic => include_str!("vertical-logistic.toml"),
         TemplateKind::HorizontalLogistic => include_str!("horizontal-logistic.toml"),
         TemplateKind::Overlap => include_str!("overlap.toml"),
+        TemplateKind::HorizontalMlp => include_str!("horizontal-mlp.toml"),
     }
 }

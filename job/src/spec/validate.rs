@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 
 use super::{
-    AutoOr, Columns, Party, PartyRole, Profile, Spec,
+    AutoOr, Columns, ModelKind, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
     locate::KeyPath,
 };
@@ -86,6 +86,10 @@ fn vertical(spec: &Spec, found: &mut Found) {
         let why = "role = \"member\" is for jobs that only match customers, which have an [overlap] section";
         let path = path.element(at).key("role");
         found.push((path, Problem::Overlap { why }));
+    }
+    if spec.model.kind == ModelKind::Mlp {
+        let why = "a network is for horizontal jobs, which have a [horizontal] section";
+        found.push((KeyPath::of("model.kind"), Problem::Horizontal { why }));
     }
     if spec.security.profile == Profile::MaskedSums {
         let why =

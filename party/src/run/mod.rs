@@ -46,6 +46,7 @@ use crate::{
     config::PartyConfig,
     dataset::{DatasetError, Selection},
     openings::Book,
+    store::Store,
 };
 
 /// What a run needs besides the job.
@@ -54,6 +55,7 @@ pub(crate) struct Site {
     pub(crate) config: Arc<PartyConfig>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) clock: Clock,
+    pub(crate) store: Arc<Store>,
 }
 
 /// A failure with the step in which it happened.

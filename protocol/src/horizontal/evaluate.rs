@@ -35,13 +35,15 @@ pub struct Evaluation {
     pub auc: f64,
     /// Most that banding can have changed it by.
     pub auc_bound: f64,
+    /// Standard deviation of the AUC by noise that was put into counts; 0 without noise.
+    pub auc_noise: f64,
     /// Largest distance of the two distributions of the banded scores.
     pub ks: f64,
-    /// Mean log loss.
-    pub log_loss: f64,
-    /// Mean squared error of the PD.
-    pub brier: f64,
-    /// Rows, mean PD and bad rate of groups of about a tenth of the rows, best first.
+    /// Mean log loss; with noise it is not known.
+    pub log_loss: Option<f64>,
+    /// Mean squared error of the PD; with noise it is not known.
+    pub brier: Option<f64>,
+    /// Rows, mean PD and bad rate of groups of about a tenth of the rows, best first; with noise none.
     pub calibration: Vec<Group>,
 }
 
@@ -129,9 +131,10 @@ fn results(words: &[u64], point: Point) -> Evaluation {
         bads: bad as u64,
         auc: (above + tied / 2.0) / (good * bad),
         auc_bound: tied / 2.0 / (good * bad),
+        auc_noise: 0.0,
         ks,
-        log_loss: last(0),
-        brier: last(1),
+        log_loss: Some(last(0)),
+        brier: Some(last(1)),
         calibration: calibration(goods, bads, pds, point),
     }
 }

@@ -1,15 +1,16 @@
 //! Training where banks hold the same columns of different customers: only masked sums travel.
 //!
-//! [`prepare`] finds the joint design, [`newton`] fits, [`evaluate`] measures. Each opens sums over all banks by
+//! [`prepare`] finds the joint design, [`newton`] or [`federated`] fits, [`evaluate`] measures. Each opens sums over all banks by
 //! [`secagg`] and nothing else; each sum is one [`Opening::Sum`] of the job's ledger.
 
 pub mod evaluate;
+pub mod federated;
 mod fixed;
 pub mod newton;
 pub mod prepare;
 pub mod secagg;
 
-use secagg::{Client, Sum};
+use secagg::{Client, Members, Sum};
 
 use crate::{
     abort::Abort,
@@ -31,6 +32,12 @@ pub enum SumOf {
     Moments,
     /// Loss, gradient and Hessian at one point.
     Newton,
+    /// Updates of a network by group of banks, and the loss on validation rows.
+    Updates,
+    /// Clipped gradients of single customers, with noise.
+    Gradients,
+    /// Which groups' updates make the model better, by bank.
+    Votes,
     /// Test rows, bads and PDs by band of the joint score.
     Evaluation,
 }
@@ -43,8 +50,20 @@ async fn sum<C: Channel>(
     purpose: &str,
     values: Vec<u64>,
 ) -> Result<Sum, Abort> {
+    sum_by_groups(client, ledger, of, purpose, values, &[]).await
+}
+
+/// The same where only some groups of banks add anything.
+async fn sum_by_groups<C: Channel>(
+    client: &mut Client<C>,
+    ledger: &mut dyn Openings,
+    of: SumOf,
+    purpose: &str,
+    values: Vec<u64>,
+    groups: &[Members],
+) -> Result<Sum, Abort> {
     ledger.record(Opening::Sum(of), Receivers::All, values.len())?;
-    client.sum(purpose, values).await
+    client.sum_by_groups(purpose, values, groups).await
 }
 
 #[cfg(test)]

@@ -247,8 +247,8 @@ async fn design_fit_and_evaluation_are_those_of_the_pooled_table() {
         assert!((found.auc - metrics.auc).abs() <= found.auc_bound + 1e-12);
         assert!(found.auc_bound < 0.01, "{}", found.auc_bound);
         assert!((found.ks - metrics.ks).abs() < 0.03);
-        near("log loss", found.log_loss, metrics.log_loss, 1e-6);
-        near("Brier", found.brier, metrics.brier, 1e-6);
+        near("log loss", found.log_loss.unwrap(), metrics.log_loss, 1e-6);
+        near("Brier", found.brier.unwrap(), metrics.brier, 1e-6);
         assert_eq!(
             found.calibration.iter().map(|g| g.rows).sum::<u64>(),
             found.rows

@@ -2,25 +2,58 @@
 
 use std::collections::BTreeMap;
 
-use paripassu_protocol::{abort::Abort, horizontal::evaluate::Evaluation};
+use paripassu_model::mlp::EDGE;
+use paripassu_protocol::{
+    abort::Abort,
+    horizontal::{evaluate::Evaluation, newton::NewtonFit},
+};
 use serde_json::{Value, json};
 
-use super::{OwnTest, Results};
-use crate::run::own;
+use super::{Fitted, OwnTest, Results, network::NetworkFit, privacy};
+use crate::run::{Run, own};
 
 /// What is written beside the report, by name.
 pub(super) fn files(
-    job: &str,
+    run: &Run,
     party: &str,
     results: &Results,
 ) -> Result<Vec<(&'static str, String)>, Abort> {
-    let model = serde_json::to_string_pretty(&model(job, party, results)).map_err(own)?;
+    let job = run.job.job().to_string();
+    let model = match &results.fit {
+        Fitted::Logistic(fit) => logistic(&job, party, results, fit),
+        Fitted::Network(fit) => network(&job, party, results, fit),
+    };
+    let model = serde_json::to_string_pretty(&model).map_err(own)?;
     let metrics = serde_json::to_string_pretty(&metrics(results)?).map_err(own)?;
-    Ok(vec![("model.json", model), ("metrics.json", metrics)])
+    let mut files = vec![("model.json", model), ("metrics.json", metrics)];
+    if let Fitted::Network(fit) = &results.fit
+        && let Some(guarantee) = &fit.guarantee
+    {
+        let statement = privacy::statement(run, guarantee)?;
+        let text = serde_json::to_string_pretty(&statement).map_err(own)?;
+        files.push(("privacy.json", text));
+    }
+    Ok(files)
 }
 
-fn model(job: &str, party: &str, results: &Results) -> Value {
-    let fit = &results.fit;
+/// A network: standardise, cut to ± `edge`, then by layer `weights[input][output]` and biases, rectified but for the
+/// last, which gives log-odds of bad.
+fn network(job: &str, party: &str, results: &Results, fit: &NetworkFit) -> Value {
+    let columns = results.joint.design.columns().iter();
+    let columns: Vec<Value> = columns
+        .map(|c| json!({ "name": c.name, "mean": c.mean, "sd": c.sd, "source": c.source }))
+        .collect();
+    let layers = fit.network.unflatten(&fit.params).into_iter();
+    let layers: Vec<Value> = layers
+        .map(|(weights, biases)| json!({ "weights": weights, "biases": biases }))
+        .collect();
+    json!({
+        "format": 1, "job": job, "party": party, "kind": "mlp", "edge": EDGE,
+        "columns": columns, "layers": layers,
+    })
+}
+
+fn logistic(job: &str, party: &str, results: &Results, fit: &NewtonFit) -> Value {
     let errors = fit.errors.as_deref().unwrap_or_default();
     let columns = results
         .joint
@@ -52,7 +85,8 @@ fn over_all(of: &Evaluation) -> Value {
         })
     });
     json!({
-        "rows": of.rows, "bads": of.bads, "auc": of.auc, "auc_bound": of.auc_bound, "ks": of.ks,
+        "rows": of.rows, "bads": of.bads, "auc": of.auc, "auc_bound": of.auc_bound,
+        "auc_noise": of.auc_noise, "ks": of.ks,
         "log_loss": of.log_loss, "brier": of.brier, "calibration": groups.collect::<Vec<_>>(),
     })
 }
@@ -64,13 +98,14 @@ fn metrics(results: &Results) -> Result<Value, Abort> {
     };
     if let Some(object) = all.as_object_mut() {
         object.insert("all_banks".into(), over_all(&results.all_banks));
+        // with noise nothing is counted: the job's own word
         object.insert("train_rows_all_banks".into(), json!(results.joint.rows));
     }
     Ok(all)
 }
 
 /// The main numbers of the report, as decimals.
-pub(super) fn figures(results: &Results) -> BTreeMap<String, String> {
+pub(super) fn figures(run: &Run, results: &Results) -> Result<BTreeMap<String, String>, Abort> {
     let mut values = vec![
         ("auc.all-banks", results.all_banks.auc),
         ("ks.all-banks", results.all_banks.ks),
@@ -79,8 +114,21 @@ pub(super) fn figures(results: &Results) -> BTreeMap<String, String> {
         values.push(("auc.alone", own_test.summary.alone.auc));
         values.push(("auc.joint", own_test.summary.joint.auc));
     }
-    values
+    if let Fitted::Network(fit) = &results.fit
+        && let Some(guarantee) = &fit.guarantee
+    {
+        let after = privacy::after(run, guarantee)?;
+        values.push(("dp.epsilon", guarantee.epsilon));
+        values.push(("dp.epsilon.all-jobs", after));
+    }
+    let mut all: BTreeMap<String, String> = values
         .into_iter()
         .map(|(name, v)| (name.to_owned(), format!("{v:.6}")))
-        .collect()
+        .collect();
+    if let Fitted::Network(fit) = &results.fit
+        && let Some(guarantee) = &fit.guarantee
+    {
+        all.insert("dp.delta".into(), guarantee.delta.to_string());
+    }
+    Ok(all)
 }

@@ -1,19 +1,22 @@
 //! A horizontal job at this bank: join, prepare, fit and evaluate by masked sums, release.
 
+mod compare;
 mod files;
+mod network;
 mod page;
+mod privacy;
 
 use std::{sync::Arc, time::Instant};
 
+use ndarray::Array2;
 use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     DisclosureId,
     spec::{self, Horizontal, Intercept},
 };
 use paripassu_model::{
-    design::{ConstantColumns, Design, DesignOptions},
-    logistic::{self, FitOptions, TrainingSet},
-    metrics::Scored,
+    design::{ConstantColumns, DesignOptions},
+    logistic,
     split::IdSplit,
     table::{ColumnData, Table},
 };
@@ -22,6 +25,7 @@ use paripassu_protocol::{
     channel::Role,
     horizontal::{
         evaluate::{self, Evaluation},
+        federated::private,
         newton::{self, NewtonFit, NewtonSpec, Rows},
         prepare::{Book, Joint, prepare},
         secagg::Client,
@@ -34,7 +38,7 @@ use paripassu_service::{
 };
 use zeroize::Zeroizing;
 
-use super::{At, Failure, Run, blocking, evaluate::Summary, outputs, own, timed};
+use super::{At, Failure, Run, blocking, outputs, own, timed};
 use crate::{commit, dataset::Selection};
 
 /// This bank's rows.
@@ -49,10 +53,32 @@ struct Own {
     offset: Option<Vec<f64>>,
 }
 
+/// The joint model.
+enum Fitted {
+    Logistic(NewtonFit),
+    Network(Box<network::NetworkFit>),
+}
+
+impl Fitted {
+    /// Log-odds of rows of the standardised design, without their offsets.
+    fn log_odds(&self, x: &Array2<f64>) -> Result<Vec<f64>, Abort> {
+        match self {
+            Self::Logistic(fit) => {
+                let model = logistic::LogisticModel {
+                    intercept: fit.intercept,
+                    coefficients: fit.coefficients.clone(),
+                };
+                model.margins(x).map_err(own)
+            }
+            Self::Network(fit) => fit.network.log_odds(&fit.params, x).map_err(own),
+        }
+    }
+}
+
 /// What a run ends with.
 struct Results {
     joint: Joint,
-    fit: NewtonFit,
+    fit: Fitted,
     all_banks: Evaluation,
     own: OwnTest,
 }
@@ -98,18 +124,30 @@ impl Run {
         self.reporter.phase(JobState::Preparing, "exchange keys");
         let mut client = Client::join(&self.ctx, params, roots).await.at("join")?;
         self.reporter.phase(JobState::Preparing, "joint design");
-        let joint = self
-            .joint(&mut client, &bank, horizontal)
-            .await
-            .at("prepare")?;
+        let joint = match &horizontal.privacy {
+            Some(privacy) => network::declared(&bank, privacy).at("prepare")?,
+            None => self
+                .joint(&mut client, &bank, horizontal)
+                .await
+                .at("prepare")?,
+        };
         self.took("prepare", t);
 
         let t = Instant::now();
-        self.reporter.phase(JobState::Training, "passes");
-        let fit = self
-            .newton(&mut client, &bank, &joint, horizontal)
-            .await
-            .at("train")?;
+        let fit = match &horizontal.training {
+            Some(training) => {
+                self.reporter.phase(JobState::Training, "rounds");
+                let fit = self
+                    .network(&mut client, &bank, &joint, (horizontal, training))
+                    .await;
+                Fitted::Network(Box::new(fit.at("train")?))
+            }
+            None => {
+                self.reporter.phase(JobState::Training, "passes");
+                let fit = self.newton(&mut client, &bank, &joint, horizontal).await;
+                Fitted::Logistic(fit.at("train")?)
+            }
+        };
         self.took("train", t);
 
         let t = Instant::now();
@@ -118,12 +156,22 @@ impl Run {
         let test_y = bank.labels(&bank.test);
         let log_odds = log_odds(&joint, &fit, &bank).at("evaluate")?;
         let mut book = self.book.clone();
-        let all_banks =
-            evaluate::evaluate(&mut client, &mut book, "joint model", &log_odds, &test_y)
-                .await
-                .at("evaluate")?;
+        let purpose = "joint model";
+        let all_banks = match &horizontal.privacy {
+            Some(privacy) => {
+                let banks = self.contract.parties().len();
+                let honest = privacy.honest_of(horizontal.threshold_of(banks));
+                let noise = (privacy.evaluation_noise.value(), honest);
+                private::evaluate(&mut client, &mut book, purpose, &log_odds, &test_y, noise).await
+            }
+            None => evaluate::evaluate(&mut client, &mut book, purpose, &log_odds, &test_y).await,
+        };
+        let all_banks = all_banks.at("evaluate")?;
         client.done().await.at("evaluate")?;
-        let own = self.compare(&bank, log_odds, test_y).await.at("evaluate")?;
+        let own = self
+            .compare(&bank, horizontal, log_odds, test_y)
+            .await
+            .at("evaluate")?;
         self.took("evaluate", t);
         let results = Results {
             joint,
@@ -297,75 +345,6 @@ impl Run {
         newton::fit(client, &mut book, &newton, rows, &mut progress).await
     }
 
-    /// The joint model against one of this bank's own rows alone, on this bank's test rows. Stays here.
-    async fn compare(
-        &self,
-        bank: &Own,
-        log_odds: Vec<f64>,
-        test_y: Vec<u8>,
-    ) -> Result<OwnTest, Abort> {
-        let options = self.design_options()?;
-        let l2 = self.spec().model.l2.value();
-        let (table, train, test) = (bank.table.clone(), bank.train.clone(), bank.test.clone());
-        let numeric = bank.numeric.clone();
-        let categorical: Vec<String> = bank.levels.iter().map(|(c, _)| c.clone()).collect();
-        let train_y = bank.labels(&bank.train);
-        let weights = bank.weights.clone();
-        let (train_offset, test_offset) = (bank.offset_of(&bank.train), bank.offset_of(&bank.test));
-        let compared = blocking(move || -> Result<super::evaluate::Evaluation, String> {
-            let text = |e: &dyn std::fmt::Display| e.to_string();
-            let design = Design::fit(&table, &train, &numeric, &categorical, options)
-                .map_err(|e| text(&e))?;
-            let x = design.transform(&table, &train).map_err(|e| text(&e))?;
-            let mut set = TrainingSet::new(&x, &train_y).map_err(|e| text(&e))?;
-            if let Some(weights) = &weights {
-                set = set.with_weights(weights).map_err(|e| text(&e))?;
-            }
-            if let Some(offset) = &train_offset {
-                set = set.with_offset(offset).map_err(|e| text(&e))?;
-            }
-            let options = FitOptions {
-                l2,
-                ..FitOptions::default()
-            };
-            let fit = logistic::fit(&set, &options).map_err(|e| text(&e))?;
-            let x = design.transform(&table, &test).map_err(|e| text(&e))?;
-            let mut margins = fit.model.margins(&x).map_err(|e| text(&e))?;
-            if let Some(offset) = &test_offset {
-                margins.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
-            }
-            let pd = |z: &[f64]| {
-                z.iter()
-                    .map(|z| logistic::sigmoid(*z))
-                    .collect::<Vec<f64>>()
-            };
-            let (alone, joint) = (pd(&margins), pd(&log_odds));
-            let a = Scored::new(&test_y, &alone).map_err(|e| text(&e))?;
-            let j = Scored::new(&test_y, &joint).map_err(|e| text(&e))?;
-            let summary = Summary {
-                train_bads: train_y.iter().filter(|y| **y == 1).count(),
-                alone: a.metrics(),
-                joint: j.metrics(),
-                uplift: j.auc_over(&a).map_err(|e| text(&e))?,
-            };
-            let rows = super::evaluate::Rows {
-                labels: test_y.clone(),
-                margins: log_odds,
-                joint,
-                alone,
-            };
-            Ok(super::evaluate::Evaluation {
-                summary,
-                rows: Some(rows),
-            })
-        })
-        .await;
-        Ok(match compared {
-            Ok(evaluation) => OwnTest::Compared(Box::new(evaluation)),
-            Err(why) => OwnTest::Not(why),
-        })
-    }
-
     async fn release_horizontal(
         &mut self,
         selection: &Selection,
@@ -374,14 +353,14 @@ impl Run {
         results: Results,
     ) -> Result<(), Abort> {
         self.reporter.phase(JobState::Evaluating, "write results");
-        let report = page::report(self, selection, bank, horizontal, &results);
+        let report = page::report(self, selection, bank, horizontal, &results)?;
         let me = self.site.identity.peer().id.clone();
-        let content = files::files(&self.job.job().to_string(), me.as_str(), &results)?;
+        let content = files::files(self, me.as_str(), &results)?;
         let out = outputs::Results {
             folder: self.site.config.results.join(self.job.job().as_str()),
             report: Some(report),
         };
-        let values = files::figures(&results);
+        let values = files::figures(self, &results)?;
         let (staged, digests) = blocking(move || out.stage(content)).await?;
         if let Some(page) = digests.iter().find(|file| file.name == "report.html") {
             self.book.event(MetricsReported {
@@ -405,16 +384,12 @@ impl Run {
 }
 
 /// The joint model's log-odds of this bank's test rows.
-fn log_odds(joint: &Joint, fit: &NewtonFit, bank: &Own) -> Result<Vec<f64>, Abort> {
+fn log_odds(joint: &Joint, fit: &Fitted, bank: &Own) -> Result<Vec<f64>, Abort> {
     let x = joint
         .design
         .transform(&bank.table, &bank.test)
         .map_err(own)?;
-    let model = logistic::LogisticModel {
-        intercept: fit.intercept,
-        coefficients: fit.coefficients.clone(),
-    };
-    let mut z = model.margins(&x).map_err(own)?;
+    let mut z = fit.log_odds(&x)?;
     if let Some(offset) = bank.offset_of(&bank.test) {
         z.iter_mut().zip(offset).for_each(|(z, o)| *z += o);
     }

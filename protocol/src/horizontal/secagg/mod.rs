@@ -15,7 +15,7 @@
 //! go         adder → U2       a few clients at a time may send: this bounds the adder's memory
 //! masked     client → adder   values + tag + blind + self mask + pairwise masks (added or subtracted)
 //! survivors  adder → U2       U3: whose vector is in the sum
-//! agree      client → adder   signature of U3
+//! agree      client → adder   signature of U3; 0 where fewer than three of a group of clients are left
 //! agreed     adder → U3       U4: who signed, with signatures
 //! reveal     client → adder   for v in U3 a share of v's self seed, for v in U2 \ U3 one of its mask key
 //! result     adder → all      the sum, blinded, and U3

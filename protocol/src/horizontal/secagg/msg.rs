@@ -48,6 +48,14 @@ impl Members {
             .collect()
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        self.iter()
+            .filter(|client| other.contains(*client))
+            .collect()
+    }
+
     /// Whether all are in `other`.
     pub fn is_within(&self, other: &Self) -> bool {
         self.without(other).count() == 0
@@ -145,6 +153,9 @@ impl<'a> Fields<'a> {
 
 /// Bytes of a box with two shares.
 pub(super) const BOX: usize = 2 * SHARE_BYTES + SEAL_BYTES;
+
+/// Instead of a signature: this client does not want the sum over these survivors.
+pub(super) const UNSIGNED: [u8; 64] = [0; 64];
 
 /// A client's keys for one sum.
 #[derive(Clone, Debug)]

@@ -152,9 +152,10 @@ impl<C: Channel> Server<'_, C> {
         let body = msg::going_on(survivors, 0).freeze();
         self.tell(ctx, sharers, "survivors", |_| body.clone()).await;
 
-        let agreed = self
+        let mut agreed = self
             .collect(ctx, survivors, "agree", 64, self.params.limit)
             .await?;
+        agreed.retain(|_, signature| signature.as_ref() != msg::UNSIGNED);
         let signers = self.enough(&agreed, "agreed", survivors, survivors)?;
         let mut body = msg::going_on(signers, signers.count() * 64);
         agreed

@@ -1,12 +1,15 @@
 //! A bank's report of a horizontal job.
 
+mod network;
+
 use paripassu_job::spec::{Horizontal, Intercept};
 use paripassu_model::{
     metrics::normal_two_sided,
     report::{Coefficient, Coefficients, Fact, ModelKind, Party, Report, Sample, Security, Solver},
 };
+use paripassu_protocol::{abort::Abort, horizontal::newton::NewtonFit};
 
-use super::{Own, OwnTest, Results};
+use super::{Fitted, Own, OwnTest, Results};
 use crate::{
     dataset::Selection,
     run::{
@@ -22,7 +25,7 @@ pub(super) fn report(
     bank: &Own,
     horizontal: &Horizontal,
     results: &Results,
-) -> Report {
+) -> Result<Report, Abort> {
     let me = run.site.identity.peer().id.to_string();
     let spec = run.contract.spec();
     let own = match &results.own {
@@ -61,7 +64,10 @@ pub(super) fn report(
         rows: Some(bank.test.len() as u64),
         bads: Some(bank.labels(&bank.test).iter().filter(|y| **y == 1).count() as u64),
     };
-    report.solver = solver(run, horizontal, results);
+    report.solver = match &results.fit {
+        Fitted::Logistic(fit) => solver(run, horizontal, results, fit),
+        Fitted::Network(fit) => network::solver(run, horizontal, results, fit)?,
+    };
     if let Some(own) = own {
         let s = &own.summary;
         report.comparison = vec![
@@ -71,26 +77,74 @@ pub(super) fn report(
         report.uplift = page::uplift(s);
         report.curves = own.curves();
     }
-    report.coefficients = Some(coefficients(&me, results));
+    if let Fitted::Logistic(fit) = &results.fit {
+        report.coefficients = Some(coefficients(&me, results, fit));
+    }
     report.security = security(run, horizontal);
     report.notes = notes(results);
-    report
+    if let Fitted::Network(fit) = &results.fit {
+        report.notes.extend(network::notes(run, fit)?);
+    }
+    Ok(report)
 }
 
-fn solver(run: &Run, horizontal: &Horizontal, results: &Results) -> Solver {
-    let (fit, all) = (&results.fit, &results.all_banks);
-    let fact = |name: &str, value: String| Fact {
+pub(super) fn fact(name: &str, value: String) -> Fact {
+    Fact {
         name: name.into(),
         value,
-    };
+    }
+}
+
+/// What the sums over the test rows of all banks say, and what they cost.
+pub(super) fn over_all(run: &Run, results: &Results) -> Vec<Fact> {
+    let all = &results.all_banks;
     let meter = run.ctx.meter().by_phase();
     let sums = meter.get("sums").cloned().unwrap_or_default();
-    let banks = run.contract.parties().len();
     let calibration: Vec<String> = all
         .calibration
         .iter()
         .map(|g| format!("{:.3} / {:.3}", g.mean_pd, g.bads as f64 / g.rows as f64))
         .collect();
+    let noise = match all.auc_noise > 0.0 {
+        true => format!(", ± {:.4} by noise (one standard deviation)", all.auc_noise),
+        false => String::new(),
+    };
+    let mut facts = vec![
+        fact(
+            "Test rows of all banks",
+            format!("{}, {} bad", all.rows, all.bads),
+        ),
+        fact(
+            "AUC on them",
+            format!("{:.4} ± {:.4} by bands{noise}", all.auc, all.auc_bound),
+        ),
+        fact("KS on them", format!("{:.4}", all.ks)),
+    ];
+    if let Some(log_loss) = all.log_loss {
+        facts.push(fact("Log loss on them", format!("{log_loss:.5}")));
+    }
+    if !calibration.is_empty() {
+        facts.push(fact("Mean PD / bad rate by tenths", calibration.join(", ")));
+    }
+    facts.extend([
+        fact("Bytes sent for sums", sums.bytes_sent.to_string()),
+        fact("Bytes received for sums", sums.bytes_received.to_string()),
+    ]);
+    facts
+}
+
+fn solver(run: &Run, horizontal: &Horizontal, results: &Results, fit: &NewtonFit) -> Solver {
+    let banks = run.contract.parties().len();
+    let mut facts = vec![
+        fact("Training rows of all banks", results.joint.rows.to_string()),
+        fact("Bads among them", results.joint.bads.to_string()),
+        fact(
+            "Banks in the smallest sum",
+            format!("{} of {banks}", fit.fewest_banks),
+        ),
+        fact("Weight of |w|", horizontal.l1.to_string()),
+    ];
+    facts.extend(over_all(run, results));
     Solver {
         model: match horizontal.intercept {
             Intercept::Shared => "logistic regression, horizontal split".into(),
@@ -106,33 +160,11 @@ fn solver(run: &Run, horizontal: &Horizontal, results: &Results) -> Solver {
         sigmoid_range: None,
         sigmoid_max_error: None,
         fixed_point_bits: u32::try_from(fit.frac).ok(),
-        facts: vec![
-            fact("Training rows of all banks", results.joint.rows.to_string()),
-            fact("Bads among them", results.joint.bads.to_string()),
-            fact(
-                "Banks in the smallest sum",
-                format!("{} of {banks}", fit.fewest_banks),
-            ),
-            fact("Weight of |w|", horizontal.l1.to_string()),
-            fact(
-                "Test rows of all banks",
-                format!("{}, {} bad", all.rows, all.bads),
-            ),
-            fact(
-                "AUC on them",
-                format!("{:.4} ± {:.4} by bands", all.auc, all.auc_bound),
-            ),
-            fact("KS on them", format!("{:.4}", all.ks)),
-            fact("Log loss on them", format!("{:.5}", all.log_loss)),
-            fact("Mean PD / bad rate by tenths", calibration.join(", ")),
-            fact("Bytes sent for sums", sums.bytes_sent.to_string()),
-            fact("Bytes received for sums", sums.bytes_received.to_string()),
-        ],
+        facts,
     }
 }
 
-fn coefficients(me: &str, results: &Results) -> Coefficients {
-    let fit = &results.fit;
+fn coefficients(me: &str, results: &Results, fit: &NewtonFit) -> Coefficients {
     let errors = fit.errors.as_deref().unwrap_or_default();
     let columns = results
         .joint
@@ -166,6 +198,16 @@ fn security(run: &Run, horizontal: &Horizontal) -> Security {
     let banks = run.contract.parties().len();
     let threshold = horizontal.threshold_of(banks);
     let helper = run.contract.helper();
+    let training = horizontal.training.as_ref();
+    let groups = training.filter(|training| training.groups > 1).map(|training| {
+        let least = training.groups_of(banks).iter().map(Vec::len).min();
+        format!(
+            "Sums of updates are opened group by group: {} curious banks of a group of {} read the \
+             last one's update.",
+            least.unwrap_or_default() - 1,
+            least.unwrap_or_default()
+        )
+    });
     Security {
         profile: "masked-sums".into(),
         statement: format!(
@@ -180,12 +222,14 @@ fn security(run: &Run, horizontal: &Horizontal) -> Security {
                  alters is found by every bank."
             ),
         ],
-        limits: vec![
+        limits: groups
+            .into_iter()
+            .chain([
             "A bank may bring rows or labels that are not true; a sum does not show whose.".into(),
             "Sums over all banks are opened to all of them: with few banks or few rows they say much \
              about each."
                 .into(),
-        ],
+        ]).collect(),
     }
 }
 
