@@ -3,11 +3,13 @@
 mod curve25519;
 pub mod dense;
 pub mod dp;
+pub mod field61;
 pub mod fixed;
 pub mod fixed_aes;
 pub mod gf128;
 pub mod group;
 pub mod masking;
+pub mod norm_proof;
 pub mod okvs;
 pub mod ot;
 pub mod prg;

@@ -10,10 +10,10 @@
 
 use std::fmt;
 
-use crate::prg::{Label, Prg};
-
-/// The prime 2^61 - 1.
-pub const P: u64 = (1 << 61) - 1;
+use crate::{
+    field61::{P, add, of_signed, reduce, sub, uniform},
+    prg::{Label, Prg},
+};
 
 /// Words of keystream in hand at a time.
 const BATCH: usize = 1024;
@@ -30,25 +30,6 @@ impl fmt::Debug for SumKey {
 /// Two elements of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(pub [u64; 2]);
-
-/// Below 2^122, modulo p.
-fn reduce(x: u128) -> u64 {
-    const MASK: u128 = P as u128;
-    let folded = (x & MASK) + (x >> 61);
-    let folded = (folded & MASK) as u64 + (folded >> 61) as u64;
-    if folded >= P { folded - P } else { folded }
-}
-
-/// A field element from 16 uniform bytes, uniform to within 2^-67.
-fn uniform([a, b]: [u64; 2]) -> u64 {
-    reduce((u128::from(a) << 58) ^ u128::from(b))
-}
-
-/// A signed integer in the field.
-fn field(x: i64) -> u64 {
-    let size = reduce(u128::from(x.unsigned_abs()));
-    if x < 0 && size != 0 { P - size } else { size }
-}
 
 impl Tag {
     /// A uniform one from part 1 of request 0 of a stream: a mask for tags.
@@ -77,15 +58,15 @@ impl Tag {
     pub fn plus(self, other: Self) -> Self {
         let [a, b] = self.0;
         let [c, d] = other.0;
-        let add = |x: u64, y: u64| reduce(u128::from(x) + u128::from(y));
         Self([add(a, c), add(b, d)])
     }
 
     /// The tag of a difference.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
-        let negative = |x: u64| if x == 0 { 0 } else { P - x };
-        self.plus(Self(other.0.map(negative)))
+        let [a, b] = self.0;
+        let [c, d] = other.0;
+        Self([sub(a, c), sub(b, d)])
     }
 }
 
@@ -97,13 +78,22 @@ impl SumKey {
 
     /// The tag of `values`, words that stand for signed integers.
     pub fn tag(&self, values: &[u64]) -> Tag {
+        self.of(values, |word| of_signed(word as i64))
+    }
+
+    /// The tag of elements of the field.
+    pub fn tag_of_elements(&self, values: &[u64]) -> Tag {
+        self.of(values, |element| element)
+    }
+
+    fn of(&self, values: &[u64], element: impl Fn(u64) -> u64) -> Tag {
         let mut keys = [0u64; 2 * BATCH];
         let mut sums = [0u64; 2];
         for (batch, position) in values.chunks(BATCH).zip((0u64..).step_by(2 * BATCH)) {
             self.0.fill(Label::request(0, 0), position, &mut keys);
             let (pairs, _) = keys.as_chunks::<2>();
             for (value, pair) in batch.iter().zip(pairs) {
-                let x = u128::from(field(*value as i64));
+                let x = u128::from(element(*value));
                 for (sum, key) in sums.iter_mut().zip(pair) {
                     *sum = reduce(x * u128::from(key & P) + u128::from(*sum));
                 }
@@ -147,25 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_is_modulo_the_prime() {
-        let p = u128::from(P);
-        for x in [
-            0,
-            1,
-            p - 1,
-            p,
-            p + 1,
-            2 * p,
-            p * p - 1,
-            (p - 1) * (p - 1) + p - 1,
-        ] {
-            assert_eq!(u128::from(reduce(x)), x % p, "{x}");
-        }
-        assert_eq!(field(-1), P - 1);
-        assert_eq!(field(i64::MIN), P - field(1 << 62) - field(1 << 62));
+    fn tags_are_pairs_of_elements() {
         let tag = Tag([P - 1, 3]);
         assert_eq!(Tag::from_bytes(tag.to_bytes()), Some(tag));
         assert_eq!(Tag::from_bytes(Tag([0, P]).to_bytes()), None);
-        assert!((0..64).all(|i| uniform([u64::MAX << i, !0]) < P));
+        let key = SumKey::new(&[9; 32]);
+        let words = [5, (-7i64) as u64];
+        assert_eq!(key.tag(&words), key.tag_of_elements(&[5, P - 7]));
     }
 }

@@ -49,14 +49,14 @@ def exp_any(num, den, words):
 
 def laplace(t, words):
     while True:
+        negative = below(2, words) == 0
         u = below(t, words)
-        if not exp_any(u, t, words):
-            continue
+        while not exp_small(u, t, words):
+            u = below(t, words)
         v = 0
         while exp_small(1, 1, words):
             v += 1
         x = u + t * v
-        negative = words() & 1
         if negative and x == 0:
             continue
         return -x if negative else x

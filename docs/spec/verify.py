@@ -171,6 +171,7 @@ BODIES = {
     "step.started": dict(step="text", randomness="text", parameters=MAYBE),
     "step.finished": dict(step="text", wall_s="text", cpu_s="text", peers=[PEER]),
     "disclosure": dict(id="text", ordinal="count", shape="text", values="count", to=["text"], step="text"),
+    "dp.spent": dict(dataset="text", training="text", evaluation="text", total="text", delta="text"),
     "metrics.reported": dict(report="text", sha256="text", values=("map", "text")),
     "model.committed": dict(files=[FILE]),
     "model.released": dict(what="text", to=["text"]),
@@ -184,7 +185,7 @@ BODIES = {
     "incident": dict({"class": "text"}, detail="text"),
     "policy.changed": dict(old=MAYBE, new="text", version="count"),
 }
-PRIVATE = {"data.committed", "metrics.reported", "model.committed", "log.started", "policy.changed"}
+PRIVATE = {"data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed"}
 ENDS = {"run.completed", "aborted", "job.rejected"}
 WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {

@@ -45,6 +45,7 @@ fn training(rounds: u32, banks: usize) -> Training {
         patience: 0,
         groups: vec![(0..banks).collect()],
         groups_in_a_round: 1,
+        banks_in_a_round: None,
         robust: Robust::No,
         max_norm: None,
     }

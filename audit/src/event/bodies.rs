@@ -83,6 +83,8 @@ bodies! {
     StepFinished = "step.finished", Shared;
     /// A value was opened.
     Disclosure = "disclosure", Shared;
+    /// Privacy of customers was spent.
+    DpSpent = "dp.spent", Private;
     /// A report was made.
     MetricsReported = "metrics.reported", Private;
     /// The model's files were fixed.
@@ -313,6 +315,21 @@ body! {
         to: Vec<String>,
         /// In which step.
         step: String,
+    }
+}
+body! {
+    /// `dp.spent`
+    DpSpent {
+        /// The data set.
+        dataset: String,
+        /// Of this job, for a training customer, a decimal.
+        training: String,
+        /// Of this job, for a test customer.
+        evaluation: String,
+        /// Of all jobs on this data set so far, this one included.
+        total: String,
+        /// The δ of all three.
+        delta: String,
     }
 }
 body! {

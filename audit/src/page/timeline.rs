@@ -79,6 +79,7 @@ fn said(event: &Event<'_>) -> String {
         (Some(head), None) => {
             let what = match head.event.as_str() {
                 "data.committed" => "Fixed its data",
+                "dp.spent" => "Counted what the job spends of its customers' privacy",
                 "metrics.reported" => "Wrote its report",
                 "model.committed" => "Fixed its model files",
                 "log.started" => "Opened its log",

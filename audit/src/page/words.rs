@@ -108,6 +108,11 @@ pub(super) fn event(body: &Body) -> String {
             shape(&b.shape, b.values),
             receivers(&b.to)
         ),
+        Body::DpSpent(b) => format!(
+            "Counted what the job spends of “{}”: epsilon {} a training customer and {} a test \
+             customer at delta {}; {} in all jobs so far",
+            b.dataset, b.training, b.evaluation, b.delta, b.total
+        ),
         Body::MetricsReported(b) => format!("Wrote the report {}", b.report),
         Body::ModelCommitted(b) => {
             let names: Vec<_> = b.files.iter().map(|f| f.name.clone()).collect();

@@ -4,7 +4,7 @@ use super::{Audience, Disclosure, DisclosureId, Shape};
 use crate::{
     constants::QUANTILE_SUMS,
     privacy::Guarantee,
-    spec::{Horizontal, Intercept, Privacy, Robust, Spec, Training},
+    spec::{AutoOr, Horizontal, Intercept, Privacy, Robust, Spec, Training},
 };
 
 /// Everything that a horizontal job opens, in the order in which it happens.
@@ -124,7 +124,13 @@ fn always(to: To<'_>, everyone: &[Audience], threshold: usize) -> Vec<Disclosure
 fn network(training: &Training, banks: &[Audience], sum: OfSum<'_>) -> Vec<Disclosure> {
     let rounds = u32::try_from(training.rounds).unwrap_or(u32::MAX);
     let groups = match training.groups {
-        1 => "over all banks".to_owned(),
+        1 => match training.banks_per_round {
+            AutoOr::Is(many) => format!(
+                "over {many} banks drawn for the round: from sums over changing sets more of a single \
+                 bank's part may follow"
+            ),
+            AutoOr::Auto => "over all banks".to_owned(),
+        },
         _ => {
             let named = training.groups_of(banks.len()).into_iter().map(|group| {
                 let names = group.iter().filter_map(|place| match banks.get(*place) {
@@ -147,6 +153,13 @@ fn network(training: &Training, banks: &[Audience], sum: OfSum<'_>) -> Vec<Discl
     let cut = training.max_norm.map_or_else(String::new, |norm| {
         format!("; each bank's cut to length {norm}")
     });
+    let counted = match training.robust {
+        Robust::Proved => {
+            ". All banks count the same. Each bank's is proved to be within the length, \
+                           times the schedule's factor; all learn whose is not"
+        }
+        _ => ", weighted, and the weights",
+    };
     let watched = match training.validation_tenths {
         0 => "",
         _ => "; over all banks, the log loss on validation rows and their number",
@@ -154,8 +167,8 @@ fn network(training: &Training, banks: &[Audience], sum: OfSum<'_>) -> Vec<Discl
     let mut list = vec![sum(
         DisclosureId::SumsUpdates,
         &format!(
-            "Each round, {groups}: the changes of the network's parameters by training at home{kept}, \
-             weighted, and the weights{cut}{watched}. The network follows from these."
+            "Each round, {groups}: the changes of the network's parameters by training at home{kept}{cut}\
+             {counted}{watched}. The network follows from these."
         ),
         rounds + 1,
     )];

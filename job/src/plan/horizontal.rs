@@ -11,7 +11,7 @@ use crate::{
         QUANTILE_SUMS, RING_MACS_PER_S, WORD,
     },
     life::State,
-    spec::{AutoOr, Columns, Horizontal, Method, Spec, Training},
+    spec::{AutoOr, Columns, Horizontal, Method, Robust, Spec, Training},
 };
 
 /// Waits of one sum: keys, shares, vector, agreement, reveal, result.
@@ -29,6 +29,10 @@ struct Kind {
     times: u64,
     words: u64,
     seconds: f64,
+    /// Words that a bank sends beside these: proofs.
+    beside: u64,
+    /// Waits of one sum.
+    waits: u64,
 }
 
 fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
@@ -45,6 +49,8 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         times,
         words,
         seconds,
+        beside: 0,
+        waits: ROUNDS,
     };
     let (prepare, none) = (State::Preparing, 0.0);
     let horizontal = spec.horizontal.as_ref();
@@ -128,20 +134,46 @@ fn network(spec: &Spec, training: &Training, columns: u64, rows: u64) -> Kind {
         (_, AutoOr::Is(steps)) => u64::from(steps) * training.batch,
         _ => train * training.local_epochs,
     };
+    let proved = training.robust == Robust::Proved;
+    let banks = spec.party.len() as u64;
+    let products = if proved {
+        shared * (PROVED_BITS + 1) + 30
+    } else {
+        0
+    };
+    let calls = (products.isqrt() / 2).clamp(4, 256);
+    let arity = products.div_ceil(calls);
+    // witness, proof, answers
+    let (words, beside, waits) = match proved {
+        true => (
+            shared,
+            shared * PROVED_BITS + 30 + 2 * (arity + calls) + (3 * banks - 2) * (2 * arity + 2),
+            ROUNDS + 4,
+        ),
+        false => (words, 0, ROUNDS),
+    };
     Kind {
         phase: State::Training,
         step,
         times: training.rounds,
         words,
         // forward, and back twice
-        seconds: (3 * all * seen) as f64 / (RING_MACS_PER_S * CORES),
+        seconds: (3 * all * seen) as f64 / (RING_MACS_PER_S * CORES)
+            + 2.0 * products as f64 * calls as f64 / (FIELD_MACS_PER_S * CORES),
+        beside,
+        waits,
     }
 }
 
+/// Bits of a number that is proved to be small.
+const PROVED_BITS: u64 = 16;
+/// Multiplications in the field of a proof, a second and core.
+const FIELD_MACS_PER_S: f64 = 4e8;
+
 /// Bytes of one sum from and to each bank.
 fn sum_bytes(banks: u64, words: u64) -> (u64, u64) {
-    let up = 168 + 80 * (banks - 1) + (WORD * words + 16) + 64 + 32 * banks;
-    let down = (33 + 168 * banks) + (33 + 80 * (banks - 1)) + 33 + (33 + 64 * banks);
+    let up = 169 + 80 * (banks - 1) + (WORD * words + 16) + 64 + 32 * banks;
+    let down = (33 + 169 * banks) + (33 + 80 * (banks - 1)) + 33 + (33 + 64 * banks);
     (up, down + 33 + WORD * words + 16)
 }
 
@@ -164,7 +196,8 @@ pub(super) fn plan(
     let helper = &spec.helper.id;
     let mut steps = vec![join(spec, assumptions, per_s)];
     for kind in kinds(spec, sizes, columns) {
-        let (up, down) = sum_bytes(banks, kind.words);
+        let (mut up, down) = sum_bytes(banks, kind.words);
+        up += WORD * kind.beside;
         let links = spec.party.iter().flat_map(|bank| {
             let id = bank.id.clone();
             let link = |from: &_, to: &_, bytes| LinkBytes {
@@ -176,7 +209,7 @@ pub(super) fn plan(
         });
         let masks = (2 * banks + 1) * WORD * kind.words;
         // all vectors come in on one line, and go out on it
-        let seconds = ROUNDS as f64 * assumptions.rtt_ms / 1e3
+        let seconds = kind.waits as f64 * assumptions.rtt_ms / 1e3
             + (banks * up.max(down)) as f64 / per_s
             + masks as f64 / PRG_BYTES_PER_S
             + kind.seconds;
@@ -184,7 +217,7 @@ pub(super) fn plan(
             phase: kind.phase,
             step: kind.step.to_owned(),
             times: kind.times,
-            rounds: ROUNDS * kind.times,
+            rounds: kind.waits * kind.times,
             links: links.collect(),
             seconds: seconds * kind.times as f64,
         });
@@ -288,7 +321,14 @@ fn memory(spec: &Spec, horizontal: &Horizontal, sizes: &[PartySize], width: u64)
     let helper = Memory {
         node: spec.helper.id.clone(),
         role: "helper".into(),
-        bytes: base + 3 * vector,
+        // vectors with witnesses, all at a time, where they are to be judged
+        bytes: base
+            + match &horizontal.training {
+                Some(t) if t.robust == Robust::Proved => {
+                    spec.party.len() as u64 * (PROVED_BITS + 2) * vector
+                }
+                _ => 3 * vector,
+            },
     };
     banks.chain([helper]).collect()
 }

@@ -54,10 +54,16 @@ pub struct Training {
     pub groups: u64,
     /// How many groups take part in a round, in turn, or `auto` (default): all.
     pub groups_per_round: AutoOr,
+    /// How many banks take part in a round, three or more, drawn for each publicly, or `auto` (default): all. Sums over
+    /// changing sets of banks say more of a single one than sums over all.
+    pub banks_per_round: AutoOr,
     /// `none` (default). `votes`: a group's sum is taken if the model is better with it on the validation rows of
     /// more than half of the banks. `median`: of the groups' means, coordinate by coordinate; three groups or more.
+    /// `proved`: each bank proves that its update is within `max_norm`; one that does not is named and left out. Works
+    /// from four banks; needs `weights = "equal"` and `validation_tenths = 0`.
     pub robust: Robust,
-    /// A bank cuts its update to this length; a group whose mean is longer is left out by all. Default: none.
+    /// A bank cuts its update to this length, with `proved` times the schedule's factor; a group whose mean is longer is
+    /// left out by all. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_norm: Option<Decimal>,
 }
@@ -82,6 +88,7 @@ impl Default for Training {
             patience: 10,
             groups: 1,
             groups_per_round: AutoOr::Auto,
+            banks_per_round: AutoOr::Auto,
             robust: Robust::None,
             max_norm: None,
         }
@@ -179,6 +186,8 @@ choice! {
         Votes,
         /// The median of the groups.
         Median,
+        /// Each bank proves that its update is short.
+        Proved,
     }
 }
 
@@ -306,7 +315,32 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Found {
         "horizontal.training.robust",
         "a median needs three groups or more, so nine banks or more",
     );
+    let provable = training.max_norm.is_some()
+        && training.weights == Weights::Equal
+        && training.validation_tenths == 0
+        && training.groups == 1;
+    refuse(
+        training.robust == Robust::Proved && !provable,
+        "horizontal.training.robust",
+        "proofs need a max_norm, weights = \"equal\" (how many rows a bank has cannot be proved), \
+         validation_tenths = 0 (a wrong loss would choose the model) and one group",
+    );
+    let left = spec.party.len().saturating_sub(1);
+    refuse(
+        training.robust == Robust::Proved
+            && (left < constants::MIN_BANKS || horizontal.threshold_of(spec.party.len()) > left),
+        "horizontal.training.robust",
+        "proofs are for four banks or more, and a threshold that can be reached without the one that \
+         is left out",
+    );
+    refuse(
+        training.banks_per_round != AutoOr::Auto
+            && (training.groups != 1 || training.robust != Robust::None),
+        "horizontal.training.banks_per_round",
+        "banks are drawn for each round where there is one group and robust = \"none\"",
+    );
     let plain = training.groups == 1
+        && training.banks_per_round == AutoOr::Auto
         && training.robust == Robust::None
         && training.max_norm.is_none()
         && !training.personal_last_layer
@@ -316,7 +350,7 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Found {
     refuse(
         private && !plain,
         "horizontal.training",
-        "with private-sgd there is one group, no validation rows (validation_tenths = 0), no vote, no \
+        "with private-sgd there is one group of all banks, no validation rows (validation_tenths = 0), no vote, no \
          max_norm, no last layer of one's own and no local_epochs or local_steps: none of these is covered by \
          the noise",
     );
@@ -353,6 +387,16 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Found {
             training.groups_in_a_round() as f64,
             1.0,
             training.groups as f64,
+        ),
+        (
+            "banks_per_round",
+            f64::from(
+                training
+                    .banks_per_round
+                    .unwrap_or_else(|| constants::MIN_BANKS as u32),
+            ),
+            constants::MIN_BANKS as f64,
+            banks as f64,
         ),
         (
             "max_norm",

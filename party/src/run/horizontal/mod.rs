@@ -9,9 +9,9 @@ mod privacy;
 use std::{sync::Arc, time::Instant};
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_audit::event::bodies::{DpSpent, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
-    DisclosureId,
+    DisclosureId, Guarantee,
     spec::{self, Horizontal, Intercept},
 };
 use paripassu_model::{
@@ -116,6 +116,17 @@ impl Run {
             .own_rows(table, &selection, horizontal)
             .await
             .at("prepare")?;
+        if let Some(guarantee) = Guarantee::of(self.spec()).map_err(own).at("prepare")? {
+            let total = privacy::after(self, &guarantee).at("prepare")?;
+            let spent = DpSpent {
+                dataset: selection.name().to_owned(),
+                training: guarantee.training.to_string(),
+                evaluation: guarantee.evaluation.to_string(),
+                total: total.to_string(),
+                delta: guarantee.delta.to_string(),
+            };
+            self.book.event(spent).at("prepare")?;
+        }
         let roots = self.roots().at("join")?;
         for id in [DisclosureId::RelayTraffic, DisclosureId::SumsMembers] {
             self.book.disclose(&id, 0, "sums/join").at("join")?;

@@ -38,6 +38,8 @@ pub(super) struct NetworkFit {
     pub(super) frac: Option<i32>,
     /// Rounds in which a group was left out as harmful.
     pub(super) left_out: Vec<u32>,
+    /// Banks whose updates were proved too long.
+    pub(super) refused: Vec<usize>,
     pub(super) guarantee: Option<Guarantee>,
 }
 
@@ -210,10 +212,15 @@ impl Run {
             },
             groups: training.groups_of(banks),
             groups_in_a_round: training.groups_in_a_round(),
+            banks_in_a_round: match training.banks_per_round {
+                paripassu_job::spec::AutoOr::Auto => None,
+                paripassu_job::spec::AutoOr::Is(many) => Some(many as usize),
+            },
             robust: match training.robust {
                 Robust::None => federated::Robust::No,
                 Robust::Votes => federated::Robust::Votes,
                 Robust::Median => federated::Robust::Median,
+                Robust::Proved => federated::Robust::Proved,
             },
             max_norm: training.max_norm.map(|norm| norm.value()),
             network: network.clone(),
@@ -236,6 +243,7 @@ impl Run {
             fewest_banks: fit.fewest_banks,
             frac: Some(fit.frac),
             left_out: fit.left_out,
+            refused: fit.refused,
             guarantee: None,
         })
     }
@@ -280,6 +288,7 @@ impl Run {
             fewest_banks: fit.fewest_banks,
             frac: None,
             left_out: Vec::new(),
+            refused: Vec::new(),
             guarantee: Guarantee::of(self.spec()).map_err(own)?,
         })
     }

@@ -46,7 +46,7 @@ pub(super) fn statement(run: &Run, guarantee: &Guarantee) -> Result<Value, Abort
              (standard deviation {} rows)",
             training.rounds, privacy.clip, privacy.noise, privacy.sampling, privacy.evaluation_noise
         ),
-        "accounting": "Renyi divergences of the sampled Gaussian, whole orders 2 to 256",
+        "accounting": "Renyi divergences of the sampled Gaussian, orders 1.1 to 256",
         "trust_model": format!(
             "noise is added by the banks before masking: at least {honest} of the {threshold} banks or \
              more in each sum add theirs and keep it to themselves; nobody holds rows of others, and \

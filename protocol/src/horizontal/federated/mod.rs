@@ -10,15 +10,21 @@
 //! alike. The round and w are part of the sum's purpose, so banks that differ in one bit are told apart.
 //! Training ends when the joint validation loss has not fallen for some rounds; the best w is taken.
 //!
-//! **Groups.** Banks may be in fixed groups, whose sums are opened one by one, and which may take turns. Fixed,
-//! because sums over sets that change would be equations from which single updates follow (So et al., 2021). What
+//! **Some banks a round.** Banks may be in fixed groups, whose sums are opened one by one, and which may take turns; or
+//! some are drawn for each round. Sums over sets that change are equations from which single updates follow as far
+//! as a bank's updates resemble one another (So et al., 2021): the job says so to who approves it. What
 //! the groups' sums are for: [`Robust::Votes`] and [`Robust::Median`] bear a bank that sends harmful updates.
 //!
 //! **What is learned.** The sums, by all banks; of a bank's update no more than the other banks of its group together
 //! would add to what they know: at least two. The helper learns no sum. An update of few rows says much about
 //! them. [`private`] puts noise into each sum instead, so that no single customer shows.
 //!
-//! **What bounds a harmful bank.** With [`Training::max_norm`] every honest bank cuts its update to that length, so a
+//! **Proofs.** With [`Robust::Proved`] each bank proves on shares that its update is within the bound
+//! ([`bounded_sum`](Client::bounded_sum)), for any number of banks from three: a bank that sends more is found, named and left
+//! out; one within the bound moves the mean by at most `max_norm / n` a round. Banks count the same, because how
+//! many rows a bank has cannot be proved, and there is no validation loss, because a wrong one would choose the model.
+//!
+//! **What bounds a harmful bank otherwise.** With [`Training::max_norm`] every honest bank cuts its update to that length, so a
 //! group whose mean is longer holds a bank that does not: all banks see it and leave the group out. Below that
 //! length a bank may send what it likes; votes and medians limit what comes of it as long as most groups, and
 //! more than half of the voters, are honest. A single bank is named as one of its group and not closer.
@@ -35,6 +41,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ndarray::Array2;
+use paripassu_crypto::norm_proof::LARGEST;
 use paripassu_model::mlp::{Adam, Local, MlpError, Network, Optimiser, Step};
 
 use super::{
@@ -72,6 +79,9 @@ pub enum Robust {
     Votes,
     /// The median of the groups' means, parameter by parameter.
     Median,
+    /// Every bank proves that its update is no longer than [`Training::max_norm`] times the schedule's factor, and counts as
+    /// much as any other; one that does not prove it is named and left out from there on.
+    Proved,
 }
 
 /// How the banks' rate changes.
@@ -124,6 +134,8 @@ pub struct Training {
     pub groups: Vec<Vec<usize>>,
     /// How many of them take part in a round.
     pub groups_in_a_round: usize,
+    /// Instead of groups, how many banks take part in a round: drawn for each from `start`, publicly.
+    pub banks_in_a_round: Option<usize>,
     /// What is done against harmful updates.
     pub robust: Robust,
     /// Length to which a bank cuts its update.
@@ -162,6 +174,8 @@ pub struct Fit {
     pub frac: i32,
     /// For each group, rounds in which it was left out as harmful.
     pub left_out: Vec<u32>,
+    /// Banks whose updates were longer than the bound, and that are in no sum from then on.
+    pub refused: Vec<usize>,
 }
 
 pub(super) fn own(e: impl std::fmt::Display) -> Abort {
@@ -287,7 +301,7 @@ impl Bank<'_> {
         self.local = Some(local);
         self.head = params[self.shared..].to_vec();
         let mut update: Vec<f64> = params.iter().zip(joint).map(|(a, b)| a - b).collect();
-        if let Some(most) = training.max_norm {
+        if let Some(most) = self.most(round) {
             let norm = update.iter().map(|u| u * u).sum::<f64>().sqrt();
             if norm > most {
                 update.iter_mut().for_each(|u| *u *= most / norm);
@@ -297,6 +311,47 @@ impl Bank<'_> {
             update.iter_mut().for_each(|u| *u *= harm);
         }
         Ok(update)
+    }
+
+    /// The length to which an update is cut. What is proved falls with the rate, or at the end a bank that stays at the
+    /// bound would outweigh the others.
+    fn most(&self, round: u32) -> Option<f64> {
+        let training = self.training;
+        let factor = match training.robust {
+            Robust::Proved => training.schedule.factor(round, training.rounds),
+            _ => 1.0,
+        };
+        training.max_norm.map(|most| most * factor)
+    }
+
+    /// One round with proofs: the mean of the updates within the bound.
+    async fn proved_round<C: Channel>(
+        &mut self,
+        client: &mut Client<C>,
+        ledger: &mut dyn Openings,
+        joint: &[f64],
+        round: u32,
+        fit: &mut Fit,
+    ) -> Result<Vec<f64>, Abort> {
+        let most = self.most(round).ok_or_else(|| own("proofs need a bound"))?;
+        let unit = most / LARGEST as f64;
+        let update = self.update(joint, round).await?;
+        // towards 0, so that whole numbers are no longer than what they stand for
+        let values: Vec<i64> = update.iter().map(|u| (u / unit).trunc() as i64).collect();
+        let named = purpose("bounded updates", round, joint);
+        ledger.record(Opening::Sum(SumOf::Updates), Receivers::All, values.len())?;
+        let got = match self.harm {
+            None => client.bounded_sum(&named, &values).await?,
+            Some(_) => client.bounded_sum_of(&named, &values).await?,
+        };
+        fit.refused = client.refused().iter().collect();
+        fit.fewest_banks = fit.fewest_banks.min(got.members.count());
+        let of_one = unit / got.members.count() as f64;
+        Ok(got
+            .words
+            .iter()
+            .map(|w| *w as i64 as f64 * of_one)
+            .collect())
     }
 
     fn weight(&self) -> u64 {
@@ -363,6 +418,7 @@ async fn rounds<C: Channel>(
         fewest_banks: clients,
         frac: point.frac,
         left_out: vec![0; training.groups.len()],
+        refused: Vec::new(),
     };
     let mut best = (f64::INFINITY, Vec::new());
     let watching = training.patience > 0;
@@ -374,16 +430,29 @@ async fn rounds<C: Channel>(
         if !last {
             progress(round, training.rounds);
         }
-        let turn = if last {
-            Vec::new()
-        } else {
-            turn(training, round)
+        let drawn = training
+            .banks_in_a_round
+            .map(|many| vec![drawn(training, round, clients, many)]);
+        let all_groups = drawn.as_ref().unwrap_or(&training.groups);
+        let turn = match (last, &drawn) {
+            (true, _) => Vec::new(),
+            (_, Some(_)) => vec![0],
+            (_, None) => turn(training, round),
         };
+        if training.robust == Robust::Proved {
+            let step = bank
+                .proved_round(client, ledger, &joint, round, &mut fit)
+                .await?;
+            step_along(&mut joint, &step, training, &mut server, round);
+            fit.rounds = round;
+            continue;
+        }
         let loss = bank.watched(&joint).await?;
         let head = bank.head.clone();
         let mut values = Vec::with_capacity(turn.len() * (shared + 1) + 2);
+        let size = training.banks_in_a_round.unwrap_or(clients);
         for group in &turn {
-            if !training.groups[*group].contains(&bank.me) {
+            if !all_groups[*group].contains(&bank.me) {
                 values.extend(std::iter::repeat_n(0, shared + 1));
                 continue;
             }
@@ -399,11 +468,11 @@ async fn rounds<C: Channel>(
         values.push(bank.rows.watch_y.len() as u64);
         let members: Vec<Members> = turn
             .iter()
-            .map(|group| training.groups[*group].iter().copied().collect())
+            .map(|group| all_groups[*group].iter().copied().collect())
             .collect();
         let named = purpose("updates", round, &joint);
         let got = sum_by_groups(client, ledger, SumOf::Updates, &named, values, &members).await?;
-        fit.fewest_banks = fit.fewest_banks.min(got.members.count());
+        fit.fewest_banks = fit.fewest_banks.min(got.members.count()).min(size);
 
         // the loss is that of the model before this round
         let (parts, tail) = got.words.split_at(got.words.len().saturating_sub(2));
@@ -460,13 +529,7 @@ async fn rounds<C: Channel>(
             _ => sound,
         };
         if let Some(step) = combine::combined(&chosen, training.robust) {
-            match (&mut server, training.rule) {
-                (Some(adam), Rule::Adam { rate }) => {
-                    let against: Vec<f64> = step.iter().map(|u| -u).collect();
-                    adam.step(&mut joint, &against, rate, DAMP);
-                }
-                _ => joint.iter_mut().zip(&step).for_each(|(w, u)| *w += u),
-            }
+            step_along(&mut joint, &step, training, &mut server, round);
         }
         fit.rounds = round;
     }
@@ -479,6 +542,24 @@ async fn rounds<C: Channel>(
         false => best.1,
     };
     Ok(fit)
+}
+
+/// Moves the joint parameters.
+fn step_along(
+    joint: &mut [f64],
+    step: &[f64],
+    training: &Training,
+    server: &mut Option<Adam>,
+    round: u32,
+) {
+    match (server, training.rule) {
+        (Some(adam), Rule::Adam { rate }) => {
+            let against: Vec<f64> = step.iter().map(|u| -u).collect();
+            let rate = rate * training.schedule.factor(round, training.rounds);
+            adam.step(joint, &against, rate, DAMP);
+        }
+        _ => joint.iter_mut().zip(step).for_each(|(w, u)| *w += u),
+    }
 }
 
 /// Nothing was learned where every round of every group was left out.
@@ -506,6 +587,25 @@ fn turn(training: &Training, round: u32) -> Vec<usize> {
     turn.sort_unstable();
     turn.dedup();
     turn
+}
+
+/// The banks of a round, drawn without replacement.
+fn drawn(training: &Training, round: u32, banks: usize, many: usize) -> Vec<usize> {
+    let mut hash = blake3::Hasher::new_derive_key("paripassu/v1 banks of a round");
+    hash.update(&training.start);
+    hash.update(&round.to_le_bytes());
+    let mut stream = hash.finalize_xof();
+    let mut left: Vec<usize> = (0..banks).collect();
+    let mut out: Vec<usize> = (0..many.min(banks))
+        .map(|_| {
+            let mut word = [0; 8];
+            stream.fill(&mut word);
+            // below 200 of 2^64: uniform to within 2^-56
+            left.swap_remove((u64::from_le_bytes(word) % left.len() as u64) as usize)
+        })
+        .collect();
+    out.sort_unstable();
+    out
 }
 
 /// Which groups more than half of the banks find helpful on their validation rows.

@@ -47,6 +47,7 @@ fn training(banks: usize) -> Training {
         patience: 10,
         groups: vec![(0..banks).collect()],
         groups_in_a_round: 1,
+        banks_in_a_round: None,
         robust: Robust::No,
         max_norm: None,
     }
@@ -60,6 +61,15 @@ async fn run(
     banks: usize,
     spec: impl Fn(usize) -> Training,
     harmful: Option<usize>,
+) -> Vec<Result<(f64, Fit), Abort>> {
+    run_harmed(world, banks, spec, harmful.map(|bank| (bank, -10.0))).await
+}
+
+async fn run_harmed(
+    world: World,
+    banks: usize,
+    spec: impl Fn(usize) -> Training,
+    harmful: Option<(usize, f64)>,
 ) -> Vec<Result<(f64, Fit), Abort>> {
     let mut params = Params::new(banks, None, [3; 32], Duration::from_secs(60)).unwrap();
     (params.patience, params.limit) = (Duration::from_millis(400), Duration::from_secs(3));
@@ -89,7 +99,7 @@ async fn run(
                         all_rows: (300 * specs.len()) as u64,
                     };
                     let mut ledger = AllowAll::default();
-                    let harm = (harmful == Some(me)).then_some(-10.0);
+                    let harm = harmful.filter(|(bank, _)| *bank == me).map(|(_, by)| by);
                     let fit = rounds(
                         &mut client,
                         &mut ledger,
@@ -142,6 +152,10 @@ async fn every_rule_learns_what_the_rows_say_and_all_banks_get_the_same() {
             let got = aucs(3, |_| {
                 let mut spec = training(3);
                 (spec.rule, spec.step.proximal) = (rule, proximal);
+                if rule != Rule::Mean {
+                    // steps of one size, so that it takes more of them
+                    spec.rounds = 80;
+                }
                 spec
             })
             .await;
@@ -244,6 +258,47 @@ async fn a_bank_that_sends_minus_ten_times_its_update_costs_at_most_a_hundredth(
     }
 }
 
+/// Five banks; the fourth sends what `sends` says of its update.
+async fn five(sends: Option<f64>, robust: Robust) -> Vec<(f64, Fit)> {
+    let spec = |_: usize| {
+        let mut spec = training(5);
+        (spec.patience, spec.by_rows, spec.rounds) = (0, false, 40);
+        (spec.robust, spec.max_norm) = (robust, Some(0.5));
+        spec
+    };
+    let all = run_harmed(world(5), 5, spec, sends.map(|by| (3, by))).await;
+    all.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_five_that_sends_minus_ten_times_its_update_is_named_and_costs_a_hundredth_at_most()
+{
+    let honest = five(None, Robust::Proved).await;
+    assert!(
+        honest[0].0 > 0.93 && honest[0].1.refused.is_empty(),
+        "{}",
+        honest[0].0
+    );
+    // without the option
+    let ruined = five(Some(-10.0), Robust::No).await[0].0;
+    assert!(ruined < honest[0].0 - 0.1, "{ruined}");
+    let got = five(Some(-10.0), Robust::Proved).await;
+    let (auc, fit) = &got[0];
+    assert_eq!(fit.refused, [3]);
+    assert_eq!(fit.fewest_banks, 4);
+    assert!(*auc > honest[0].0 - 0.01, "{auc} {}", honest[0].0);
+    assert!(got.iter().all(|g| g.1 == *fit));
+    // one that stays within the bound is not found, and cannot do much
+    let got = five(Some(-1.0), Robust::Proved).await;
+    assert!(got[0].1.refused.is_empty());
+    assert!(
+        got[0].0 > honest[0].0 - 0.02,
+        "{} {}",
+        got[0].0,
+        honest[0].0
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_longer_than_honest_banks_can_be_is_left_out_by_all() {
     let got = with_harm(
@@ -297,6 +352,40 @@ async fn groups_take_turns() {
     };
     let turns: Vec<_> = (1..=4).map(|round| turn(&spec, round)).collect();
     assert_eq!(turns, [vec![0, 1], vec![0, 2], vec![1, 2], vec![0, 1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_banks_are_drawn_for_each_round() {
+    let got = aucs(6, |_| {
+        let mut spec = training(6);
+        (spec.banks_in_a_round, spec.rounds) = (Some(3), 40);
+        spec
+    })
+    .await;
+    assert!(got.iter().all(|(auc, _)| *auc > 0.9), "{:?}", got[0].0);
+    assert!(got.windows(2).all(|w| w[0].1 == w[1].1));
+    assert_eq!(got[0].1.fewest_banks, 3);
+    // every bank as often as any other, every pair too
+    let spec = training(6);
+    let mut times = [0u32; 36];
+    for round in 1..=4000 {
+        let banks = drawn(&spec, round, 6, 3);
+        assert!(banks.windows(2).all(|w| w[0] < w[1]) && banks.len() == 3);
+        for a in &banks {
+            for b in &banks {
+                times[a * 6 + b] += 1;
+            }
+        }
+    }
+    for (i, n) in times.iter().enumerate() {
+        // 4000 · 1/2, and 4000 · 3/6 · 2/5
+        let (expected, sd) = if i % 7 == 0 {
+            (2000.0, 31.7)
+        } else {
+            (800.0, 25.3)
+        };
+        assert!((f64::from(*n) - expected).abs() < 5.0 * sd, "{i}: {n}");
+    }
 }
 
 /// Loses a client's masked vector in one sum.

@@ -4,17 +4,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 use paripassu_crypto::{
     masking::{self, MaskSecret, open_once, seal_once},
     shamir::{SHARE_BYTES, Share},
-    sum_tag::SumKey,
+    sum_tag::{SumKey, Tag},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    ATTEMPTS, MIN_CLIENTS, Params,
+    ATTEMPTS, Kind, MIN_CLIENTS, Params,
+    bounded::{self, Prover},
     group::Group,
     mask::{self, Mask},
     msg::{self, BOX, Fields, Keys, Members},
     no_randomness, role,
-    secrets::{Fresh, Own, Shared, box_header, commitment, self_mask},
+    secrets::{Fresh, Own, PairSeed, Shared, box_header, commitment, self_mask},
 };
 use crate::{
     abort::Abort,
@@ -36,10 +37,19 @@ pub struct Sum {
 
 /// One client of all sums of a job.
 pub struct Client<C> {
-    ctx: Ctx<C>,
-    params: Params,
-    group: Group,
+    pub(super) ctx: Ctx<C>,
+    pub(super) params: Params,
+    pub(super) group: Group,
     next: u32,
+    /// Those whose vectors were longer than a bound: they are in no bounded sum any more.
+    pub(super) refused: Members,
+}
+
+/// What this client brings to a sum.
+pub(super) struct Input<'a> {
+    pub(super) values: &'a [u64],
+    pub(super) kind: Kind,
+    pub(super) groups: &'a [Members],
 }
 
 impl<C> std::fmt::Debug for Client<C> {
@@ -53,15 +63,16 @@ impl<C> std::fmt::Debug for Client<C> {
 }
 
 /// How an attempt ended.
-enum Ended {
+pub(super) enum Ended {
     Sum(Sum),
     GivenUp { present: Members, missing: Members },
+    Refused(Members),
 }
 
 /// A message of the adder.
-enum Told<'a> {
+pub(super) enum Told<'a> {
     GoesOn(Fields<'a>, Members),
-    GivenUp { present: Members, missing: Members },
+    Ends(Ended),
 }
 
 impl<C: Channel> Client<C> {
@@ -82,6 +93,7 @@ impl<C: Channel> Client<C> {
             params,
             group,
             next: 0,
+            refused: Members::default(),
         })
     }
 
@@ -153,10 +165,33 @@ impl<C: Channel> Client<C> {
         if values.is_empty() {
             return Err(Abort::Input("a sum of nothing".into()));
         }
+        let input = Input {
+            values: &values,
+            kind: Kind::Words,
+            groups,
+        };
+        self.sum_of(purpose, &input).await
+    }
+
+    /// Tries to get a sum.
+    pub(super) async fn sum_of(&mut self, purpose: &str, input: &Input<'_>) -> Result<Sum, Abort> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.attempt(purpose, &values, groups).await? {
+            match self.attempt(purpose, input).await? {
+                Ended::Refused(members) => {
+                    if members.is_within(&self.refused) {
+                        let step = format!("{purpose} (sum {})", self.next);
+                        return Err(malformed(&step, "a bank was refused that had been before"));
+                    }
+                    self.refused = self.refused.or(&members);
+                    // this was no sum that too few had come to
+                    attempts -= 1;
+                    for client in members.iter() {
+                        let bank = role(client);
+                        tracing::warn!(%bank, purpose, "its vector is longer than the job allows: left out from here on");
+                    }
+                }
                 Ended::Sum(sum) => return Ok(Sum { attempts, ..sum }),
                 Ended::GivenUp { present, missing } => {
                     let step = format!("{purpose} (sum {})", self.next);
@@ -182,7 +217,7 @@ impl<C: Channel> Client<C> {
         let ctx = self.ctx.narrow(self.next);
         let keys = self.keys(
             &self.params.session(self.next),
-            0,
+            (0, Kind::Words),
             [0; 32],
             [0; 32],
             [0; 32],
@@ -193,13 +228,14 @@ impl<C: Channel> Client<C> {
     fn keys(
         &self,
         session: &[u8; 32],
-        words: u64,
+        (words, kind): (u64, Kind),
         purpose: [u8; 32],
         public: [u8; 32],
         commitment: [u8; 32],
     ) -> Keys {
         let mut keys = Keys {
             words,
+            kind,
             purpose,
             public,
             commitment,
@@ -213,11 +249,11 @@ impl<C: Channel> Client<C> {
     }
 
     /// Waits for a message of the adder; sums of other clients may be under way before it.
-    async fn hear(&self, ctx: &Ctx<C>, name: &str) -> Result<Bytes, Abort> {
+    pub(super) async fn hear(&self, ctx: &Ctx<C>, name: &str) -> Result<Bytes, Abort> {
         ctx.recv(Role::Helper, name).await
     }
 
-    fn told<'a>(&self, body: &'a Bytes, step: &'a str) -> Result<Told<'a>, Abort> {
+    pub(super) fn told<'a>(&self, body: &'a Bytes, step: &'a str) -> Result<Told<'a>, Abort> {
         let mut fields = Fields::of(body, Role::Helper, step);
         match fields.array()? {
             [1] => {
@@ -228,41 +264,34 @@ impl<C: Channel> Client<C> {
                 let present = fields.members(self.params.clients)?;
                 let missing = fields.members(self.params.clients)?;
                 fields.end()?;
-                Ok(Told::GivenUp { present, missing })
+                Ok(Told::Ends(Ended::GivenUp { present, missing }))
+            }
+            [2] => {
+                let members = fields.members(self.params.clients)?;
+                fields.end()?;
+                Ok(Told::Ends(Ended::Refused(members)))
             }
             _ => Err(fields.malformed("neither a step nor an end")),
         }
     }
 
-    async fn attempt(
-        &mut self,
-        purpose: &str,
-        values: &[u64],
-        groups: &[Members],
-    ) -> Result<Ended, Abort> {
+    async fn attempt(&mut self, purpose: &str, input: &Input<'_>) -> Result<Ended, Abort> {
         let index = self.next;
         self.next += 1;
         let ctx = self.ctx.narrow(index);
         let session = self.params.session(index);
         let step = format!("{}/{purpose}", ctx.path());
         let mut agreed_on = None;
-        if let Some(given_up) = self
-            .take_part(
-                &ctx,
-                &session,
-                purpose,
-                (values, groups),
-                &step,
-                &mut agreed_on,
-            )
+        if let Some(ended) = self
+            .take_part(&ctx, &session, purpose, input, &step, &mut agreed_on)
             .await?
         {
-            return Ok(given_up);
+            return Ok(ended);
         }
         let body = self.hear(&ctx, "result").await?;
         let (mut fields, members) = match self.told(&body, &step)? {
             Told::GoesOn(fields, members) => (fields, members),
-            Told::GivenUp { present, missing } => return Ok(Ended::GivenUp { present, missing }),
+            Told::Ends(ended) => return Ok(ended),
         };
         if agreed_on.is_some_and(|agreed| agreed != members) {
             return Err(fields.malformed("the sum is over other banks than those agreed on"));
@@ -270,7 +299,7 @@ impl<C: Channel> Client<C> {
         if members.count() < self.params.threshold {
             return Err(fields.malformed("a sum over fewer banks than the job asks for"));
         }
-        let len = values.len();
+        let (len, kind) = (input.values.len(), input.kind);
         let vector = Bytes::copy_from_slice(fields.bytes(len * 8 + 16)?);
         fields.end()?;
         let blinds: Vec<_> = members
@@ -280,10 +309,10 @@ impl<C: Channel> Client<C> {
         let key = self.group.tag_key(&session);
         let opened = offload(move || {
             let mut words = vec![0; len];
-            let tag = msg::add_vector(&vector, &mut words)?;
+            let tag = msg::add_vector(&vector, &mut words, kind)?;
             let masks: Vec<_> = blinds.iter().map(|seed| Mask::subtracted(seed)).collect();
-            let tag = mask::apply(&masks, &mut words, tag);
-            (SumKey::new(&key).tag(&words) == tag).then_some(words)
+            let tag = mask::apply(&masks, &mut words, tag, kind);
+            (tagged(&key, &words, kind) == tag).then(|| bounded::integers(&words, kind))
         });
         match opened.await {
             Some(words) => Ok(Ended::Sum(Sum {
@@ -308,7 +337,7 @@ impl<C: Channel> Client<C> {
         ctx: &Ctx<C>,
         session: &[u8; 32],
         purpose: &str,
-        (values, groups): (&[u64], &[Members]),
+        input: &Input<'_>,
         step: &str,
         agreed_on: &mut Option<Members>,
     ) -> Result<Option<Ended>, Abort> {
@@ -316,14 +345,14 @@ impl<C: Channel> Client<C> {
             ($body:expr) => {
                 match self.told($body, step)? {
                     Told::GoesOn(fields, members) => (fields, members),
-                    Told::GivenUp { present, missing } => {
-                        return Ok(Some(Ended::GivenUp { present, missing }));
-                    }
+                    Told::Ends(ended) => return Ok(Some(ended)),
                 }
             };
         }
         let (me, n, t) = (self.group.me, self.params.clients, self.params.threshold);
-        let own = self.advertise(ctx, session, purpose, values.len()).await?;
+        let (words, groups) = (input.values.len(), input.groups);
+        let size = (words as u64, input.kind);
+        let own = self.advertise(ctx, session, purpose, size).await?;
 
         // round 1: check every key, then give every client a share of the own secrets
         let body = self.hear(ctx, "roster").await?;
@@ -331,7 +360,7 @@ impl<C: Channel> Client<C> {
         if !roster.contains(me) {
             return Ok(None);
         }
-        let keys = self.read_roster(fields, roster, session, purpose, values.len())?;
+        let keys = self.read_roster(fields, roster, session, purpose, size)?;
         if keys.get(me).and_then(Option::as_ref).map(|k| k.public) != Some(own.public()) {
             return Err(malformed(
                 step,
@@ -359,9 +388,11 @@ impl<C: Channel> Client<C> {
             });
         }
         fields.end()?;
+        let seeds = self.seeds(session, &keys, sharers, &own.kept, step)?;
+        let prover = bounded::prover(input)?;
         let masked = self
-            .masked(session, &keys, sharers, &own.kept, values, step)
-            .await?;
+            .masked(session, &seeds, &own.kept, input, prover.as_ref())
+            .await;
         self.hear(ctx, "go").await?;
         ctx.send(Role::Helper, "masked", masked).await?;
 
@@ -420,7 +451,13 @@ impl<C: Channel> Client<C> {
             out.put_slice(&*share.to_bytes());
         }
         ctx.send(Role::Helper, "reveal", out.freeze()).await?;
-        Ok(None)
+        match prover {
+            Some(prover) => {
+                self.prove(ctx, session, survivors, &seeds, prover, step)
+                    .await
+            }
+            None => Ok(None),
+        }
     }
 
     /// Round 0: fresh keys, signed.
@@ -429,7 +466,7 @@ impl<C: Channel> Client<C> {
         ctx: &Ctx<C>,
         session: &[u8; 32],
         purpose: &str,
-        words: usize,
+        size: (u64, Kind),
     ) -> Result<Fresh, Abort> {
         let fresh = Fresh {
             secret: MaskSecret::fresh().map_err(no_randomness)?,
@@ -437,7 +474,7 @@ impl<C: Channel> Client<C> {
         };
         let keys = self.keys(
             session,
-            words as u64,
+            size,
             *blake3::hash(purpose.as_bytes()).as_bytes(),
             fresh.public(),
             commitment(session, self.group.me, &fresh.self_seed),
@@ -452,7 +489,7 @@ impl<C: Channel> Client<C> {
         roster: Members,
         session: &[u8; 32],
         purpose: &str,
-        words: usize,
+        size: (u64, Kind),
     ) -> Result<Vec<Option<Keys>>, Abort> {
         let purpose = *blake3::hash(purpose.as_bytes()).as_bytes();
         let mut all = vec![None; self.params.clients];
@@ -474,7 +511,7 @@ impl<C: Channel> Client<C> {
                     role(client)
                 )));
             }
-            if (keys.words, keys.purpose) != (words as u64, purpose) {
+            if ((keys.words, keys.kind), keys.purpose) != (size, purpose) {
                 return Err(Abort::Disagreement {
                     from: role(client),
                     step: self.ctx.path().to_owned(),
@@ -533,24 +570,19 @@ impl<C: Channel> Client<C> {
         }
     }
 
-    /// Values, tag and all masks.
-    async fn masked(
+    /// What is shared in this sum with each of those who share, by position.
+    fn seeds(
         &self,
         session: &[u8; 32],
         keys: &[Option<Keys>],
         sharers: Members,
         own: &Own,
-        values: &[u64],
         step: &str,
-    ) -> Result<Bytes, Abort> {
-        let me = self.group.me;
-        let mut masks = vec![
-            Mask::added(&self_mask(session, &own.self_seed)),
-            Mask::added(&self.group.blind(session, me)),
-        ];
+    ) -> Result<Vec<PairSeed>, Abort> {
+        let mut seeds = Vec::with_capacity(sharers.count());
         for (peer, keys) in keys.iter().enumerate() {
             let Some(keys) = keys else { continue };
-            if peer == me || !sharers.contains(peer) {
+            if peer == self.group.me || !sharers.contains(peer) {
                 continue;
             }
             let seed =
@@ -561,16 +593,54 @@ impl<C: Channel> Client<C> {
                         step: step.to_owned(),
                         problem: e.to_string(),
                     })?;
-            masks.push(Mask::between(&seed, me, peer));
+            seeds.push(PairSeed { peer, seed });
         }
-        let mut words = values.to_vec();
+        Ok(seeds)
+    }
+
+    /// Values, tag and all masks; behind them the masked witness of a bounded vector.
+    async fn masked(
+        &self,
+        session: &[u8; 32],
+        seeds: &[PairSeed],
+        own: &Own,
+        input: &Input<'_>,
+        prover: Option<&Prover>,
+    ) -> Bytes {
+        let (me, kind) = (self.group.me, input.kind);
+        let of_self = self_mask(session, &own.self_seed);
+        let mut masks = vec![
+            Mask::added(&of_self),
+            Mask::added(&self.group.blind(session, me)),
+        ];
+        masks.extend(
+            seeds
+                .iter()
+                .map(|pair| Mask::between(&pair.seed, me, pair.peer)),
+        );
+        let mut words = bounded::elements(input.values, kind);
+        let witness = prover.map(|prover| prover.masked_witness(me, &of_self, seeds));
         let key = self.group.tag_key(session);
-        Ok(offload(move || {
-            let tag = SumKey::new(&key).tag(&words);
-            let tag = mask::apply(&masks, &mut words, tag);
-            msg::put_vector(words, tag)
+        offload(move || {
+            let tag = tagged(&key, &words, kind);
+            let tag = mask::apply(&masks, &mut words, tag, kind);
+            let vector = msg::put_vector(words, tag);
+            let Some(witness) = witness else {
+                return vector;
+            };
+            let mut out = BytesMut::from(vector);
+            msg::put_elements(&witness, &mut out);
+            out.freeze()
         })
-        .await)
+        .await
+    }
+}
+
+fn tagged(key: &[u8; 32], words: &[u64], kind: Kind) -> Tag {
+    let key = SumKey::new(key);
+    match kind {
+        Kind::Words => key.tag(words),
+        Kind::Bounded => key.tag_of_elements(words),
     }
 }
 
@@ -580,7 +650,7 @@ fn encoded(keys: &Keys) -> Bytes {
     out.freeze()
 }
 
-fn malformed(step: &str, problem: impl Into<String>) -> Abort {
+pub(super) fn malformed(step: &str, problem: impl Into<String>) -> Abort {
     Abort::Malformed {
         from: Role::Helper,
         step: step.to_owned(),

@@ -1,10 +1,13 @@
 //! Masks on vectors: several streams added or subtracted in one go over the vector.
 
 use paripassu_crypto::{
+    field61,
     prg::{Label, Prg},
     sum_tag::Tag,
 };
 use rayon::prelude::*;
+
+use super::Kind;
 
 /// Words that a thread masks at a time; with all streams, so that a vector passes through the cache once.
 const CHUNK: usize = 1 << 14;
@@ -46,16 +49,21 @@ impl Mask {
 }
 
 /// Masks a vector and its tag.
-pub(super) fn apply(masks: &[Mask], words: &mut [u64], tag: Tag) -> Tag {
+pub(super) fn apply(masks: &[Mask], words: &mut [u64], tag: Tag, kind: Kind) -> Tag {
     words
         .par_chunks_mut(CHUNK)
         .enumerate()
         .for_each(|(i, chunk)| {
             let position = (i * CHUNK) as u64;
             for mask in masks {
-                match mask.added {
-                    true => mask.stream.add(Label::request(0, 0), position, chunk),
-                    false => mask.stream.subtract(Label::request(0, 0), position, chunk),
+                let (stream, label) = (&mask.stream, Label::request(0, 0));
+                match (kind, mask.added) {
+                    (Kind::Words, true) => stream.add(label, position, chunk),
+                    (Kind::Words, false) => stream.subtract(label, position, chunk),
+                    (Kind::Bounded, added) => {
+                        let by = if added { field61::add } else { field61::sub };
+                        field61::each_of(stream, label, position, chunk, |o, e| *o = by(*o, e));
+                    }
                 }
             }
         });

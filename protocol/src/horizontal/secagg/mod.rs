@@ -49,6 +49,7 @@
 //!
 //! **Precision.** Exact. A value must be below 2^62 / n in magnitude, which is checked.
 
+mod bounded;
 mod client;
 mod group;
 mod mask;
@@ -70,6 +71,24 @@ pub const MAX_CLIENTS: usize = 200;
 
 /// Fewest clients in a sum: with two, each would learn the other's vector.
 pub const MIN_CLIENTS: usize = 3;
+
+/// What is summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Integers modulo 2^64.
+    Words,
+    /// Elements of a field, each vector with a proof that it is no longer than a bound: see [`bounded`].
+    Bounded,
+}
+
+impl Kind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Words => 0,
+            Self::Bounded => 1,
+        }
+    }
+}
 
 /// How often in a row a sum is tried before the job ends.
 pub const ATTEMPTS: u32 = 3;

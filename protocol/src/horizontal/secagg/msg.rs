@@ -1,9 +1,9 @@
 //! The messages of a sum as bytes: fixed layouts, checked before anything is read from them.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use paripassu_crypto::{masking::SEAL_BYTES, shamir::SHARE_BYTES, sum_tag::Tag};
+use paripassu_crypto::{field61, masking::SEAL_BYTES, shamir::SHARE_BYTES, sum_tag::Tag};
 
-use super::{MAX_CLIENTS, role};
+use super::{Kind, MAX_CLIENTS, role};
 use crate::{abort::Abort, channel::Role};
 
 /// A set of clients.
@@ -46,6 +46,12 @@ impl Members {
         self.iter()
             .filter(|client| !other.contains(*client))
             .collect()
+    }
+
+    /// Those that are in one of them or both.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        self.iter().chain(other.iter()).collect()
     }
 
     /// Those that are in both.
@@ -162,6 +168,7 @@ pub(super) const UNSIGNED: [u8; 64] = [0; 64];
 pub(super) struct Keys {
     /// Length of its vector; 0 says that it wants no more sums.
     pub(super) words: u64,
+    pub(super) kind: Kind,
     /// What the sum is for, as a digest: all must mean the same.
     pub(super) purpose: [u8; 32],
     pub(super) public: [u8; 32],
@@ -171,7 +178,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) const BYTES: usize = 168;
+    pub(super) const BYTES: usize = 169;
 
     /// What is signed.
     pub(super) fn statement(&self, session: &[u8; 32], client: usize) -> Vec<u8> {
@@ -179,6 +186,7 @@ impl Keys {
         out.extend_from_slice(session);
         out.extend_from_slice(&(client as u64).to_le_bytes());
         out.extend_from_slice(&self.words.to_le_bytes());
+        out.push(self.kind.code());
         for field in [&self.purpose, &self.public, &self.commitment] {
             out.extend_from_slice(field);
         }
@@ -187,6 +195,7 @@ impl Keys {
 
     pub(super) fn put(&self, out: &mut BytesMut) {
         out.put_u64_le(self.words);
+        out.put_u8(self.kind.code());
         for field in [&self.purpose, &self.public, &self.commitment] {
             out.put_slice(field);
         }
@@ -196,12 +205,31 @@ impl Keys {
     pub(super) fn take(fields: &mut Fields<'_>) -> Result<Self, Abort> {
         Ok(Self {
             words: u64::from_le_bytes(*fields.array()?),
+            kind: match fields.array()? {
+                [0] => Kind::Words,
+                [1] => Kind::Bounded,
+                _ => return Err(fields.malformed("a kind of sum that there is not")),
+            },
             purpose: *fields.array()?,
             public: *fields.array()?,
             commitment: *fields.array()?,
             signature: *fields.array()?,
         })
     }
+}
+
+/// What is signed of the question that the adder asks about proofs.
+pub(super) fn question_statement(
+    session: &[u8; 32],
+    survivors: Members,
+    (rho, r): (u64, u64),
+) -> Vec<u8> {
+    let mut out = b"paripassu/v1 secagg question".to_vec();
+    out.extend_from_slice(session);
+    out.extend_from_slice(&survivors.to_bytes());
+    out.extend_from_slice(&rho.to_le_bytes());
+    out.extend_from_slice(&r.to_le_bytes());
+    out
 }
 
 /// What is signed of the survivors.
@@ -229,6 +257,26 @@ pub(super) fn given_up(present: Members, missing: Members) -> Bytes {
     out.freeze()
 }
 
+/// The adder refuses the vectors of these: the sum is to be made without them.
+pub(super) fn refused(members: Members) -> Bytes {
+    let mut out = BytesMut::with_capacity(33);
+    out.put_u8(2);
+    out.put_slice(&members.to_bytes());
+    out.freeze()
+}
+
+/// Elements of the field as bytes.
+pub(super) fn put_elements(elements: &[u64], out: &mut BytesMut) {
+    elements.iter().for_each(|e| out.put_u64_le(*e));
+}
+
+/// Elements of the field; none where the bytes are not that.
+pub(super) fn elements(bytes: &[u8]) -> Option<Vec<u64>> {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let elements: Vec<u64> = words.iter().map(|w| u64::from_le_bytes(*w)).collect();
+    (rest.is_empty() && elements.iter().all(|e| *e < field61::P)).then_some(elements)
+}
+
 /// A masked vector and its masked tag. Words of the vector come first.
 pub(super) fn put_vector(words: Vec<u64>, tag: Tag) -> Bytes {
     let mut out = BytesMut::with_capacity(words.len() * 8 + 16);
@@ -242,7 +290,7 @@ pub(super) fn put_vector(words: Vec<u64>, tag: Tag) -> Bytes {
 }
 
 /// Adds the words of a masked vector to `sum`; gives back its tag.
-pub(super) fn add_vector(body: &[u8], sum: &mut [u64]) -> Option<Tag> {
+pub(super) fn add_vector(body: &[u8], sum: &mut [u64], kind: Kind) -> Option<Tag> {
     let (tag, words) = body
         .split_last_chunk::<16>()
         .map(|(words, tag)| (tag, words))?;
@@ -252,7 +300,12 @@ pub(super) fn add_vector(body: &[u8], sum: &mut [u64]) -> Option<Tag> {
     }
     let tag = Tag::from_bytes(*tag)?;
     for (s, w) in sum.iter_mut().zip(words) {
-        *s = s.wrapping_add(u64::from_le_bytes(*w));
+        let word = u64::from_le_bytes(*w);
+        *s = match kind {
+            Kind::Words => s.wrapping_add(word),
+            Kind::Bounded if word < field61::P => field61::add(*s, word),
+            Kind::Bounded => return None,
+        };
     }
     Some(tag)
 }

@@ -38,6 +38,13 @@ pub(super) fn box_header(session: &[u8; 32], from: usize, to: usize) -> Vec<u8> 
     out
 }
 
+/// What is shared in one sum with one other client.
+#[derive(Clone)]
+pub(super) struct PairSeed {
+    pub(super) peer: usize,
+    pub(super) seed: Zeroizing<[u8; 32]>,
+}
+
 /// Secrets not yet shared.
 pub(super) struct Fresh {
     pub(super) secret: MaskSecret,

@@ -9,9 +9,11 @@ use paripassu_crypto::{
     shamir::{Interpolation, SHARE_BYTES, Share},
     sum_tag::Tag,
 };
+use zeroize::Zeroizing;
 
 use super::{
-    Params,
+    Kind, Params,
+    bounded::{self, Case},
     mask::{self, Mask},
     msg::{self, BOX, Fields, Keys, Members},
     role,
@@ -50,6 +52,7 @@ pub async fn serve<C: Channel>(ctx: &Ctx<C>, params: &Params) -> Result<Served, 
         ctx,
         params,
         late: Vec::new(),
+        refused: Members::default(),
         served: Served::default(),
     };
     for index in 0u32.. {
@@ -65,6 +68,8 @@ struct Server<'a, C> {
     params: &'a Params,
     /// Vectors that did not come in time: what is left of them is read before the next sum.
     late: Vec<(u32, usize)>,
+    /// Whose vectors were longer than a bound.
+    refused: Members,
     served: Served,
 }
 
@@ -78,6 +83,7 @@ struct TooFew {
 
 enum Stop {
     TooFew(TooFew),
+    Refused(Members),
     Abort(Abort),
     Done,
 }
@@ -99,6 +105,20 @@ impl<C: Channel> Server<'_, C> {
             }
             Err(Stop::Done) => Ok(false),
             Err(Stop::Abort(abort)) => Err(abort),
+            Err(Stop::Refused(members)) => {
+                self.served.given_up += 1;
+                self.refused = self.refused.or(&members);
+                let banks = members.roles();
+                tracing::warn!(
+                    sum = index,
+                    ?banks,
+                    "vectors longer than the job allows: refused"
+                );
+                let body = msg::refused(members);
+                self.tell(&ctx, self.all(), "result", |_| body.clone())
+                    .await;
+                Ok(true)
+            }
             Err(Stop::TooFew(few)) => {
                 self.served.given_up += 1;
                 tracing::warn!(
@@ -130,9 +150,17 @@ impl<C: Channel> Server<'_, C> {
         };
         self.read_late().await;
 
-        let came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
+        let mut came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
+        let Asked {
+            mut keys,
+            words,
+            kind,
+        } = self.read_keys(&came, ctx.path())?;
+        if kind == Kind::Bounded {
+            came.retain(|client, _| !self.refused.contains(*client));
+            keys.retain(|client, _| !self.refused.contains(*client));
+        }
         let roster = self.enough(&came, "roster", all, all)?;
-        let (keys, words) = self.read_keys(&came, ctx.path())?;
         let mut body = msg::going_on(roster, roster.count() * Keys::BYTES);
         keys.values().for_each(|k| k.put(&mut body));
         let body = body.freeze();
@@ -148,7 +176,8 @@ impl<C: Channel> Server<'_, C> {
         })
         .await;
 
-        let (sum, tag, survivors) = self.vectors(ctx, index, sharers, words).await?;
+        let (sum, tag, vectors) = self.vectors(ctx, index, sharers, (words, kind)).await?;
+        let survivors = self.enough(&vectors, "survivors", sharers, sharers)?;
         let body = msg::going_on(survivors, 0).freeze();
         self.tell(ctx, sharers, "survivors", |_| body.clone()).await;
 
@@ -169,10 +198,21 @@ impl<C: Channel> Server<'_, C> {
             .collect(ctx, signers, "reveal", len, self.params.limit)
             .await?;
         self.enough(&revealed, "result", all, signers)?;
-        let masks = self.masks(&session, &keys, sharers, survivors, &revealed, ctx.path())?;
+        let known = self.known(&session, &keys, sharers, survivors, &revealed, ctx.path())?;
+        let masks = known.masks();
+        if kind == Kind::Bounded {
+            let case = Case {
+                len: words,
+                survivors,
+                vectors,
+                selves: known.selves,
+                left: known.left,
+            };
+            self.judge(ctx, case).await?;
+        }
         let sum = offload(move || {
             let mut sum = sum;
-            let tag = mask::apply(&masks, &mut sum, tag);
+            let tag = mask::apply(&masks, &mut sum, tag, kind);
             let vector = msg::put_vector(sum, tag);
             let mut body = msg::going_on(survivors, vector.len());
             body.put_slice(&vector);
@@ -182,6 +222,66 @@ impl<C: Channel> Server<'_, C> {
         self.served.words += words as u64;
         self.tell(ctx, all, "result", |_| sum.clone()).await;
         Ok(())
+    }
+
+    /// Asks for proofs that vectors are short, and stops where one is not.
+    async fn judge(&self, ctx: &Ctx<C>, case: Case) -> Result<(), Stop> {
+        let (of, survivors) = (case.statement()?, case.survivors);
+        let told = |more: &[u64]| {
+            let mut body = msg::going_on(survivors, more.len() * 8);
+            msg::put_elements(more, &mut body);
+            body.freeze()
+        };
+        let (rho, r) = (bounded::challenge()?, bounded::question(&of)?);
+        let body = told(&[rho]);
+        self.tell(ctx, survivors, "challenge", |_| body.clone())
+            .await;
+        let len = of.proof_len() * 8;
+        let proofs = self
+            .every(ctx, survivors, ("proof", len), "question")
+            .await?;
+        let body = told(&[r]);
+        self.tell(ctx, survivors, "question", |_| body.clone())
+            .await;
+        let seen = self.every(ctx, survivors, ("seen", 64), "signed").await?;
+        let mut body = msg::going_on(survivors, seen.len() * 64);
+        seen.values()
+            .for_each(|signature| body.put_slice(signature));
+        let body = body.freeze();
+        self.tell(ctx, survivors, "signed", |_| body.clone()).await;
+        let len = case.answers_len(&of);
+        let answers = self
+            .every(ctx, survivors, ("answers", len), "result")
+            .await?;
+        let step = ctx.path().to_owned();
+        let refused = offload(move || case.judge(&of, (rho, r), &proofs, &answers, &step)).await?;
+        match refused.count() {
+            0 => Ok(()),
+            _ => Err(Stop::Refused(refused)),
+        }
+    }
+
+    /// Messages of all of `from`: without one of them the sum is given up.
+    async fn every(
+        &self,
+        ctx: &Ctx<C>,
+        from: Members,
+        (name, len): (&'static str, usize),
+        next: &'static str,
+    ) -> Result<BTreeMap<usize, Bytes>, Stop> {
+        let came = self
+            .collect(ctx, from, name, len, self.params.limit)
+            .await?;
+        let present: Members = came.keys().copied().collect();
+        match present == from {
+            true => Ok(came),
+            false => Err(Stop::TooFew(TooFew {
+                next,
+                awaiting: if next == "result" { self.all() } else { from },
+                present,
+                missing: from.without(&present),
+            })),
+        }
     }
 
     /// Messages of those clients of `from` that send theirs in time: all of them, or those that came while it
@@ -278,21 +378,17 @@ impl<C: Channel> Server<'_, C> {
     }
 
     /// The clients' keys, and the length that all mean; or that they are done.
-    fn read_keys(
-        &self,
-        came: &BTreeMap<usize, Bytes>,
-        step: &str,
-    ) -> Result<(BTreeMap<usize, Keys>, usize), Stop> {
+    fn read_keys(&self, came: &BTreeMap<usize, Bytes>, step: &str) -> Result<Asked, Stop> {
         let mut all = BTreeMap::new();
         for (client, body) in came {
             let mut fields = Fields::of(body, role(*client), step);
             all.insert(*client, Keys::take(&mut fields)?);
             fields.end()?;
         }
-        let mut meant: BTreeMap<(u64, [u8; 32]), Vec<usize>> = BTreeMap::new();
+        let mut meant: BTreeMap<(u64, u8, [u8; 32]), Vec<usize>> = BTreeMap::new();
         for (client, keys) in &all {
             meant
-                .entry((keys.words, keys.purpose))
+                .entry((keys.words, keys.kind.code(), keys.purpose))
                 .or_default()
                 .push(*client);
         }
@@ -307,14 +403,19 @@ impl<C: Channel> Server<'_, C> {
                     .into(),
             }));
         }
-        let words = meant.keys().next().map_or(0, |(words, _)| *words);
+        let words = all.values().next().map_or(0, |keys| keys.words);
+        let kind = all.values().next().map_or(Kind::Words, |keys| keys.kind);
         // as many as one message can hold
         match usize::try_from(words)
             .ok()
             .filter(|words| *words <= 1 << 27)
         {
             Some(0) => Err(Stop::Done),
-            Some(words) => Ok((all, words)),
+            Some(words) => Ok(Asked {
+                keys: all,
+                words,
+                kind,
+            }),
             None => Err(Stop::Abort(Abort::Input(format!(
                 "a sum of {words} values is too long"
             )))),
@@ -327,8 +428,9 @@ impl<C: Channel> Server<'_, C> {
         ctx: &Ctx<C>,
         index: u32,
         sharers: Members,
-        words: usize,
-    ) -> Result<(Vec<u64>, Tag, Members), Stop> {
+        (words, kind): (usize, Kind),
+    ) -> Result<(Vec<u64>, Tag, BTreeMap<usize, Bytes>), Stop> {
+        let len = bounded::masked_len(words, kind)?;
         let lanes = self.params.lanes(words).min(sharers.count());
         // a client that computes, or whose line is slow, is not lost; one that stands still is
         let stalled = ctx.with_deadline(self.params.limit);
@@ -344,7 +446,12 @@ impl<C: Channel> Server<'_, C> {
         let mut waits: FuturesUnordered<_> = queue.by_ref().take(lanes).map(receive).collect();
         let (mut sum, mut tag) = (vec![0u64; words], Tag([0; 2]));
         let mut came = BTreeMap::new();
-        self.served.most_vectors = self.served.most_vectors.max(1 + lanes);
+        // to judge vectors, all of them are needed
+        let held = match kind {
+            Kind::Words => 1 + lanes,
+            Kind::Bounded => 1 + sharers.count(),
+        };
+        self.served.most_vectors = self.served.most_vectors.max(held);
         while let Some(next) = waits.next().await {
             let (client, body) = match next {
                 Ok(next) => next,
@@ -357,10 +464,12 @@ impl<C: Channel> Server<'_, C> {
             };
             match body {
                 Ok(body) => {
+                    let (right, whole) = (body.len() == len, body.clone());
                     let added;
                     (sum, added) = offload(move || {
                         let mut sum = sum;
-                        let tag = msg::add_vector(&body, &mut sum);
+                        let vector = right.then(|| body.get(..words * 8 + 16)).flatten();
+                        let tag = vector.and_then(|v| msg::add_vector(v, &mut sum, kind));
                         (sum, tag)
                     })
                     .await;
@@ -372,7 +481,11 @@ impl<C: Channel> Server<'_, C> {
                         }));
                     };
                     tag = tag.plus(own);
-                    came.insert(client, Bytes::new());
+                    let kept = match kind {
+                        Kind::Words => Bytes::new(),
+                        Kind::Bounded => whole,
+                    };
+                    came.insert(client, kept);
                 }
                 Err(Abort::Channel(ChannelError::Timeout { .. })) => {
                     self.late.push((index, client))
@@ -382,8 +495,7 @@ impl<C: Channel> Server<'_, C> {
             waits.extend(queue.next().map(receive));
         }
         drop(waits);
-        let survivors = self.enough(&came, "survivors", sharers, sharers)?;
-        Ok((sum, tag, survivors))
+        Ok((sum, tag, came))
     }
 
     /// Reads what is left of vectors that came too late, so that they take no more of the links' credit.
@@ -405,7 +517,7 @@ impl<C: Channel> Server<'_, C> {
 
     /// What is to be taken from the sum: the survivors' self masks, and the pairwise masks that those who
     /// shared and then left no longer cancel.
-    fn masks(
+    fn known(
         &self,
         session: &[u8; 32],
         keys: &BTreeMap<usize, Keys>,
@@ -413,10 +525,10 @@ impl<C: Channel> Server<'_, C> {
         survivors: Members,
         revealed: &BTreeMap<usize, Bytes>,
         step: &str,
-    ) -> Result<Vec<Mask>, Stop> {
+    ) -> Result<Known, Stop> {
         let needed = self.params.threshold;
         let holders: Vec<usize> = revealed.keys().copied().collect();
-        let mut masks = Vec::new();
+        let mut found = Known::default();
         for (place, client) in sharers.iter().enumerate() {
             let Some(known) = keys.get(&client) else {
                 continue;
@@ -455,7 +567,8 @@ impl<C: Channel> Server<'_, C> {
                 }));
             };
             if survived {
-                masks.push(Mask::subtracted(&self_mask(session, &secret)));
+                let stream = self_mask(session, &secret);
+                found.selves.insert(client, stream);
                 continue;
             }
             let own = MaskSecret::from_bytes(&secret);
@@ -470,10 +583,37 @@ impl<C: Channel> Server<'_, C> {
                         step: step.to_owned(),
                         problem: e.to_string(),
                     })?;
-                masks.push(Mask::between(&seed, survivor, client).reversed());
+                found.left.push((survivor, client, seed));
             }
         }
-        Ok(masks)
+        Ok(found)
+    }
+}
+
+/// What the clients want added up.
+struct Asked {
+    keys: BTreeMap<usize, Keys>,
+    words: usize,
+    kind: Kind,
+}
+
+/// What the adder knows when masks are revealed.
+#[derive(Default)]
+struct Known {
+    /// The streams of the survivors' self masks.
+    selves: BTreeMap<usize, Zeroizing<[u8; 32]>>,
+    /// Seeds of survivors with those who left: survivor, who left, seed.
+    left: Vec<(usize, usize, Zeroizing<[u8; 32]>)>,
+}
+
+impl Known {
+    /// What is to be taken away.
+    fn masks(&self) -> Vec<Mask> {
+        let of_pair = |(survivor, left, seed): &(usize, usize, Zeroizing<[u8; 32]>)| {
+            Mask::between(seed, *survivor, *left).reversed()
+        };
+        let selves = self.selves.values().map(|seed| Mask::subtracted(seed));
+        selves.chain(self.left.iter().map(of_pair)).collect()
     }
 }
 

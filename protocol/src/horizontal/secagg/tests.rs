@@ -421,7 +421,7 @@ fn what_two_banks_and_the_adder_can_strip_leaves_uniform_words_and_the_honest_su
     };
     let (self_seed, blind) = (|c: usize| [c as u8 + 1; 32], |c: usize| [c as u8 + 101; 32]);
     let strip = |words: &mut Vec<u64>, masks: Vec<Mask>| {
-        mask::apply(&masks, words, Tag([0; 2]));
+        mask::apply(&masks, words, Tag([0; 2]), Kind::Words);
     };
     let mut stripped: Vec<Vec<u64>> = Vec::new();
     for me in honest {

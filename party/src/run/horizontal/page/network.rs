@@ -112,6 +112,13 @@ pub(super) fn notes(run: &Run, fit: &NetworkFit) -> Result<Vec<String>, Abort> {
             fit.rounds
         ));
     }
+    let refused = fit.refused.iter().filter_map(|place| parties.get(*place));
+    for bank in refused {
+        notes.push(format!(
+            "The updates of {bank} were longer than the job allows, which it could not prove otherwise: from then on \
+             the model was trained without it."
+        ));
+    }
     if let Some(guarantee) = &fit.guarantee {
         let statement = privacy::statement(run, guarantee)?;
         let text = |key: &str| statement[key].as_str().unwrap_or_default().to_owned();
