@@ -105,6 +105,52 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
     }
 }
 
+#[test]
+fn weights_offsets_a_lasso_and_own_intercepts_are_those_of_the_pooled_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    // a weight from 0.5 to 2.9 and an offset from -0.6 to 0.6 for each customer
+    for bank in BANKS {
+        let text =
+            fs::read_to_string(example("data/lending_club_banks").join(format!("{bank}.csv")))
+                .unwrap();
+        let mut lines = text.lines();
+        let mut out = format!("{},w,off\n", lines.next().unwrap());
+        for (i, line) in lines.enumerate() {
+            let (w, off) = (0.5 + 0.3 * (i % 9) as f64, 0.1 * (i % 13) as f64 - 0.6);
+            out.push_str(&format!("{line},{w:.1},{off:.1}\n"));
+        }
+        fs::write(dir.path().join(format!("{bank}.csv")), out).unwrap();
+    }
+    let text = fs::read_to_string(example("five_banks.toml")).unwrap();
+    let listed = text.replace("\"inq_last_12m\"]", "\"inq_last_12m\", \"w\", \"off\"]");
+    for (name, text, with) in [
+        (
+            "weights and offsets",
+            &listed,
+            "weight = \"w\"\noffset = \"off\"\n",
+        ),
+        ("lasso", &text, "l1 = 20.0\n"),
+        ("own intercepts", &text, "intercept = \"per-bank\"\n"),
+    ] {
+        let job = dir.path().join("job.toml");
+        fs::write(
+            &job,
+            text.replace("[horizontal]\n", &format!("[horizontal]\n{with}")),
+        )
+        .unwrap();
+        let out = dir.path().join(name.replace(' ', "_"));
+        let said = run(&job, dir.path(), &out);
+        assert_eq!(said.code, 0, "{name}: {said:?}");
+        let told = said.json();
+        assert!(number(&told, "coef_max_abs_diff") < 1e-6, "{name}: {told}");
+        assert!(number(&told, "auc_abs_diff") < 1e-6, "{name}: {told}");
+        let model = json(&out.join("north").join("model.json"));
+        let columns = model["columns"].as_array().unwrap();
+        let zero = columns.iter().filter(|c| c["coef"] == 0.0).count();
+        assert_eq!(zero > 0, name == "lasso", "{name}: {model}");
+    }
+}
+
 /// Every node's bundle verifies.
 fn verified(told: &Value) {
     let bundles = told["bundles"].as_object().unwrap();
@@ -148,6 +194,35 @@ fn five_banks_train_a_network_and_all_get_the_same() {
     let shown = common::run(["model", "show", out.join("isle").to_str().unwrap()]);
     assert_eq!(shown.code, 0, "{shown:?}");
     assert!(shown.out.contains("layers of 16, 1"), "{}", shown.out);
+}
+
+#[test]
+fn five_banks_prove_their_updates_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("five_banks_network.toml")).unwrap();
+    let proved = "rate = 0.002\nschedule = \"cosine\"\nweights = \"equal\"\nvalidation_tenths = 0\n\
+                  robust = \"proved\"\nmax_norm = 1";
+    let text = text
+        .replace("rate = 0.002", proved)
+        .replace("rounds = 60", "rounds = 12");
+    let job = dir.path().join("job.toml");
+    fs::write(&job, text).unwrap();
+    let out = dir.path().join("out");
+    let said = run(&job, &example("data/lending_club_banks"), &out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    verified(&told);
+    let mut models = Vec::new();
+    for bank in BANKS {
+        let mut model = json(&out.join(bank).join("model.json"));
+        model["party"] = Value::Null;
+        models.push(model);
+        let auc = json(&out.join(bank).join("metrics.json"))["all_banks"]["auc"].clone();
+        assert!((0.55..0.75).contains(&auc.as_f64().unwrap()), "{auc}");
+        let report = fs::read_to_string(out.join(bank).join("report.json")).unwrap();
+        assert!(!report.contains("longer than the job allows"));
+    }
+    assert!(models.windows(2).all(|w| w[0] == w[1]));
 }
 
 #[test]

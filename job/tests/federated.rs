@@ -142,7 +142,7 @@ fn groups_are_declared_by_name_and_votes_with_them() {
         .filter(|l| l.to == spec.helper.id)
         .map(|l| l.bytes / 40)
         .collect();
-    let around = 168 + 80 * 5 + 16 + 64 + 32 * 6;
+    let around = 169 + 80 * 5 + 16 + 64 + 32 * 6;
     assert!(
         up.iter().all(|bytes| *bytes == around + 8 * words),
         "{up:?}"

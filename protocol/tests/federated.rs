@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use paripassu_model::{
     metrics::Scored,
     mlp::{Network, Optimiser, Step},
-    split::id_word,
+    split::{IdSplit, id_word},
 };
 use paripassu_protocol::{
     horizontal::{
@@ -57,6 +57,7 @@ async fn federated(
     (train, test): (Vec<Vec<usize>>, Vec<Vec<usize>>),
     tenths: u32,
     spec: Training,
+    harm: Option<(usize, f64)>,
 ) -> (f64, Fit) {
     let banks = train.len();
     let patient = Duration::from_secs(120);
@@ -102,8 +103,16 @@ async fn federated(
                         network: Network::new(joint.design.width(), hidden),
                         ..spec.clone()
                     };
-                    let fit = federated::fit(&mut client, &mut ledger, &spec, rows, &mut |_, _| {})
-                        .await?;
+                    let fit = match harm.filter(|(bank, _)| *bank == me) {
+                        Some((_, harm)) => {
+                            federated::fit_harmfully(&mut client, &mut ledger, &spec, rows, harm)
+                                .await?
+                        }
+                        None => {
+                            federated::fit(&mut client, &mut ledger, &spec, rows, &mut |_, _| {})
+                                .await?
+                        }
+                    };
                     client.done().await?;
                     let scores = spec.network.log_odds(&fit.params, &x(&test[me])).unwrap();
                     Ok((scores, set.labels(&test[me]), fit))
@@ -144,13 +153,14 @@ fn run(
         .unwrap();
     let all: usize = rows.0.iter().map(Vec::len).sum();
     let spec = spec(rows.0.len(), all);
-    let (auc, fit) = runtime.block_on(federated(Arc::new(set), rows, tenths, spec));
+    let (auc, fit) = runtime.block_on(federated(Arc::new(set), rows, tenths, spec, None));
     Some((auc, mean, sd, fit))
 }
 
-/// As many steps as the reference makes: 20 passes in batches of 256 rows of all banks together.
+/// As many passes as the reference makes, 20 in batches of 256 rows of all banks together, times `MORE`.
 fn steps(rows: usize) -> u32 {
-    (20 * rows).div_ceil(256) as u32
+    let more: f64 = std::env::var("MORE").map_or(1.0, |more| more.parse().unwrap());
+    (20.0 * more * rows.div_ceil(256) as f64) as u32
 }
 
 /// Every step of all banks together: as near to training on pooled rows as can be, at a sum for each batch.
@@ -196,8 +206,56 @@ fn fedadam_on_banks_with_other_books_comes_near_the_pooled_network() {
     not_far_below("credit_data", "natural", together);
 }
 
+/// Five banks of a fifth of the customers each; the third sends its update times `harm`.
+fn five(robust: Robust, harm: Option<f64>) -> Option<(f64, Fit)> {
+    let set = load(&data_folder()?, "taiwan_default");
+    let split = IdSplit::new(3).unwrap();
+    let (mut train, mut test) = (vec![Vec::new(); 5], vec![Vec::new(); 5]);
+    for (row, id) in set.table.ids().iter().enumerate() {
+        let bank = id_word(id, 4) as usize % 5;
+        match split.is_test(id) {
+            true => test[bank].push(row),
+            false => train[bank].push(row),
+        }
+    }
+    let spec = Training {
+        network: Network::new(1, &[16]),
+        schedule: Schedule::Cosine,
+        by_rows: false,
+        robust,
+        max_norm: Some(0.3),
+        ..training(20, 5)
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let harm = harm.map(|by| (2, by));
+    Some(runtime.block_on(federated(Arc::new(set), (train, test), 0, spec, harm)))
+}
+
+#[test]
+fn one_of_five_banks_of_real_customers_that_sends_minus_ten_times_its_update_costs_at_most_a_hundredth()
+ {
+    let Some((honest, _)) = five(Robust::Proved, None) else {
+        return;
+    };
+    let (ruined, _) = five(Robust::No, Some(-10.0)).unwrap();
+    let (got, fit) = five(Robust::Proved, Some(-10.0)).unwrap();
+    let (within, _) = five(Robust::Proved, Some(-1.0)).unwrap();
+    eprintln!(
+        "AUC {honest:.5}; -10 times without the option {ruined:.5}, with it {got:.5}; \
+         turned around within the bound {within:.5}"
+    );
+    assert_eq!((fit.refused, fit.fewest_banks), (vec![2], 4));
+    assert!(ruined < honest - 0.1, "{ruined} {honest}");
+    assert!(got > honest - 0.01, "{got} {honest}");
+    assert!(within > honest - 0.05, "{within} {honest}");
+}
+
 /// `cargo test -p paripassu-protocol --features test-util --release --test federated -- --ignored --nocapture`;
-/// `ONLY` names a set, `RUNS` says how often, `WAY` is `together` or a number of rounds of FedAvg.
+/// `ONLY` names a set, `RUNS` says how often, `WAY` is `together` or a number of rounds of FedAvg,
+/// `MORE` how many times the reference's passes.
 #[test]
 #[ignore = "a measurement of minutes"]
 fn networks_on_every_split() {

@@ -58,6 +58,7 @@ async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) 
                         weights: None,
                         offset: None,
                         all_rows: joint.rows,
+                        all_bads: joint.bads,
                         weight_exponent: joint.weight_exponent,
                     };
                     let spec = NewtonSpec {

@@ -167,7 +167,7 @@ fn network(
         AutoOr::Is(steps) => training.rounds * u64::from(steps) * training.batch / rows,
     };
     let step = Step {
-        epochs: usize::try_from(passes.clamp(10, MOST_PASSES)).map_err(wrong)?,
+        epochs: usize::try_from(passes.clamp(20, MOST_PASSES)).map_err(wrong)?,
         batch: usize::try_from(training.batch).map_err(wrong)?,
         rate: 1e-3,
         l2_per_row: spec.model.l2.value() / rows as f64,

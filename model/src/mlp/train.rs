@@ -53,7 +53,7 @@ pub struct Step {
     pub epochs: usize,
     /// Batches: the next ones of an order that is drawn afresh whenever it has been gone through.
     pub batches: Option<usize>,
-    /// Rows of a batch.
+    /// Most rows of a batch; all have about as many.
     pub batch: usize,
     /// Learning rate.
     pub rate: f64,
@@ -109,8 +109,9 @@ impl Local {
     ) -> Result<f64, MlpError> {
         length("parameters", network.parameters(), params.len())?;
         length("labels", x.nrows(), y.len())?;
-        let size = step.batch.clamp(1, y.len().max(1));
-        let a_pass = y.len().div_ceil(size);
+        // as many batches as that size needs, of one size: a short last one would count as much as the others
+        let a_pass = y.len().div_ceil(step.batch.max(1)).max(1);
+        let size = y.len().div_ceil(a_pass).max(1);
         let batches = step.batches.unwrap_or(step.epochs * a_pass);
         if step.batches.is_none() {
             self.order.clear();

@@ -338,6 +338,7 @@ impl Run {
             weights: bank.weights.clone(),
             offset: bank.offset_of(&bank.train),
             all_rows: joint.rows,
+            all_bads: joint.bads,
             weight_exponent: joint.weight_exponent,
         };
         let spec = self.spec();

@@ -241,7 +241,8 @@ impl Run {
             best: fit.best,
             losses: fit.losses,
             fewest_banks: fit.fewest_banks,
-            frac: Some(fit.frac),
+            // with proofs, whole numbers in units of the bound
+            frac: (training.robust != Robust::Proved).then_some(fit.frac),
             left_out: fit.left_out,
             refused: fit.refused,
             guarantee: None,

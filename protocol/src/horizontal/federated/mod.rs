@@ -34,6 +34,7 @@
 //! **Source.** McMahan et al., AISTATS 2017 (FedAvg); Li et al., MLSys 2020 (FedProx); Reddi et al., ICLR 2021
 //! (FedAdam); Arivazhagan et al., 2019 (own last layers); Yin et al., ICML 2018 (medians).
 
+mod bank;
 mod combine;
 pub mod private;
 
@@ -41,8 +42,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ndarray::Array2;
-use paripassu_crypto::norm_proof::LARGEST;
-use paripassu_model::mlp::{Adam, Local, MlpError, Network, Optimiser, Step};
+use paripassu_model::mlp::{Adam, MlpError, Network, Optimiser, Step};
 
 use super::{
     SumOf,
@@ -54,8 +54,8 @@ use crate::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
     channel::Channel,
-    compute::offload,
 };
+use bank::Bank;
 use combine::{Group, Weighed};
 
 /// How the mean update becomes a step.
@@ -242,126 +242,6 @@ const DAMP: f64 = 1e-6;
 /// Largest magnitude of one parameter's update, as a power of two.
 const UPDATE: i32 = 6;
 
-/// A bank at work.
-struct Bank<'t> {
-    training: &'t Training,
-    rows: Arc<Rows>,
-    me: usize,
-    /// Parameters that travel.
-    shared: usize,
-    local: Option<Local>,
-    /// The own last layer, where there is one.
-    head: Vec<f64>,
-    /// What a bank that does not follow the protocol multiplies its update by: tests only.
-    harm: Option<f64>,
-}
-
-impl Bank<'_> {
-    fn whole(&self, joint: &[f64]) -> Vec<f64> {
-        joint.iter().chain(&self.head).copied().collect()
-    }
-
-    /// The sum of log losses on the validation rows.
-    async fn watched(&self, joint: &[f64]) -> Result<f64, Abort> {
-        let (network, rows, params) = (
-            self.training.network.clone(),
-            self.rows.clone(),
-            self.whole(joint),
-        );
-        let of = move || {
-            let mut spare = vec![0.0; params.len()];
-            network.gradient(&params, rows.watch_x.view(), &rows.watch_y, &mut spare)
-        };
-        let loss = offload(of).await.map_err(trained)?;
-        // one row of a model that has come apart must not end the job in an overflow
-        Ok(loss.min(64.0 * self.rows.watch_y.len() as f64))
-    }
-
-    /// Trains at home; the update of what is shared.
-    async fn update(&mut self, joint: &[f64], round: u32) -> Result<Vec<f64>, Abort> {
-        let training = self.training;
-        let (network, rows) = (training.network.clone(), self.rows.clone());
-        let mut params = self.whole(joint);
-        let mut step = training.step;
-        step.rate *= training.schedule.factor(round, training.rounds);
-        // so that all banks make about as many steps a pass as one that had all rows
-        let share = rows.y.len() as f64 / (rows.all_rows.max(1)) as f64;
-        step.batch = ((step.batch as f64 * share).round() as usize).max(1);
-        let mut local = self
-            .local
-            .take()
-            .unwrap_or_else(|| Local::new(training.optimiser, params.len()));
-        let mut draw = fresh_draws()?;
-        let (local, params) = offload(move || {
-            local.train(&network, &mut params, &rows.x, &rows.y, &step, &mut draw)?;
-            Ok::<_, MlpError>((local, params))
-        })
-        .await
-        .map_err(trained)?;
-        self.local = Some(local);
-        self.head = params[self.shared..].to_vec();
-        let mut update: Vec<f64> = params.iter().zip(joint).map(|(a, b)| a - b).collect();
-        if let Some(most) = self.most(round) {
-            let norm = update.iter().map(|u| u * u).sum::<f64>().sqrt();
-            if norm > most {
-                update.iter_mut().for_each(|u| *u *= most / norm);
-            }
-        }
-        if let Some(harm) = self.harm {
-            update.iter_mut().for_each(|u| *u *= harm);
-        }
-        Ok(update)
-    }
-
-    /// The length to which an update is cut. What is proved falls with the rate, or at the end a bank that stays at the
-    /// bound would outweigh the others.
-    fn most(&self, round: u32) -> Option<f64> {
-        let training = self.training;
-        let factor = match training.robust {
-            Robust::Proved => training.schedule.factor(round, training.rounds),
-            _ => 1.0,
-        };
-        training.max_norm.map(|most| most * factor)
-    }
-
-    /// One round with proofs: the mean of the updates within the bound.
-    async fn proved_round<C: Channel>(
-        &mut self,
-        client: &mut Client<C>,
-        ledger: &mut dyn Openings,
-        joint: &[f64],
-        round: u32,
-        fit: &mut Fit,
-    ) -> Result<Vec<f64>, Abort> {
-        let most = self.most(round).ok_or_else(|| own("proofs need a bound"))?;
-        let unit = most / LARGEST as f64;
-        let update = self.update(joint, round).await?;
-        // towards 0, so that whole numbers are no longer than what they stand for
-        let values: Vec<i64> = update.iter().map(|u| (u / unit).trunc() as i64).collect();
-        let named = purpose("bounded updates", round, joint);
-        ledger.record(Opening::Sum(SumOf::Updates), Receivers::All, values.len())?;
-        let got = match self.harm {
-            None => client.bounded_sum(&named, &values).await?,
-            Some(_) => client.bounded_sum_of(&named, &values).await?,
-        };
-        fit.refused = client.refused().iter().collect();
-        fit.fewest_banks = fit.fewest_banks.min(got.members.count());
-        let of_one = unit / got.members.count() as f64;
-        Ok(got
-            .words
-            .iter()
-            .map(|w| *w as i64 as f64 * of_one)
-            .collect())
-    }
-
-    fn weight(&self) -> u64 {
-        match self.training.by_rows {
-            true => self.rows.y.len() as u64,
-            false => 1,
-        }
-    }
-}
-
 /// Trains. `progress` is told of each round, and of the most there may be.
 ///
 /// # Leakage
@@ -378,6 +258,21 @@ pub async fn fit<C: Channel>(
     progress: &mut (dyn FnMut(u32, u32) + Send),
 ) -> Result<Fit, Abort> {
     rounds(client, ledger, training, (rows, None), progress).await
+}
+
+/// [`fit`] at a bank that multiplies its update by `harm` after it is cut, and checks nothing: for tests.
+///
+/// # Errors
+/// As [`fit`].
+#[cfg(any(test, feature = "test-util"))]
+pub async fn fit_harmfully<C: Channel>(
+    client: &mut Client<C>,
+    ledger: &mut dyn Openings,
+    training: &Training,
+    rows: Rows,
+    harm: f64,
+) -> Result<Fit, Abort> {
+    rounds(client, ledger, training, (rows, Some(harm)), &mut |_, _| {}).await
 }
 
 async fn rounds<C: Channel>(

@@ -4,18 +4,17 @@ use bytes::{BufMut, Bytes, BytesMut};
 use paripassu_crypto::{
     masking::{self, MaskSecret, open_once, seal_once},
     shamir::{SHARE_BYTES, Share},
-    sum_tag::{SumKey, Tag},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    ATTEMPTS, Kind, MIN_CLIENTS, Params,
-    bounded::{self, Prover},
+    ATTEMPTS, Kind, MIN_CLIENTS, Params, bounded,
     group::Group,
     mask::{self, Mask},
+    masked,
     msg::{self, BOX, Fields, Keys, Members},
     no_randomness, role,
-    secrets::{Fresh, Own, PairSeed, Shared, box_header, commitment, self_mask},
+    secrets::{Fresh, Shared, box_header, commitment},
 };
 use crate::{
     abort::Abort,
@@ -312,7 +311,7 @@ impl<C: Channel> Client<C> {
             let tag = msg::add_vector(&vector, &mut words, kind)?;
             let masks: Vec<_> = blinds.iter().map(|seed| Mask::subtracted(seed)).collect();
             let tag = mask::apply(&masks, &mut words, tag, kind);
-            (tagged(&key, &words, kind) == tag).then(|| bounded::integers(&words, kind))
+            (masked::tagged(&key, &words, kind) == tag).then(|| bounded::integers(&words, kind))
         });
         match opened.await {
             Some(words) => Ok(Ended::Sum(Sum {
@@ -568,79 +567,6 @@ impl<C: Channel> Client<C> {
             [of_seed, of_key] => Ok((Share::from_bytes(of_seed), Share::from_bytes(of_key))),
             _ => Err(malformed(step, "a box that holds no two shares")),
         }
-    }
-
-    /// What is shared in this sum with each of those who share, by position.
-    fn seeds(
-        &self,
-        session: &[u8; 32],
-        keys: &[Option<Keys>],
-        sharers: Members,
-        own: &Own,
-        step: &str,
-    ) -> Result<Vec<PairSeed>, Abort> {
-        let mut seeds = Vec::with_capacity(sharers.count());
-        for (peer, keys) in keys.iter().enumerate() {
-            let Some(keys) = keys else { continue };
-            if peer == self.group.me || !sharers.contains(peer) {
-                continue;
-            }
-            let seed =
-                own.secret
-                    .seed_with(&keys.public, session)
-                    .map_err(|e| Abort::Malformed {
-                        from: role(peer),
-                        step: step.to_owned(),
-                        problem: e.to_string(),
-                    })?;
-            seeds.push(PairSeed { peer, seed });
-        }
-        Ok(seeds)
-    }
-
-    /// Values, tag and all masks; behind them the masked witness of a bounded vector.
-    async fn masked(
-        &self,
-        session: &[u8; 32],
-        seeds: &[PairSeed],
-        own: &Own,
-        input: &Input<'_>,
-        prover: Option<&Prover>,
-    ) -> Bytes {
-        let (me, kind) = (self.group.me, input.kind);
-        let of_self = self_mask(session, &own.self_seed);
-        let mut masks = vec![
-            Mask::added(&of_self),
-            Mask::added(&self.group.blind(session, me)),
-        ];
-        masks.extend(
-            seeds
-                .iter()
-                .map(|pair| Mask::between(&pair.seed, me, pair.peer)),
-        );
-        let mut words = bounded::elements(input.values, kind);
-        let witness = prover.map(|prover| prover.masked_witness(me, &of_self, seeds));
-        let key = self.group.tag_key(session);
-        offload(move || {
-            let tag = tagged(&key, &words, kind);
-            let tag = mask::apply(&masks, &mut words, tag, kind);
-            let vector = msg::put_vector(words, tag);
-            let Some(witness) = witness else {
-                return vector;
-            };
-            let mut out = BytesMut::from(vector);
-            msg::put_elements(&witness, &mut out);
-            out.freeze()
-        })
-        .await
-    }
-}
-
-fn tagged(key: &[u8; 32], words: &[u64], kind: Kind) -> Tag {
-    let key = SumKey::new(key);
-    match kind {
-        Kind::Words => key.tag(words),
-        Kind::Bounded => key.tag_of_elements(words),
     }
 }
 

@@ -53,9 +53,11 @@ mod bounded;
 mod client;
 mod group;
 mod mask;
+mod masked;
 mod msg;
 mod secrets;
 mod server;
+mod unmask;
 
 use std::time::Duration;
 

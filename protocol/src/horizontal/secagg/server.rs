@@ -2,22 +2,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::{BufMut, Bytes};
-use futures_util::{StreamExt, future, stream::FuturesUnordered};
-use paripassu_crypto::{
-    masking::MaskSecret,
-    shamir::{Interpolation, SHARE_BYTES, Share},
-    sum_tag::Tag,
-};
-use zeroize::Zeroizing;
-
 use super::{
     Kind, Params,
     bounded::{self, Case},
-    mask::{self, Mask},
+    mask,
     msg::{self, BOX, Fields, Keys, Members},
     role,
-    secrets::{commitment, self_mask},
 };
 use crate::{
     abort::Abort,
@@ -25,6 +15,9 @@ use crate::{
     compute::offload,
     ctx::Ctx,
 };
+use bytes::{BufMut, Bytes};
+use futures_util::{StreamExt, future, stream::FuturesUnordered};
+use paripassu_crypto::{shamir::SHARE_BYTES, sum_tag::Tag};
 
 /// What was added up in a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,9 +56,9 @@ pub async fn serve<C: Channel>(ctx: &Ctx<C>, params: &Params) -> Result<Served, 
     Ok(server.served)
 }
 
-struct Server<'a, C> {
+pub(super) struct Server<'a, C> {
     ctx: Ctx<C>,
-    params: &'a Params,
+    pub(super) params: &'a Params,
     /// Vectors that did not come in time: what is left of them is read before the next sum.
     late: Vec<(u32, usize)>,
     /// Whose vectors were longer than a bound.
@@ -74,14 +67,14 @@ struct Server<'a, C> {
 }
 
 /// A sum that cannot be finished.
-struct TooFew {
+pub(super) struct TooFew {
     next: &'static str,
     awaiting: Members,
     present: Members,
     missing: Members,
 }
 
-enum Stop {
+pub(super) enum Stop {
     TooFew(TooFew),
     Refused(Members),
     Abort(Abort),
@@ -151,6 +144,7 @@ impl<C: Channel> Server<'_, C> {
         self.read_late().await;
 
         let mut came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
+        self.enough(&came, "roster", all, all)?;
         let Asked {
             mut keys,
             words,
@@ -514,80 +508,6 @@ impl<C: Channel> Server<'_, C> {
         });
         future::join_all(reads).await;
     }
-
-    /// What is to be taken from the sum: the survivors' self masks, and the pairwise masks that those who
-    /// shared and then left no longer cancel.
-    fn known(
-        &self,
-        session: &[u8; 32],
-        keys: &BTreeMap<usize, Keys>,
-        sharers: Members,
-        survivors: Members,
-        revealed: &BTreeMap<usize, Bytes>,
-        step: &str,
-    ) -> Result<Known, Stop> {
-        let needed = self.params.threshold;
-        let holders: Vec<usize> = revealed.keys().copied().collect();
-        let mut found = Known::default();
-        for (place, client) in sharers.iter().enumerate() {
-            let Some(known) = keys.get(&client) else {
-                continue;
-            };
-            let share = |holder: &usize| {
-                let bytes = revealed.get(holder)?.get(place * SHARE_BYTES..)?;
-                Some(Share::from_bytes(bytes.first_chunk()?))
-            };
-            let survived = survivors.contains(client);
-            // any `threshold` shares do; where some are wrong, others may be right
-            let secret = (0..holders.len()).find_map(|turn| {
-                let chosen: Vec<usize> = holders
-                    .iter()
-                    .cycle()
-                    .skip(turn)
-                    .take(needed)
-                    .copied()
-                    .collect();
-                let shares: Option<Vec<Share>> = chosen.iter().map(share).collect();
-                let shares = shares?;
-                let by = Interpolation::new(&chosen).ok()?;
-                let secret = by.secret(&shares.iter().collect::<Vec<_>>());
-                let right = match survived {
-                    true => commitment(session, client, &secret) == known.commitment,
-                    false => MaskSecret::from_bytes(&secret).public() == known.public,
-                };
-                right.then_some(secret)
-            });
-            let Some(secret) = secret else {
-                return Err(Stop::Abort(Abort::Malformed {
-                    from: role(client),
-                    step: step.to_owned(),
-                    problem: "the shares of its secrets do not give what it published: it, or \
-                              those that hold its shares, gave wrong ones"
-                        .into(),
-                }));
-            };
-            if survived {
-                let stream = self_mask(session, &secret);
-                found.selves.insert(client, stream);
-                continue;
-            }
-            let own = MaskSecret::from_bytes(&secret);
-            for survivor in survivors.iter() {
-                let Some(peer) = keys.get(&survivor) else {
-                    continue;
-                };
-                let seed = own
-                    .seed_with(&peer.public, session)
-                    .map_err(|e| Abort::Malformed {
-                        from: role(survivor),
-                        step: step.to_owned(),
-                        problem: e.to_string(),
-                    })?;
-                found.left.push((survivor, client, seed));
-            }
-        }
-        Ok(found)
-    }
 }
 
 /// What the clients want added up.
@@ -595,26 +515,6 @@ struct Asked {
     keys: BTreeMap<usize, Keys>,
     words: usize,
     kind: Kind,
-}
-
-/// What the adder knows when masks are revealed.
-#[derive(Default)]
-struct Known {
-    /// The streams of the survivors' self masks.
-    selves: BTreeMap<usize, Zeroizing<[u8; 32]>>,
-    /// Seeds of survivors with those who left: survivor, who left, seed.
-    left: Vec<(usize, usize, Zeroizing<[u8; 32]>)>,
-}
-
-impl Known {
-    /// What is to be taken away.
-    fn masks(&self) -> Vec<Mask> {
-        let of_pair = |(survivor, left, seed): &(usize, usize, Zeroizing<[u8; 32]>)| {
-            Mask::between(seed, *survivor, *left).reversed()
-        };
-        let selves = self.selves.values().map(|seed| Mask::subtracted(seed));
-        selves.chain(self.left.iter().map(of_pair)).collect()
-    }
 }
 
 /// What one client gets of all boxes.

@@ -72,8 +72,8 @@ async fn run(world: &World, params: &Params, sums: usize, len: usize) -> (Outcom
         }
     };
     let results = world.run(client, adder).await;
-    // the adder ends a moment after the last client
-    for _ in 0..200 {
+    // the adder ends a moment after the last client, on a busy machine some seconds
+    for _ in 0..2000 {
         if served.lock().unwrap().is_some() {
             break;
         }
