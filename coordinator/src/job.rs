@@ -81,6 +81,15 @@ impl Job {
         parties.chain(helper).collect()
     }
 
+    /// What members are told of the state it is in.
+    pub(crate) fn notice(&self) -> pb::StateNotice {
+        pb::StateNotice {
+            job: self.head.job.to_string(),
+            state: self.state.into(),
+            abort: self.abort.clone(),
+        }
+    }
+
     pub(crate) fn is_party(&self, peer: &Peer) -> bool {
         peer.kind == NodeKind::Party && self.head.parties.contains(&peer.id)
     }

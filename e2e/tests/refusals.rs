@@ -390,7 +390,33 @@ fn a_party_killed_in_mid_job_ends_it_everywhere_by_name() {
     );
     // and so does the partner, once it is back
     rig.start("party", "partner", &rig.path("partner.toml"));
-    wait_for("the partner's knowledge", Duration::from_secs(5), || {
-        rig.log("partner").to_lowercase().contains("aborted")
+    wait_for("the partner's knowledge", Duration::from_secs(20), || {
+        rig.log("partner")
+            .contains("state=Aborted culprit=\"partner\"")
+    });
+}
+
+#[test]
+fn a_party_that_was_away_hears_how_its_jobs_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bank, partner) = tables(300);
+    let (bank, partner) = written(&dir, &bank, &partner);
+    let mut rig = Rig::new();
+    rig.party("bank", &bank, BANK);
+    rig.party("partner", &partner, PARTNER);
+    let job = rig.submit(&spec(""));
+    rig.approve("partner", &job);
+    rig.kill("partner");
+    let said = rig.job("bank", &["reject", &job, "--reason", "not now"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    // also where the coordinator was restarted in between
+    rig.kill("hub");
+    rig.start("coordinator", "hub", &rig.path("hub.toml"));
+    let config = rig.party_config("partner", &partner, PARTNER);
+    rig.start("party", "partner", &config);
+    wait_for("the partner's knowledge", Duration::from_secs(20), || {
+        let log = rig.log("partner");
+        log.lines()
+            .any(|line| line.contains("state=Rejected") && line.contains(&job))
     });
 }

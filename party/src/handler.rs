@@ -289,6 +289,14 @@ impl NodeHandler for PartyHandler {
         );
     }
 
+    fn unfinished(&self) -> Vec<JobId> {
+        let found = self.store.unfinished().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read which jobs have not ended");
+            Vec::new()
+        });
+        found.iter().filter_map(|id| id.parse().ok()).collect()
+    }
+
     fn results(&self, job: &JobId) -> Option<PathBuf> {
         let folder = self.site.config.results.join(job.as_str());
         folder.is_dir().then_some(folder)

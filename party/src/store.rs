@@ -61,6 +61,9 @@ CREATE INDEX privacy_by_dataset ON privacy (dataset);
 ",
 ];
 
+/// Why a job is taken for aborted until the coordinator says how it ended.
+const RESTARTED: &str = "this node was restarted";
+
 /// The node's database.
 #[derive(Debug)]
 pub struct Store(Mutex<Connection>);
@@ -314,10 +317,26 @@ impl Store {
     pub fn interrupted(&self, at: i64) -> Result<usize, Failed> {
         self.db(|db| {
             db.execute(
-                "UPDATE job SET state = 'aborted', reason = 'this node was restarted', changed_at = ?1
+                "UPDATE job SET state = 'aborted', reason = ?2, changed_at = ?1
                  WHERE state IN ('aligning', 'preparing', 'training', 'evaluating')",
-                [at],
+                params![at, RESTARTED],
             )
+        })
+    }
+
+    /// Jobs of which this node has not heard from the coordinator how they ended, the newest first.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn unfinished(&self) -> Result<Vec<String>, Failed> {
+        self.db(|db| {
+            let mut found = db.prepare(
+                "SELECT id FROM job
+                 WHERE state NOT IN ('released', 'rejected', 'aborted', 'expired') OR reason = ?1
+                 ORDER BY proposed_at DESC",
+            )?;
+            let rows = found.query_map([RESTARTED], |row| row.get(0))?;
+            rows.collect()
         })
     }
 }

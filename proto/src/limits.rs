@@ -44,6 +44,9 @@ pub const MAX_CHAIN: usize = 4;
 /// Longest DER certificate.
 pub const MAX_CERTIFICATE: usize = 8 * 1024;
 
+/// Most jobs a node may ask the end of at once.
+pub const MAX_UNFINISHED: usize = 1024;
+
 /// Most data parties in one job.
 pub const MAX_PARTIES: usize = 64;
 

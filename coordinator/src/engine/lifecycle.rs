@@ -254,11 +254,7 @@ impl Engine {
             tracing::error!(job = %job.head.job, %error, "cannot record a job's state");
         }
         tracing::info!(job = %job.head.job, state = crate::job::name(state), detail, "job");
-        let notice = pb::StateNotice {
-            job: job.head.job.to_string(),
-            state: state.into(),
-            abort: job.abort.clone(),
-        };
+        let notice = job.notice();
         if is_over(state) {
             self.hub.close_job(&job.head.job);
         }

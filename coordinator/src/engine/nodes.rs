@@ -130,6 +130,24 @@ impl Engine {
                 Ok(())
             }
             Body::Audit(message) => self.carry(peer, message),
+            Body::Unfinished(asked) => {
+                self.tell_ends(peer, &asked.jobs);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells a node that was away how its jobs have ended meanwhile. Jobs that have not ended need no answer.
+    fn tell_ends(&self, peer: &Peer, asked: &[String]) {
+        let mut guard = self.lock();
+        for id in asked.iter().take(limits::MAX_UNFINISHED) {
+            match member_job(&mut guard.jobs, &self.me, peer, id) {
+                Ok(job) if is_over(job.state) => {
+                    self.hub.tell(peer, hub_control::Body::State(job.notice()));
+                }
+                Ok(_) => {}
+                Err(refused) => tracing::warn!(%peer, %refused, "a node asks for the end of a job"),
+            }
         }
     }
 
@@ -229,6 +247,7 @@ fn job_of(body: &node_control::Body) -> String {
         Body::Abort(report) => &report.job,
         Body::Completion(report) => &report.job,
         Body::Audit(message) => &message.job,
+        Body::Unfinished(_) => "",
     };
     limits::bounded_text(id)
 }

@@ -28,6 +28,15 @@ impl Drop for Rig {
             let _ = node.kill();
             let _ = node.wait();
         }
+        // what the nodes said is gone with the folder
+        if std::thread::panicking() {
+            for (id, _) in &self.nodes {
+                let log = fs::read_to_string(self.log_path(id)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines.len().saturating_sub(30);
+                eprintln!("\nlast words of {id}:\n{}", lines[last..].join("\n"));
+            }
+        }
     }
 }
 

@@ -164,6 +164,9 @@ impl<H: NodeHandler> EventLoop<H> {
             PortEvent::Connected { resumed } => {
                 tracing::info!(resumed, "connected to the coordinator");
                 self.disconnected = None;
+                if !resumed {
+                    self.ask_ends();
+                }
                 self.callback(Callback::Link(true, String::new())).await;
             }
             PortEvent::Disconnected { reason } => {
@@ -262,6 +265,19 @@ impl<H: NodeHandler> EventLoop<H> {
             reason: limits::bounded_text(&error.to_string()),
         };
         self.tell_abort(job, abort);
+    }
+
+    /// Asks how the jobs ended that this node knows no end of: it may have been away when they did.
+    fn ask_ends(&self) {
+        let jobs = self.handler.unfinished();
+        if jobs.is_empty() {
+            return;
+        }
+        let jobs = jobs.iter().take(limits::MAX_UNFINISHED);
+        self.port
+            .tell(node_control::Body::Unfinished(pb::Unfinished {
+                jobs: jobs.map(ToString::to_string).collect(),
+            }));
     }
 
     pub(super) fn tell_abort(&self, job: &str, abort: pb::Abort) {

@@ -187,6 +187,11 @@ pub trait NodeHandler: Send + Sync + 'static {
     /// A job has entered a state.
     fn on_state(&self, change: StateChange) -> impl Future<Output = ()> + Send;
 
+    /// Jobs whose end this node has not heard of, the newest first. Must not wait.
+    fn unfinished(&self) -> Vec<JobId> {
+        Vec::new()
+    }
+
     /// The folder of a released job's results, if this node keeps any: its bundle is laid there, too.
     fn results(&self, job: &JobId) -> Option<PathBuf> {
         let _ = job;
