@@ -11,32 +11,58 @@ pub(crate) struct Sample {
     pub(crate) y: Vec<u8>,
 }
 
+impl Sample {
+    /// All columns of a row beside each other, `[rows, cols[0] + cols[1]]`.
+    pub(crate) fn side_by_side(&self) -> Vec<f64> {
+        let rows = self.x[0].chunks_exact(self.cols[0]);
+        let rows = rows.zip(self.x[1].chunks_exact(self.cols[1]));
+        rows.flat_map(|(a, b)| a.iter().chain(b)).copied().collect()
+    }
+}
+
 /// The first columns of bank and bureau of the portfolio with this seed.
 pub(crate) fn portfolio(rows: usize, cols: [usize; 2], seed: u64) -> Sample {
+    let (bank, y) = of_party(rows, cols[0], seed, 0);
+    let (partner, _) = of_party(rows, cols[1], seed, 1);
+    Sample {
+        x: [bank, partner],
+        cols,
+        y: y.unwrap_or_default(),
+    }
+}
+
+/// The first columns of the bank (party 0), with the label, or of the bureau.
+pub(crate) fn of_party(
+    rows: usize,
+    cols: usize,
+    seed: u64,
+    position: usize,
+) -> (Vec<f64>, Option<Vec<u8>>) {
     let p = Portfolio::new(seed);
-    let x = [(Party::Bank, cols[0]), (Party::Bureau, cols[1])].map(|(party, want)| {
-        let mut x = vec![0.0; rows * want];
-        x.par_chunks_mut(want.max(1))
-            .enumerate()
-            .for_each(|(row, out)| {
-                let mut all = vec![0.0; party.width()];
-                p.fill(party, row as u64, &mut all);
-                for (o, v) in out.iter_mut().zip(all) {
-                    *o = if v.is_nan() {
-                        0.0
-                    } else {
-                        v.signum() * v.abs().ln_1p()
-                    };
-                }
-            });
-        standardise(&mut x, want);
-        x
+    let party = match position {
+        0 => Party::Bank,
+        _ => Party::Bureau,
+    };
+    let mut x = vec![0.0; rows * cols];
+    x.par_chunks_mut(cols.max(1))
+        .enumerate()
+        .for_each(|(row, out)| {
+            let mut all = vec![0.0; party.width()];
+            p.fill(party, row as u64, &mut all);
+            for (o, v) in out.iter_mut().zip(all) {
+                *o = if v.is_nan() {
+                    0.0
+                } else {
+                    v.signum() * v.abs().ln_1p()
+                };
+            }
+        });
+    standardise(&mut x, cols);
+    let y = (position == 0).then(|| {
+        let rows = (0..rows).into_par_iter();
+        rows.map(|r| p.truth(r as u64).bad).collect()
     });
-    let y = (0..rows)
-        .into_par_iter()
-        .map(|r| p.truth(r as u64).bad)
-        .collect();
-    Sample { x, cols, y }
+    (x, y)
 }
 
 fn standardise(x: &mut [f64], cols: usize) {

@@ -3,9 +3,11 @@
 pub mod align;
 mod cpu;
 mod data;
+pub mod recording;
 mod rig;
 pub mod secagg;
-pub mod training;
+pub mod shaper;
+pub mod train;
 
 use paripassu_service::{identity::IdentityError, pki::PkiError};
 

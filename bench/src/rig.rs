@@ -50,9 +50,16 @@ pub(crate) trait Play: Send + Sync + 'static {
     ) -> Result<(), String>;
 }
 
-struct Handler {
+/// Approves every job and plays a part in it.
+pub(crate) struct Handler {
     node: NodeHandle,
     play: Arc<dyn Play>,
+}
+
+impl Handler {
+    pub(crate) fn new(node: NodeHandle, play: Arc<dyn Play>) -> Self {
+        Self { node, play }
+    }
 }
 
 pub(crate) fn failed(reason: String) -> RunError {
@@ -95,7 +102,8 @@ impl NodeHandler for Handler {
     }
 }
 
-struct Helper;
+/// Deals correlations to two parties.
+pub(crate) struct Helper;
 
 #[tonic::async_trait]
 impl HelperRunner for Helper {

@@ -10,8 +10,10 @@ use crate::decimal::Decimal;
 
 // ---- what a specification may say ------------------------------------------------------------
 
-/// Data parties in one job.
-pub const PARTIES: usize = 2;
+/// Most data parties whose customers a job matches.
+pub const MAX_MATCHED_PARTIES: usize = 5;
+/// What a row may weigh at most, class weight and column together.
+pub const MAX_ROW_WEIGHT: f64 = 64.0;
 /// Fewest banks in a horizontal job.
 pub const MIN_BANKS: usize = 3;
 /// Most banks in a horizontal job.
@@ -90,6 +92,8 @@ pub const HESSIAN_MIN_ROWS: u64 = 32_768;
 pub const HESSIAN_MAX_ROWS: u64 = 1 << 17;
 /// Most bits of headroom for a Hessian of a sample.
 pub const HESSIAN_MAX_HEADROOM: u32 = 4;
+/// Most bits of headroom for weights of rows.
+pub const ROW_WEIGHT_MAX_HEADROOM: f64 = 4.0;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
@@ -183,6 +187,8 @@ pub const SERIES_ROWS: u64 = 32_768;
 pub const REQUEST: u64 = 40;
 /// One party's part of one test score.
 pub const SCORE: u64 = 8;
+/// What two parties besides the label party exchange to mask their parts.
+pub const SCORE_SEED: u64 = 32;
 /// A summary of metrics.
 pub const METRICS: u64 = 16 * 1024;
 
@@ -196,9 +202,6 @@ pub const ALIGN_ROUNDS: u64 = 4;
 pub const ALIGN_VOLE_ROUNDS: u64 = 16;
 /// Scores, then metrics.
 pub const EVALUATE_ROUNDS: u64 = 2;
-
-/// Most parties of a job that only matches.
-pub const MAX_OVERLAP_PARTIES: usize = 5;
 
 // ---- rates of one node, per second: helper and parties work largely in turn --------------------
 

@@ -207,8 +207,8 @@ pub enum Shape {
     Membership,
     /// One decimal for each design column of the receiver; for the label party also the intercept.
     Coefficients,
-    /// One number for each test row, the sender's part of its score: a multiple of `step` on the
-    /// log-odds scale.
+    /// One number for each test row, the sum of the other parties' parts of its score: a multiple of `step`
+    /// on the log-odds scale.
     Scores {
         /// The step.
         step: Decimal,
@@ -254,6 +254,17 @@ pub struct Disclosure {
     pub to: Vec<Audience>,
     /// How often at most in the whole job.
     pub at_most: u32,
+}
+
+/// What a match of all parties' customers tells each of them.
+fn members(parties: usize) -> &'static str {
+    match parties {
+        2 => "Which of its own customers the other party also has",
+        _ => {
+            "Which of its own customers all other parties also have; not which, nor how \
+                many, only some of the others have"
+        }
+    }
 }
 
 /// What alignment tells of how many customers a party has.
@@ -326,8 +337,16 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         ),
         opening(
             DisclosureId::AlignMembers,
-            "Which of its own customers the other party also has, also where the job then ends \
-                because they are too few; nothing about the other party's remaining customers.",
+            &format!(
+                "{}, also where the job then ends because they are too few; nothing about {} party's \
+                    remaining customers.",
+                members(parties.len()),
+                if parties.len() == 2 {
+                    "the other"
+                } else {
+                    "another"
+                },
+            ),
             Shape::Membership,
             parties.clone(),
             1,
@@ -392,6 +411,10 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         with(&[&helper]),
         ranges,
     ));
+    let weighed = match spec.row_weights().is_empty() {
+        true => "",
+        false => " and the row's weight",
+    };
     list.extend(spec.seats().into_iter().map(|party| {
         let (intercept, tells) = if spec.label_party() == Some(party) {
             (" and the intercept", "the joint PDs")
@@ -402,7 +425,7 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             DisclosureId::ReleaseCoefficients(party.id.clone()),
             &format!(
                 "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
-                    the sum over the training rows of (label - PD) times its column, divided by \
+                    the sum over the training rows of (label - PD) times its column{weighed}, divided by \
                     l2: a column that is constant but for a few customers tells {tells} of these.",
                 party.id
             ),
@@ -434,14 +457,22 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             .filter(|party| party.id != scores.to)
             .map(|party| party.id.to_string())
             .collect();
-        let other = others.join(", ");
+        let (step, to) = (scores.step, &scores.to);
+        let what = match others.as_slice() {
+            [other] => format!(
+                "{other}'s own part of the score (log-odds of bad) of each test row, rounded to \
+                    a multiple of {step}; {to} adds its own part and so knows the joint score."
+            ),
+            others => format!(
+                "The sum of the parts of {} of the score (log-odds of bad) of each test row, each rounded \
+                    to a multiple of {step}: masked, so that {to} sees the sum alone unless all but one \
+                    of them help it; {to} adds its own part and so knows the joint score.",
+                others.join(", ")
+            ),
+        };
         list.push(opening(
             DisclosureId::ReleaseScores,
-            &format!(
-                "{other}'s own part of the score (log-odds of bad) of each test row, rounded to \
-                    a multiple of {}; {} adds its own part and so knows the joint score.",
-                scores.step, scores.to
-            ),
+            &what,
             Shape::Scores { step: scores.step },
             vec![Audience::Party(scores.to.clone())],
             1,

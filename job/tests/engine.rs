@@ -3,14 +3,17 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex},
 };
 
 use paripassu_job::{
-    Assumptions, Contract, Decimal, DisclosureId, JobId, Ledger, Plan, Spec, Submitter, Timestamp,
-    constants,
+    Assumptions, Contract, Decimal, DisclosureId, JobId, Ledger, NodeId, Plan, Spec, Submitter,
+    Timestamp, constants,
     plan::{PartySize, Series, plan},
-    spec::{AlignMethod, AutoOr, Stop, TemplateKind, template},
+    spec::{
+        AlignMethod, AutoOr, ClassWeight, Columns, Party, RowWeight, Stop, TemplateKind, template,
+    },
 };
 use paripassu_protocol::{
     abort::Abort,
@@ -23,10 +26,33 @@ use paripassu_protocol::{
 };
 
 const ROWS: usize = 3_000;
-const COLUMNS: [usize; 2] = [5, 6];
+/// All design columns.
+const COLUMNS: usize = 11;
 
 fn spec() -> Spec {
     Spec::from_toml(template(TemplateKind::VerticalLogistic), "job.toml").unwrap()
+}
+
+/// The same with so many parties.
+fn spec_of(parties: usize) -> Spec {
+    let mut spec = spec();
+    let partner = spec.party[1].clone();
+    for id in ["bureau", "shop", "telecom"].iter().take(parties - 2) {
+        spec.party.push(Party {
+            id: id.parse().unwrap(),
+            ..partner.clone()
+        });
+        spec.align.method = AlignMethod::Vole;
+    }
+    spec
+}
+
+/// Who has which columns.
+fn columns(spec: &Spec) -> Vec<Range<usize>> {
+    let parties = spec.party.len();
+    (0..parties)
+        .map(|p| p * COLUMNS / parties..(p + 1) * COLUMNS / parties)
+        .collect()
 }
 
 /// The engine's parameters of a specification.
@@ -35,7 +61,14 @@ fn solver(spec: &Spec) -> LogisticSpec {
         AutoOr::Auto => None,
         AutoOr::Is(number) => Some(number),
     };
+    let held = spec.row_weights().into_iter();
     LogisticSpec {
+        row_weights: held
+            .map(|(party, max)| logistic::RowWeights {
+                party: party as u8,
+                max,
+            })
+            .collect(),
         l2: spec.model.l2.value(),
         tolerance: spec.solver.tolerance.value(),
         max_passes: spec.solver.max_passes as u32,
@@ -62,8 +95,7 @@ fn sample(scale: f64) -> (Vec<Vec<f64>>, Vec<u8>) {
     let rows: Vec<Vec<f64>> = (0..ROWS)
         .map(|_| {
             let common = uniform() - 0.5;
-            let columns = COLUMNS.iter().sum();
-            (0..columns)
+            (0..COLUMNS)
                 .map(|_| (2.0 * uniform() - 1.0 + common) * 1.5)
                 .collect()
         })
@@ -84,19 +116,19 @@ fn sample(scale: f64) -> (Vec<Vec<f64>>, Vec<u8>) {
 }
 
 /// Asks the contract's ledger, as a node does.
-struct Book(Arc<Mutex<Ledger>>);
+struct Book(Arc<Mutex<Ledger>>, Vec<NodeId>);
 
 impl Openings for Book {
     fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
-        let party = |position: u8| ["bank", "partner"][usize::from(position)];
+        let party = |position: u8| self.1[usize::from(position)].clone();
         let id = match (opening, to) {
             (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
             (Opening::RangeExceeded, Receivers::All) => DisclosureId::TrainRangeCheck,
             (Opening::Coefficients { party: owner }, Receivers::One(to)) if owner == to => {
-                DisclosureId::ReleaseCoefficients(party(owner).parse().unwrap())
+                DisclosureId::ReleaseCoefficients(party(owner))
             }
             (Opening::StandardErrors { party: owner }, Receivers::One(to)) if owner == to => {
-                DisclosureId::ReleaseStandardErrors(party(owner).parse().unwrap())
+                DisclosureId::ReleaseStandardErrors(party(owner))
             }
             other => return Err(Abort::Input(format!("{other:?} is not declared"))),
         };
@@ -130,8 +162,13 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
         Submitter::user("modeler".parse().unwrap()),
     )
     .unwrap();
-    let ledgers = [(); 2].map(|()| Arc::new(Mutex::new(Ledger::new(&contract))));
-    let world = World::new(2);
+    let parties = spec.party.len();
+    let ids: Vec<NodeId> = contract.parties().into_iter().cloned().collect();
+    let ledger = || Arc::new(Mutex::new(Ledger::new(&contract)));
+    let ledgers: Vec<_> = ids.iter().map(|_| ledger()).collect();
+    let world = World::new(parties as u8);
+    let (columns, names) = (columns(spec), ids.clone());
+    let held: BTreeMap<usize, f64> = spec.row_weights().into_iter().collect();
     let (rows, labels) = sample(scale);
     let (solver, books) = (solver(spec), ledgers.clone());
     let rounds = Arc::new(Mutex::new(0));
@@ -139,18 +176,19 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
     let fits = world
         .run(
             move |me, ctx| {
-                let from = COLUMNS[..me].iter().sum::<usize>();
-                let own = from..from + COLUMNS[me];
+                let own = columns[me].clone();
                 let input = LogisticInput {
                     x: rows
                         .iter()
                         .flat_map(|row| row[own.clone()].to_vec())
                         .collect(),
-                    cols: COLUMNS[me],
+                    cols: own.len(),
                     rows: ROWS,
                     label: (me == 0).then(|| labels.clone()),
+                    row_weights: held.get(&me).map(|max| vec![*max; ROWS]),
+                    offset: None,
                 };
-                let (solver, book) = (solver.clone(), Book(Arc::clone(&books[me])));
+                let (solver, book) = (solver.clone(), Book(Arc::clone(&books[me]), names.clone()));
                 let count = Arc::clone(&count);
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
@@ -163,21 +201,18 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
                     fit
                 }
             },
-            |ctx| async move { deal(&ctx, &seeds(2)).await.map(drop) },
+            move |ctx| async move { deal(&ctx, &seeds(parties as u8)).await.map(drop) },
         )
         .await;
     let name = |role: Role| match role {
-        Role::Party(0) => "bank",
-        Role::Party(_) => "partner",
-        Role::Helper => "coordinator",
+        Role::Party(p) => ids[usize::from(p)].to_string(),
+        Role::Helper => "coordinator".to_owned(),
     };
     let mut links = BTreeMap::new();
     for (from, to, _, body) in world.log() {
-        *links
-            .entry((name(from).to_owned(), name(to).to_owned()))
-            .or_insert(0) += body.len() as u64;
+        *links.entry((name(from), name(to))).or_insert(0) += body.len() as u64;
     }
-    let [ledger, _] = ledgers;
+    let ledger = Arc::clone(&ledgers[0]);
     let rounds = *rounds.lock().unwrap();
     Ran {
         fits,
@@ -190,10 +225,10 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
 /// The plan for the sample's size.
 fn planned(spec: &Spec) -> Plan {
     let mut assumptions = Assumptions::usual(spec);
-    for (party, columns) in spec.party.iter().zip(COLUMNS) {
+    for (party, columns) in spec.party.iter().zip(columns(spec)) {
         let size = PartySize {
             rows: 10_000,
-            design_columns: columns as u64,
+            design_columns: columns.len() as u64,
         };
         assumptions.parties.insert(party.id.clone(), size);
     }
@@ -223,13 +258,33 @@ fn of_engine(plan: &Plan) -> (BTreeMap<(String, String), u64>, u64) {
 
 #[tokio::test]
 async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
-    for (range, passes, hessian_rows) in [
-        (AutoOr::Auto, 10, AutoOr::Auto),
-        (AutoOr::Is(8), 7, AutoOr::Is(1_500)),
-        (AutoOr::Is(32), 8, AutoOr::Auto),
-        (AutoOr::Is(64), 8, AutoOr::Auto),
+    for (parties, range, passes, hessian_rows) in [
+        (2, AutoOr::Auto, 10, AutoOr::Auto),
+        // weights of rows at the label party and at another
+        (3, AutoOr::Auto, 9, AutoOr::Auto),
+        (2, AutoOr::Is(8), 7, AutoOr::Is(1_500)),
+        (2, AutoOr::Is(32), 8, AutoOr::Auto),
+        (2, AutoOr::Is(64), 8, AutoOr::Auto),
+        (3, AutoOr::Auto, 8, AutoOr::Auto),
+        (5, AutoOr::Is(8), 7, AutoOr::Is(1_500)),
     ] {
-        let mut spec = spec();
+        let mut spec = spec_of(parties);
+        if passes == 9 {
+            let number = |n| Decimal::new(n).unwrap();
+            spec.model.class_weight = Some(ClassWeight {
+                good: number(1.0),
+                bad: number(2.0),
+            });
+            spec.party[2].columns = Columns::Listed {
+                numeric: ["exposure", "balance"].map(str::to_owned).to_vec(),
+                categorical: Vec::new(),
+            };
+            spec.model.weight = Some(RowWeight {
+                party: spec.party[2].id.clone(),
+                column: "exposure".to_owned(),
+                max: number(1.5),
+            });
+        }
         spec.solver.stop = Stop::Fixed;
         spec.solver.range = range;
         spec.solver.hessian_rows = hessian_rows;

@@ -377,11 +377,27 @@ fn parties_must_fit_together() {
 }
 
 #[test]
-fn alignment_takes_two_parties() {
-    let third = format!(
-        "{SMALLEST}[[party]]\nid = \"third\"\nrole = \"features\"\ndataset = \"x\"\ncolumns = \"all\"\n"
+fn two_to_five_parties_train_and_more_than_two_are_matched_at_once() {
+    let more = |parties: usize| {
+        let mut text = SMALLEST.to_owned();
+        for p in 2..parties {
+            text += &format!(
+                "[[party]]\nid = \"p{p}\"\nrole = \"features\"\ndataset = \"x\"\ncolumns = \"all\"\n"
+            );
+        }
+        text
+    };
+    let by_curve = refused(&more(3));
+    assert!(by_curve.contains("`align.method`: by `curve`, every party would see which of its"));
+    for parties in [3, 5] {
+        let text = more(parties) + "[align]\nmethod = \"vole\"\n";
+        let spec = Spec::from_toml(&text, "job.toml").unwrap();
+        assert_eq!(spec.seats().len(), parties);
+    }
+    let six = refused(&(more(6) + "[align]\nmethod = \"vole\"\n"));
+    assert!(
+        six.contains("6 parties; a job over different columns of the same customers takes 2 to 5")
     );
-    assert!(refused(&third).contains("3 parties; alignment by `curve` takes exactly 2"));
 }
 
 #[test]

@@ -100,7 +100,8 @@ fn outcome(set: &str, bank_numbers: &[&str], partner_numbers: &[&str]) -> Outcom
     let (a, b) = (bank.select(&ours), partner.select(&theirs));
     assert_eq!(a.ids(), b.ids());
     let split = IdSplit::new(3).unwrap().rows(a.ids());
-    let design = |t: &Table| Design::fit_all(t, &split.train, DesignOptions::default()).unwrap();
+    let design =
+        |t: &Table| Design::fit_all(t, &split.train, &[], DesignOptions::default()).unwrap();
     let (da, db) = (design(&a), design(&b));
     let side_by_side = |rows: &[usize]| {
         let parts = [

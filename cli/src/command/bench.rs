@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-use paripassu_bench::training::{Measured, Recording, Setting, measure, recording};
+use paripassu_bench::recording::{Recording, Setting, recording};
 use paripassu_bench::{
     align::{self, Method},
-    secagg,
+    secagg, train,
 };
 
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
 /// Measure on this machine, as ratios within one run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Train jointly on synthetic rows and compare with a plaintext solver of the same passes
-    Training(Training),
+    /// Train jointly among processes and compare with a plaintext solver of the same passes
+    #[command(alias = "training")]
+    Train(Train),
     /// What keeping a transcript costs a training: runs with and without one in turn
     Transcript(Transcript),
     /// Secure aggregation among processes: seconds for one masked sum
@@ -88,7 +89,7 @@ pub(crate) struct Secagg {
 
 /// What keeping a transcript costs a training: runs with and without one in turn.
 ///
-/// The same job as `bench training`. Runs come in pairs, so that what else the machine does meets both; the
+/// The same job as `bench train`, with all roles in one process. Runs come in pairs, so that what else the machine does meets both; the
 /// median of the pairs' ratios is printed. Nodes in service always keep a transcript.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -103,16 +104,51 @@ pub(crate) struct Transcript {
     pairs: usize,
 }
 
-/// Train jointly on synthetic rows and compare with a plaintext solver of the same passes.
+/// Train jointly among processes and compare with a plaintext solver of the same passes.
 ///
-/// Bank, partner, helper and relay run in this process, over real TLS on loopback. Their processor time,
-/// set-up and transport included, stands against a double-precision solver on one thread that makes as
-/// many passes and Hessians.
+/// Bank and partner are processes of their own, each with its own columns of synthetic rows and its own
+/// transcript; helper and relay are this process; all speak real TLS, on loopback or over a slower link. The
+/// processor time of each, set-up and transport included, stands against a double-precision solver on one
+/// thread that makes as many passes and Hessians. With a slower link this process also holds back the bytes,
+/// which counts as the relay's time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  paripassu bench training
-  paripassu bench training --rows 20000 --columns 20,30 --json")]
+  paripassu bench train
+  paripassu bench train --rows 1000000 --passes 10 --json
+  paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20")]
+pub(crate) struct Train {
+    /// Training rows
+    #[arg(long, default_value_t = 100_000)]
+    rows: usize,
+    /// The bank's columns, at most 120
+    #[arg(long, default_value_t = 50)]
+    cols_a: usize,
+    /// The partner's columns, at most 120
+    #[arg(long, default_value_t = 50)]
+    cols_b: usize,
+    /// Passes over the rows; without it, as many as it takes to settle
+    #[arg(long)]
+    passes: Option<u32>,
+    /// Round trip between each party and the relay, in milliseconds
+    #[arg(long)]
+    rtt_ms: Option<f64>,
+    /// Rate of each party's link in each direction, in megabits a second
+    #[arg(long)]
+    mbit: Option<f64>,
+    /// Seed of the synthetic rows
+    #[arg(long, default_value_t = 2026)]
+    seed: u64,
+    /// Play one party, with the identity in this folder
+    #[arg(long, hide = true, value_name = "DIR", requires = "address")]
+    party: Option<PathBuf>,
+    /// Address of the relay
+    #[arg(long, hide = true)]
+    address: Option<String>,
+}
+
+/// The training that transcripts are measured on, with all roles in this process.
+#[derive(Debug, Args)]
 pub(crate) struct Training {
     /// Training rows
     #[arg(long, default_value_t = 100_000)]
@@ -128,11 +164,7 @@ pub(crate) struct Training {
 impl Bench {
     pub(crate) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         match self {
-            Self::Training(training) => {
-                let m = measure(&training.setting()?).await.map_err(Failure::ours)?;
-                let text = table(&m, screen);
-                Outcome::new(&m, text)
-            }
+            Self::Train(train) => train.run(screen).await,
             Self::Transcript(transcript) => transcript.run(screen).await,
             Self::Secagg(secagg) => secagg.run(screen).await,
             Self::Align(align) => align.run(screen).await,
@@ -275,24 +307,28 @@ fn recording_table(r: &Recording, screen: &Screen) -> String {
     )
 }
 
+/// Columns and rows that the synthetic portfolio has.
+fn size(rows: usize, cols: [usize; 2]) -> Result<(), Failure> {
+    if cols.iter().any(|c| !(1..=120).contains(c)) {
+        return Err(Failure::user("each party has 1 to 120 columns"));
+    }
+    if !(1_000..=5_000_000).contains(&rows) {
+        return Err(Failure::user(
+            "--rows takes a number from 1,000 to 5,000,000",
+        ));
+    }
+    Ok(())
+}
+
 impl Training {
     fn setting(&self) -> Result<Setting, Failure> {
-        let cols: [usize; 2] = match self.columns[..] {
-            [a, b] if (1..=120).contains(&a) && (1..=120).contains(&b) => [a, b],
-            _ => {
-                return Err(Failure::user(
-                    "--columns takes two numbers from 1 to 120, such as 50,50",
-                ));
-            }
+        let [a, b] = self.columns[..] else {
+            return Err(Failure::user("--columns takes two numbers, such as 50,50"));
         };
-        if !(1_000..=5_000_000).contains(&self.rows) {
-            return Err(Failure::user(
-                "--rows takes a number from 1,000 to 5,000,000",
-            ));
-        }
+        size(self.rows, [a, b])?;
         Ok(Setting {
             rows: self.rows,
-            cols,
+            cols: [a, b],
             seed: self.seed,
             spec: Default::default(),
             recorded: true,
@@ -300,43 +336,72 @@ impl Training {
     }
 }
 
-fn table(m: &Measured, screen: &Screen) -> String {
-    let mut t = screen.table(&["measure", "value"]);
-    let mut row = |name: &str, value: String| {
-        t.row([name.to_owned(), value]);
-    };
-    row(
-        "rows x columns",
-        format!("{} x ({} + {})", m.rows, m.cols[0], m.cols[1]),
-    );
-    row("passes, Hessians", format!("{}, {}", m.passes, m.hessians));
-    row("sigmoid range, terms", format!("{}, {}", m.range, m.terms));
-    row("wall", format!("{:.2} s", m.wall_s));
-    row(
-        "processor, all roles with transport",
-        format!("{:.2} s", m.cpu_s),
-    );
-    row(
-        "processor, plaintext on one thread",
-        format!("{:.2} s", m.plain_cpu_s),
-    );
-    row("ratio", format!("{:.1}", m.ratio));
-    row(
-        "received per row and pass, both parties",
-        format!("{:.0} bytes", m.bytes_per_row_and_pass),
-    );
-    row(
-        "received per row in all, both parties",
-        format!("{:.0} bytes", m.received_bytes_per_row),
-    );
-    row("rounds", m.rounds.to_string());
-    row(
-        "largest coefficient difference",
-        format!("{:.1e}", m.coef_max_abs_diff),
-    );
-    row(
-        "peak memory of the process",
-        format!("{} MiB", m.peak_bytes >> 20),
-    );
-    t.to_string()
+impl Train {
+    async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let cols = [self.cols_a, self.cols_b];
+        size(self.rows, cols)?;
+        if self.passes.is_some_and(|n| !(4..=60).contains(&n)) {
+            return Err(Failure::user("--passes takes a number from 4 to 60"));
+        }
+        let setting = train::Setting {
+            rows: self.rows,
+            cols,
+            passes: self.passes,
+            seed: self.seed,
+            link: train::link(self.rtt_ms, self.mbit).map_err(Failure::user)?,
+        };
+        if let (Some(folder), Some(address)) = (self.party, self.address) {
+            let told = train::party(folder, &address, setting).await;
+            return Outcome::new(&told.map_err(Failure::ours)?, String::new());
+        }
+        let program = std::env::current_exe().map_err(Failure::ours)?;
+        let m = train::measure(&setting, &program).await;
+        let m = m.map_err(Failure::ours)?;
+        let text = train_table(&m, screen);
+        Outcome::new(&m, text)
+    }
+}
+
+fn train_table(m: &train::Measured, screen: &Screen) -> String {
+    let mut t = screen.table(&["measure", "bank", "partner", "helper and relay", "in all"]);
+    let both = |values: [u64; 2], unit: f64| values.map(|v| format!("{:.1}", v as f64 / unit));
+    let [bank, partner] = m.cpu_s_party;
+    let all = bank + partner + m.cpu_s_helper_and_relay;
+    t.row([
+        "processor, s".to_owned(),
+        format!("{bank:.2}"),
+        format!("{partner:.2}"),
+        format!("{:.2}", m.cpu_s_helper_and_relay),
+        format!("{all:.2}"),
+    ]);
+    for (name, [bank, partner]) in [
+        ("sent, MB", both(m.bytes_sent, 1e6)),
+        ("received, MB", both(m.bytes_received, 1e6)),
+        ("peak memory, MiB", both(m.peak_bytes_party, 1048576.0)),
+    ] {
+        t.row([name.to_owned(), bank, partner, String::new(), String::new()]);
+    }
+    format!(
+        "{} rows x ({} + {}) columns, {} passes, {} Hessians, {} rounds, {:.2} s\n{t}\n\
+         plaintext solver of as many passes, one thread: {:.2} s\n\
+         a party takes {:.1} times as long, all roles together {:.1} times; {:.0} bytes a row and pass\n\
+         AUC {:.6} joint, {:.6} plain; coefficients differ by {:.1e} at most, {:.1e} of the largest\n\
+         peak memory of a party: {:.1} times its table",
+        count(m.rows as u64),
+        m.cols[0],
+        m.cols[1],
+        m.passes,
+        m.hessians,
+        m.rounds,
+        m.wall_s,
+        m.cpu_s_plain,
+        m.party_cpu_ratio,
+        m.total_cpu_ratio,
+        m.bytes_per_row_and_pass,
+        m.auc_joint,
+        m.auc_plain,
+        m.coef_max_abs_diff,
+        m.coef_max_rel_diff,
+        m.peak_by_table,
+    )
 }

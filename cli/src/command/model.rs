@@ -41,6 +41,9 @@ pub(crate) struct ModelFile {
     pub(crate) kind: String,
     #[serde(default)]
     pub(crate) intercept: Option<f64>,
+    /// The column that is added to the score as it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) offset: Option<String>,
     pub(crate) columns: Vec<ModelColumn>,
     /// Of a network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -120,6 +123,13 @@ impl Show {
         if let Some(intercept) = model.intercept {
             table.row(
                 ["(intercept)".to_owned(), format!("{intercept:+.6}")]
+                    .into_iter()
+                    .chain([const { String::new() }; 3]),
+            );
+        }
+        if let Some(offset) = &model.offset {
+            table.row(
+                [format!("{offset} (offset)"), "+1 as it stands".to_owned()]
                     .into_iter()
                     .chain([const { String::new() }; 3]),
             );

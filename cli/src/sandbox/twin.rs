@@ -7,7 +7,7 @@ use paripassu_model::{
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
     split::IdSplit,
-    table::Table,
+    table::{ColumnData, Table},
 };
 
 use crate::failure::Failure;
@@ -58,9 +58,14 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         },
         rare_level_rows: usize::try_from(spec.design.rare_level_rows).map_err(|e| wrong(&e))?,
     };
-    let designs = tables
+    let designs = spec
+        .seats()
         .iter()
-        .map(|table| Design::fit_all(table, &rows.train, options))
+        .zip(&tables)
+        .map(|(party, table)| {
+            let without = spec.beside_features(party.id.as_str());
+            Design::fit_all(table, &rows.train, &without, options)
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let side_by_side = |rows: &[usize]| -> Result<Array2<f64>, Failure> {
         let parts = designs
@@ -73,13 +78,23 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         Ok(joined.as_standard_layout().into_owned())
     };
     let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
-    let set = TrainingSet::new(&train, &train_y).map_err(|e| wrong(&e))?;
+    let beside = Beside::of(spec, &tables)?;
+    let weights: Vec<f64> = rows.train.iter().map(|row| beside.weights[*row]).collect();
+    let offset =
+        |rows: &[usize]| -> Vec<f64> { rows.iter().map(|row| beside.offset[*row]).collect() };
+    let train_offset = offset(&rows.train);
+    let set = TrainingSet::new(&train, &train_y)
+        .and_then(|set| set.with_weights(&weights))
+        .and_then(|set| set.with_offset(&train_offset))
+        .map_err(|e| wrong(&e))?;
     let options = FitOptions {
         l2: spec.model.l2.value(),
         ..FitOptions::default()
     };
     let model = logistic::fit(&set, &options).map_err(|e| wrong(&e))?.model;
-    let pd = model.pd(&test).map_err(|e| wrong(&e))?;
+    let scores = model.margins(&test).map_err(|e| wrong(&e))?;
+    let scores = scores.iter().zip(offset(&rows.test));
+    let pd: Vec<f64> = scores.map(|(z, o)| logistic::sigmoid(z + o)).collect();
     let metrics = Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics();
     Ok(Twin {
         matched: first.rows(),
@@ -89,6 +104,47 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         intercepts: vec![model.intercept; designs.len()],
         coefficients: by_party(&designs, &model),
     })
+}
+
+/// What each aligned row weighs, and what its score begins with.
+struct Beside {
+    weights: Vec<f64>,
+    offset: Vec<f64>,
+}
+
+impl Beside {
+    fn of(spec: &Spec, tables: &[Table]) -> Result<Self, Failure> {
+        let seats = spec.seats();
+        let column =
+            |position: usize, name: &str| match tables[position].column(name).map(|c| c.data()) {
+                Some(ColumnData::Numeric(values)) => Ok(values.clone()),
+                _ => Err(Failure::failed(format!(
+                    "the plaintext twin: no numeric column `{name}`"
+                ))),
+            };
+        let count = tables.first().map_or(0, Table::rows);
+        let mut weights = match &spec.model.weight {
+            Some(w) => {
+                let position = seats.iter().position(|party| party.id == w.party);
+                column(position.unwrap_or_default(), &w.column)?
+            }
+            None => vec![1.0; count],
+        };
+        if let (Some(class), Some(labels)) = (
+            &spec.model.class_weight,
+            tables.first().and_then(Table::label),
+        ) {
+            weights
+                .iter_mut()
+                .zip(labels)
+                .for_each(|(w, y)| *w *= class.of(*y));
+        }
+        let offset = match &spec.model.offset {
+            Some(name) => column(0, name)?,
+            None => vec![0.0; count],
+        };
+        Ok(Self { weights, offset })
+    }
 }
 
 fn by_party(designs: &[Design], model: &LogisticModel) -> Vec<Vec<(String, f64)>> {

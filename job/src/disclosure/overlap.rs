@@ -23,12 +23,7 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
     let first = seats.first().map(|party| party.id.to_string());
     let first = first.unwrap_or_default();
     let members = match (overlap.of, parties.len()) {
-        (OverlapOf::All, 2) => "Which of its own customers the other party also has".to_owned(),
-        (OverlapOf::All, _) => {
-            "Which of its own customers all other parties also have; not which, nor how \
-                many, only some of the others have"
-                .to_owned()
-        }
+        (OverlapOf::All, parties) => super::members(parties).to_owned(),
         (OverlapOf::Any, _) => format!(
             "To {first}: which of its own customers each single other party has, so also who is common to \
                 several. To every other party: which of its own customers {first} has. Parties other than \

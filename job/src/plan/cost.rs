@@ -12,8 +12,9 @@ use crate::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
         ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
         FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
-        PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, USUAL_COARSE_PASSES,
-        USUAL_PASSES, WORD, coarse_hessian_rows, passes_ahead,
+        PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
+        SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows,
+        passes_ahead,
     },
     id::NodeId,
     life::State,
@@ -113,6 +114,12 @@ impl Facts<'_> {
         widths.map(product).collect()
     }
 
+    /// Who holds weights of rows; where `by_zero`, without party 0, which weighs by itself what it holds alone.
+    fn weighing(&self, by_zero: bool) -> impl Iterator<Item = usize> {
+        let owners = self.spec.row_weights().into_iter().map(|(owner, _)| owner);
+        owners.filter(move |owner| !by_zero || *owner > 0)
+    }
+
     /// Passes that make a new Hessian while steps are large.
     fn coarse_hessians(&self) -> u64 {
         let share = match self.sampled() {
@@ -134,11 +141,13 @@ impl Facts<'_> {
     }
 
     /// Steps to the inverse of a Hessian of so many rows; a sample's has bits of
-    /// headroom: at most N / m times its share of a column is in it.
+    /// headroom, because at most N / m times its share of a column is in it, and so have weights of rows.
     fn iterations(&self, hessian_rows: u64) -> u64 {
         let most = self.train_rows.div_ceil(hessian_rows.max(1));
         let bits = most.max(1).next_power_of_two().trailing_zeros();
-        let least = INVERSE_LEAST_LOG2 + bits.min(HESSIAN_MAX_HEADROOM);
+        let most: f64 = self.spec.row_weights().iter().map(|(_, max)| max).product();
+        let weights = most.log2().ceil().clamp(0.0, ROW_WEIGHT_MAX_HEADROOM) as u32;
+        let least = INVERSE_LEAST_LOG2 + bits.min(HESSIAN_MAX_HEADROOM) + weights;
         newton_schulz::scales(least).len() as u64
     }
 
@@ -249,6 +258,10 @@ fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         once.ask(3);
         once.spread(position, WORD * (rows * width + 2 * width * width));
     }
+    for owner in facts.weighing(false) {
+        once.ask(1);
+        once.spread(owner, WORD * rows);
+    }
     let widest = widths.iter().max().copied().unwrap_or(0);
     once.compute_s = (WORD * rows * widest) as f64 / PRG_BYTES_PER_S
         + (facts.train_rows * widest * widest) as f64 / RING_MACS_PER_S;
@@ -285,6 +298,7 @@ fn gradient<'f>(
         once.compute_s = (rows * u64::from(terms)) as f64 / SERIES_TERMS_PER_S
             + (series_word(full) * 2 * rows * u64::from(terms)) as f64 / PRG_BYTES_PER_S;
     }
+    once.weigh(rows, facts.weighing(terms.is_none()));
     let ridge = facts.each(|width| (width, width));
     once.made(facts.gradients(), ridge);
     once.truncate(&[columns, columns]);
@@ -306,6 +320,7 @@ fn hessian<'f>(
     if let Some(full) = slopes {
         once.cut(rows, full);
     }
+    once.weigh(rows, facts.weighing(slopes.is_none()));
     once.weighted(rows, &widths);
     let mixed = (0..widths.len()).flat_map(|p| (p + 1..widths.len()).map(move |q| (p, q)));
     let blocks: Vec<_> = mixed
@@ -403,10 +418,18 @@ fn standard_errors<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// Each other party's part of every test score to the label party; metrics to their receivers.
+/// The other parties' part of every test score, masked where they are several, to the label party; metrics to their receivers.
 fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Evaluating, "scores and metrics");
     once.rounds = EVALUATE_ROUNDS;
+    let parties = facts.ids().len();
+    if parties > 2 {
+        once.rounds += 1;
+        let others = (1..parties).flat_map(|p| (1..parties).map(move |q| (p, q)));
+        for (from, to) in others.filter(|(p, q)| p != q) {
+            once.send(from, to, SCORE_SEED);
+        }
+    }
     once.gather(0, SCORE * facts.test_rows);
     for (position, id) in facts.ids().iter().enumerate().skip(1) {
         if facts.spec.outputs.metrics_to.contains(id) {

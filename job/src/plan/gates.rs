@@ -150,6 +150,17 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// Values of so many rows times the weights that each of these parties holds, cut back.
+    pub(super) fn weigh(&mut self, rows: u64, owners: impl IntoIterator<Item = usize>) {
+        for owner in owners {
+            self.rounds += 1;
+            self.ask(1);
+            self.gather(owner, WORD * rows);
+            self.correct(owner, rows + 1);
+            self.truncate(&[rows]);
+        }
+    }
+
     /// The sigmoid series of this many terms for all rows, at full precision or in half words.
     pub(super) fn sigmoid(&mut self, rows: u64, terms: u64, full: bool) {
         let blocks = rows.div_ceil(SERIES_ROWS);

@@ -31,11 +31,11 @@ pub struct Item {
     pub at_most: u32,
 }
 
-const LABEL_PARTY_NEVER: &str = "the other party's values, means or coefficients, or a margin of a \
-    training row, beyond what its part of the scores and its own coefficients say; any residual, \
+const LABEL_PARTY_NEVER: &str = "another party's values, means or coefficients, or a margin of a \
+    training row, beyond what the others' part of the scores and its own coefficients say; any residual, \
     gradient or Hessian of the training beyond declared standard errors";
 const FEATURE_PARTY_NEVER: &str = "a label or a score, beyond what its own coefficients say (they \
-    tell the labels of customers whom a column of its own singles out); the other party's \
+    tell the labels of customers whom a column of its own singles out); another party's \
     values, means or coefficients; any margin, residual, gradient or Hessian of the training beyond declared \
     standard errors";
 

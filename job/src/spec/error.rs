@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::AlignMethod;
 use crate::id::NodeId;
 
 /// Everything wrong with one specification.
@@ -142,14 +141,25 @@ pub enum Problem {
         nearest: String,
     },
     /// Too few or too many parties.
-    #[error("{got} parties; alignment by `{method}` takes exactly {want}")]
+    #[error(
+        "{got} parties; a job over different columns of the same customers takes 2 to {}",
+        crate::constants::MAX_MATCHED_PARTIES
+    )]
     PartyCount {
-        /// The method of alignment.
-        method: AlignMethod,
         /// How many there are.
         got: usize,
-        /// How many there must be.
-        want: usize,
+    },
+    /// Weights or offsets of rows that do not fit.
+    #[error("{why}")]
+    Rows {
+        /// Why not.
+        why: String,
+    },
+    /// A method of alignment that does not fit.
+    #[error("{why}")]
+    Method {
+        /// Why it does not.
+        why: &'static str,
     },
     /// Too few or too many banks.
     #[error(

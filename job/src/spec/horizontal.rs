@@ -192,6 +192,12 @@ fn columns(spec: &Spec, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Probl
             found.push((path, Problem::Horizontal { why }));
         }
     }
+    if super::rows::any(&spec.model) {
+        found.push(unfit(
+            "model",
+            "a horizontal job has its weights and offset in [horizontal], and no class weights",
+        ));
+    }
     for (key, column) in [
         ("weight", &horizontal.weight),
         ("offset", &horizontal.offset),

@@ -11,6 +11,7 @@ mod horizontal;
 mod locate;
 mod overlap;
 mod parse;
+mod rows;
 mod template;
 mod training;
 mod validate;
@@ -27,6 +28,7 @@ pub use self::{
     error::{Problem, SpecError, SpecErrors},
     horizontal::{Horizontal, Intercept},
     overlap::{Overlap, OverlapOf},
+    rows::{ClassWeight, RowWeight},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
 };
@@ -47,12 +49,12 @@ pub struct Spec {
     /// Last day (UTC) on which the job may be approved and started. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Date>,
-    /// The data parties: exactly two, one of them with the label; in a horizontal job three banks or more;
-    /// where only an overlap is asked for two to five.
+    /// The data parties: two to five, exactly one of them with the label; in a horizontal job three banks or
+    /// more; where only an overlap is asked for two to five.
     pub party: Vec<Party>,
     /// Who deals correlated randomness, or adds up masked vectors.
     pub helper: Helper,
-    /// Many banks with the same columns; without it, two parties with different columns.
+    /// Many banks with the same columns; without it, parties with different columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizontal: Option<Horizontal>,
     /// Matching alone: the job ends with lists of common customers.
@@ -133,7 +135,7 @@ pub struct Align {
     /// that does not follow it (without outside review; the training stays passively secure), several times
     /// as fast, with more messages and a younger assumption (dual LPN).
     pub method: AlignMethod,
-    /// Rules applied to each id in this order, by both parties: `trim`, `lower_case`, `digits_only`,
+    /// Rules applied to each id in this order, by all parties: `trim`, `lower_case`, `digits_only`,
     /// `strip_leading_zeros`, `email`, `national_id`, `company_number`, `phone:49` (any country code, for
     /// numbers without one). They replace the rules of the party's own data set.
     /// Default `["trim"]`.
@@ -251,6 +253,17 @@ pub struct Model {
     pub l2: Decimal,
     /// Whether there is an intercept, held by the label party. Only `true` (default) is available.
     pub intercept: bool,
+    /// A column with each row's weight, at any party: `{ party = "bank", column = "exposure", max = 10 }`.
+    /// Default: every row counts 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<RowWeight>,
+    /// What a row weighs by its label: `{ good = 1, bad = 4 }`. Default: both 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weight: Option<ClassWeight>,
+    /// A listed numeric column of the label party that is added to each row's log-odds of bad, such as the
+    /// score of a champion model, and is then no feature. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<String>,
 }
 
 impl Default for Model {
@@ -259,6 +272,9 @@ impl Default for Model {
             kind: ModelKind::Logistic,
             l2: constants::DEFAULT_L2,
             intercept: true,
+            weight: None,
+            class_weight: None,
+            offset: None,
         }
     }
 }

@@ -45,23 +45,28 @@ impl fmt::Display for OverlapOf {
     }
 }
 
+/// Why more than two parties need the other method.
+pub(super) const PAIRWISE: &str = "by `curve`, every party would see which of its customers each single other \
+    one has: three parties or more are matched by method = \"vole\"";
+
+/// Whether the customers of several parties would be matched pair by pair.
+pub(super) fn pairwise(spec: &Spec) -> bool {
+    spec.party.len() > 2 && spec.align.method == AlignMethod::Curve
+}
+
 /// What must hold in a job of matching alone.
 pub(super) fn check(spec: &Spec, overlap: &Overlap) -> Vec<(KeyPath, Problem)> {
     let mut found = Vec::new();
     let mut unfit = |path: KeyPath, why| found.push((path, Problem::Overlap { why }));
     let parties = spec.party.len();
-    if !(2..=constants::MAX_OVERLAP_PARTIES).contains(&parties) {
+    if !(2..=constants::MAX_MATCHED_PARTIES).contains(&parties) {
         unfit(
             KeyPath::of("party"),
             "a job with an [overlap] section has two to five parties",
         );
     }
-    if parties > 2 && overlap.of == OverlapOf::All && spec.align.method == AlignMethod::Curve {
-        unfit(
-            KeyPath::of("align.method"),
-            "by `curve`, every party would see which of its customers each single other one has: three \
-             parties or more are matched by method = \"vole\"",
-        );
+    if overlap.of == OverlapOf::All && pairwise(spec) {
+        unfit(KeyPath::of("align.method"), PAIRWISE);
     }
     for (position, party) in spec.party.iter().enumerate() {
         let path = KeyPath::of("party").element(position);

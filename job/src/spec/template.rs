@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TemplateKind {
-    /// Two parties with different columns of the same customers fit a logistic regression.
+    /// Two to five parties with different columns of the same customers fit a logistic regression.
     VerticalLogistic,
     /// Three banks or more with the same columns fit a logistic regression on masked sums.
     HorizontalLogistic,

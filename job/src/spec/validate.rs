@@ -6,6 +6,7 @@ use super::{
     AutoOr, Columns, ModelKind, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
     locate::KeyPath,
+    overlap, rows,
 };
 use crate::{
     constants,
@@ -21,10 +22,11 @@ pub(super) fn check(spec: &Spec) -> Found {
     parties(spec, &mut found);
     numbers(spec, &mut found);
     match (&spec.horizontal, &spec.overlap) {
-        (_, Some(overlap)) => found.extend(super::overlap::check(spec, overlap)),
+        (_, Some(only)) => found.extend(overlap::check(spec, only)),
         (Some(horizontal), None) => found.extend(super::horizontal::check(spec, horizontal)),
         (None, None) => {
             vertical(spec, &mut found);
+            rows::check(spec, &mut found);
             outputs(spec, &mut found);
         }
     }
@@ -74,7 +76,7 @@ fn name_problem(what: &'static str, got: &str, want: &'static str) -> Problem {
     }
 }
 
-/// What must hold where two parties have different columns.
+/// What must hold where parties have different columns.
 fn vertical(spec: &Spec, found: &mut Found) {
     let path = KeyPath::of("party");
     if let Some(at) = spec.party.iter().position(|p| p.role == PartyRole::Bank) {
@@ -96,13 +98,15 @@ fn vertical(spec: &Spec, found: &mut Found) {
             "the profile `masked-sums` is for horizontal jobs, which have a [horizontal] section";
         found.push((KeyPath::of("security.profile"), Problem::Horizontal { why }));
     }
-    if spec.party.len() != constants::PARTIES {
-        let problem = Problem::PartyCount {
-            method: spec.align.method,
-            got: spec.party.len(),
-            want: constants::PARTIES,
+    let got = spec.party.len();
+    if !(2..=constants::MAX_MATCHED_PARTIES).contains(&got) {
+        found.push((path.clone(), Problem::PartyCount { got }));
+    }
+    if overlap::pairwise(spec) {
+        let problem = Problem::Method {
+            why: overlap::PAIRWISE,
         };
-        found.push((path.clone(), problem));
+        found.push((KeyPath::of("align.method"), problem));
     }
     let labels: Vec<_> = (0..)
         .zip(&spec.party)

@@ -54,17 +54,20 @@ impl Design {
         Ok(design)
     }
 
-    /// Fits on all columns of a table, in its order.
+    /// Fits on all columns of a table but these, in its order.
     ///
     /// # Errors
     /// As [`Design::fit`].
     pub fn fit_all(
         table: &Table,
         rows: &[usize],
+        without: &[&str],
         options: DesignOptions,
     ) -> Result<Self, DesignError> {
         let is_number = |c: &&crate::table::Column| matches!(c.data(), ColumnData::Numeric(_));
-        let (numbers, categories): (Vec<_>, Vec<_>) = table.columns().iter().partition(is_number);
+        let columns = table.columns().iter();
+        let columns = columns.filter(|c| !without.contains(&c.name()));
+        let (numbers, categories): (Vec<_>, Vec<_>) = columns.partition(is_number);
         let names = |side: &[&crate::table::Column]| {
             side.iter().map(|c| c.name().to_owned()).collect::<Vec<_>>()
         };

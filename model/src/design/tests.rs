@@ -33,7 +33,7 @@ fn all() -> Vec<usize> {
 
 #[test]
 fn names_and_order_follow_the_rules() {
-    let design = Design::fit_all(&table(), &all(), constant(ConstantColumns::Keep)).unwrap();
+    let design = Design::fit_all(&table(), &all(), &[], constant(ConstantColumns::Keep)).unwrap();
     let names: Vec<&str> = design.names().collect();
     assert_eq!(names, ["x", "k", "x__missing", "c=a", "c=b", "c=__other__"]);
     assert_eq!(design.constant(), ["k"]);
@@ -51,7 +51,7 @@ fn names_and_order_follow_the_rules() {
 #[test]
 fn columns_are_standardised_on_the_training_rows() {
     let (table, rows) = (table(), all());
-    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
+    let design = Design::fit_all(&table, &rows, &[], DesignOptions::default()).unwrap();
     assert_eq!(design.width(), 5);
     let x = design.transform(&table, &rows).unwrap();
     assert_eq!(x.dim(), (60, 5));
@@ -137,7 +137,7 @@ fn a_frequent_missing_category_is_a_level() {
     )];
     let table = Table::new((0..50).map(|i| i.to_string()).collect(), None, columns).unwrap();
     let rows: Vec<usize> = (0..50).collect();
-    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
+    let design = Design::fit_all(&table, &rows, &[], DesignOptions::default()).unwrap();
     assert_eq!(design.names().collect::<Vec<_>>(), ["c=__missing__", "c=a"]);
     assert_eq!(
         design.transform_raw(&table, &[49]).unwrap().row(0).to_vec(),
@@ -148,7 +148,7 @@ fn a_frequent_missing_category_is_a_level() {
 #[test]
 fn survives_a_round_trip_through_json() {
     let (table, rows) = (table(), all());
-    let design = Design::fit_all(&table, &rows, DesignOptions::default()).unwrap();
+    let design = Design::fit_all(&table, &rows, &[], DesignOptions::default()).unwrap();
     let text = serde_json::to_string(&design).unwrap();
     let back: Design = serde_json::from_str(&text).unwrap();
     assert_eq!(design, back);

@@ -34,6 +34,22 @@ impl NewtonPasses {
             .map(|p| p.gradient_time + p.hessian_time)
             .sum()
     }
+
+    /// The part of that time that all gradients and only the first `hessians` Hessians took.
+    pub fn share_of_hessians(&self, hessians: usize) -> f64 {
+        let passes = self.passes.iter().enumerate();
+        let kept: f64 = passes
+            .map(|(i, p)| {
+                let h = if i < hessians {
+                    p.hessian_time
+                } else {
+                    Duration::ZERO
+                };
+                (p.gradient_time + h).as_secs_f64()
+            })
+            .sum();
+        kept / self.total_time().as_secs_f64()
+    }
 }
 
 /// Makes exactly `passes` full Newton steps from 0, on one thread. The Hessian is taken on

@@ -1,8 +1,7 @@
 //! Held-out results, computed by the label holder; others get the summary that the job declares.
 
-use ndarray::Array2;
 use paripassu_model::{
-    logistic::{self, FitOptions, TrainingSet, sigmoid},
+    logistic::{self, FitOptions, LogisticModel, TrainingSet, sigmoid},
     metrics::{AucDelta, Metrics, Scored},
     report::{self, Curves, ModelKind},
 };
@@ -45,26 +44,24 @@ pub(crate) struct Rows {
     pub(crate) alone: Vec<f64>,
 }
 
+/// The label holder's model of its own columns alone.
+pub(crate) fn alone(set: &TrainingSet<'_>, l2: f64) -> Result<LogisticModel, Abort> {
+    let options = FitOptions {
+        l2,
+        ..FitOptions::default()
+    };
+    Ok(logistic::fit(set, &options).map_err(own)?.model)
+}
+
 impl Evaluation {
-    /// Evaluates joint scores against the model of the label holder's own columns.
+    /// Evaluates joint log-odds against those of the model of the label holder's own columns.
     pub(crate) fn new(
-        train: &Array2<f64>,
         train_y: &[u8],
-        test: &Array2<f64>,
         test_y: &[u8],
         margins: Vec<f64>,
-        l2: f64,
+        alone: &[f64],
     ) -> Result<Self, Abort> {
-        let set = TrainingSet::new(train, train_y).map_err(own)?;
-        let fit = logistic::fit(
-            &set,
-            &FitOptions {
-                l2,
-                ..FitOptions::default()
-            },
-        )
-        .map_err(own)?;
-        let alone = fit.model.pd(test).map_err(own)?;
+        let alone: Vec<f64> = alone.iter().map(|z| sigmoid(*z)).collect();
         let joint: Vec<f64> = margins.iter().map(|z| sigmoid(*z)).collect();
         let (a, j) = (
             Scored::new(test_y, &alone).map_err(own)?,

@@ -6,6 +6,7 @@ mod horizontal;
 pub(crate) mod outputs;
 mod overlap;
 mod page;
+mod rows;
 
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ use paripassu_job::{
 };
 use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
+    logistic::TrainingSet,
     split::IdSplit,
     table::Table,
 };
@@ -125,6 +127,7 @@ pub(crate) struct Prepared {
     pub(crate) train_label: Option<Vec<u8>>,
     pub(crate) test_label: Option<Vec<u8>>,
     pub(crate) test_ids: Vec<String>,
+    pub(crate) rows: rows::RowData,
 }
 
 /// Plays this party's part; on success all results are written.
@@ -299,8 +302,13 @@ impl Run {
             },
             rare_level_rows: usize::try_from(self.spec().design.rare_level_rows).map_err(own)?,
         };
+        let me = self.site.identity.peer().id.to_string();
+        let spec = self.spec().clone();
+        let beside = spec.beside_features(&me);
+        let numeric = selection.numeric().iter();
+        let numeric = numeric.filter(|column| !beside.contains(&column.as_str()));
         let (numeric, categorical) = (
-            selection.numeric().to_vec(),
+            numeric.cloned().collect::<Vec<_>>(),
             selection.categorical().to_vec(),
         );
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
@@ -314,25 +322,27 @@ impl Run {
             committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
         self.book.event(committed)?;
         let prepared = blocking(move || {
-            let design = Design::fit(&table, &train, &numeric, &categorical, options)?;
+            let rows = rows::RowData::read(&spec, &me, &table, &train, &test)?;
+            let design =
+                Design::fit(&table, &train, &numeric, &categorical, options).map_err(own)?;
             let label = |rows: &[usize]| {
                 table
                     .label()
                     .map(|y| rows.iter().map(|r| y[*r]).collect::<Vec<u8>>())
             };
-            Ok::<_, paripassu_model::design::DesignError>(Prepared {
+            Ok::<_, Abort>(Prepared {
                 table_rows: table.rows(),
                 matched: train.len() + test.len(),
-                train: design.transform(&table, &train)?,
-                test: design.transform(&table, &test)?,
+                train: design.transform(&table, &train).map_err(own)?,
+                test: design.transform(&table, &test).map_err(own)?,
+                rows,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
                 design,
             })
         })
-        .await
-        .map_err(own)?;
+        .await?;
         Ok(prepared)
     }
 
@@ -349,6 +359,8 @@ impl Run {
             cols: data.train.ncols(),
             rows: data.train.nrows(),
             label: data.train_label.clone(),
+            row_weights: data.rows.weights.clone(),
+            offset: data.rows.train_offset.clone(),
         };
         let start = Instant::now();
         let reporter = self.reporter.clone();
@@ -389,6 +401,7 @@ impl Run {
         if let Some(b) = fit.intercept {
             parts.iter_mut().for_each(|p| *p += b);
         }
+        data.rows.add_offset(&mut parts);
         let ctx = self.ctx.narrow("evaluate");
         let mut book = self.book.clone();
         let joint = scoring::joint(&ctx, &mut book, &parts, scores.step.value()).await?;
@@ -422,8 +435,13 @@ impl Run {
         let (train, test) = (data.train.clone(), data.test.clone());
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
         let l2 = self.spec().model.l2.value();
+        let rows = data.rows.clone();
         let evaluation = blocking(move || {
-            evaluate::Evaluation::new(&train, &train_y, &test, &test_y, margins, l2)
+            let set = TrainingSet::new(&train, &train_y).map_err(own)?;
+            let alone = evaluate::alone(&rows.give(set)?, l2)?;
+            let mut alone = alone.margins(&test).map_err(own)?;
+            rows.add_offset(&mut alone);
+            evaluate::Evaluation::new(&train_y, &test_y, margins, &alone)
         })
         .await?;
         for p in receivers {
@@ -446,6 +464,7 @@ impl Run {
         let content = outputs::Content {
             party: self.site.identity.peer().id.to_string(),
             job: self.job.job().to_string(),
+            offset: self.spec().model.offset.clone().filter(|_| self.label),
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
         let results = outputs::Results {
@@ -516,6 +535,7 @@ fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
         terms: is(spec.solver.terms).map(|n| n as usize),
         hessian_rows: is(spec.solver.hessian_rows).map(|n| n as usize),
         standard_errors: spec.outputs.standard_errors,
+        row_weights: rows::declared(spec)?,
     })
 }
 

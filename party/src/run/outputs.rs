@@ -26,6 +26,8 @@ pub(super) struct Content {
     pub(super) party: String,
     pub(super) job: String,
     pub(super) keep_predictions: bool,
+    /// The column added to each score, at the label party.
+    pub(super) offset: Option<String>,
 }
 
 /// Results written, not yet under their final name; removed again if dropped.
@@ -47,6 +49,9 @@ struct ModelFile<'a> {
     /// Its standard error, where the job releases such.
     #[serde(skip_serializing_if = "Option::is_none")]
     intercept_se: Option<f64>,
+    /// The column that is added to the score as it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<&'a str>,
     columns: Vec<Value>,
 }
 
@@ -128,6 +133,7 @@ impl Content {
             kind: "logistic",
             intercept: fit.intercept,
             intercept_se: fit.errors.as_ref().and_then(|e| e.intercept),
+            offset: self.offset.as_deref(),
             columns: data
                 .design
                 .columns()

@@ -160,23 +160,51 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
         sigmoid_range: Some(f.range),
         sigmoid_max_error: Some(f.sigmoid_error),
         fixed_point_bits: Some(f.points.weight),
-        facts: vec![
-            fact(
-                "Hessians",
-                format!("{} of {} rows", f.hessians, f.hessian_rows),
-            ),
-            fact("Fraction bits of residuals", f.points.residual.to_string()),
-            fact("Rounds of training", train.rounds.to_string()),
-            fact(
-                "Training bytes sent by this party",
-                train.bytes_sent.to_string(),
-            ),
-            fact(
-                "Training bytes received by this party",
-                train.bytes_received.to_string(),
-            ),
-        ],
+        facts: weighing(run.contract.spec())
+            .into_iter()
+            .map(|(name, value)| fact(name, value))
+            .chain([
+                fact(
+                    "Hessians",
+                    format!("{} of {} rows", f.hessians, f.hessian_rows),
+                ),
+                fact("Fraction bits of residuals", f.points.residual.to_string()),
+                fact("Rounds of training", train.rounds.to_string()),
+                fact(
+                    "Training bytes sent by this party",
+                    train.bytes_sent.to_string(),
+                ),
+                fact(
+                    "Training bytes received by this party",
+                    train.bytes_received.to_string(),
+                ),
+            ])
+            .collect(),
     }
+}
+
+/// What rows weigh and begin with, where that is not 1 and 0.
+fn weighing(spec: &paripassu_job::Spec) -> Vec<(&'static str, String)> {
+    let model = &spec.model;
+    let weight = model.weight.as_ref().map(|w| {
+        let what = format!("column {} of {}, at most {}", w.column, w.party, w.max);
+        ("Weights of rows", what)
+    });
+    let class = model.class_weight.as_ref();
+    let class = class.map(|c| {
+        (
+            "Weights of classes",
+            format!("good {}, bad {}", c.good, c.bad),
+        )
+    });
+    let offset = model.offset.as_ref();
+    let offset = offset.map(|column| {
+        (
+            "Added to each score",
+            format!("column {column} of the label holder"),
+        )
+    });
+    [weight, class, offset].into_iter().flatten().collect()
 }
 
 pub(super) fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Metrics) -> Row {

@@ -13,20 +13,36 @@ const HESSIAN_ROWS: usize = 16_384;
 /// Largest score that the first range of the sigmoid is sure to hold.
 const LARGEST: f64 = 12.0;
 
+/// What the label holder has of each row besides its columns.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given<'a> {
+    /// How much it counts; `None`: 1.
+    pub(super) weights: Option<&'a [f64]>,
+    /// Log-odds that its score begins with; `None`: 0.
+    pub(super) offset: Option<&'a [f64]>,
+}
+
 /// Intercept and coefficients for row-major `x: [y.len(), cols]`; nothing where the fit does not go
 /// well.
-pub(super) fn fit(x: &[f64], y: &[u8], cols: usize, l2: f64) -> Option<Vec<f64>> {
+pub(super) fn fit(x: &[f64], y: &[u8], cols: usize, l2: f64, given: Given<'_>) -> Option<Vec<f64>> {
     let rows = y.len().min(ROWS);
-    let set = TrainingSet::from_slice(&x[..rows * cols], cols, &y[..rows]).ok()?;
+    let mut set = TrainingSet::from_slice(&x[..rows * cols], cols, &y[..rows]).ok()?;
+    if let Some(weights) = given.weights {
+        set = set.with_weights(&weights[..rows]).ok()?;
+    }
+    if let Some(offset) = given.offset {
+        set = set.with_offset(&offset[..rows]).ok()?;
+    }
     let l2 = l2 * rows as f64 / y.len() as f64;
     let fit = newton_passes(&set, l2, PASSES, HESSIAN_ROWS).ok()?;
     let (intercept, w) = (fit.model.intercept, &fit.model.coefficients);
-    let score = |row: &[f64]| row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>() + intercept;
-    // false for what is not a number, too
-    let holds = match cols {
-        0 => intercept.abs() <= LARGEST,
-        cols => x.chunks_exact(cols).all(|row| score(row).abs() <= LARGEST),
+    let score = |i: usize| {
+        let row = &x[i * cols..(i + 1) * cols];
+        let offset = given.offset.map_or(0.0, |o| o[i]);
+        row.iter().zip(w).map(|(x, w)| x * w).sum::<f64>() + intercept + offset
     };
+    // false for what is not a number, too
+    let holds = (0..y.len()).all(|i| score(i).abs() <= LARGEST);
     let better = fit.passes.last()?.gradient_max < 0.1 * fit.passes.first()?.gradient_max;
     let all = std::iter::once(intercept).chain(w.iter().copied());
     (holds && better).then(|| all.collect())
@@ -45,7 +61,7 @@ mod tests {
         let y: Vec<u8> = (0..n)
             .map(|i| u8::from(i / 11 % 10 < (i % 11).clamp(1, 9)))
             .collect();
-        let w = fit(&x, &y, 1, 1.0).unwrap();
+        let w = fit(&x, &y, 1, 1.0, Given::default()).unwrap();
         let gradient: f64 = x
             .iter()
             .zip(&y)
@@ -60,6 +76,6 @@ mod tests {
         let mut far = x;
         let bad = y.iter().position(|y| *y == 1).unwrap();
         far[bad] = 30.0;
-        assert!(fit(&far, &y, 1, 1.0).is_none());
+        assert!(fit(&far, &y, 1, 1.0, Given::default()).is_none());
     }
 }

@@ -102,7 +102,7 @@ impl Run {
         let half = engine.truncate(half).await?;
         let half: Vec<Shares> = half.iter().map(transposed).collect();
         let whole = self.by_t(engine, &half).await?;
-        let rows = (self.rows.max(1).next_power_of_two()) as f64;
+        let rows = (self.rows.max(1).next_power_of_two()) as f64 * self.scale();
         let mut own = Vec::new();
         for (p, m) in whole.iter().enumerate() {
             let width = self.widths()[p];

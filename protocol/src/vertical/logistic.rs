@@ -1,5 +1,6 @@
 //! Logistic regression over columns of several parties: parameters, result, and the order of attempts.
 
+pub use super::row_weights::RowWeights;
 use super::{points::Points, run::Run};
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
 
@@ -32,6 +33,8 @@ pub struct LogisticSpec {
     pub hessian_rows: Option<usize>,
     /// Whether each party learns the standard errors of its own coefficients.
     pub standard_errors: bool,
+    /// Who holds weights of rows, in the order of the parties; nobody: all rows count 1.
+    pub row_weights: Vec<RowWeights>,
 }
 
 impl Default for LogisticSpec {
@@ -45,6 +48,7 @@ impl Default for LogisticSpec {
             terms: None,
             hessian_rows: None,
             standard_errors: false,
+            row_weights: Vec::new(),
         }
     }
 }
@@ -62,6 +66,10 @@ pub struct LogisticInput {
     pub rows: usize,
     /// The label, 1 = bad, at party 0 only.
     pub label: Option<Vec<u8>>,
+    /// This party's weights of the rows, where [`LogisticSpec::row_weights`] names it.
+    pub row_weights: Option<Vec<f64>>,
+    /// Log-odds added to each row's score, at party 0 only.
+    pub offset: Option<Vec<f64>>,
 }
 
 impl std::fmt::Debug for LogisticInput {

@@ -9,6 +9,8 @@
 //! bit per attempt (whether a score left the sigmoid's range). Nothing else is opened: scores,
 //! residuals, gradients and Hessian stay shared.
 //!
+//! Rows may have weights, which any party may hold, and party 0 may give each row log-odds to begin with.
+//!
 //! **Parties.** Two to five data parties; a source of correlations (see [`crate::correlation`]).
 //!
 //! **Security model.** Passive; up to all but one data party may pool what they see, if the source
@@ -38,6 +40,7 @@ pub mod logistic;
 mod newton;
 mod pass;
 pub mod points;
+mod row_weights;
 mod run;
 mod whiten;
 

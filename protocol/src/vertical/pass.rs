@@ -109,11 +109,15 @@ impl Run {
         if let (0, Some(y)) = (me, &self.label) {
             let x = self.features[0].own()?;
             let (w, y) = (weights[0].words().to_vec(), Arc::clone(y));
+            let offset = self.offset.clone();
             let gain = how.slopes.map_or(0.0, |s| self.slope_gain(p, s));
             let (frac, score) = (how.residual(), points::FEATURE + p.weight);
             let made = offload(move || -> Result<_, fixed::DoesNotFit> {
                 let mut z = vec![0; y.len()];
                 ring64::mat_vec(&x, &w, &mut z);
+                for (z, o) in z.iter_mut().zip(offset.iter().flat_map(|o| o.iter())) {
+                    *z = z.wrapping_add(fixed::encode(*o, score)?);
+                }
                 let sigma = |z: u64| 1.0 / (1.0 + (-fixed::decode(z, score)).exp());
                 let r = z.iter().zip(y.iter());
                 let r = r.map(|(z, y)| fixed::encode(sigma(*z) - f64::from(*y), frac));
@@ -237,6 +241,7 @@ impl Run {
             .next()
             .ok_or_else(|| Abort::Input("no parties".into()))?;
         parts.for_each(|p| z.add(&p));
+        self.add_offset(engine.me(), &mut z)?;
         Ok(z)
     }
 }

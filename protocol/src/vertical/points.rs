@@ -65,17 +65,18 @@ pub struct SlopePoints {
     /// log2 of m, rounded up.
     pub rows_log2: u32,
     /// Bits of headroom: a sample may hold more than its share of a column's tail, at most N / m times
-    /// as much.
+    /// as much, and rows may weigh more than 1.
     pub headroom: u32,
     /// Fraction bits of slopes.
     pub frac: u32,
 }
 
 impl SlopePoints {
-    /// For the first `m` of `rows` rows, slopes of a series of this precision.
-    fn new(rows: usize, m: usize, precision: Precision) -> Self {
+    /// For the first `m` of `rows` rows, slopes of a series of this precision, weights up to `2^weights`.
+    fn new(rows: usize, m: usize, precision: Precision, weights: u32) -> Self {
         let rows_log2 = ceil_log2(m);
-        let headroom = ceil_log2(rows.div_ceil(m.max(1))).min(HEADROOM_MAX);
+        let sample = ceil_log2(rows.div_ceil(m.max(1))).min(HEADROOM_MAX);
+        let headroom = sample + weights;
         // a sum over m rows of Z s Z' is at most 2^m, s carrying the factor m' / m, or 2^headroom more
         let frac = 61u32
             .saturating_sub(2 * FEATURE + rows_log2 + headroom)
@@ -104,7 +105,7 @@ fn ceil_log2(n: usize) -> u32 {
 
 impl Points {
     /// The points for `rows` training rows of `width` columns in all, `hessian_rows` of them in the Hessians
-    /// of the last passes, and a sigmoid of period `2^period_log2`.
+    /// of the last passes, a sigmoid of period `2^period_log2`, and rows that weigh at most `2^weights`.
     ///
     /// # Errors
     /// If so many rows do not fit.
@@ -113,14 +114,20 @@ impl Points {
         width: usize,
         hessian_rows: usize,
         period_log2: u32,
+        weights: u32,
     ) -> Result<Self, Abort> {
         let n = ceil_log2(rows);
-        // |Z'r| <= 2 N' must stay below 2^62 units
-        let most = 61u32.saturating_sub(FEATURE + n);
+        // |Z'r| <= 2 N' 2^weights must stay below 2^62 units
+        let most = 61u32.saturating_sub(FEATURE + n + weights);
         let residual = most.min(COARSE.terms() + COARSE.phase());
         let fine_residual = most.min(FINE.terms() + FINE.phase() - 1);
-        let coarse = SlopePoints::new(rows, coarse_rows(rows, hessian_rows, width), COARSE);
-        let fine = SlopePoints::new(rows, hessian_rows, FINE);
+        let coarse = SlopePoints::new(
+            rows,
+            coarse_rows(rows, hessian_rows, width),
+            COARSE,
+            weights,
+        );
+        let fine = SlopePoints::new(rows, hessian_rows, FINE, weights);
         if residual < 20 || coarse.frac.min(fine.frac) < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
@@ -149,13 +156,15 @@ mod tests {
 
     #[test]
     fn the_budget_holds_up_to_its_limit() {
-        for rows in [1, 100, 21_000, 1 << 20, 1 << 25] {
+        let sizes = [1, 100, 21_000, 1 << 20, 1 << 25];
+        let weighted = [100, 21_000, 1 << 20].map(|rows| (rows, 4));
+        for (rows, w) in sizes.map(|rows| (rows, 0)).into_iter().chain(weighted) {
             let m = rows.min(32_768);
-            let p = Points::new(rows, 100, m, 6).unwrap();
-            assert!(FEATURE + p.residual.max(p.fine_residual) + p.rows_log2 < 62);
+            let p = Points::new(rows, 100, m, 6, w).unwrap();
+            assert!(FEATURE + p.residual.max(p.fine_residual) + p.rows_log2 + w < 62);
             for (s, precision) in [(p.coarse, COARSE), (p.fine, FINE)] {
                 assert!(2 * FEATURE + s.frac + s.rows_log2 + s.headroom < 62);
-                assert!(s.headroom == HEADROOM_MAX || s.rows << s.headroom >= rows);
+                assert!(s.headroom == HEADROOM_MAX + w || s.rows << s.headroom >= rows);
                 assert!(s.frac < precision.terms() + precision.slope());
                 assert!(s.rows <= 1 << s.rows_log2);
             }
@@ -164,10 +173,10 @@ mod tests {
             assert!(RIDGE + SHORT + 4 <= 62 && UNWHITEN + SHORT + 10 <= 62 && p.weight > SHORT);
             assert_eq!(FEATURE + p.weight + 6, 64);
         }
-        assert!(Points::new(1 << 26, 100, 16_384, 6).is_err());
-        let most = Points::new(1 << 25, 100, HESSIAN_ROWS_MAX, 6).unwrap();
+        assert!(Points::new(1 << 26, 100, 16_384, 6, 0).is_err());
+        let most = Points::new(1 << 25, 100, HESSIAN_ROWS_MAX, 6, 0).unwrap();
         assert!(most.coarse.frac >= 8 && most.fine.frac >= 8);
-        let early = |rows, width, m| Points::new(rows, width, m, 6).unwrap().coarse.rows;
+        let early = |rows, width, m| Points::new(rows, width, m, 6, 0).unwrap().coarse.rows;
         assert_eq!(early(100_000, 100, 32_768), 16_384);
         assert_eq!(early(100_000, 300, 32_768), 64 * 300);
         assert_eq!(early(100_000, 1_000, 64_000), 64_000);

@@ -14,6 +14,7 @@ use super::{
     newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
+    row_weights::{self, Scale, Weighting},
     whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
 use crate::{
@@ -43,6 +44,12 @@ pub(super) struct Run {
     mine: Whitened,
     ridge: Vec<u64>,
     pub(super) label: Option<Arc<Zeroizing<Vec<u8>>>>,
+    pub(super) weighting: Weighting,
+    pub(super) offset: Option<Arc<Zeroizing<Vec<f64>>>>,
+    /// What weights of rows are divided by.
+    scale: Scale,
+    /// The ridge, divided likewise.
+    l2: f64,
     pub(super) features: Vec<OwnerMatrix>,
     /// Whitened weights to begin with: party 0's own fit, zeros elsewhere.
     start: Zeroizing<Vec<f64>>,
@@ -70,23 +77,39 @@ impl Run {
         input: LogisticInput,
         label: Option<Vec<u8>>,
     ) -> Result<Self, Abort> {
-        let LogisticInput { x, cols, rows, .. } = input;
+        let LogisticInput {
+            x,
+            cols,
+            rows,
+            row_weights: weights,
+            offset,
+            ..
+        } = input;
         let intercept = label.is_some();
+        let scale = Scale::new(&spec.row_weights)?;
+        let weights = row_weights::own(&spec.row_weights, scale, engine.me(), rows, weights)?;
+        row_weights::check_offset(engine.me(), rows, offset.as_deref())?;
+        let offset = offset.map(|o| Arc::new(Zeroizing::new(o)));
         let mut design = Design {
             x,
             cols,
             rows,
             intercept,
         };
-        let mut penalty = vec![spec.l2; design.width()];
+        let l2 = spec.l2 / scale.by;
+        let mut penalty = vec![l2; design.width()];
         let mut alone = None;
-        let l2 = spec.l2;
-        let mut label = label;
+        let (mut label, mut weights) = (label, weights);
         if let Some(y) = label.take() {
             penalty[0] = 0.0;
-            (design, alone, label) = offload(move || {
-                let alone = alone::fit(&design.x, &y, cols, l2);
-                (design, alone, Some(y))
+            let offset = offset.clone();
+            (design, alone, label, weights) = offload(move || {
+                let given = alone::Given {
+                    weights: weights.as_deref(),
+                    offset: offset.as_ref().map(|o| o.as_slice()),
+                };
+                let alone = alone::fit(&design.x, &y, cols, l2, given);
+                (design, alone, Some(y), weights)
             })
             .await;
         }
@@ -120,6 +143,10 @@ impl Run {
             mine,
             ridge,
             label: label.map(|y| Arc::new(Zeroizing::new(y))),
+            weighting: Weighting::default(),
+            offset,
+            scale,
+            l2,
             features: Vec::new(),
             start,
             ridges: Vec::new(),
@@ -141,6 +168,7 @@ impl Run {
             run.unwhiten
                 .push(engine.register(p, d, d, points::UNWHITEN, t).await?);
         }
+        run.weighting = Weighting::register(engine, &spec.row_weights, rows, weights).await?;
         Ok(run)
     }
 
@@ -193,6 +221,7 @@ impl Run {
             self.width(),
             self.hessian_rows,
             fine.period_log2(),
+            self.scale.headroom,
         )?;
         let mut weights = self.begin(engine.me(), points.weight)?;
         let mut short = self.begin(engine.me(), points::SHORT)?;
@@ -236,6 +265,8 @@ impl Run {
                 1 => self.first_residuals(engine.me(), &weights, &how).await?,
                 _ => self.residuals(engine, masks, &weights, &how).await?,
             };
+            // of the first pass, all that is not 0 is party 0's
+            let residual = self.by_row_weights(engine, residual, t == 1).await?;
             let gradient = self
                 .gradient(engine, masks, &residual, &short, &how)
                 .await?;
@@ -243,6 +274,8 @@ impl Run {
                 slope = Some(self.largest_slopes(engine.me(), &points, of)?);
             }
             if let Some(slope) = slope {
+                let by_zero = t == 1 || bound;
+                let slope = self.by_row_weights(engine, slope, by_zero).await?;
                 let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &self.ridge);
                 let h = h.await?;
                 inverse = Some(newton::inverse(engine, &h, self.width(), of.headroom).await?);
@@ -291,9 +324,14 @@ impl Run {
         })
     }
 
-    /// The ridge.
+    /// The ridge, as weights of rows are scaled.
     pub(super) fn l2(&self) -> f64 {
-        self.spec.l2
+        self.l2
+    }
+
+    /// What weights of rows are divided by.
+    pub(super) fn scale(&self) -> f64 {
+        self.scale.by
     }
 
     /// Columns of each party.

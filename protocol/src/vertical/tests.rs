@@ -64,6 +64,19 @@ async fn joint(
     cuts: &[usize],
     spec: &LogisticSpec,
 ) -> (Vec<Result<LogisticFit, Abort>>, AllowAll) {
+    let none = vec![None; cuts.len() - 1];
+    joint_given(world, s, cuts, spec, none, None).await
+}
+
+/// With weights of rows by party, and offsets of the first.
+async fn joint_given(
+    world: &World,
+    s: &Sample,
+    cuts: &[usize],
+    spec: &LogisticSpec,
+    weights: Vec<Option<Vec<f64>>>,
+    offset: Option<Vec<f64>>,
+) -> (Vec<Result<LogisticFit, Abort>>, AllowAll) {
     let parties = cuts.len() - 1;
     let inputs: Vec<(Vec<f64>, usize)> = cuts
         .windows(2)
@@ -78,6 +91,8 @@ async fn joint(
                 let (x, cols) = inputs[me].clone();
                 let label = (me == 0).then(|| y.clone());
                 let (spec, book) = (spec.clone(), book.clone());
+                let row_weights = weights[me].clone();
+                let offset = offset.clone().filter(|_| me == 0);
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let ledger = if me == 0 { book } else { AllowAll::default() };
@@ -87,6 +102,8 @@ async fn joint(
                         cols,
                         rows,
                         label,
+                        row_weights,
+                        offset,
                     };
                     let fit = train(&mut e, &spec, input, &mut |_, _, _| {}).await?;
                     e.source_mut().done().await?;
@@ -219,15 +236,22 @@ async fn rare_bads_and_correlated_columns_settle() {
 /// Square roots of the diagonal of the inverse Hessian at the optimum, ridge included, the intercept first.
 fn plain_errors(s: &Sample, l2: f64) -> Vec<f64> {
     let (w, intercept) = plain(s, l2);
+    let model: Vec<f64> = std::iter::once(intercept).chain(w).collect();
+    let n = s.y.len();
+    errors_given(s, l2, &model, &vec![1.0; n], &vec![0.0; n])
+}
+
+/// At a model of intercept and coefficients, with weights of rows and offsets.
+fn errors_given(s: &Sample, l2: f64, model: &[f64], weights: &[f64], offset: &[f64]) -> Vec<f64> {
     let d = s.d + 1;
     let mut h = vec![vec![0.0; 2 * d]; d];
-    for row in s.x.chunks_exact(s.d) {
-        let z: f64 = row.iter().zip(&w).map(|(x, w)| x * w).sum::<f64>() + intercept;
-        let p = 1.0 / (1.0 + (-z).exp());
+    for (row, (v, o)) in s.x.chunks_exact(s.d).zip(weights.iter().zip(offset)) {
         let x: Vec<f64> = std::iter::once(1.0).chain(row.iter().copied()).collect();
+        let z: f64 = x.iter().zip(model).map(|(x, w)| x * w).sum::<f64>() + o;
+        let p = 1.0 / (1.0 + (-z).exp());
         for i in 0..d {
             for j in 0..d {
-                h[i][j] += p * (1.0 - p) * x[i] * x[j];
+                h[i][j] += v * p * (1.0 - p) * x[i] * x[j];
             }
         }
     }
@@ -453,4 +477,137 @@ async fn a_changed_message_never_gives_a_model_silently() {
         }
     }
     assert!(start.elapsed().as_secs() < 60);
+}
+
+/// The plaintext fit with these weights and offsets.
+fn plain_given(s: &Sample, weights: &[f64], offset: &[f64]) -> Vec<f64> {
+    let set = TrainingSet::from_slice(&s.x, s.d, &s.y).unwrap();
+    let set = set
+        .with_weights(weights)
+        .unwrap()
+        .with_offset(offset)
+        .unwrap();
+    let fit = logistic::fit(&set, &FitOptions::default()).unwrap().model;
+    std::iter::once(fit.intercept)
+        .chain(fit.coefficients)
+        .collect()
+}
+
+fn coefficients(fits: &[Result<LogisticFit, Abort>]) -> Vec<f64> {
+    let fits = fits.iter().map(|f| f.as_ref().unwrap());
+    let intercept = fits.clone().find_map(|f| f.intercept);
+    intercept
+        .into_iter()
+        .chain(fits.flat_map(|f| f.coefficients.clone()))
+        .collect()
+}
+
+#[tokio::test]
+async fn weights_of_rows_and_offsets_lead_to_the_weighted_optimum() {
+    let s = sample(3000, 9, 31);
+    let n = s.y.len();
+    // a bad counts three times, whatever else its row weighs: a weight of a row that party 2 alone knows
+    let class: Vec<f64> = s.y.iter().map(|y| 1.0 + 2.0 * f64::from(*y)).collect();
+    let row: Vec<f64> = (0..n).map(|i| ((i * 37) % 19) as f64 / 10.0).collect();
+    let champion: Vec<f64> = (0..n)
+        .map(|i| ((i * 11) % 23) as f64 / 11.0 - 1.3)
+        .collect();
+    let (ones, none) = (vec![1.0; n], vec![0.0; n]);
+    let of = |party: u8, max: f64| super::logistic::RowWeights { party, max };
+    for (parties, class, row, offset) in [
+        (2, Some(&class), None, None),
+        (2, None, Some(&row), Some(&champion)),
+        (3, Some(&class), Some(&row), Some(&champion)),
+    ] {
+        let cuts = [0, 3, 6, 9];
+        let cuts = if parties == 2 {
+            &[0, 4, 9][..]
+        } else {
+            &cuts[..]
+        };
+        let last = parties - 1;
+        let mut weights = vec![None; parties];
+        weights[0] = class.cloned();
+        weights[last] = row.cloned();
+        let mut declared = Vec::new();
+        declared.extend(class.map(|_| of(0, 3.0)));
+        declared.extend(row.map(|_| of(last as u8, 2.0)));
+        let spec = LogisticSpec {
+            row_weights: declared,
+            standard_errors: true,
+            ..LogisticSpec::default()
+        };
+        let world = World::new(parties as u8);
+        let (fits, ledger) = joint_given(&world, &s, cuts, &spec, weights, offset.cloned()).await;
+        let all: Vec<f64> = class
+            .unwrap_or(&ones)
+            .iter()
+            .zip(row.unwrap_or(&ones))
+            .map(|(a, b)| a * b)
+            .collect();
+        let want = plain_given(&s, &all, offset.unwrap_or(&none));
+        for (g, w) in coefficients(&fits).iter().zip(&want) {
+            assert!((g - w).abs() < 1e-4, "{g} instead of {w}");
+        }
+        // and not to that of equal weights
+        let equal = plain_given(&s, &ones, &none);
+        assert!(want.iter().zip(&equal).any(|(a, b)| (a - b).abs() > 0.02));
+        // errors of the weighted likelihood's curvature
+        let error = fits[0].as_ref().unwrap().errors.clone().unwrap();
+        let exact = errors_given(&s, 1.0, &want, &all, offset.unwrap_or(&none));
+        for (g, w) in error.intercept.iter().chain(&error.columns).zip(&exact) {
+            assert!(
+                (g / w - 1.0).abs() < 0.02,
+                "a standard error of {g} instead of {w}"
+            );
+        }
+        let opened = ledger.opened();
+        assert!(opened.iter().all(|(opening, ..)| matches!(
+            opening,
+            Opening::Converged { .. }
+                | Opening::RangeExceeded
+                | Opening::Coefficients { .. }
+                | Opening::StandardErrors { .. }
+        )));
+    }
+}
+
+#[tokio::test]
+async fn weights_and_offsets_that_cannot_be_used_are_refused_by_row() {
+    let s = sample(300, 4, 5);
+    let n = s.y.len();
+    let spec = LogisticSpec {
+        row_weights: vec![super::logistic::RowWeights { party: 1, max: 2.0 }],
+        ..LogisticSpec::default()
+    };
+    let mut heavy = vec![1.0; n];
+    heavy[7] = 2.5;
+    let mut far = vec![0.0; n];
+    far[9] = f64::NAN;
+    for (weights, offset, at, want) in [
+        (
+            Some(heavy),
+            None,
+            1,
+            "training row 8 (in the aligned order) is not between 0 and",
+        ),
+        (
+            None,
+            None,
+            1,
+            "0 weights of 300 rows where all are declared",
+        ),
+        (
+            Some(vec![1.0; n]),
+            Some(far),
+            0,
+            "the offset of training row 10",
+        ),
+    ] {
+        let world = World::new(2);
+        let given = vec![None, weights];
+        let (fits, _) = joint_given(&world, &s, &[0, 2, 4], &spec, given, offset).await;
+        let said = fits[at].as_ref().unwrap_err().to_string();
+        assert!(said.contains(want), "{said}");
+    }
 }

@@ -1,5 +1,5 @@
-//! Joint logistic regression of two parties and a helper, all in this process and over real TLS,
-//! against a plaintext solver of the same passes on one thread.
+//! What keeping a transcript costs: joint logistic regression of two parties and a helper, all in this process
+//! and over real TLS, with and without transcripts in turn.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,12 +7,11 @@ use std::{
 };
 
 use paripassu_audit::event::bodies::Disclosure;
-use paripassu_model::logistic::{TrainingSet, newton_passes};
 use paripassu_protocol::{
     arith::{Engine, Opening, Openings, Receivers},
     correlation::{CorrelationSource, HelperSource},
-    ctx::{Cost, Ctx},
-    vertical::logistic::{LogisticFit, LogisticInput, LogisticSpec, train},
+    ctx::Ctx,
+    vertical::logistic::{LogisticInput, LogisticSpec, train},
 };
 use paripassu_service::{transcript::Record, transport::JobChannel};
 use serde::Serialize;
@@ -37,47 +36,18 @@ pub struct Setting {
     pub recorded: bool,
 }
 
-/// What was measured.
-#[derive(Debug, Clone, Serialize)]
-pub struct Measured {
-    /// Training rows.
-    pub rows: usize,
-    /// Columns of bank and partner.
-    pub cols: [usize; 2],
-    /// Passes made.
-    pub passes: u32,
-    /// Hessians made.
-    pub hessians: u32,
-    /// Range of the sigmoid and its terms in the last passes.
-    pub range: f64,
-    /// See `range`.
-    pub terms: usize,
-    /// Wall seconds of the joint training, set-up included, alignment not.
-    pub wall_s: f64,
+/// One run.
+struct Measured {
+    /// Wall seconds of the joint training, set-up included.
+    wall_s: f64,
     /// Processor seconds of bank, partner, helper, relay and TLS together.
-    pub cpu_s: f64,
-    /// Processor seconds of the plaintext solver: as many passes and Hessians, one thread.
-    pub plain_cpu_s: f64,
-    /// `cpu_s / plain_cpu_s`.
-    pub ratio: f64,
-    /// Payload bytes that bank and partner sent, with set-up, per row.
-    pub party_bytes_per_row: f64,
-    /// Payload bytes that bank and partner received, with set-up, per row.
-    pub received_bytes_per_row: f64,
-    /// Payload bytes received by both parties per row and pass, set-up left out.
-    pub bytes_per_row_and_pass: f64,
-    /// Rounds that the bank waited for.
-    pub rounds: u64,
-    /// Largest difference of a coefficient from the plaintext solver's, standardised scale.
-    pub coef_max_abs_diff: f64,
-    /// Peak resident memory of the whole process.
-    pub peak_bytes: u64,
+    cpu_s: f64,
     /// Seconds that messages of a party waited until others had countersigned its transcript: the longer of both.
-    pub waited_s: f64,
+    waited_s: f64,
 }
 
 /// Writes every opening down and allows it.
-struct Written(Record);
+pub(crate) struct Written(pub(crate) Record);
 
 impl Openings for Written {
     fn record(
@@ -102,7 +72,7 @@ impl Openings for Written {
 struct Trainer {
     spec: LogisticSpec,
     input: Mutex<Option<LogisticInput>>,
-    out: Mutex<Option<(LogisticFit, Cost, Instant, f64)>>,
+    out: Mutex<Option<(Instant, f64)>>,
     begun: Mutex<Option<(Instant, f64)>>,
     waited: Mutex<f64>,
 }
@@ -125,22 +95,17 @@ impl Play for Trainer {
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
         let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
-        let fit = train(&mut engine, &self.spec, input, &mut |_, _, _| {})
+        train(&mut engine, &self.spec, input, &mut |_, _, _| {})
             .await
             .map_err(text)?;
         engine.source_mut().done().await.map_err(text)?;
-        let cost = ctx.meter().total();
-        *lock(&self.out) = Some((fit, cost, Instant::now(), cpu::used().0));
+        *lock(&self.out) = Some((Instant::now(), cpu::used().0));
         *lock(&self.waited) = waits.waited().as_secs_f64();
         Ok(())
     }
 }
 
-/// Measures.
-///
-/// # Errors
-/// [`BenchError`].
-pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
+async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
     let players: Vec<Arc<Trainer>> = [0, 1]
         .map(|p| {
@@ -149,6 +114,8 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
                 cols: setting.cols[p],
                 rows: setting.rows,
                 label: (p == 0).then(|| sample.y.clone()),
+                row_weights: None,
+                offset: None,
             };
             Arc::new(Trainer {
                 spec: setting.spec.clone(),
@@ -162,10 +129,9 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
     let plays: [Arc<dyn Play>; 2] = [players[0].clone(), players[1].clone()];
     rig::run(plays, setting.recorded).await?;
     let unfinished = || BenchError::Run("a party did not finish".into());
-    let mut fits = Vec::new();
     let (mut begun, mut ended) = (None, None);
     for p in &players {
-        let (fit, cost, at, cpu) = lock(&p.out).take().ok_or_else(unfinished)?;
+        let (at, cpu) = lock(&p.out).take().ok_or_else(unfinished)?;
         let start = lock(&p.begun).take().ok_or_else(unfinished)?;
         // from the first that begins to the last that ends
         begun = Some(begun.map_or(
@@ -176,92 +142,13 @@ pub async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
             (at, cpu),
             |e: (Instant, f64)| if e.0 > at { e } else { (at, cpu) },
         ));
-        fits.push((fit, cost));
     }
     let ((b, b_cpu), (e, e_cpu)) = begun.zip(ended).ok_or_else(unfinished)?;
-    let facts = fits[0].0.facts.clone();
-    let (plain_cpu_s, diff) = plain(&sample, setting, &fits)?;
-    let rows = setting.rows as f64;
-    let d: usize = facts.widths.iter().sum();
-    let setup = 8.0 * d as f64 * rows;
-    let received: u64 = fits.iter().map(|f| f.1.bytes_received).sum();
-    let cpu_s = e_cpu - b_cpu;
     Ok(Measured {
-        rows: setting.rows,
-        cols: setting.cols,
-        passes: facts.passes,
-        hessians: facts.hessians,
-        range: facts.range,
-        terms: facts.terms,
         wall_s: (e - b).as_secs_f64(),
-        cpu_s,
-        plain_cpu_s,
-        ratio: cpu_s / plain_cpu_s,
-        party_bytes_per_row: fits.iter().map(|f| f.1.bytes_sent).sum::<u64>() as f64 / rows,
-        received_bytes_per_row: received as f64 / rows,
-        bytes_per_row_and_pass: (received as f64 - setup) / rows / f64::from(facts.passes),
-        rounds: fits[0].1.rounds,
-        coef_max_abs_diff: diff,
-        peak_bytes: cpu::used().1,
+        cpu_s: e_cpu - b_cpu,
         waited_s: players.iter().map(|p| *lock(&p.waited)).fold(0.0, f64::max),
     })
-}
-
-/// The same passes in the clear on one thread: processor seconds, and the largest difference from
-/// the joint coefficients.
-fn plain(
-    sample: &data::Sample,
-    setting: &Setting,
-    fits: &[(LogisticFit, Cost)],
-) -> Result<(f64, f64), BenchError> {
-    let d = sample.cols[0] + sample.cols[1];
-    let mut x = Vec::with_capacity(setting.rows * d);
-    for (a, b) in sample.x[0]
-        .chunks_exact(sample.cols[0])
-        .zip(sample.x[1].chunks_exact(sample.cols[1]))
-    {
-        x.extend_from_slice(a);
-        x.extend_from_slice(b);
-    }
-    let set = TrainingSet::from_slice(&x, d, &sample.y)?;
-    let facts = &fits[0].0.facts;
-    let before = cpu::used().0;
-    let run = newton_passes(
-        &set,
-        setting.spec.l2,
-        facts.passes as usize,
-        facts.hessian_rows,
-    )?;
-    let spent = cpu::used().0 - before;
-    // the joint run makes fewer Hessians than passes; the plaintext solver one per pass: take the part
-    // of its processor time that the same work took of its time by the clock
-    let all: f64 = run
-        .passes
-        .iter()
-        .map(|p| (p.gradient_time + p.hessian_time).as_secs_f64())
-        .sum();
-    let same: f64 = run
-        .passes
-        .iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let h = if (i as u32) < facts.hessians {
-                p.hessian_time.as_secs_f64()
-            } else {
-                0.0
-            };
-            p.gradient_time.as_secs_f64() + h
-        })
-        .sum();
-    let joint = fits.iter().flat_map(|f| &f.0.coefficients);
-    let diff = run
-        .model
-        .coefficients
-        .iter()
-        .zip(joint)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f64::max);
-    Ok((spent * same / all, diff))
 }
 
 /// What keeping a transcript costs, from runs with and without one in turn.

@@ -1,0 +1,378 @@
+//! Joint training among processes: relay and helper in this one, each party in one of its own, over real TLS on
+//! loopback or a slower link, against a plaintext solver of the same passes on one thread.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts};
+use paripassu_model::{
+    logistic::{LogisticModel, TrainingSet, newton_passes, sigmoid},
+    metrics::Scored,
+};
+use paripassu_protocol::{
+    arith::Engine,
+    correlation::{CorrelationSource, HelperSource},
+    ctx::Ctx,
+    vertical::logistic::{LogisticInput, LogisticSpec, Stop, train},
+};
+use paripassu_service::{
+    pki, shutdown::Shutdown, tls::Suite, transcript::Record, transport::JobChannel,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BenchError, cpu, data,
+    recording::Written,
+    rig::{self, Play},
+    shaper::{Link, Shaped},
+};
+
+const PARTIES: [&str; 2] = ["bank", "partner"];
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Training rows.
+    pub rows: usize,
+    /// Columns of bank and partner, at most 120 each.
+    pub cols: [usize; 2],
+    /// Passes, or as many as it takes to settle.
+    pub passes: Option<u32>,
+    /// Seed of the synthetic portfolio.
+    pub seed: u64,
+    /// Each party's link to the relay, if not loopback itself.
+    pub link: Option<Link>,
+}
+
+impl Setting {
+    fn spec(&self) -> LogisticSpec {
+        let spec = LogisticSpec::default();
+        match self.passes {
+            Some(n) => LogisticSpec {
+                stop: Stop::After(n),
+                max_passes: n,
+                ..spec
+            },
+            None => spec,
+        }
+    }
+}
+
+/// What a party's process tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    coefficients: Vec<f64>,
+    intercept: Option<f64>,
+    passes: u32,
+    hessians: u32,
+    hessian_rows: usize,
+    bytes_sent: u64,
+    bytes_received: u64,
+    rounds: u64,
+    begun: f64,
+    ended: f64,
+    cpu_s: f64,
+    table_bytes: u64,
+    peak_bytes: u64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Measured {
+    /// Training rows.
+    pub rows: usize,
+    /// Columns of bank and partner.
+    pub cols: [usize; 2],
+    /// Passes made.
+    pub passes: u32,
+    /// Hessians made.
+    pub hessians: u32,
+    /// Wall seconds from the first party's beginning to the last one's end: training, set-up included.
+    pub wall_s: f64,
+    /// Processor seconds of each party's process in that time, transport and transcript included.
+    pub cpu_s_party: [f64; 2],
+    /// Processor seconds of helper and relay, from the job's proposal to its end.
+    pub cpu_s_helper_and_relay: f64,
+    /// Processor seconds of the plaintext solver: as many passes and Hessians, one thread.
+    pub cpu_s_plain: f64,
+    /// The busier party's by the plaintext solver's.
+    pub party_cpu_ratio: f64,
+    /// All roles' by the plaintext solver's.
+    pub total_cpu_ratio: f64,
+    /// Payload bytes that bank and partner sent.
+    pub bytes_sent: [u64; 2],
+    /// Payload bytes that they received from each other and from the helper.
+    pub bytes_received: [u64; 2],
+    /// Payload bytes received by both parties per row and pass, masked features left out.
+    pub bytes_per_row_and_pass: f64,
+    /// Rounds that the bank waited for.
+    pub rounds: u64,
+    /// On the training rows.
+    pub auc_plain: f64,
+    /// On the training rows.
+    pub auc_joint: f64,
+    /// Largest difference of a coefficient from the plaintext solver's, standardised scale.
+    pub coef_max_abs_diff: f64,
+    /// The same by the largest coefficient.
+    pub coef_max_rel_diff: f64,
+    /// Peak resident memory of each party's process.
+    pub peak_bytes_party: [u64; 2],
+    /// The larger of these by the party's table in double precision.
+    pub peak_by_table: f64,
+}
+
+struct Trainer {
+    setting: Setting,
+    input: Mutex<Option<LogisticInput>>,
+    told: Arc<Mutex<Option<Told>>>,
+}
+
+fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+#[tonic::async_trait]
+impl Play for Trainer {
+    async fn play(
+        &self,
+        ctx: Ctx<JobChannel>,
+        seed: [u8; 32],
+        record: Record,
+    ) -> Result<(), String> {
+        let (begun, cpu_before) = (now(), cpu::used().0);
+        let input = lock(&self.input).take().ok_or("played twice")?;
+        let table_bytes = 8 * (input.x.len() + input.rows) as u64;
+        let text = |e: paripassu_protocol::abort::Abort| e.to_string();
+        let source = HelperSource::new(&ctx, &seed).map_err(text)?;
+        let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
+        let fit = train(&mut engine, &self.setting.spec(), input, &mut |_, _, _| {})
+            .await
+            .map_err(text)?;
+        engine.source_mut().done().await.map_err(text)?;
+        let cost = ctx.meter().total();
+        *lock(&self.told) = Some(Told {
+            coefficients: fit.coefficients,
+            intercept: fit.intercept,
+            passes: fit.facts.passes,
+            hessians: fit.facts.hessians,
+            hessian_rows: fit.facts.hessian_rows,
+            bytes_sent: cost.bytes_sent,
+            bytes_received: cost.bytes_received,
+            rounds: cost.rounds,
+            begun,
+            ended: now(),
+            cpu_s: cpu::used().0 - cpu_before,
+            table_bytes,
+            peak_bytes: 0,
+        });
+        Ok(())
+    }
+}
+
+/// Plays one party until its job has ended, in a process of its own with the identity in `folder`.
+///
+/// # Errors
+/// When it cannot begin, or its job fails.
+pub async fn party(folder: PathBuf, address: &str, setting: Setting) -> Result<Told, BenchError> {
+    let me = PARTIES
+        .iter()
+        .position(|p| folder.ends_with(format!("party-{p}")));
+    let me = me.ok_or_else(|| BenchError::Name(folder.display().to_string()))?;
+    let (x, y) = data::of_party(setting.rows, setting.cols[me], setting.seed, me);
+    let input = LogisticInput {
+        x,
+        cols: setting.cols[me],
+        rows: setting.rows,
+        label: y,
+        row_weights: None,
+        offset: None,
+    };
+    let told: Arc<Mutex<Option<Told>>> = Arc::default();
+    let play = Trainer {
+        setting,
+        input: Mutex::new(Some(input)),
+        told: Arc::clone(&told),
+    };
+    let heads = rig::heads(PARTIES.map(String::from).to_vec());
+    let make = |node| rig::Handler::new(node, Arc::new(play));
+    rig::play_until_stdin_ends(&folder, address, heads, make).await?;
+    let told = lock(&told).take();
+    let mut told =
+        told.ok_or_else(|| BenchError::Run("this party's job did not end well".into()))?;
+    told.peak_bytes = cpu::used().1;
+    Ok(told)
+}
+
+/// Measures with parties that `program` starts as `bench train --party`.
+///
+/// # Errors
+/// [`BenchError`].
+pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, BenchError> {
+    let io = |what| move |source| BenchError::Io { what, source };
+    let dir = tempfile::tempdir().map_err(io("a temporary folder"))?;
+    let root = dir.path();
+    pki::init(&root.join("ca"), "Measurement", 2)?;
+    let config = Config {
+        listen: "127.0.0.1:0".into(),
+        identity: rig::enrol(root, "coordinator/hub")?,
+        state: root.join("state"),
+        helper: true,
+        tls_suites: Suite::ALL.to_vec(),
+        deadlines: Deadlines {
+            connect_s: 120,
+            grace_s: 20,
+        },
+    };
+    let shutdown = Shutdown::new();
+    let heads = rig::heads(PARTIES.map(String::from).to_vec());
+    let parts = Parts::new(heads, Arc::new(rig::Helper));
+    let hub = Coordinator::serve(config, parts, shutdown.clone()).await?;
+    let shaped = match setting.link {
+        Some(link) => {
+            let shaped = Shaped::before(hub.address(), link).await;
+            Some(shaped.map_err(io("a port for a slower link"))?)
+        }
+        None => None,
+    };
+    let address = shaped.as_ref().map_or(hub.address(), |s| s.address);
+    let before = cpu::used().0;
+    let mut processes = Vec::new();
+    for name in PARTIES {
+        let mut command = tokio::process::Command::new(program);
+        command
+            .args(["bench", "train", "--json", "--party"])
+            .arg(rig::enrol(root, &format!("party/{name}"))?)
+            .args(["--address", &address.to_string()])
+            .args(["--rows", &setting.rows.to_string()])
+            .args(["--cols-a", &setting.cols[0].to_string()])
+            .args(["--cols-b", &setting.cols[1].to_string()])
+            .args(["--seed", &setting.seed.to_string()]);
+        if let Some(passes) = setting.passes {
+            command.args(["--passes", &passes.to_string()]);
+        }
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(io("a process for each party"))?;
+        processes.push(child);
+    }
+    let result = rig::drive(root, &hub).await;
+    let relay = cpu::used().0 - before;
+    let mut told: Vec<Told> = Vec::new();
+    for mut child in processes {
+        drop(child.stdin.take());
+        let out = child.wait_with_output().await;
+        let out = out.map_err(io("a party's process"))?;
+        if result.is_ok() {
+            let read = serde_json::from_slice(&out.stdout);
+            told.push(read.map_err(|e| BenchError::Run(format!("a party told nothing: {e}")))?);
+        }
+    }
+    shutdown.ask();
+    hub.stop().await?;
+    result?;
+    let told: [Told; 2] = told
+        .try_into()
+        .map_err(|_| BenchError::Run("a party did not finish".into()))?;
+    compared(setting, &told, relay)
+}
+
+/// Against the plaintext solver.
+fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured, BenchError> {
+    let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
+    let x = sample.side_by_side();
+    let d = setting.cols.iter().sum();
+    let set = TrainingSet::from_slice(&x, d, &sample.y)?;
+    let [bank, partner] = told;
+    let before = cpu::used().0;
+    let run = newton_passes(
+        &set,
+        setting.spec().l2,
+        bank.passes as usize,
+        bank.hessian_rows,
+    )?;
+    let cpu_s_plain = run.share_of_hessians(bank.hessians as usize) * (cpu::used().0 - before);
+    let joint = LogisticModel {
+        intercept: bank.intercept.unwrap_or(f64::NAN),
+        coefficients: [&bank.coefficients[..], &partner.coefficients[..]].concat(),
+    };
+    let differ = |(a, b): (&f64, &f64)| (a - b).abs();
+    let pairs = run.model.coefficients.iter().zip(&joint.coefficients);
+    let coef_max_abs_diff = pairs.map(differ).fold(0.0, f64::max);
+    let largest = run
+        .model
+        .coefficients
+        .iter()
+        .map(|w| w.abs())
+        .fold(0.0, f64::max);
+    let auc = |model: &LogisticModel| -> Result<f64, BenchError> {
+        let score = |row: &[f64]| {
+            let parts = row.iter().zip(&model.coefficients).map(|(x, w)| x * w);
+            sigmoid(parts.sum::<f64>() + model.intercept)
+        };
+        let pd: Vec<f64> = x.chunks_exact(d).map(score).collect();
+        let scored = Scored::new(&sample.y, &pd);
+        Ok(scored
+            .map_err(|e| BenchError::Run(e.to_string()))?
+            .metrics()
+            .auc)
+    };
+    let rows = setting.rows as f64;
+    let received = (bank.bytes_received + partner.bytes_received) as f64;
+    let setup = 8.0 * (d + 1) as f64 * rows;
+    let cpu_s_party = [bank.cpu_s, partner.cpu_s];
+    let busier = bank.cpu_s.max(partner.cpu_s);
+    let by_table = |t: &Told| t.peak_bytes as f64 / t.table_bytes as f64;
+    Ok(Measured {
+        rows: setting.rows,
+        cols: setting.cols,
+        passes: bank.passes,
+        hessians: bank.hessians,
+        wall_s: bank.ended.max(partner.ended) - bank.begun.min(partner.begun),
+        cpu_s_party,
+        cpu_s_helper_and_relay: relay,
+        cpu_s_plain,
+        party_cpu_ratio: busier / cpu_s_plain,
+        total_cpu_ratio: (bank.cpu_s + partner.cpu_s + relay) / cpu_s_plain,
+        bytes_sent: [bank.bytes_sent, partner.bytes_sent],
+        bytes_received: [bank.bytes_received, partner.bytes_received],
+        bytes_per_row_and_pass: (received - setup) / rows / f64::from(bank.passes),
+        rounds: bank.rounds,
+        auc_plain: auc(&run.model)?,
+        auc_joint: auc(&joint)?,
+        coef_max_abs_diff,
+        coef_max_rel_diff: coef_max_abs_diff / largest,
+        peak_bytes_party: [bank.peak_bytes, partner.peak_bytes],
+        peak_by_table: by_table(bank).max(by_table(partner)),
+    })
+}
+
+/// A link of this round trip and rate; none where both are left out.
+///
+/// # Errors
+/// If they make no sense.
+pub fn link(rtt_ms: Option<f64>, mbit: Option<f64>) -> Result<Option<Link>, String> {
+    let sound = |v: f64, most: f64| v.is_finite() && v >= 0.0 && v <= most;
+    if rtt_ms.is_none() && mbit.is_none() {
+        return Ok(None);
+    }
+    let rtt = rtt_ms.unwrap_or(0.0);
+    if !sound(rtt, 10_000.0) || mbit.is_some_and(|m| !sound(m, 1e6) || m < 0.1) {
+        return Err("--rtt-ms takes 0 to 10000, --mbit 0.1 to 1000000".into());
+    }
+    Ok(Some(Link {
+        round_trip: Duration::from_secs_f64(rtt / 1e3),
+        mbit_per_s: mbit,
+    }))
+}

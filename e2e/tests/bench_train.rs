@@ -1,0 +1,42 @@
+//! `paripassu bench train`: two parties, helper and relay as processes, on loopback and over a slower link.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::run;
+
+#[test]
+fn a_measured_training_is_the_plain_one_also_over_a_slow_link() {
+    let small = [
+        "bench", "train", "--json", "--rows", "3000", "--cols-a", "4", "--cols-b", "5",
+    ];
+    let said = run(&small);
+    assert_eq!(said.code, 0, "{said:?}");
+    let near = said.json();
+    let said = run(&[
+        &small[..],
+        &["--passes", "6", "--rtt-ms", "10", "--mbit", "40"],
+    ]
+    .concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    let far = said.json();
+    for measured in [&near, &far] {
+        let number = |name: &str| measured[name].as_f64().unwrap();
+        assert!(number("coef_max_rel_diff") < 1e-4, "{measured:#}");
+        assert!((number("auc_joint") - number("auc_plain")).abs() < 1e-4);
+        assert!(number("auc_plain") > 0.6);
+        for positive in [
+            "wall_s",
+            "party_cpu_ratio",
+            "total_cpu_ratio",
+            "peak_by_table",
+        ] {
+            assert!(number(positive) > 0.0, "{positive}: {measured:#}");
+        }
+    }
+    assert_eq!(far["passes"], 6);
+    // most rounds that the bank waits for take a round trip to the relay
+    let least = far["rounds"].as_f64().unwrap() * 0.005;
+    assert!(far["wall_s"].as_f64().unwrap() > least, "{far:#}");
+}
