@@ -57,6 +57,13 @@ fn the_example_of_three_parties_equals_the_pooled_fit() {
     let parties = ["bank", "loans", "enquiries"];
     let metrics = sandbox(&example("three_parties.toml"), &parties, &out);
     assert_equals_pooled(&metrics);
+    // every node can prove its part, the other two's countersignatures included
+    let bundles = metrics["bundles"].as_object().unwrap();
+    assert_eq!(bundles.len(), 4, "{bundles:?}");
+    for bundle in bundles.values() {
+        let said = common::run(["audit", "verify", bundle.as_str().unwrap(), "--json"]);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
     let enquiries = kept(&out, "enquiries");
     assert!(
         enquiries.iter().any(|c| c.contains("inq_fi")),
@@ -193,4 +200,32 @@ fn weights_of_rows_classes_and_a_champion_score_equal_the_weighted_pooled_fit() 
     ] {
         assert!(page.contains(said), "{said}");
     }
+}
+
+#[test]
+fn a_twin_says_whether_the_joint_model_is_the_plain_one() {
+    let job = example("three_parties.toml");
+    let job = job.to_str().unwrap();
+    let said = common::run(["job", "twin", job, "--rows", "3000", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    assert_eq!(told["pass"], true, "{told:#}");
+    let matched = told["metrics"]["rows"]["matched"].as_u64().unwrap();
+    assert!((2_000..3_000).contains(&matched), "{matched}");
+    // and a wrong answer is no pass: nothing is exact to 1e-12
+    let strict = [
+        "job",
+        "twin",
+        job,
+        "--rows",
+        "3000",
+        "--coefficient",
+        "1e-12",
+    ];
+    let said = common::run(strict);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(
+        said.out.contains("✗ the joint model is not the plain one"),
+        "{said:?}"
+    );
 }

@@ -67,7 +67,7 @@ pub(crate) struct Run {
 }
 
 /// Reads `party=file`.
-fn party_file(text: &str) -> Result<(NodeId, PathBuf), String> {
+pub(crate) fn party_file(text: &str) -> Result<(NodeId, PathBuf), String> {
     let (party, file) = text
         .split_once('=')
         .filter(|(_, file)| !file.is_empty())

@@ -1,6 +1,7 @@
 //! A job with every node as a local process: certificates, configurations, processes, results.
 
 mod layout;
+pub(crate) mod made_up;
 mod nodes;
 mod overlap;
 mod pooled;

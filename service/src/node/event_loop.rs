@@ -1,5 +1,7 @@
 //! The loop itself.
 
+mod away;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use paripassu_proto::{
@@ -267,19 +269,6 @@ impl<H: NodeHandler> EventLoop<H> {
         self.tell_abort(job, abort);
     }
 
-    /// Asks how the jobs ended that this node knows no end of: it may have been away when they did.
-    fn ask_ends(&self) {
-        let jobs = self.handler.unfinished();
-        if jobs.is_empty() {
-            return;
-        }
-        let jobs = jobs.iter().take(limits::MAX_UNFINISHED);
-        self.port
-            .tell(node_control::Body::Unfinished(pb::Unfinished {
-                jobs: jobs.map(ToString::to_string).collect(),
-            }));
-    }
-
     pub(super) fn tell_abort(&self, job: &str, abort: pb::Abort) {
         let report = pb::AbortReport {
             job: job.to_owned(),
@@ -531,30 +520,6 @@ impl<H: NodeHandler> EventLoop<H> {
             reason,
         }))
         .await;
-    }
-
-    /// All jobs have ended with the session; their runs return by themselves.
-    async fn lost(&mut self, reason: &str) {
-        let mut ended = Vec::new();
-        self.running.retain(|id, running| {
-            running.core.end(reason);
-            if !running.ended {
-                running.ended = true;
-                running.info.record.abort(None, "", "session_lost");
-                ended.push(id.clone());
-            }
-            running.exchange.is_none()
-        });
-        self.port.router.end_all(reason);
-        for job in ended {
-            let change = StateChange {
-                job,
-                state: JobState::Aborted,
-                culprit: None,
-                reason: reason.to_owned(),
-            };
-            self.callback(Callback::State(change)).await;
-        }
     }
 
     fn tick(&mut self) {

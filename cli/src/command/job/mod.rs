@@ -9,6 +9,7 @@ mod report;
 mod show;
 mod submit;
 mod terms;
+mod twin;
 mod watch;
 
 pub(crate) use submit::propose;
@@ -27,6 +28,8 @@ pub(crate) enum Job {
     New(new::New),
     /// Say who learns what and what a job costs, before anyone is asked
     Plan(plan::Plan),
+    /// Train a job on made-up or public rows jointly and in the clear, and compare
+    Twin(twin::Twin),
     /// Propose a job to its parties; prints the job's id
     Submit(submit::Submit),
     /// List jobs, newest first
@@ -52,6 +55,7 @@ impl Job {
         match self {
             Self::New(new) => new.run(),
             Self::Plan(plan) => plan.run(),
+            Self::Twin(twin) => twin.run(screen).await,
             Self::Submit(submit) => submit.run(screen).await,
             Self::List(list) => list.run(screen).await,
             Self::Status(status) => status.run(screen).await,

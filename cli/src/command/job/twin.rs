@@ -1,0 +1,186 @@
+//! `paripassu job twin`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use paripassu_job::NodeId;
+use serde::Serialize;
+
+use super::read_spec;
+use crate::{
+    command::{read_text, sandbox::party_file},
+    failure::{Exit, Failure},
+    outcome::Outcome,
+    sandbox::{Finished, Input, Metrics, Sandbox, made_up},
+    screen::{Screen, count},
+};
+
+/// Train a job jointly and in the clear, and compare.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without files, tables are made up: every column that the job names, of customers who do not exist. So a job can
+be tried before any party brings data: its file, its columns, its cost and its exactness. Each node is a local
+process. The exit code is 0 only where the joint model equals the plain one.
+
+Examples:
+  paripassu job twin job.toml
+  paripassu job twin job.toml --rows 20000 --json
+  paripassu job twin job.toml --party bank=public-a.csv --party partner=public-b.csv")]
+pub(crate) struct Twin {
+    /// Job file
+    #[arg(value_name = "JOB.toml")]
+    job: PathBuf,
+    /// A party's CSV file of public or made-up rows; once for each party, or not at all
+    #[arg(long = "party", value_name = "ID=FILE", value_parser = party_file)]
+    parties: Vec<(NodeId, PathBuf)>,
+    /// Customers of each made-up table; by default 4,000, or what align.min_matched asks for
+    #[arg(long)]
+    rows: Option<u64>,
+    /// Seed of made-up tables
+    #[arg(long, default_value_t = 2026)]
+    seed: u64,
+    /// Keep models, reports and transcripts in this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Largest difference of a coefficient on the standardised scale
+    #[arg(long, default_value_t = 1e-3)]
+    coefficient: f64,
+    /// Largest difference of AUC
+    #[arg(long, default_value_t = 5e-4)]
+    auc: f64,
+    /// Largest difference of KS
+    #[arg(long, default_value_t = 2e-3)]
+    ks: f64,
+    /// Column with the unique customer id, in every file
+    #[arg(long, value_name = "COLUMN", default_value = "id")]
+    id: String,
+    /// Column with the outcome (1 = bad)
+    #[arg(long, value_name = "COLUMN", default_value = "y")]
+    label: String,
+}
+
+/// One comparison.
+#[derive(Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    /// Absent where the job releases nothing to compare.
+    difference: Option<f64>,
+    allowed: f64,
+    pass: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict<'a> {
+    pass: bool,
+    checks: Vec<Check>,
+    metrics: &'a Metrics,
+}
+
+impl Twin {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let spec = read_spec(&self.job)?;
+        if spec.overlap.is_some() {
+            return Err(Failure::user(
+                "this job only matches customers: there is nothing to train",
+            ));
+        }
+        let temporary = tempfile::tempdir()
+            .map_err(|e| Failure::ours(format!("cannot make a temporary folder: {e}")))?;
+        let made_up = self.parties.is_empty();
+        let files = match made_up {
+            true => {
+                let least = spec.align.min_matched.saturating_mul(3) / 2;
+                let rows = self.rows.unwrap_or(least.max(4_000));
+                if !(200..=1_000_000).contains(&rows) {
+                    return Err(Failure::user("--rows takes a number from 200 to 1,000,000"));
+                }
+                made_up::write(&spec, rows, self.seed, temporary.path())?
+            }
+            false => self.parties.clone(),
+        };
+        let (id, label) = match made_up {
+            true => ("id".to_owned(), "y".to_owned()),
+            false => (self.id.clone(), self.label.clone()),
+        };
+        let sandbox = Sandbox {
+            spec,
+            job: read_text(&self.job)?,
+            inputs: files
+                .into_iter()
+                .map(|(id, file)| (id, Input::File(file)))
+                .collect(),
+            out: self
+                .out
+                .clone()
+                .unwrap_or_else(|| temporary.path().join("twin")),
+            force: false,
+            separate_helper: false,
+            keep_nodes: false,
+            id,
+            label,
+            missing: Vec::new(),
+        };
+        let print = |finished: &Finished, root: &std::path::Path| match finished {
+            Finished::Released(metrics) => self.verdict(metrics, made_up, screen),
+            other => crate::command::sandbox::outcome(other, root, screen),
+        };
+        sandbox.run(screen, print).await
+    }
+
+    fn verdict(
+        &self,
+        metrics: &Metrics,
+        made_up: bool,
+        screen: &Screen,
+    ) -> Result<Outcome, Failure> {
+        let check = |what, difference: Option<f64>, allowed: f64| Check {
+            what,
+            difference,
+            allowed,
+            // what is no number is no pass
+            pass: difference.is_none_or(|d| d <= allowed),
+        };
+        let checks = vec![
+            check(
+                "coefficients",
+                Some(metrics.coef_max_abs_diff),
+                self.coefficient,
+            ),
+            check("AUC", metrics.auc_abs_diff, self.auc),
+            check("KS", metrics.ks_abs_diff, self.ks),
+        ];
+        let pass = checks.iter().all(|c| c.pass);
+        let mut table = screen.table(&["", "largest difference", "allowed", ""]);
+        for c in &checks {
+            table.row([
+                c.what.to_owned(),
+                c.difference
+                    .map_or("not released".to_owned(), |d| format!("{d:.1e}")),
+                format!("{:.1e}", c.allowed),
+                if c.pass { "✓" } else { "✗" }.to_owned(),
+            ]);
+        }
+        let line = match pass {
+            true => screen.out().good("✓ the joint model is the plain one"),
+            false => screen.out().bad("✗ the joint model is not the plain one"),
+        };
+        let text = format!(
+            "{}: {} rows to train, {} held out{}\n{table}\n{line}\n",
+            screen.out().strong(&metrics.name),
+            count(metrics.rows.train as u64),
+            count(metrics.rows.test as u64),
+            if made_up { ", all made up" } else { "" },
+        );
+        let verdict = Verdict {
+            pass,
+            checks,
+            metrics,
+        };
+        let outcome = Outcome::new(&verdict, text)?;
+        Ok(if pass {
+            outcome
+        } else {
+            outcome.exit_with(Exit::Failed)
+        })
+    }
+}
