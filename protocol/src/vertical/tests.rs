@@ -604,7 +604,8 @@ async fn weights_and_offsets_that_cannot_be_used_are_refused_by_row() {
             "the offset of training row 10",
         ),
     ] {
-        let world = World::new(2);
+        let brief = std::time::Duration::from_millis(300);
+        let world = World::new(2).with_deadline(brief);
         let given = vec![None, weights];
         let (fits, _) = joint_given(&world, &s, &[0, 2, 4], &spec, given, offset).await;
         let said = fits[at].as_ref().unwrap_err().to_string();
