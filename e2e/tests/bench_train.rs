@@ -11,10 +11,10 @@ fn a_measured_training_is_the_plain_one_also_over_a_slow_link() {
     let small = [
         "bench", "train", "--json", "--rows", "3000", "--cols-a", "4", "--cols-b", "5",
     ];
-    let said = run(&small);
+    let said = run(small);
     assert_eq!(said.code, 0, "{said:?}");
     let near = said.json();
-    let said = run(&[
+    let said = run([
         &small[..],
         &["--passes", "10", "--rtt-ms", "10", "--mbit", "40"],
     ]
