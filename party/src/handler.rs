@@ -290,7 +290,7 @@ impl NodeHandler for PartyHandler {
     }
 
     fn unfinished(&self) -> Vec<JobId> {
-        let found = self.store.unfinished().unwrap_or_else(|error| {
+        let found = self.site.store.unfinished().unwrap_or_else(|error| {
             tracing::error!(%error, "cannot read which jobs have not ended");
             Vec::new()
         });

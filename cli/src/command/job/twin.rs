@@ -45,12 +45,12 @@ pub(crate) struct Twin {
     /// Largest difference of a coefficient on the standardised scale
     #[arg(long, default_value_t = 1e-3)]
     coefficient: f64,
-    /// Largest difference of AUC
-    #[arg(long, default_value_t = 5e-4)]
-    auc: f64,
-    /// Largest difference of KS
-    #[arg(long, default_value_t = 2e-3)]
-    ks: f64,
+    /// Largest difference of AUC: by default 0.0005, of networks, whose training is random, 0.005
+    #[arg(long)]
+    auc: Option<f64>,
+    /// Largest difference of KS: by default 0.002, of networks 0.02
+    #[arg(long)]
+    ks: Option<f64>,
     /// Column with the unique customer id, in every file
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: String,
@@ -140,14 +140,20 @@ impl Twin {
             // what is no number is no pass
             pass: difference.is_none_or(|d| d <= allowed),
         };
+        // a network has no coefficients to compare
+        let slack = if metrics.coef_max_abs_diff.is_none() {
+            10.0
+        } else {
+            1.0
+        };
         let checks = vec![
+            check("coefficients", metrics.coef_max_abs_diff, self.coefficient),
             check(
-                "coefficients",
-                Some(metrics.coef_max_abs_diff),
-                self.coefficient,
+                "AUC",
+                metrics.auc_abs_diff,
+                self.auc.unwrap_or(5e-4 * slack),
             ),
-            check("AUC", metrics.auc_abs_diff, self.auc),
-            check("KS", metrics.ks_abs_diff, self.ks),
+            check("KS", metrics.ks_abs_diff, self.ks.unwrap_or(2e-3 * slack)),
         ];
         let pass = checks.iter().all(|c| c.pass);
         let mut table = screen.table(&["", "largest difference", "allowed", ""]);
