@@ -58,13 +58,12 @@ async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) 
                         weights: None,
                         offset: None,
                         all_rows: joint.rows,
-                        all_bads: joint.bads,
                         weight_exponent: joint.weight_exponent,
                     };
                     let spec = NewtonSpec {
                         l2: 1.0,
                         l1: 0.0,
-                        tolerance: 1e-7,
+                        tolerance: 2e-5,
                         max_passes: 30,
                         own_intercepts: false,
                     };

@@ -65,8 +65,6 @@ pub struct Rows {
     pub offset: Option<Vec<f64>>,
     /// Training rows of all banks.
     pub all_rows: u64,
-    /// Of them bad: the fit starts at their share.
-    pub all_bads: u64,
     /// All weights of all banks lie below 2 to this.
     pub weight_exponent: i32,
 }
@@ -106,15 +104,6 @@ impl Rows {
         Ok(set)
     }
 
-    /// Log-odds of the share of bads, where nothing else says what to expect.
-    fn base(&self) -> f64 {
-        let (bads, goods) = (self.all_bads, self.all_rows.saturating_sub(self.all_bads));
-        match bads > 0 && goods > 0 && self.offset.is_none() {
-            true => (bads as f64 / goods as f64).ln(),
-            false => 0.0,
-        }
-    }
-
     fn name(&self, place: usize) -> &str {
         self.columns.get(place).map_or("intercept", String::as_str)
     }
@@ -152,12 +141,8 @@ pub async fn fit<C: Channel>(
     let magnitude = bits(rows.all_rows) + rows.weight_exponent.max(0);
     let point = Point::for_sums_up_to(magnitude, client.clients());
     let rows = std::sync::Arc::new(rows);
-    let (mut params, mut home) = (vec![0.0; width], rows.base());
-    if !spec.own_intercepts
-        && let Some(intercept) = params.last_mut()
-    {
-        *intercept = home;
-    }
+    // not at the share of bads: where few rows are bad, weights are small there, and steps far too long
+    let (mut params, mut home) = (vec![0.0; width], 0.0);
     let mut before: Option<(At, Vec<f64>, f64)> = None;
     let mut fewest = client.clients();
     for pass in 1..=spec.max_passes {

@@ -124,7 +124,6 @@ async fn bank<C: crate::channel::Channel>(
         weights: None,
         offset: None,
         all_rows: joint.rows,
-        all_bads: joint.bads,
         weight_exponent: joint.weight_exponent,
     };
     let fit = newton::fit(&mut client, &mut ledger, &spec, rows, &mut |_, _| {}).await?;

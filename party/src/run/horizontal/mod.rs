@@ -338,7 +338,6 @@ impl Run {
             weights: bank.weights.clone(),
             offset: bank.offset_of(&bank.train),
             all_rows: joint.rows,
-            all_bads: joint.bads,
             weight_exponent: joint.weight_exponent,
         };
         let spec = self.spec();
