@@ -258,6 +258,23 @@ fn ended(page: &Page<'_>) -> String {
     last.unwrap_or_else(|| mark(Tone::Bad, "this institution's log does not say"))
 }
 
+/// Which columns the contract takes of a party, in words.
+fn named(listed: Option<&Value>) -> String {
+    let list = |kind: &str| -> Vec<String> {
+        let names = listed.and_then(|l| l.get(kind)).and_then(Value::as_array);
+        let names = names.into_iter().flatten().filter_map(Value::as_str);
+        names.map(str::to_owned).collect()
+    };
+    if listed.and_then(Value::as_str) == Some("all") {
+        return "all that its node offers under this name".to_owned();
+    }
+    let names = [list("numeric"), list("categorical")].concat();
+    match names.is_empty() {
+        true => "none but the customer's id".to_owned(),
+        false => and(&names),
+    }
+}
+
 /// Which columns each institution brought.
 fn columns(page: &Page<'_>) -> String {
     let Some(parties) = page
@@ -285,17 +302,7 @@ fn columns(page: &Page<'_>) -> String {
         };
         let own = id == page.maker();
         let fixed = own.then(|| committed(page)).flatten();
-        let columns = match party.get("columns") {
-            Some(Value::Array(names)) => {
-                let names: Vec<_> = names
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect();
-                and(&names)
-            }
-            _ => "all that its node offers under this name".to_owned(),
-        };
+        let columns = named(party.get("columns"));
         let sub = fixed.map(|data| {
             let grade = data.grade.as_ref().map(|grade| format!(", grade {grade}"));
             format!(
@@ -425,4 +432,23 @@ pub(super) fn approvals(page: &Page<'_>) -> String {
          is an approval of exactly this contract and no other.",
     ));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_named_as_the_contract_lists_them() {
+        let listed = serde_json::json!({"numeric": ["amount", "age"], "categorical": ["branch"]});
+        assert_eq!(named(Some(&listed)), "amount, age and branch");
+        let all = serde_json::json!("all");
+        assert_eq!(
+            named(Some(&all)),
+            "all that its node offers under this name"
+        );
+        let none = serde_json::json!({"numeric": [], "categorical": []});
+        assert_eq!(named(Some(&none)), "none but the customer's id");
+        assert_eq!(named(None), "none but the customer's id");
+    }
 }

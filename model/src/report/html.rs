@@ -85,7 +85,7 @@ fn header(report: &Report, title: &str) -> String {
     if !receiver.is_empty() && report.own_coefficients().is_some() {
         out.push_str(&format!(
             "<p class=\"copy\">Of the model, this copy holds the coefficients of {receiver} only. \
-             The other side's are in its own copy.</p>"
+             Every other party's are in its own copy.</p>"
         ));
     }
     out.push_str("</header>\n");
