@@ -17,12 +17,12 @@ use crate::{
     event::{
         Envelope, MAX_BODY, MAX_ENVELOPE, Visibility, unhex, valid_job, valid_origin, visibility,
     },
-    log::{Log, LogError},
+    log::{Entry, Log, LogError},
     note::SignedCheckpoint,
 };
 
 /// The `format` member.
-pub const FORMAT: &str = "paripassu-bundle/1";
+pub const FORMAT: &str = "paripassu-bundle/2";
 /// Largest file.
 pub const MAX_BYTES: u64 = 256 << 20;
 /// Most logs.
@@ -142,6 +142,8 @@ pub struct LogPart {
     pub checkpoint: String,
     /// The job's events in order.
     pub events: Vec<EventPart>,
+    /// What the node wrote of itself: from its last start before the job on, all that concerns no job.
+    pub node_events: Vec<EventPart>,
     /// Checkpoints before it, smallest first.
     pub checkpoints: Vec<EarlierCheckpoint>,
 }
@@ -176,7 +178,7 @@ pub struct Artifact {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// `paripassu-bundle/1`.
+    /// `paripassu-bundle/2`.
     pub format: String,
     /// The job.
     pub job: String,
@@ -257,6 +259,16 @@ impl Bundle {
             .map_err(failed)
     }
 
+    /// Takes out what events say, and the digests of single frames; everything else stays.
+    pub fn prune(&mut self) {
+        for log in &mut self.logs {
+            for event in log.events.iter_mut().chain(&mut log.node_events) {
+                event.body = None;
+            }
+        }
+        self.frames.clear();
+    }
+
     /// The log of this origin.
     pub fn log(&self, origin: &str) -> Option<&LogPart> {
         self.logs.iter().find(|log| log.origin == origin)
@@ -292,7 +304,7 @@ impl Bundle {
             demand(sound, place, "it is no signed statement in base64")?;
         }
         limit("logs", self.logs.len() as u64, MAX_LOGS as u64)?;
-        let events: usize = self.logs.iter().map(|log| log.events.len()).sum();
+        let events: usize = self.logs.iter().map(|log| log.all_events().count()).sum();
         limit("events", events as u64, MAX_EVENTS as u64)?;
         let mut origins = BTreeSet::new();
         for log in &self.logs {
@@ -350,11 +362,7 @@ impl LogPart {
         private: bool,
     ) -> Result<Self, BundleError> {
         let size = head.checkpoint().size();
-        let mut events = Vec::new();
-        for entry in log.job_entries(job)? {
-            if entry.index >= size {
-                break;
-            }
+        let part = |entry: Entry| {
             let not_text = |_| BundleError::Member {
                 place: format!("event {} of {}", entry.index, log.origin()),
                 why: "it is not UTF-8",
@@ -363,13 +371,25 @@ impl LogPart {
             let shared = Envelope::parse(envelope.as_bytes())
                 .is_ok_and(|e| visibility(&e.event) == Some(Visibility::Shared));
             let body = entry.body.clone().filter(|_| private || shared);
-            events.push(EventPart {
+            Ok::<_, BundleError>(EventPart {
                 index: entry.index,
                 envelope,
                 body: body.map(String::from_utf8).transpose().map_err(not_text)?,
                 proof: proof_text(&log.inclusion(entry.index, size)?),
-            });
-        }
+            })
+        };
+        let under = |entry: &Entry| entry.index < size;
+        let events = log.job_entries(job)?.into_iter().take_while(under);
+        let events = events.map(part).collect::<Result<Vec<_>, _>>()?;
+        let first = events.first().map_or(size, |event| event.index);
+        let node = log.job_entries("")?;
+        let started = |entry: &Entry| {
+            let envelope = Envelope::parse(&entry.envelope);
+            entry.index < first && envelope.is_ok_and(|e| e.event == "log.started")
+        };
+        let from = node.iter().rposition(started).unwrap_or(0);
+        let node = node.into_iter().skip(from).take_while(under);
+        let node_events = node.map(part).collect::<Result<Vec<_>, _>>()?;
         let earlier = earlier.iter().map(|old| {
             let proof = log.consistency(old.checkpoint().size(), size)?;
             Ok::<_, BundleError>(EarlierCheckpoint {
@@ -382,8 +402,14 @@ impl LogPart {
             certificates: certificates.to_vec(),
             checkpoint: head.to_string(),
             events,
+            node_events,
             checkpoints: earlier.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The job's events and the node's own.
+    pub fn all_events(&self) -> impl Iterator<Item = &EventPart> {
+        self.events.iter().chain(&self.node_events)
     }
 
     fn check(&self) -> Result<(), BundleError> {
@@ -396,8 +422,7 @@ impl LogPart {
             && self.checkpoints.iter().all(|c| c.note.len() <= MAX_NOTE);
         demand(notes, place, "a checkpoint is longer than 64 KiB")?;
         let proofs = self
-            .events
-            .iter()
+            .all_events()
             .map(|e| &e.proof)
             .chain(self.checkpoints.iter().map(|c| &c.consistency));
         for proof in proofs {
@@ -407,7 +432,7 @@ impl LogPart {
                 "a proof is not a short list of base64 hashes",
             )?;
         }
-        for event in &self.events {
+        for event in self.all_events() {
             let short = event.envelope.len() <= MAX_ENVELOPE
                 && event.body.as_ref().is_none_or(|b| b.len() <= MAX_BODY);
             demand(short, place, "an event is longer than it may be")?;

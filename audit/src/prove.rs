@@ -50,7 +50,7 @@ pub fn prove(bundle: &Bundle, origin: &str, index: u64) -> Result<TlogProof, Pro
         index,
     };
     let log = bundle.log(origin).ok_or_else(absent)?;
-    let event = log.events.iter().find(|event| event.index == index);
+    let event = log.all_events().find(|event| event.index == index);
     let event = event.ok_or_else(absent)?;
     Ok(TlogProof {
         extra: Some(event.envelope.clone().into_bytes()),

@@ -56,7 +56,7 @@ pub fn show(bundle: &Bundle, filter: &Filter) -> Timeline {
     let mut entries = Vec::new();
     let mut unreadable = 0;
     for log in &bundle.logs {
-        for part in &log.events {
+        for part in log.all_events() {
             let Ok(envelope) = Envelope::parse(part.envelope.as_bytes()) else {
                 unreadable += 1;
                 continue;

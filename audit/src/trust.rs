@@ -145,6 +145,23 @@ struct RevokedEntry {
 }
 
 impl Trust {
+    /// Trust in an authority (PEM) and nothing else: everything as where a trust file says no more.
+    pub fn of_authority(pem: String) -> Self {
+        Self {
+            authority: Some(pem),
+            pins: BTreeMap::new(),
+            quorum: None,
+            members: true,
+            witnesses: Vec::new(),
+            binaries: BTreeSet::new(),
+            allow_debug_builds: false,
+            four_eyes: false,
+            allow_pruned: false,
+            clock_skew_s: DEFAULT_SKEW_S,
+            revoked: Vec::new(),
+        }
+    }
+
     /// Reads a file; a path in it is relative to its folder.
     ///
     /// # Errors

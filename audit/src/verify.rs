@@ -27,6 +27,9 @@ use crate::{
     event::hex,
     trust::{DEFAULT_SKEW_S, Trust},
 };
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// A result file that the reader holds, by digest.
@@ -38,6 +41,8 @@ pub struct HeldFile {
     pub sha256: [u8; 32],
     /// Its length.
     pub bytes: u64,
+    /// Its main numbers by name, of a file with metrics: decimals with six places.
+    pub figures: BTreeMap<String, String>,
 }
 
 impl HeldFile {
@@ -47,8 +52,36 @@ impl HeldFile {
             name: name.to_owned(),
             sha256: Sha256::digest(content).into(),
             bytes: content.len() as u64,
+            figures: match name {
+                METRICS => figures(content),
+                _ => BTreeMap::new(),
+            },
         }
     }
+}
+
+/// The file whose numbers `metrics.reported` repeats.
+const METRICS: &str = "metrics.json";
+
+/// Each number `a.b` of an object of objects `{"b": {"a": 0.5}}`, with six places, under the name that an event
+/// gives it.
+fn figures(content: &[u8]) -> BTreeMap<String, String> {
+    let Ok(Value::Object(groups)) = serde_json::from_slice(content) else {
+        return BTreeMap::new();
+    };
+    let mut found = BTreeMap::new();
+    for (group, members) in groups {
+        let Value::Object(members) = members else {
+            continue;
+        };
+        for (name, number) in members {
+            if let Some(number) = number.as_f64() {
+                let group = group.replace('_', "-");
+                found.insert(format!("{name}.{group}"), format!("{number:.6}"));
+            }
+        }
+    }
+    found
 }
 
 /// What a bundle is verified against.

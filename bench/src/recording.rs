@@ -44,6 +44,10 @@ struct Measured {
     cpu_s: f64,
     /// Seconds that messages of a party waited until others had countersigned its transcript: the longer of both.
     waited_s: f64,
+    /// Bytes of the larger of the parties' bundles of the job.
+    bundle_bytes: u64,
+    /// Bytes of that party's log, bodies and all, after this one job.
+    log_bytes: u64,
 }
 
 /// Writes every opening down and allows it.
@@ -127,7 +131,7 @@ async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         })
         .into();
     let plays: [Arc<dyn Play>; 2] = [players[0].clone(), players[1].clone()];
-    rig::run(plays, setting.recorded).await?;
+    let kept = rig::run(plays, setting.recorded).await?;
     let unfinished = || BenchError::Run("a party did not finish".into());
     let (mut begun, mut ended) = (None, None);
     for p in &players {
@@ -148,6 +152,8 @@ async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         wall_s: (e - b).as_secs_f64(),
         cpu_s: e_cpu - b_cpu,
         waited_s: players.iter().map(|p| *lock(&p.waited)).fold(0.0, f64::max),
+        bundle_bytes: kept.bundle,
+        log_bytes: kept.log,
     })
 }
 
@@ -172,6 +178,10 @@ pub struct Recording {
     pub waited_s: f64,
     /// Median of these seconds by wall seconds of their run.
     pub waited_share: f64,
+    /// Bytes of a party's bundle of the job, the largest.
+    pub bundle_bytes: u64,
+    /// Bytes of that party's log after one job, the largest.
+    pub log_bytes: u64,
 }
 
 /// Measures [`Recording`]: `pairs` pairs of runs, the order within a pair changing from pair to pair.
@@ -180,6 +190,7 @@ pub struct Recording {
 /// [`BenchError`].
 pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, BenchError> {
     let (mut waited, mut shares) = (Vec::new(), Vec::new());
+    let (mut bundle_bytes, mut log_bytes) = (0, 0);
     let (mut wall, mut cpu) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for pair in 0..pairs {
         for turn in 0..2 {
@@ -192,6 +203,8 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
             wall[with].push(m.wall_s);
             if with == 1 {
                 waited.push(m.waited_s);
+                bundle_bytes = m.bundle_bytes.max(bundle_bytes);
+                log_bytes = m.log_bytes.max(log_bytes);
                 shares.push(m.waited_s / m.wall_s);
             }
             cpu[with].push(m.cpu_s);
@@ -215,5 +228,7 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
         extra_cpu,
         waited_s: median(waited),
         waited_share: median(shares),
+        bundle_bytes,
+        log_bytes,
     })
 }

@@ -150,9 +150,33 @@ fn two() -> Vec<String> {
     PARTIES.map(String::from).to_vec()
 }
 
-/// Runs one job in which party p does `plays[p]`; returns when all have finished. Nodes keep no
-/// transcripts where `recorded` is false.
-pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(), BenchError> {
+/// What a party keeps of a job on disk, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Its bundle.
+    pub(crate) bundle: u64,
+    /// Its log, which holds this one job.
+    pub(crate) log: u64,
+}
+
+impl Kept {
+    /// Of the node with this state folder.
+    fn of(state: &Path) -> Self {
+        let files = |folder: PathBuf| -> u64 {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let lengths = entries.filter_map(|file| file.metadata().ok());
+            lengths.filter(|m| m.is_file()).map(|m| m.len()).sum()
+        };
+        Self {
+            bundle: files(paripassu_service::transcript::bundles(state)),
+            log: files(state.join(paripassu_service::transcript::LOG_FOLDER)),
+        }
+    }
+}
+
+/// Runs one job in which party p does `plays[p]`; returns when all have finished, with what the larger of both
+/// transcripts takes. Nodes keep no transcripts where `recorded` is false.
+pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<Kept, BenchError> {
     let dir = tempfile::tempdir().map_err(|source| BenchError::Io {
         what: "a temporary folder",
         source,
@@ -218,7 +242,13 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<(),
         let _ = t.await;
     }
     hub.stop().await?;
-    result
+    result?;
+    let kept = PARTIES.map(|id| Kept::of(&root.join(format!("{id}-state"))));
+    let [bank, partner] = kept;
+    Ok(match bank.bundle >= partner.bundle {
+        true => bank,
+        false => partner,
+    })
 }
 
 /// Runs a node with the identity in `folder` until the process that started this one closes its input.

@@ -311,6 +311,103 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     c.stop().await;
 }
 
+/// What old events say can be removed while the node is stopped; what proves them cannot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pruned_log_proves_what_it_no_longer_says() {
+    let mut c = consortium().await;
+    let (status, old) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    let whole = bundle(&c, "bank", old).await;
+    let (status, _) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    let folder = c.path("bank-state").display().to_string();
+    let identity = c.path("bank").display().to_string();
+    let id = old.to_string();
+    let base = [
+        "audit",
+        "prune",
+        "--json",
+        "--state",
+        &folder,
+        "--identity",
+        &identity,
+    ];
+    let prune = |more: &[&str]| common::run([&base[..], more].concat());
+    // a running node's log is left alone
+    let refused = prune(&["--job", &id]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(bundle(&c, "bank", old).await, whole);
+    c.halt("bank").await;
+    assert_eq!(prune(&["--job", "zzz"]).code, 1);
+    assert_eq!(prune(&["--older-than", "1"]).json()["bodies"], 0);
+    let said = prune(&["--job", &id, "--bundles"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = said.json();
+    let own = &whole.log(&whole.node).unwrap().events;
+    assert_eq!(said["bodies"], own.len(), "{said}");
+    assert!(said["freed_bytes"].as_u64().unwrap() > 1_000, "{said}");
+    assert_eq!(prune(&["--job", &id]).json()["bodies"], 0);
+
+    // the same envelopes, proofs and countersignatures, and nothing of what they were about
+    let pruned = bundle(&c, "bank", old).await;
+    let own_after = &pruned.log(&pruned.node).unwrap().events;
+    assert!(own_after.iter().zip(own).all(|(a, b)| {
+        a.body.is_none() && (&a.envelope, &a.proof, a.index) == (&b.envelope, &b.proof, b.index)
+    }));
+    let path = c.path("pruned.bundle");
+    pruned.save(&path).unwrap();
+    let file = path.to_str().unwrap();
+    let trust = |more: &str| {
+        let ca = fs::read_to_string(c.path("bank").join("ca.crt")).unwrap();
+        let text = format!("authority = \"\"\"{ca}\"\"\"\nallow_debug_builds = true\n{more}");
+        fs::write(c.path("trust.toml"), text).unwrap();
+        common::run([
+            "audit",
+            "verify",
+            file,
+            "--trust",
+            c.path("trust.toml").to_str().unwrap(),
+        ])
+    };
+    assert_eq!(trust("").code, 13);
+    let verified = trust("allow_pruned = true\n");
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let proof = c.path("one.tlog-proof");
+    let event = format!("bank#{}", own[3].index);
+    let out = [
+        "audit",
+        "prove",
+        file,
+        &event,
+        "--out",
+        proof.to_str().unwrap(),
+    ];
+    assert_eq!(common::run(out).code, 0);
+    let certificate = c.path("bank").join("node.crt");
+    let checked = [
+        "audit",
+        "check-proof",
+        proof.to_str().unwrap(),
+        "--certificate",
+    ];
+    let checked = common::run([&checked[..], &[certificate.to_str().unwrap()]].concat());
+    assert_eq!(checked.code, 0, "{checked:?}");
+
+    // the log goes on, and tells of what was removed
+    c.resume("bank");
+    let (status, job) = c.run(JOB).await;
+    assert_eq!(state(&status), JobState::Released, "{status:?}");
+    let after = bundle(&c, "bank", job).await;
+    proves(&after, &[]);
+    let log = paripassu_audit::log::Log::read(&c.path("bank-state").join(LOG_FOLDER));
+    let told = log.unwrap().0.job_entries("").unwrap();
+    assert!(told.iter().any(|entry| {
+        let envelope = Envelope::parse(&entry.envelope).unwrap();
+        envelope.event == "data.erased"
+    }));
+    c.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passes_of_a_training_that_fails_are_accounted_for() {
     let c = consortium().await;

@@ -205,6 +205,9 @@ pub struct Dataset {
     pub name: String,
     /// CSV file, UTF-8 with a header, or a Parquet file, whose name ends in `.parquet`.
     pub path: PathBuf,
+    /// The grade that the party's own classification gives it, such as `3`; stands in its transcript.
+    #[serde(default)]
+    pub grade: Option<String>,
     /// Its columns: `id`, `label`, `numeric`, `categorical`, `missing`.
     #[serde(flatten)]
     pub columns: DatasetSpec,

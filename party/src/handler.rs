@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use paripassu_audit::{
     consent::said,
     event::{
-        bodies::{PolicyEvaluated, RuleVerdict},
+        bodies::{DataErased, PolicyEvaluated, RuleVerdict},
         hex,
     },
     policy::{Asked, strictest},
@@ -270,13 +270,6 @@ impl NodeHandler for PartyHandler {
             .map(ToString::to_string)
             .unwrap_or_default();
         tracing::info!(job = %change.job, state = ?change.state, culprit, reason = change.reason, "job");
-        let ended = matches!(
-            change.state,
-            JobState::Aborted | JobState::Rejected | JobState::Expired
-        );
-        if ended {
-            run::outputs::withdraw(&self.site.config.results, change.job.as_str());
-        }
         self.keep(
             "state",
             self.site.store.state(
@@ -295,6 +288,21 @@ impl NodeHandler for PartyHandler {
             Vec::new()
         });
         found.iter().filter_map(|id| id.parse().ok()).collect()
+    }
+
+    fn discard(&self, job: &JobId) -> bool {
+        let withdrawn = run::outputs::withdraw(&self.site.config.results, job.as_str());
+        if withdrawn.removed > 0 {
+            let erased = DataErased {
+                what: "results".into(),
+                count: withdrawn.removed,
+                subject: None,
+            };
+            if let Err(error) = self.transcript.write_soon(job.as_str(), erased) {
+                tracing::error!(%job, %error, "what was destroyed is not in the transcript");
+            }
+        }
+        withdrawn.clean
     }
 
     fn results(&self, job: &JobId) -> Option<PathBuf> {

@@ -101,7 +101,10 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
     }
     run::outputs::sweep(&config.results);
     let clock = Clock::system();
-    let transcript = Transcript::open(&config.state, Arc::clone(&identity), clock.clone())?;
+    let transcript =
+        Transcript::open_discarding(&config.state, Arc::clone(&identity), clock.clone(), |job| {
+            run::outputs::withdraw(&config.results, job).clean
+        })?;
     let store = Arc::new(store::Store::open(&config.state)?);
     let interrupted = store.interrupted(clock.now())?;
     if interrupted > 0 {

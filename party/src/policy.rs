@@ -20,7 +20,7 @@ impl PartyConfig {
     pub fn policy_digest(&self) -> Result<String, CanonicalError> {
         let datasets = self.datasets.iter();
         let datasets: Vec<_> = datasets
-            .map(|d| json!({ "name": d.name, "columns": d.columns }))
+            .map(|d| json!({ "name": d.name, "grade": d.grade, "columns": d.columns }))
             .collect();
         let align = &self.align;
         let whole = json!({

@@ -20,10 +20,12 @@ use paripassu_audit::{
 const USAGE: &str = "\
 Verifies an audit bundle offline: no network, no node, no secret.
 
-Usage: paripassu-verify BUNDLE [--trust trust.toml] [--json] [--model FILE]...
+Usage: paripassu-verify BUNDLE [--trust trust.toml | --authority ca.crt] [--json] [--model FILE]...
 
   --trust FILE   what you trust: authority or pinned keys, witnesses, programs, revoked keys; also --policy.
                  Without it the authority inside the bundle is used, which proves less; the page says so.
+  --authority FILE
+                 where no trust file is at hand: the consortium's authority (PEM), from your own records.
   --model FILE   a model or report file that you hold, to be compared with the one recorded; repeatable.
   --json         the verdict as JSON instead of a page.
   --sample       prints a documented trust.toml.
@@ -44,6 +46,7 @@ const UNREADABLE: u8 = 3;
 struct Arguments {
     bundle: PathBuf,
     trust: Option<PathBuf>,
+    authority: Option<PathBuf>,
     models: Vec<PathBuf>,
     json: bool,
 }
@@ -72,11 +75,15 @@ fn parse(words: impl IntoIterator<Item = String>) -> Result<Wish, String> {
                 return Err(format!("{word}: one trust file at a time"));
             }
             "--trust" | "--policy" => arguments.trust = Some(value()?.into()),
+            "--authority" => arguments.authority = Some(value()?.into()),
             "--model" => arguments.models.push(value()?.into()),
             other if other.starts_with("--") => return Err(format!("unknown option {other}")),
             other if bundle.is_none() => bundle = Some(PathBuf::from(other)),
             other => return Err(format!("one bundle at a time: {other} is a second")),
         }
+    }
+    if arguments.trust.is_some() && arguments.authority.is_some() {
+        return Err("--authority: a trust file names its own".into());
     }
     arguments.bundle = bundle.ok_or("which bundle?")?;
     Ok(Wish::Verify(arguments))
@@ -90,7 +97,12 @@ fn held(path: &Path) -> Result<HeldFile, String> {
 
 fn run(arguments: &Arguments) -> Result<(String, u8), String> {
     let trust = arguments.trust.as_deref().map(Trust::load).transpose();
-    let trust = trust.map_err(|e| e.to_string())?;
+    let mut trust = trust.map_err(|e| e.to_string())?;
+    if let Some(path) = &arguments.authority {
+        let pem = fs::read_to_string(path);
+        let pem = pem.map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        trust = Some(Trust::of_authority(pem));
+    }
     let files = arguments.models.iter().map(|path| held(path));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     let bundle = Bundle::load(&arguments.bundle).map_err(|e| e.to_string())?;
@@ -147,6 +159,7 @@ mod tests {
         let expected = Arguments {
             bundle: "job.bundle".into(),
             trust: Some("t".into()),
+            authority: None,
             models: vec!["a".into(), "b".into()],
             json: true,
         };

@@ -104,7 +104,7 @@ bodies! {
     /// The node has another key.
     KeyRotated = "key.rotated", Shared;
     /// Something was destroyed.
-    DataErased = "data.erased", Shared;
+    DataErased = "data.erased", Private;
     /// Something happened that an officer must know.
     Incident = "incident", Shared;
     /// The node's policy changed.
@@ -223,10 +223,6 @@ body! {
         suite: String,
         /// What frames are sealed with from end to end within it.
         sealed: String,
-        /// Versions of the job protocol offered.
-        offered: Vec<u32>,
-        /// The one chosen.
-        chosen: u32,
         /// SHA-256 of the program this node runs.
         binary: String,
         /// `release` or `debug`.
@@ -250,7 +246,7 @@ body! {
         rows: u64,
         /// Salted Merkle root over the rows.
         root: String,
-        /// The grade of the data.
+        /// The grade of the data, as the party's configuration has it.
         grade: Option<String>,
     }
 }
@@ -261,8 +257,6 @@ body! {
         method: String,
         /// How many customers are common.
         matched: u64,
-        /// How many items each party sent, with padding.
-        padded: BTreeMap<String, u64>,
     }
 }
 body! {
@@ -272,8 +266,6 @@ body! {
         step: String,
         /// Where its correlated randomness is from: `helper`, `ot`, `he`, `none`; `test` in tests.
         randomness: String,
-        /// SHA-256 of its parameters.
-        parameters: Option<String>,
     }
 }
 body! {
@@ -390,8 +382,10 @@ body! {
         step: String,
         /// A stable code.
         code: String,
-        /// Whether partial outputs were destroyed.
+        /// Whether nothing of the job's outputs is left at this node.
         destroyed: bool,
+        /// How many events the node had written before it that concern no job.
+        node: u64,
     }
 }
 body! {
@@ -401,6 +395,8 @@ body! {
         disclosures: u64,
         /// How many `step.finished` events stand before it in this chain.
         steps: u64,
+        /// How many events the node had written before it that concern no job.
+        node: u64,
         /// Seconds by the clock, a decimal.
         wall_s: String,
     }

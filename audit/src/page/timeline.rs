@@ -14,7 +14,7 @@ const SHOWN: usize = 1_000;
 pub(super) fn section(page: &Page<'_>) -> String {
     let mut all: Vec<(&Log<'_>, &Event<'_>)> = Vec::new();
     for log in &page.case.logs {
-        all.extend(log.events.iter().map(|event| (log, event)));
+        all.extend(log.all_events().map(|event| (log, event)));
     }
     let at = |event: &Event<'_>| event.head().map(|head| head.at.clone()).unwrap_or_default();
     all.sort_by_cached_key(|(log, event)| (at(event), log.part.origin.clone(), event.part.index));

@@ -7,7 +7,7 @@ use super::{
     verdict::{Check, Place, Report, plain},
     view::{Case, Event, Log},
 };
-use crate::event::{envelope_digest, hex};
+use crate::event::{Body, envelope_digest, hex};
 
 /// Events that end a job at a node.
 pub(super) const ENDS: [&str; 3] = ["run.completed", "aborted", "job.rejected"];
@@ -19,6 +19,7 @@ const MISPLACED: &str = "an event of another log or another job was put here";
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     for log in &case.logs {
         links(case, log, report);
+        node_links(log, report);
         after_the_end(log, report);
         let ended = log.events.iter().any(|e| ENDS.contains(&e.name()));
         if !ended && !log.events.is_empty() {
@@ -110,6 +111,63 @@ fn links(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
             }
         }
         prev = envelope_digest(event.part.envelope.as_bytes());
+    }
+}
+
+/// What the node wrote of itself is whole, from a start before the job to the job's end.
+fn node_links(log: &Log<'_>, report: &mut Report) {
+    let Some(first) = log.events.first() else {
+        return;
+    };
+    let begins = log
+        .node_events
+        .first()
+        .is_some_and(|start| start.name() == "log.started" && start.part.index < first.part.index);
+    if !begins {
+        report.find(
+            Check::Chain,
+            log.node_events.first().map_or(log.place(), |e| log.at(e)),
+            "what the node wrote of itself does not begin with its start before the job".into(),
+            GAP,
+        );
+    }
+    let mut before: Option<&Event<'_>> = None;
+    for event in &log.node_events {
+        report.examined(Check::Chain, 1);
+        let mut find =
+            |what: &str, means| report.find(Check::Chain, log.at(event), what.into(), means);
+        if let Some(envelope) = event.head() {
+            if envelope.origin != log.part.origin || !envelope.job.is_empty() {
+                find("it is no event of this node alone", MISPLACED);
+            }
+            if let Some(before) = before {
+                let follows = before.head().is_none_or(|head| {
+                    head.seq.checked_add(1) == Some(envelope.seq)
+                        && hex(&envelope_digest(before.part.envelope.as_bytes())) == envelope.prev
+                });
+                if !follows || event.part.index <= before.part.index {
+                    find("it does not follow from the node's event before it", GAP);
+                }
+            }
+        }
+        before = Some(event);
+    }
+    // the end of the job says how many there were
+    let had = before.and_then(Event::head).map_or(0, |head| head.seq + 1);
+    for event in &log.events {
+        let node = match event.body() {
+            Some(Body::RunCompleted(end)) => end.node,
+            Some(Body::Aborted(end)) => end.node,
+            _ => continue,
+        };
+        if node > had {
+            report.find(
+                Check::Chain,
+                log.at(event),
+                format!("it stands behind {node} events of the node itself, here are {had}"),
+                GAP,
+            );
+        }
     }
 }
 

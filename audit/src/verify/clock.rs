@@ -2,7 +2,7 @@
 
 use super::{
     verdict::{Check, Report},
-    view::{Case, Log},
+    view::{Case, Event, Log},
 };
 use crate::{
     event::{Body, format_time},
@@ -14,7 +14,8 @@ const APART: &str = "a clock is wrong, or an event was written at another time t
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     let skew = case.options.skew();
     for log in &case.logs {
-        within(case, log, skew, report);
+        within(case, log, &log.events, true, report);
+        within(case, log, &log.node_events, false, report);
         cosigned(case, log, skew, report);
         sessions(case, log, skew, report);
     }
@@ -25,10 +26,18 @@ fn text(unix: i64) -> String {
 }
 
 /// Not before the contract, not in the future, not before what stands above it.
-fn within(case: &Case<'_>, log: &Log<'_>, skew: i64, report: &mut Report) {
-    let created = case.contract.as_ref().map(|contract| contract.created).ok();
+fn within(
+    case: &Case<'_>,
+    log: &Log<'_>,
+    events: &[Event<'_>],
+    of_the_job: bool,
+    report: &mut Report,
+) {
+    let skew = case.options.skew();
+    let created = case.contract.as_ref().map(|contract| contract.created);
+    let created = created.ok().filter(|_| of_the_job);
     let mut latest = None;
-    for event in &log.events {
+    for event in events {
         let Some(at) = event.at() else { continue };
         report.examined(Check::Clock, 1);
         let mut find = |what: String| report.find(Check::Clock, log.at(event), what, APART);

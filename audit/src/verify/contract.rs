@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::{canonical, event::parse_time};
 
+/// More numbers than any table of summaries, or row of coefficients, has.
+const MOST_VALUES: u64 = 1 << 24;
+
 /// One declared disclosure.
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
@@ -14,9 +17,17 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// One opening is exactly one value.
-    pub(crate) fn is_single(&self) -> bool {
-        matches!(self.shape.as_str(), "bit" | "count")
+    /// The fewest and most values of one opening, where so many customers are common.
+    pub(crate) fn values(&self, matched: Option<u64>) -> (u64, u64) {
+        match self.shape.as_str() {
+            // a membership is one set, whose size is nobody else's to know
+            "bit" | "count" | "membership" => (1, 1),
+            // what is seen of sealed messages is no value
+            "traffic" => (0, 0),
+            // a number for each test row, and these are among the rows in common
+            "scores" => (1, matched.unwrap_or(u64::MAX)),
+            _ => (1, MOST_VALUES),
+        }
     }
 }
 

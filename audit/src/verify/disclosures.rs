@@ -7,7 +7,7 @@ use super::{
     verdict::{Check, Place, Report, plain},
     view::{Case, Log},
 };
-use crate::event::Body;
+use crate::event::{Body, bodies::Disclosure};
 
 const UNDECLARED: &str = "a value was opened that the parties had not agreed to open";
 const MATRIX: &str = "the declared openings do not fit the outputs that the contract names";
@@ -25,6 +25,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             missing(case, contract, &counts, report);
         }
         left_out(case, report);
+        unlike(case, report);
         matched(case, contract, report);
     }
     for log in &case.logs {
@@ -76,6 +77,10 @@ fn opened<'a>(
     report: &mut Report,
 ) -> BTreeMap<&'a str, u64> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let matched = log.events.iter().find_map(|event| match event.body()? {
+        Body::AlignDone(done) => Some(done.matched),
+        _ => None,
+    });
     for event in &log.events {
         let Some(Body::Disclosure(opening)) = event.body() else {
             continue;
@@ -109,9 +114,10 @@ fn opened<'a>(
                 declared.shape
             ));
         }
-        if declared.is_single() && opening.values != 1 {
+        let (least, most) = declared.values(matched);
+        if !(least..=most).contains(&opening.values) {
             find(format!(
-                "`{id}` is one value at a time, {} were opened",
+                "`{id}` is {least} to {most} values at a time, {} were opened",
                 opening.values
             ));
         }
@@ -207,6 +213,30 @@ fn left_out(case: &Case<'_>, report: &mut Report) {
                         "{said}, whose log ends before that step: the other's record stands"
                     )),
                 }
+            }
+        }
+    }
+}
+
+/// Data parties that write of the same opening write the same of it.
+fn unlike(case: &Case<'_>, report: &mut Report) {
+    let mut first: BTreeMap<(&str, u64), (&str, &Disclosure)> = BTreeMap::new();
+    for log in case.logs.iter().filter(|log| case.is_party(log.node)) {
+        for event in &log.events {
+            let Some(Body::Disclosure(opening)) = event.body() else {
+                continue;
+            };
+            let key = (opening.id.as_str(), opening.ordinal);
+            let (node, said) = first.entry(key).or_insert((log.node, opening));
+            if opening.values != said.values {
+                let what = format!(
+                    "opening {} of `{}` was of {} values, {node} says {}",
+                    opening.ordinal,
+                    plain(&opening.id),
+                    opening.values,
+                    said.values
+                );
+                report.find(Check::Disclosure, log.at(event), what, ACCOUNTS);
             }
         }
     }

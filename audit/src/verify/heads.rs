@@ -60,7 +60,7 @@ fn inclusion(log: &Log<'_>, head: &Checkpoint, report: &mut Report) {
             NOT_IN,
         );
     }
-    for event in &log.events {
+    for event in log.all_events() {
         report.examined(Check::Merkle, 1);
         let leaf = leaf_hash(event.part.envelope.as_bytes());
         let proof = hashes(&event.part.proof).unwrap_or_default();

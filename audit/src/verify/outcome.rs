@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    HeldFile,
     verdict::{Check, Place, Report, plain},
     view::{Case, Event, Log},
 };
@@ -53,6 +54,14 @@ fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
                 } else if !release {
                     report.note(format!("{} ran a build for development", log.node));
                 }
+                if let Some(started) = started_as(log, event)
+                    && started != session.binary
+                {
+                    let said = plain(&session.binary);
+                    let what =
+                        format!("it names the program {said}, the node started as {started}");
+                    report.find(Check::Binary, log.at(event), what, OTHER_PROGRAM);
+                }
                 report.examined(Check::Binary, 1);
             }
             Some(Body::StepStarted(step)) => {
@@ -82,6 +91,16 @@ fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
             OTHER_PROGRAM,
         );
     }
+}
+
+/// The program that the node said it was when it last started before this event.
+fn started_as(log: &Log<'_>, event: &Event<'_>) -> Option<String> {
+    let starts = log.node_events.iter().rev();
+    let mut before = starts.filter_map(|start| match start.body()? {
+        Body::LogStarted(body) if start.part.index < event.part.index => Some(plain(&body.binary)),
+        _ => None,
+    });
+    before.next()
 }
 
 /// Where a file was recorded, and by which check.
@@ -149,6 +168,29 @@ fn differs(name: &str, listed: bool) -> String {
     }
 }
 
+/// The numbers in a report that the reader holds are those that the maker wrote down.
+fn figures(case: &Case<'_>, file: &HeldFile, report: &mut Report) {
+    if file.figures.is_empty() {
+        return;
+    }
+    let own = case.logs.iter().filter(|log| log.own);
+    for (log, event) in own.flat_map(|log| log.events.iter().map(move |event| (log, event))) {
+        let Some(Body::MetricsReported(metrics)) = event.body() else {
+            continue;
+        };
+        for (name, value) in &metrics.values {
+            report.examined(Check::Metrics, 1);
+            let here = file.figures.get(name);
+            if here != Some(value) {
+                let here = here.map_or("no such number", String::as_str);
+                let (name, value) = (plain(name), plain(value));
+                let what = format!("`{name}` is {value} here, the file has {here}");
+                report.find(Check::Metrics, log.at(event), what, OTHER_REPORT);
+            }
+        }
+    }
+}
+
 /// Files that the reader holds against the bundle's artifacts.
 fn held(case: &Case<'_>, committed: &Committed<'_>, report: &mut Report) {
     for file in case.options.files {
@@ -162,6 +204,7 @@ fn held(case: &Case<'_>, committed: &Committed<'_>, report: &mut Report) {
             OTHER_MODEL
         };
         report.examined(check, 1);
+        figures(case, file, report);
         let what = match artifact {
             None => format!(
                 "the file `{}` that was given is none of this job's",

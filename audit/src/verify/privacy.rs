@@ -12,7 +12,7 @@ use crate::bundle::unbase64;
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     const MEANS: &str = "the transcript may hold data of a person: treat the file accordingly and tell the privacy officer";
     for log in &case.logs {
-        for event in &log.events {
+        for event in log.all_events() {
             report.examined(Check::PersonalData, 1);
             let body = event.part.body.as_deref().unwrap_or("null");
             for text in [event.part.envelope.as_str(), body] {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     bundle::{SignedStatement, unbase64},
-    event::{EventError, hex, unhex},
+    event::{Body, EventError, hex, unhex},
     note::{Algorithm, SignatureType, VerifierKey},
 };
 
@@ -29,7 +29,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     }
     for log in &case.logs {
         certificates(case, log, report);
-        for event in &log.events {
+        for event in log.all_events() {
             report.examined(Check::Signature, 1);
             if let Err(what) = event_signed(case, log, event) {
                 report.find(Check::Signature, log.at(event), what.0, what.1);
@@ -39,6 +39,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             }
         }
         heads(log, report);
+        rotations(log, report);
     }
     statements(case, report);
 }
@@ -205,6 +206,40 @@ fn heads(log: &Log<'_>, report: &mut Report) {
                     head.checkpoint().size()
                 ),
                 FORGED,
+            );
+        }
+    }
+}
+
+/// Where the key changes from one event to the next, the log says so.
+fn rotations(log: &Log<'_>, report: &mut Report) {
+    let mut all: Vec<_> = log.all_events().collect();
+    all.sort_by_key(|event| event.part.index);
+    let signed = |event: &Event<'_>| event.head().map(|envelope| envelope.sig.key.clone());
+    for pair in all.windows(2) {
+        let [before, after] = pair else { continue };
+        let (Some(old), Some(new)) = (signed(before), signed(after)) else {
+            continue;
+        };
+        if old == new {
+            continue;
+        }
+        report.examined(Check::Signature, 1);
+        let told = log.node_events.iter().any(|event| {
+            event.part.index >= after.part.index
+                && matches!(event.body(), Some(Body::KeyRotated(key)) if key.old == old && key.new == new)
+        });
+        // one that was pruned, or cannot be read, is said elsewhere
+        let lost = log
+            .node_events
+            .iter()
+            .any(|event| event.name() == "key.rotated" && event.body().is_none());
+        if !told && !lost {
+            report.find(
+                Check::Signature,
+                log.at(after),
+                format!("it is signed with key {new}, the one before with {old}, and the log tells of no new key"),
+                STRANGER,
             );
         }
     }

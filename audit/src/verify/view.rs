@@ -50,6 +50,8 @@ pub(crate) struct Log<'a> {
     pub(crate) node: &'a str,
     pub(crate) certificates: Vec<Result<Certificate, &'static str>>,
     pub(crate) events: Vec<Event<'a>>,
+    /// What the node wrote of itself.
+    pub(crate) node_events: Vec<Event<'a>>,
     /// The bundle's maker wrote it: private bodies are there too.
     pub(crate) own: bool,
     pub(crate) head: Result<SignedCheckpoint, crate::note::NoteError>,
@@ -57,7 +59,7 @@ pub(crate) struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn new(part: &'a LogPart, own: bool) -> Self {
-        let events = part.events.iter().map(|part| {
+        let read = |part: &'a EventPart| {
             let envelope = Envelope::parse(part.envelope.as_bytes());
             let body = match (&envelope, &part.body) {
                 (Ok(envelope), Some(text)) => Some(if envelope.names(text.as_bytes()) {
@@ -72,7 +74,7 @@ impl<'a> Log<'a> {
                 envelope,
                 body,
             }
-        });
+        };
         Self {
             part,
             node: part.origin.rsplit('/').next().unwrap_or_default(),
@@ -81,7 +83,8 @@ impl<'a> Log<'a> {
                 .iter()
                 .map(|pem| Certificate::from_pem(pem))
                 .collect(),
-            events: events.collect(),
+            events: part.events.iter().map(read).collect(),
+            node_events: part.node_events.iter().map(read).collect(),
             own,
             head: SignedCheckpoint::parse(&part.checkpoint),
         }
@@ -91,6 +94,11 @@ impl<'a> Log<'a> {
     pub(crate) fn certificate(&self, key: &[u8; 32]) -> Option<&Certificate> {
         let mut sound = self.certificates.iter().filter_map(|c| c.as_ref().ok());
         sound.find(|certificate| certificate.key_digest == *key)
+    }
+
+    /// The job's events and the node's own.
+    pub(crate) fn all_events(&self) -> impl Iterator<Item = &Event<'a>> {
+        self.events.iter().chain(&self.node_events)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -204,7 +212,8 @@ pub(crate) fn check_of(event: &str) -> Option<Check> {
         "policy.stated" | "policy.evaluated" => Check::Policy,
         "disclosure" => Check::Disclosure,
         "data.committed" | "align.done" | "run.completed" => Check::Threshold,
-        "session.opened" | "step.started" => Check::Binary,
+        "session.opened" | "step.started" | "log.started" => Check::Binary,
+        "key.rotated" => Check::Signature,
         "metrics.reported" => Check::Metrics,
         "model.committed" => Check::Model,
         "log.witnessed" => Check::Witness,

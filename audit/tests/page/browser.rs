@@ -122,6 +122,71 @@ fn render(browser: &Path, site: &Site) -> String {
     dom
 }
 
+/// A picture of the page as the browser draws it, so many pixels wide and high.
+fn picture(browser: &Path, html: &str, to: &Path, (width, height): (u32, u32)) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, html).unwrap();
+    let output = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ])
+        .args([
+            "--no-first-run",
+            "--hide-scrollbars",
+            "--force-device-scale-factor=1",
+        ])
+        .arg(format!("--window-size={width},{height}"))
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.path().join("profile").display()
+        ))
+        .arg(format!("--screenshot={}", to.display()))
+        .arg(format!("file://{}", file.display()))
+        .output()
+        .unwrap();
+    let png = fs::read(to);
+    png.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What the browser draws is a page, in the size asked for: with far more to see than an empty one, and not the
+/// same where a check failed.
+#[test]
+fn a_browser_draws_the_page() {
+    let Some(browser) = chromium() else {
+        eprintln!("skipped: no chromium on this machine; set PARIPASSU_CHROMIUM or install it");
+        return;
+    };
+    let own = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("PARIPASSU_PAGES").map(PathBuf::from);
+    let folder = kept.unwrap_or_else(|| own.path().to_owned());
+    let size = (1_000, 2_400);
+    let draw = |name: &str, html: &str| {
+        let png = picture(&browser, html, &folder.join(format!("{name}.png")), size);
+        assert_eq!(png.first_chunk::<8>(), Some(b"\x89PNG\r\n\x1a\n"));
+        let number = |at: usize| {
+            let bytes = png.get(at..).and_then(|rest| rest.first_chunk::<4>());
+            u32::from_be_bytes(*bytes.unwrap())
+        };
+        assert_eq!((number(16), number(20)), size);
+        png
+    };
+    let empty = draw("empty", "<!doctype html><html><body></body></html>");
+    let (good, _) = page(&World::new().bundle(), Some(&trust()));
+    let (bad, _) = page(&undeclared(), Some(&trust()));
+    let (good, bad) = (draw("good", &good), draw("bad", &bad));
+    assert!(
+        good.len() > 10 * empty.len(),
+        "{} {}",
+        good.len(),
+        empty.len()
+    );
+    assert!(bad.len() > 10 * empty.len() && bad != good);
+}
+
 /// Good, tampered, and one page that does fetch something, to show that this would be seen.
 #[test]
 fn a_browser_shows_the_words_and_fetches_nothing() {

@@ -318,6 +318,7 @@ fn an_aborted_job_claims_no_whole() {
             step: started.into(),
             code: "gone".into(),
             destroyed: true,
+            node: 1,
         };
         end.body = aborted.into();
         script.after.push(end);

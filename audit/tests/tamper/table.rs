@@ -9,7 +9,7 @@ mod special;
 use std::sync::OnceLock;
 
 use paripassu_audit::{
-    bundle::{Bundle, base64, unbase64},
+    bundle::{Artifact, Bundle, base64, unbase64},
     consent::Consent,
     event::{Body, Draft, bodies::*},
     note::{Checkpoint, Ed25519Signer, SignatureType, SignedCheckpoint, VerifierKey},

@@ -12,7 +12,7 @@ use paripassu_bench::{
 use crate::{
     failure::Failure,
     outcome::Outcome,
-    screen::{Screen, count},
+    screen::{Screen, bytes, count},
 };
 
 /// Measure on this machine, as ratios within one run.
@@ -299,11 +299,13 @@ fn recording_table(r: &Recording, screen: &Screen) -> String {
     }
     format!(
         "{t}\nmedian: {:+.1} % wall time, {:+.1} % processor time; messages waited {:.3} s for \
-         countersignatures, {:.1} % of their run",
+         countersignatures, {:.1} % of their run\nsize of a job: bundle {}, log of a party {}",
         100.0 * r.extra_wall,
         100.0 * r.extra_cpu,
         r.waited_s,
-        100.0 * r.waited_share
+        100.0 * r.waited_share,
+        bytes(r.bundle_bytes),
+        bytes(r.log_bytes)
     )
 }
 

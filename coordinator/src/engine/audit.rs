@@ -158,7 +158,7 @@ impl Engine {
             (_, code) => code,
         };
         let (id, culprit) = (&job.head.job, Some(abort.culprit.as_str()));
-        if let Err(error) = transcript.aborted(id.as_str(), culprit, &abort.step, code) {
+        if let Err(error) = transcript.aborted(id.as_str(), culprit, &abort.step, code, true) {
             tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
         }
         exchange.finish_soon(id);

@@ -1,6 +1,6 @@
 //! Matching customers, in every kind of job that does.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use paripassu_audit::event::bodies::AlignDone;
 use paripassu_job::{DisclosureId, spec};
@@ -57,7 +57,6 @@ impl Run {
         self.book.event(AlignDone {
             method: method.to_string(),
             matched,
-            padded: BTreeMap::new(),
         })
     }
 

@@ -10,12 +10,17 @@ mod rows;
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_audit::event::bodies::{
+    DataCommitted, DataErased, MetricsReported, ModelCommitted, ModelReleased,
+};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
     spec::{self, AutoOr, Spec},
@@ -114,6 +119,8 @@ struct Run {
     reporter: Reporter,
     book: Book,
     label: bool,
+    /// Rows of this party's table in memory.
+    held: Arc<AtomicU64>,
     seconds: Vec<(&'static str, f64)>,
 }
 
@@ -139,13 +146,27 @@ pub(crate) async fn run(
 ) -> Result<(), RunError> {
     let me = site.identity.peer().id.to_string();
     let info = job.clone();
+    let held = Arc::new(AtomicU64::new(0));
     let result = async {
-        Run::new(site, job, channel, reporter)
+        Run::new(site, job, channel, reporter, Arc::clone(&held))
             .at("start")?
             .all()
             .await
     }
     .await;
+    let rows = held.load(Ordering::Relaxed);
+    // the run, with table, shares and masks, is gone from memory here; where it failed, a thread may still hold
+    // some for a moment, so that nothing is said
+    if result.is_ok() && rows > 0 {
+        let erased = DataErased {
+            what: "working-data".into(),
+            count: rows,
+            subject: None,
+        };
+        let role = info.proposal.role;
+        let written = info.record.event(erased);
+        written.map_err(|error| RunError::unwritten(role, "release", &error))?;
+    }
     result.map_err(|f: Failure| f.into_run_error(&info, &me))
 }
 
@@ -155,6 +176,7 @@ impl Run {
         job: JobInfo,
         channel: JobChannel,
         reporter: Reporter,
+        held: Arc<AtomicU64>,
     ) -> Result<Self, Abort> {
         let contract = Contract::parse(&job.proposal.contract).map_err(own)?;
         let parties = contract.parties().len() as u8;
@@ -173,6 +195,7 @@ impl Run {
             reporter,
             book,
             label,
+            held,
             seconds: Vec::new(),
         })
     }
@@ -252,6 +275,13 @@ impl Run {
         Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)
     }
 
+    /// A commitment with the grade that the configuration gives the data set.
+    fn graded(&self, committed: DataCommitted) -> DataCommitted {
+        let dataset = self.site.config.dataset(&committed.dataset);
+        let grade = dataset.and_then(|dataset| dataset.grade.clone());
+        DataCommitted { grade, ..committed }
+    }
+
     async fn load(&self) -> Result<(Table, Selection), Abort> {
         let selection = self.selection()?;
         // names of columns may stand in this node's log, cells of the table may not
@@ -264,6 +294,7 @@ impl Run {
             blocking(move || selection.load().map(|(t, counts)| (t, counts, selection)))
                 .await
                 .map_err(failed)?;
+        self.held.store(table.rows() as u64, Ordering::Relaxed);
         // counts stay in this node's own log
         for count in counts {
             tracing::info!(
@@ -320,7 +351,7 @@ impl Run {
         .await;
         let committed =
             committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
-        self.book.event(committed)?;
+        self.book.event(self.graded(committed))?;
         let prepared = blocking(move || {
             let rows = rows::RowData::read(&spec, &me, &table, &train, &test)?;
             let design =

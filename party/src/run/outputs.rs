@@ -201,10 +201,29 @@ impl Drop for Staged {
     }
 }
 
+/// What became of the outputs of a job that did not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Withdrawn {
+    /// How many folders of results were removed.
+    pub(crate) removed: u64,
+    /// Whether nothing of them is left.
+    pub(crate) clean: bool,
+}
+
 /// Removes what a job that did not end well has left among the results.
-pub(crate) fn withdraw(results: &Path, job: &str) {
-    remove(&results.join(job));
-    remove(&results.join(format!("{job}.part")));
+pub(crate) fn withdraw(results: &Path, job: &str) -> Withdrawn {
+    let mut withdrawn = Withdrawn {
+        removed: 0,
+        clean: true,
+    };
+    for folder in [results.join(job), results.join(format!("{job}.part"))] {
+        match remove(&folder) {
+            Some(true) => withdrawn.removed += 1,
+            Some(false) => withdrawn.clean = false,
+            None => {}
+        }
+    }
+    withdrawn
 }
 
 /// Removes half-written results that a killed process has left.
@@ -217,12 +236,18 @@ pub(crate) fn sweep(results: &Path) {
     }
 }
 
-fn remove(folder: &Path) {
-    if folder.is_dir()
-        && let Err(error) = fs::remove_dir_all(folder)
-    {
+/// Removes a folder: whether it is gone, or nothing where there was none.
+fn remove(folder: &Path) -> Option<bool> {
+    // what cannot be looked at may be there
+    match fs::symlink_metadata(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+        _ => {}
+    }
+    let removed = fs::remove_dir_all(folder);
+    if let Err(error) = &removed {
         tracing::error!(folder = %folder.display(), %error, "could not remove results");
     }
+    Some(removed.is_ok())
 }
 
 /// Results are for the owner of the node only.
@@ -276,6 +301,22 @@ mod tests {
         .commit()
         .unwrap();
         assert!(!part.exists() && folder.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_not_called_destroyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = |removed, clean| Withdrawn { removed, clean };
+        assert_eq!(withdraw(dir.path(), "j"), said(0, true));
+        for name in ["j", "j.part"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("model.json"), "{}").unwrap();
+        }
+        assert_eq!(withdraw(dir.path(), "j"), said(2, true));
+        assert_eq!(withdraw(dir.path(), "j"), said(0, true));
+        // a file where a folder of results should be is not removed as one
+        fs::write(dir.path().join("j"), "in the way").unwrap();
+        assert_eq!(withdraw(dir.path(), "j"), said(0, false));
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Run {
                 "ids brought to one form"
             );
         }
-        self.book.event(committed)?;
+        self.book.event(self.graded(committed))?;
         self.book.event(ModelCommitted { files })?;
         // nobody keeps results unless everybody has written theirs
         self.ctx

@@ -95,9 +95,10 @@ impl<H: NodeHandler> EventLoop<H> {
             (_, code) => code,
         };
         let culprit = Some(abort.culprit.as_str());
+        let destroyed = self.handler.discard(id);
         let written = audit
             .transcript
-            .aborted(id.as_str(), culprit, &abort.step, code);
+            .aborted(id.as_str(), culprit, &abort.step, code, destroyed);
         if let Err(error) = written {
             tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
         }

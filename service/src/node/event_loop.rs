@@ -66,7 +66,7 @@ pub(super) struct EventLoop<H> {
     pub(super) identity: Arc<Identity>,
     port: NodePort,
     heads: HeadReader,
-    handler: Arc<H>,
+    pub(super) handler: Arc<H>,
     clock: Clock,
     pub(super) audit: Option<Audit>,
     running: HashMap<JobId, Running>,
@@ -443,7 +443,8 @@ impl<H: NodeHandler> EventLoop<H> {
         self.port.outlet.forget(id);
         let culprit = error.culprit.and_then(|role| running.info.node_of(role));
         let record = &running.info.record;
-        record.abort(culprit.as_ref(), &error.step, &error.code);
+        let destroyed = self.handler.discard(id);
+        record.abort(culprit.as_ref(), &error.step, &error.code, destroyed);
         if !running.ended {
             let mut abort = local_abort(&error.step, &error.code, &error.reason);
             abort.culprit = culprit.map(|id| id.to_string()).unwrap_or_default();

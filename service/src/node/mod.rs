@@ -192,6 +192,13 @@ pub trait NodeHandler: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Destroys the outputs of a job that ends without a result, as far as this node has any; false where
+    /// something of them is left. May be called more than once for a job.
+    fn discard(&self, job: &JobId) -> bool {
+        let _ = job;
+        true
+    }
+
     /// The folder of a released job's results, if this node keeps any: its bundle is laid there, too.
     fn results(&self, job: &JobId) -> Option<PathBuf> {
         let _ = job;

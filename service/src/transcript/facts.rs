@@ -16,6 +16,9 @@ use super::{
     papers::{self, Papers},
 };
 
+/// Events that end a job at a node.
+pub(super) const ENDS: [&str; 3] = ["run.completed", "aborted", "job.rejected"];
+
 /// What a node has written of one job; read from the log when the job is first touched.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -88,9 +91,7 @@ impl Facts {
 
     /// Whether the log has an event that ends the job here.
     pub(super) fn ended(&self) -> bool {
-        ["run.completed", "aborted", "job.rejected"]
-            .iter()
-            .any(|end| self.of(end) > 0)
+        ENDS.iter().any(|end| self.of(end) > 0)
     }
 
     /// Processor time from this step's beginning to that of the next.

@@ -13,6 +13,7 @@ mod facts;
 mod intake;
 mod node;
 mod papers;
+mod prune;
 mod record;
 mod session;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod writing;
 pub use assemble::AssembleError;
 pub use export::{Assembled, ExportError, assemble, bundle_path, bundles, export};
 pub use node::{Transcript, TranscriptError};
+pub use prune::{PruneError, Pruned, Which, prune};
 pub use record::Record;
 
 pub use exchange::{Carrier, Exchange, Seat};

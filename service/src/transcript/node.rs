@@ -63,7 +63,7 @@ pub enum TranscriptError {
 }
 
 /// The node's certificate key, as the log's.
-struct KeySigner(Arc<Identity>);
+pub(super) struct KeySigner(pub(super) Arc<Identity>);
 
 impl Signer for KeySigner {
     fn algorithm(&self) -> Algorithm {
@@ -110,6 +110,20 @@ impl Transcript {
         identity: Arc<Identity>,
         clock: Clock,
     ) -> Result<Arc<Self>, TranscriptError> {
+        Self::open_discarding(state, identity, clock, |_| true)
+    }
+
+    /// The same for a node that keeps outputs of jobs: `discard` destroys what a job has left that ran when the
+    /// node stopped, and says whether nothing of it remains.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_discarding(
+        state: &Path,
+        identity: Arc<Identity>,
+        clock: Clock,
+        discard: impl Fn(&str) -> bool,
+    ) -> Result<Arc<Self>, TranscriptError> {
         let origin = origin(identity.peer());
         let signer: Arc<dyn Signer> = Arc::new(KeySigner(Arc::clone(&identity)));
         let (log, opened) = Log::open(&state.join(LOG_FOLDER), &origin, Arc::clone(&signer))?;
@@ -131,11 +145,15 @@ impl Transcript {
             binary: program()?,
             jobs: Mutex::default(),
         };
-        transcript.started(&opened)?;
+        transcript.started(&opened, discard)?;
         Ok(Arc::new(transcript))
     }
 
-    fn started(&self, opened: &Opened) -> Result<(), TranscriptError> {
+    fn started(
+        &self,
+        opened: &Opened,
+        discard: impl Fn(&str) -> bool,
+    ) -> Result<(), TranscriptError> {
         let started = LogStarted {
             version: env!("CARGO_PKG_VERSION").into(),
             binary: self.binary.clone(),
@@ -180,7 +198,7 @@ impl Transcript {
             let found = self.touch(&job)?;
             if found.began && !found.ended {
                 tracing::warn!(job, "ran when this node stopped");
-                self.aborted(&job, None, "", "node_restarted")?;
+                self.aborted(&job, None, "", "node_restarted", discard(&job))?;
             }
             // a node may have been stopped between the end of a job and its bundle
             if found.began && !found.bundled && !self.bundle_path(&job).exists() {

@@ -240,12 +240,15 @@ impl Record {
         })
     }
 
-    /// Ends the job badly; what can still be exchanged is, in the background.
-    pub(crate) fn abort(&self, culprit: Option<&NodeId>, step: &str, code: &str) {
+    /// Ends the job badly, with `destroyed` if nothing of its outputs is left here; what can still be exchanged is, in the background.
+    pub(crate) fn abort(&self, culprit: Option<&NodeId>, step: &str, code: &str, destroyed: bool) {
         let Some(inner) = &self.0 else { return };
         let job = inner.job.as_str();
         let culprit = culprit.map(NodeId::as_str);
-        if let Err(error) = inner.transcript.aborted(job, culprit, step, code) {
+        let written = inner
+            .transcript
+            .aborted(job, culprit, step, code, destroyed);
+        if let Err(error) = written {
             tracing::error!(job, %error, "the end of a job is not in the transcript");
         }
         if let Some(wire) = &inner.wire {
@@ -339,7 +342,6 @@ impl StepWatcher for Watcher {
         let body = StepStarted {
             step: step.to_owned(),
             randomness: randomness.into(),
-            parameters: None,
         };
         let written = begun.and_then(|()| transcript.write_soon(job.as_str(), body));
         written.map_err(|error| {

@@ -452,7 +452,9 @@ fn the_bundle_of_a_job_that_ended_just_before_the_node_stopped_is_written_at_the
     {
         let transcript = world.open(&bank);
         propose(&transcript, &bank, job);
-        transcript.aborted(job, None, "train", "stopped").unwrap();
+        transcript
+            .aborted(job, None, "train", "stopped", true)
+            .unwrap();
         assert!(!transcript.bundle_path(job).exists());
         transcript.close();
     }

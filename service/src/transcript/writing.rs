@@ -15,7 +15,7 @@ use paripassu_audit::{
     policy::{Stated, pieces},
 };
 use paripassu_job::{Contract, spec::AlignMethod};
-use paripassu_proto::{ContractHead, NodeKind, PROTOCOL_VERSION, Peer, control::v1 as pb};
+use paripassu_proto::{ContractHead, NodeKind, Peer, control::v1 as pb};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -224,8 +224,6 @@ impl Transcript {
                 tls: version,
                 suite,
                 sealed: paripassu_crypto::sealed::SUITE.into(),
-                offered: vec![PROTOCOL_VERSION],
-                chosen: PROTOCOL_VERSION,
                 binary: self.binary.clone(),
                 build: build.into(),
                 test_mode: cfg!(feature = "test-util"),
@@ -260,18 +258,20 @@ impl Transcript {
 
     /// Writes down that the job ended well here, if nothing else ended it.
     pub(crate) fn completed(&self, job: &str) -> Result<(), TranscriptError> {
+        let node = self.log.link("").seq;
         let body = self.with(job, |facts| {
             let wall = facts.since.map_or(0.0, |t| t.elapsed().as_secs_f64());
             (!facts.ended()).then(|| RunCompleted {
                 disclosures: facts.of("disclosure"),
                 steps: facts.of("step.finished"),
+                node,
                 wall_s: format!("{wall:.3}"),
             })
         })?;
         body.map_or(Ok(()), |body| self.write(job, body))
     }
 
-    /// Writes down that the job ended badly, once.
+    /// Writes down that the job ended badly, once; `destroyed` says that nothing of its outputs is left here.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -281,6 +281,7 @@ impl Transcript {
         culprit: Option<&str>,
         step: &str,
         code: &str,
+        destroyed: bool,
     ) -> Result<(), TranscriptError> {
         let write = self.with(job, |facts| {
             let known = facts.of("job.proposed") > 0 || facts.of("session.opened") > 0;
@@ -296,7 +297,8 @@ impl Transcript {
                 culprit: culprit.filter(|c| !c.is_empty()).map(bound),
                 step: bound(step),
                 code: bound(code),
-                destroyed: true,
+                destroyed,
+                node: self.log.link("").seq,
             },
         )
     }

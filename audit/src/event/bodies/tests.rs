@@ -8,12 +8,13 @@ fn bodies_have_one_text() {
         step: "align".into(),
         code: "timeout".into(),
         destroyed: true,
+        node: 3,
     });
     let text = body.to_text(&[1; 16]).unwrap();
     assert_eq!(
         text,
         format!(
-            "{{\"code\":\"timeout\",\"culprit\":null,\"destroyed\":true,\"salt\":\"{}\",\"step\":\"align\"}}",
+            "{{\"code\":\"timeout\",\"culprit\":null,\"destroyed\":true,\"node\":3,\"salt\":\"{}\",\"step\":\"align\"}}",
             "01".repeat(16)
         )
     );

@@ -82,6 +82,34 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         elsewhere,
     );
 
+    let no_start = outside(|bundle| log(bundle, PARTNER).node_events.clear());
+    add(
+        "remove-what-the-node-wrote-of-itself",
+        11,
+        PARTNER,
+        no_start,
+    );
+    let hidden = || {
+        let mut bundle = inside(|world| {
+            incident(world.script("bank"), "the last write was interrupted");
+        });
+        let event = log(&mut bundle, BANK).node_events.pop();
+        assert!(event.unwrap().envelope.contains("incident"));
+        bundle
+    };
+    add("hide-an-incident", 11, "run.completed", hidden());
+    let skipped = outside(|bundle| {
+        let log = log(bundle, BANK);
+        let start = log.node_events[0].clone();
+        log.node_events.push(start);
+    });
+    add(
+        "double-what-the-node-wrote-of-itself",
+        11,
+        "log.started",
+        skipped,
+    );
+
     let index = outside(|bundle| {
         let at = position(bundle, BANK, "run.completed");
         log(bundle, BANK).events[at].index += 1;
@@ -192,6 +220,21 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add("witness-refused", 13, "log.witnessed", refused);
 }
 
+/// Something that the node writes of itself while the job runs, and counts.
+pub(crate) fn incident(script: &mut Script, detail: &str) {
+    let incident = Incident {
+        class: "torn-write".into(),
+        detail: detail.into(),
+    };
+    let draft = Draft::new("", "node", script.person.id, START + 65, incident.into());
+    script.between.push(draft);
+    edit(script, |body| {
+        if let Body::RunCompleted(done) = body {
+            done.node += 1;
+        }
+    });
+}
+
 /// A log without events of this job, cosigned by all other nodes.
 fn bare_log(person: &Person) -> paripassu_audit::bundle::LogPart {
     let root = paripassu_audit::merkle::leaf_hash(b"of another job");
@@ -209,6 +252,7 @@ fn bare_log(person: &Person) -> paripassu_audit::bundle::LogPart {
         certificates: vec![person.pem.clone()],
         checkpoint: head.to_string(),
         events: Vec::new(),
+        node_events: Vec::new(),
         checkpoints: Vec::new(),
     }
 }

@@ -220,6 +220,46 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         });
     });
     add("opened-more-values", 17, "disclosure", shape);
+    let sized = |id: &'static str, values: u64, both: bool| {
+        inside(|world| {
+            for node in if both {
+                &["bank", "partner"][..]
+            } else {
+                &["partner"]
+            } {
+                edit(world.script(node), |body| {
+                    if let Body::Disclosure(opening) = body
+                        && opening.id == id
+                    {
+                        opening.values = values;
+                    }
+                });
+            }
+        })
+    };
+    for (name, bundle) in [
+        (
+            "more-scores-than-customers",
+            sized("release.scores", 4_701, true),
+        ),
+        (
+            "scores-counted-unlike",
+            sized("release.scores", 1_499, false),
+        ),
+        (
+            "coefficients-counted-unlike",
+            sized("release.coefficients.bank", 13, false),
+        ),
+        (
+            "no-coefficients",
+            sized("release.coefficients.bank", 0, true),
+        ),
+        ("more-than-a-table", sized("release.metrics", 1 << 40, true)),
+        ("members-sized", sized("align.members", 4_700, true)),
+        ("traffic-with-values", sized("relay.traffic", 7, true)),
+    ] {
+        add(name, 17, "disclosure", bundle);
+    }
     let nowhere = inside(|world| {
         for id in ["bank", "partner"] {
             leave_out(world.script(id), |id| id == "release.scores");
@@ -296,6 +336,18 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         19,
         "session.opened",
         session(|s| s.binary = "b2".repeat(32)),
+    );
+    let started = inside(|world| {
+        let script = world.script("bank");
+        if let Body::LogStarted(start) = &mut script.started[0].body {
+            start.binary = "b2".repeat(32);
+        }
+    });
+    add(
+        "another-program-than-the-node-started-as",
+        19,
+        "session.opened",
+        started,
     );
     add(
         "debug-build",

@@ -82,6 +82,33 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         });
         add(name, 10, BANK, bundle);
     }
+    // a key renewed in mid-job is told of, in an event of the node's own
+    for (name, told, code) in [("key-renewed", true, 0), ("key-changed-untold", false, 10)] {
+        let bundle = inside(|world| {
+            let person = world.authority.certify("party", "bank", 80);
+            let script = world.script("bank");
+            let rotated = KeyRotated {
+                old: script.person.key_hex(),
+                new: person.key_hex(),
+                from: "2026-03-01T00:11:05Z".into(),
+            };
+            if told {
+                let draft = Draft::new("", "node", "bank", START + 65, rotated.into());
+                script.between.push(draft);
+            }
+            script.renewed = Some(person);
+        });
+        add(name, code, BANK, bundle);
+    }
+    let noted = || inside(|world| logs::incident(world.script("bank"), "cut off 12 bytes"));
+    add("incident-told", 0, "", noted());
+    let mut softened = noted();
+    let text = log(&mut softened, BANK).node_events[1]
+        .body
+        .as_mut()
+        .unwrap();
+    *text = text.replacen("cut off 12", "cut off 10", 1);
+    add("alter-an-incident", 10, "incident", softened);
     let late = inside(|world| {
         let person = world
             .authority
@@ -95,7 +122,10 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add("forge-approval", 10, "decision", approval);
     let head = outside(|bundle| {
         let log = log(bundle, PARTNER);
-        log.checkpoint = log.checkpoint.replacen("\n43\n", "\n42\n", 1);
+        let size = SignedCheckpoint::parse(&log.checkpoint).unwrap();
+        let size = size.checkpoint().size();
+        let (from, to) = (format!("\n{size}\n"), format!("\n{}\n", size - 1));
+        log.checkpoint = log.checkpoint.replacen(&from, &to, 1);
     });
     add("alter-checkpoint-size", 10, PARTNER, head);
 }

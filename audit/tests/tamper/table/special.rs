@@ -31,6 +31,48 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         Some(""),
         edited,
     );
+    // of the numbers in an event, those of a held file count, too
+    let metrics: &[u8] = b"{\"joint\":{\"auc\":0.7812},\"all_banks\":{\"ks\":0.25}}\n";
+    let numbers = |value: &'static str| {
+        inside(|world| {
+            let file = FileDigest {
+                name: "metrics.json".into(),
+                sha256: sha(metrics),
+                bytes: metrics.len() as u64,
+            };
+            world.artifacts.push(Artifact {
+                name: file.name.clone(),
+                sha256: file.sha256.clone(),
+                bytes: file.bytes,
+            });
+            edit(world.script("bank"), |body| match body {
+                Body::MetricsReported(metrics) => {
+                    metrics.values = [("auc.joint", value), ("ks.all-banks", "0.250000")]
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .into();
+                }
+                Body::ModelCommitted(model) => model.files.push(file.clone()),
+                _ => {}
+            });
+        })
+    };
+    let held = || vec![("metrics.json", metrics)];
+    add(
+        "numbers-of-the-held-report",
+        0,
+        "",
+        numbers("0.781200"),
+        Some(""),
+        held(),
+    );
+    add(
+        "metric-not-that-of-the-held-report",
+        20,
+        "metrics.reported",
+        numbers("0.881200"),
+        Some(""),
+        held(),
+    );
     let report: Vec<(&str, &[u8])> = vec![("report.json", b"{\"auc\":\"0.9812\"}\n")];
     add(
         "alter-report-file",
@@ -157,6 +199,7 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
                 step: "evaluate".into(),
                 code: "lost".into(),
                 destroyed: true,
+                node: 1,
             }
             .into();
         })
@@ -188,6 +231,36 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         })
     };
     add("pruned", 14, "step.finished", pruned(), Some(""), vec![]);
+    add(
+        "all-bodies-pruned",
+        13,
+        "log.witnessed",
+        outside(Bundle::prune),
+        Some(""),
+        vec![],
+    );
+    add(
+        "all-bodies-pruned-and-allowed",
+        0,
+        "",
+        outside(Bundle::prune),
+        Some("#pruned"),
+        vec![],
+    );
+    // pruned or not, who took a whole event away is found
+    let cut = outside(|bundle| {
+        bundle.prune();
+        let at = position(bundle, PARTNER, "disclosure");
+        log(bundle, PARTNER).events.remove(at);
+    });
+    add(
+        "event-removed-under-cover-of-pruning",
+        11,
+        PARTNER,
+        cut,
+        Some("#pruned"),
+        vec![],
+    );
     add(
         "pruned-and-allowed",
         0,

@@ -36,7 +36,6 @@ impl World {
                 let started = StepStarted {
                     step,
                     randomness: "helper".into(),
-                    parameters: None,
                 };
                 for body in [Body::from(started), finished.into()] {
                     script
@@ -100,7 +99,7 @@ impl World {
             draft.append_unsynced(log, &script.person.signer()).unwrap();
         };
         for (script, log) in self.scripts.iter().zip(&logs) {
-            for draft in &script.before {
+            for draft in script.started.iter().chain(&script.before) {
                 append(draft, log, script);
             }
             log.sync().unwrap();

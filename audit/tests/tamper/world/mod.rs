@@ -15,7 +15,7 @@ use paripassu_audit::{
         SignedStatement, proof_text,
     },
     consent::{Consent, said},
-    event::{Body, Draft, Place, Tally, bodies::*, hex, key_digest},
+    event::{Body, Draft, Place, Tally, Visibility, bodies::*, hex, key_digest, visibility},
     log::Log,
     merkle::{Tree, leaf_hash},
     note::{Checkpoint, Ed25519Signer, SignedCheckpoint},
@@ -140,6 +140,11 @@ pub(crate) struct Script {
     pub(crate) role: &'static str,
     pub(crate) before: Vec<Draft>,
     pub(crate) after: Vec<Draft>,
+    /// What it writes of itself: when it starts, and between the halves.
+    pub(crate) started: Vec<Draft>,
+    pub(crate) between: Vec<Draft>,
+    /// With which key it goes on after the first half.
+    pub(crate) renewed: Option<Person>,
     /// Who cosigns its last checkpoint.
     pub(crate) witnesses: Vec<&'static str>,
     /// The seed of the key that its witnesses use instead of their own.
@@ -311,6 +316,9 @@ impl World {
         let mut logs: Vec<Writing<'_>> = self.scripts.iter().map(Writing::new).collect();
         for log in &mut logs {
             log.foreign(3);
+            for draft in &log.script.started {
+                log.write_of_node(draft);
+            }
             for draft in &log.script.before {
                 log.write(draft);
             }
@@ -343,6 +351,10 @@ impl World {
                 log.write(&draft);
             }
             log.foreign(2);
+            log.renewed = log.script.renewed.is_some();
+            for draft in &log.script.between {
+                log.write_of_node(draft);
+            }
             if log.script.fork {
                 log.rewrite();
             }
@@ -438,6 +450,8 @@ struct Writing<'a> {
     script: &'a Script,
     tree: Tree,
     events: Vec<(u64, String, String)>,
+    node_events: Vec<(u64, String, String)>,
+    renewed: bool,
     lost: u64,
     /// Heads before the last, countersigned by all others.
     earlier: Vec<SignedCheckpoint>,
@@ -449,6 +463,8 @@ impl<'a> Writing<'a> {
             script,
             tree: Tree::new(),
             events: Vec::new(),
+            node_events: Vec::new(),
+            renewed: false,
             lost: 0,
             earlier: Vec::new(),
         }
@@ -461,6 +477,26 @@ impl<'a> Writing<'a> {
         }
     }
 
+    fn signer(&self) -> Ed25519Signer {
+        let renewed = self.script.renewed.as_ref().filter(|_| self.renewed);
+        renewed.unwrap_or(&self.script.person).signer()
+    }
+
+    fn write_of_node(&mut self, draft: &Draft) {
+        let origin = self.script.person.origin();
+        let place = match self.node_events.last() {
+            None => Place::first(&origin),
+            Some((_, envelope, _)) => Place::after(
+                &origin,
+                envelope.as_bytes(),
+                self.node_events.len() as u64 - 1,
+            ),
+        };
+        let sealed = draft.seal(&place, &self.signer()).unwrap();
+        let index = self.tree.append(sealed.leaf());
+        self.node_events.push((index, sealed.envelope, sealed.body));
+    }
+
     fn write(&mut self, draft: &Draft) {
         let origin = self.script.person.origin();
         let place = match self.events.last() {
@@ -471,7 +507,7 @@ impl<'a> Writing<'a> {
                 self.events.len() as u64 - 1 + self.lost,
             ),
         };
-        let sealed = draft.seal(&place, &self.script.person.signer()).unwrap();
+        let sealed = draft.seal(&place, &self.signer()).unwrap();
         let index = self.tree.append(sealed.leaf());
         self.events.push((index, sealed.envelope, sealed.body));
     }
@@ -480,7 +516,11 @@ impl<'a> Writing<'a> {
     fn rewrite(&mut self) {
         self.tree = Tree::new();
         for number in 0..self.events[0].0 {
-            self.tree.append(leaf_hash(&[0xee, number as u8]));
+            let own = self.node_events.iter().find(|(index, ..)| *index == number);
+            self.tree.append(match own {
+                Some((_, envelope, _)) => leaf_hash(envelope.as_bytes()),
+                None => leaf_hash(&[0xee, number as u8]),
+            });
         }
         for (index, envelope, _) in &mut self.events {
             *index = self.tree.append(leaf_hash(envelope.as_bytes()));
@@ -491,7 +531,7 @@ impl<'a> Writing<'a> {
     fn head(&self) -> SignedCheckpoint {
         let origin = self.script.person.origin();
         let head = Checkpoint::new(&origin, self.tree.size(), self.tree.root()).unwrap();
-        SignedCheckpoint::sign(head, &self.script.person.signer()).unwrap()
+        SignedCheckpoint::sign(head, &self.signer()).unwrap()
     }
 
     /// Its head, countersigned by all others.
@@ -507,17 +547,18 @@ impl<'a> Writing<'a> {
 
     fn part(&self, head: &SignedCheckpoint, own: bool) -> LogPart {
         let size = self.tree.size();
-        let events = self.events.iter().map(|(index, envelope, body)| {
-            let private = ["data.committed", "metrics.reported", "model.committed"]
-                .iter()
-                .any(|kind| envelope.contains(&format!("\"event\":\"{kind}\"")));
+        let part = |(index, envelope, body): &(u64, String, String)| {
+            let private = EVENTS.iter().any(|kind| {
+                visibility(kind) == Some(Visibility::Private)
+                    && envelope.contains(&format!("\"event\":\"{kind}\""))
+            });
             EventPart {
                 index: *index,
                 envelope: envelope.clone(),
                 body: (own || !private).then(|| body.clone()),
                 proof: proof_text(&self.tree.inclusion_proof(*index, size).unwrap()),
             }
-        });
+        };
         let earlier = self.earlier.iter().map(|old| EarlierCheckpoint {
             note: old.to_string(),
             consistency: proof_text(
@@ -529,9 +570,13 @@ impl<'a> Writing<'a> {
         });
         LogPart {
             origin: self.script.person.origin(),
-            certificates: vec![self.script.person.pem.clone()],
+            certificates: std::iter::once(&self.script.person)
+                .chain(&self.script.renewed)
+                .map(|person| person.pem.clone())
+                .collect(),
             checkpoint: head.to_string(),
-            events: events.collect(),
+            events: self.events.iter().map(part).collect(),
+            node_events: self.node_events.iter().map(part).collect(),
             checkpoints: earlier.collect(),
         }
     }

@@ -28,7 +28,7 @@ fn openings(
                 1,
                 vec!["party:bank", "party:partner", "relay"],
             ),
-            ("align.members", 1, "membership", 5_000, parties),
+            ("align.members", 1, "membership", 1, parties),
             (
                 "align.matched",
                 1,
@@ -186,8 +186,6 @@ pub(super) fn script(
                 tls: "1.3".into(),
                 suite: "TLS_AES_256_GCM_SHA384".into(),
                 sealed: "X25519 HKDF-SHA256 AES-256-GCM".into(),
-                offered: vec![1],
-                chosen: 1,
                 binary: hex(&BINARY),
                 build: "release".into(),
                 test_mode: false,
@@ -221,7 +219,6 @@ pub(super) fn script(
             StepStarted {
                 step: step.into(),
                 randomness: "helper".into(),
-                parameters: None,
             }
             .into(),
         ));
@@ -244,7 +241,6 @@ pub(super) fn script(
                 AlignDone {
                     method: "curve".into(),
                     matched: 4_700,
-                    padded: BTreeMap::from([("bank".into(), 16_384), ("partner".into(), 16_384)]),
                 }
                 .into(),
             ));
@@ -286,11 +282,21 @@ pub(super) fn script(
         RunCompleted {
             disclosures: disclosed,
             steps: STEPS.len() as u64,
+            node: 1,
             wall_s: "6.5".into(),
         }
         .into(),
     ));
+    let started = LogStarted {
+        version: "0.1.0".into(),
+        binary: hex(&BINARY),
+        size: 3,
+    };
+    let started = Draft::new("", "node", id, START - 90_000, started.into());
     Script {
+        started: vec![started],
+        between: Vec::new(),
+        renewed: None,
         person,
         role,
         before,

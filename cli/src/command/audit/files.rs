@@ -89,8 +89,11 @@ pub(super) fn open(path: &Path) -> Result<Opened, Failure> {
 #[derive(Debug, Args)]
 pub(super) struct Judgement {
     /// What you trust: authority or pinned keys, witnesses, programs; `audit trust` prints a sample
-    #[arg(long, value_name = "trust.toml")]
+    #[arg(long, visible_alias = "trust", value_name = "trust.toml")]
     policy: Option<PathBuf>,
+    /// Where no trust file is at hand: the consortium's certificate authority (PEM), from your own records
+    #[arg(long, value_name = "ca.crt", conflicts_with = "policy")]
+    authority: Option<PathBuf>,
     /// A model or report file that you hold, compared with the one recorded; repeatable
     #[arg(long, value_name = "FILE")]
     model: Vec<PathBuf>,
@@ -117,6 +120,11 @@ impl Judgement {
             let hint = "`paripassu audit trust` prints a sample with every key";
             let read = Trust::load(path);
             trust = Some(read.map_err(|e| Failure::own(UNREADABLE, e).hint(hint))?);
+        }
+        if let Some(path) = &self.authority {
+            let pem = String::from_utf8_lossy(&read(path)?).into_owned();
+            named = Some((name_of(path), sha256(pem.as_bytes())));
+            trust = Some(Trust::of_authority(pem));
         }
         let files = self.model.iter();
         let files = files.map(|path| Ok(HeldFile::new(&name_of(path), &read(path)?)));
@@ -181,12 +189,18 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The state folder.
-    fn folder(&self) -> Result<PathBuf, Failure> {
-        if let Some(state) = &self.state {
+    /// A folder of the node, by its key in the configuration: `state` or `identity`.
+    pub(super) fn folder(&self, key: &str) -> Result<PathBuf, Failure> {
+        if let (Some(state), "state") = (&self.state, key) {
             return Ok(state.clone());
         }
         let Some(config) = &self.config else {
+            if self.state.is_some() {
+                return Err(Failure::own(
+                    2,
+                    format!("where is the node's {key}? neither --config nor --{key} is given"),
+                ));
+            }
             return Err(Failure::own(2, "which node's transcript? neither --state nor --config is given")
                 .hint("--config party.toml, the file that the node was started with; or its --state folder"));
         };
@@ -194,12 +208,12 @@ impl Node {
         let table: toml::Table = toml::from_str(&text)
             .map_err(|e| Failure::user(format!("{} is no configuration: {e}", config.display())))?;
         let state = table
-            .get("state")
+            .get(key)
             .and_then(toml::Value::as_str)
             .ok_or_else(|| {
-                Failure::user(format!("{} names no `state` folder", config.display())).hint(
-                    "a node's configuration has `state = \"…\"`; or give the folder with --state",
-                )
+                Failure::user(format!("{} names no `{key}` folder", config.display())).hint(format!(
+                    "a node's configuration has `{key} = \"…\"`; or give the folder with --{key}",
+                ))
             })?;
         Ok(config.parent().unwrap_or(Path::new("")).join(state))
     }
@@ -207,7 +221,7 @@ impl Node {
     /// The bundle of a job: the one that the node wrote, or, where it wrote none, one made from its log, with
     /// what that lacks.
     pub(super) fn bundle(&self, job: &str) -> Result<Assembled, Failure> {
-        let state = self.folder()?;
+        let state = self.folder("state")?;
         let found = match transcript::export(&state, job) {
             Ok(bundle) => Ok(Assembled {
                 bundle,

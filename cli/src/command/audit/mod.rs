@@ -6,6 +6,7 @@ mod export;
 mod files;
 mod page;
 mod prove;
+mod prune;
 mod show;
 mod trust;
 mod verify;
@@ -36,6 +37,8 @@ pub(crate) enum Audit {
     Diff(diff::Diff),
     /// Take one event out of a bundle, with the proof that it is in its log
     Prove(prove::Prove),
+    /// Remove what old events say from a stopped node's log; proofs go on holding
+    Prune(prune::Prune),
     /// Check a proof that `audit prove` made
     CheckProof(check_proof::CheckProof),
     /// Print a commented trust.toml: what a reader trusts, decided before reading
@@ -51,6 +54,7 @@ impl Audit {
             Self::Show(show) => show.run(screen),
             Self::Diff(diff) => diff.run(screen),
             Self::Prove(prove) => prove.run(),
+            Self::Prune(prune) => prune.run(screen),
             Self::CheckProof(check) => check.run(screen),
             Self::Trust(trust) => trust.run(),
         }

@@ -25,11 +25,12 @@ Examples:
   paripassu audit verify JOB.bundle --policy trust.toml
   paripassu audit verify JOB.bundle --policy trust.toml --model model.json --model report.json
   paripassu audit verify JOB.bundle --policy trust.toml --vsa vsa.json --vsa-key auditor.key
+  paripassu audit verify JOB.bundle --authority ca.crt
   paripassu audit verify JOB.bundle                   only that the bundle agrees with itself
 
 Without --policy the authority inside the bundle is used. That shows that the bundle agrees
 with itself, not whose it is: verify with a trust file before you rely on it (`paripassu
-audit trust` prints a sample).
+audit trust` prints a sample), or at least with the authority's certificate from your records.
 
 All fourteen checks are run; the exit code is that of the first that failed:
   0 verified       2 wrong usage     3 a file cannot be read, or is no bundle or trust file

@@ -238,7 +238,7 @@ impl Run {
         .await;
         let committed =
             committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
-        self.book.event(committed)?;
+        self.book.event(self.graded(committed))?;
         let special = |name: &Option<String>| -> Result<Option<Vec<f64>>, Abort> {
             let Some(name) = name else { return Ok(None) };
             match table.column(name).map(|c| c.data()) {

@@ -29,7 +29,8 @@ impl<H: NodeHandler> EventLoop<H> {
             running.core.end(reason);
             if !running.ended {
                 running.ended = true;
-                running.info.record.abort(None, "", "session_lost");
+                let clean = self.handler.discard(id);
+                running.info.record.abort(None, "", "session_lost", clean);
                 ended.push(id.clone());
             }
             running.exchange.is_none()
