@@ -615,6 +615,7 @@ class Contract:
                 self.declared.append((d["id"], d["shape"]["kind"], d["to"], d["at_most"]))
             least = spec.get("align", {}).get("min_matched")
             self.min_matched = least if isinstance(least, int) and not isinstance(least, bool) and least >= 0 else None
+            self.aligns = spec.get("horizontal") is None and spec.get("overlap") is None
             self.expires = None
             if spec.get("expires") is not None:
                 self.expires = unix(spec["expires"] + "T00:00:00Z") + 86400
@@ -772,7 +773,15 @@ class Verifier:
         except Bad:
             return False
 
+    def shared_keys(self):
+        owners = {}
+        for log in self.logs:
+            for certificate in log.certificates:
+                if owners.setdefault(certificate.digest, log.node) != log.node:
+                    self.find(1, log.origin, "another node has the same key")
+
     def signatures(self):
+        self.shared_keys()
         if self.authority_error:
             self.find(1, "the bundle", "the authority cannot be used: " + self.authority_error)
         for log in self.logs:
@@ -1065,10 +1074,11 @@ class Verifier:
             for frame in digests:
                 digest = sha(digest + frame)
             found = (len(digests), digest.hex(), tree_root([leaf_hash(f) for f in digests]).hex())
-            peers = next((p for r, _, p in steps[own.node] if r == (frames["step"], 0)), [])
+            done, peers = next(((e, p) for r, e, p in steps[own.node] if r == (frames["step"], 0)), (None, []))
             flow = next((p[frames["direction"]] for p in peers if p["peer"] == frames["peer"]), None)
             if flow is None or (flow["frames"], flow["digest"], flow["root"]) != found:
-                self.find(5, own.origin, "a list of frames (step.finished) is not the one recorded")
+                place = self.at(own, done) if done else own.origin
+                self.find(5, place, "a list of frames is not the one recorded")
 
     # 6
     @staticmethod
@@ -1119,6 +1129,8 @@ class Verifier:
             except (Bad, UnicodeDecodeError) as e:
                 self.find(6, "the bundle", "%s: %s" % (party, e))
                 continue
+            if fields[3] == b"\0" and any(e.name in WORK for log in self.logs for e in log.events):
+                self.find(6, "the bundle", "work was done, and %s rejected the contract" % party)
             if fields[3] == b"\1":
                 approved[party, sha(statement).hex()] = words
         worked = any(e.name in WORK for log in self.logs for e in log.events)
@@ -1127,6 +1139,11 @@ class Verifier:
                 self.find(6, "the bundle", "the approval of %s is missing" % party)
         for log in self.logs:
             self.log_order(log, approved)
+        first = {}
+        for log in self.logs:
+            for event, body in log.bodies("job.approved"):
+                if first.setdefault(body["party"], body["statement"]) != body["statement"]:
+                    self.find(6, self.at(log, event), "it is another approval than in another log")
 
     @staticmethod
     def consent(texts):
@@ -1295,7 +1312,7 @@ class Verifier:
                 _, shape, to, at_most = declared
                 sound = body["ordinal"] == count and count <= at_most and body["shape"] == shape
                 matched = next((b["matched"] for _, b in log.bodies("align.done")), 2**64)
-                limits = {"bit": (1, 1), "count": (1, 1), "membership": (1, 1), "traffic": (0, 0), "scores": (1, matched)}
+                limits = {"bit": (1, 1), "count": (1, 1), "membership": (1, 1), "traffic": (0, 0), "scores": (1, matched), "summary": (0, 2**24)}
                 least, most = limits.get(shape, (1, 2**24))
                 sound = sound and least <= body["values"] <= most
                 if not sound or not body["to"] or not set(body["to"]) <= set(to):
@@ -1345,6 +1362,13 @@ class Verifier:
                     self.find(9, self.at(log, event), "another log has another number")
                 else:
                     first = body["matched"]
+        parties = [log for log in self.logs if self.contract and log.node in self.contract.parties]
+        aligns = self.contract and (self.contract.aligns or any(log.has("align.done") for log in parties))
+        for log in parties:
+            for end in [e for e in log.events if e.name == "run.completed"][:1]:
+                for name, due in (("data.committed", True), ("align.done", aligns)):
+                    if due and not log.has(name):
+                        self.find(9, self.at(log, end), "`%s` was never written" % name)
         for log in self.logs:
             opened = steps = 0
             for event in log.events:
@@ -1371,11 +1395,39 @@ class Verifier:
             for event, step in log.bodies("step.started"):
                 if step["randomness"] not in ("helper", "ot", "he", "none"):
                     self.find(10, self.at(log, event), "randomness from " + step["randomness"])
+            self.begun(log)
             if log.has("step.finished") and not log.has("session.opened"):
-                self.find(10, log.origin, "no link is recorded (step.finished)")
+                done = next(e for e in log.events if e.name == "step.finished")
+                self.find(10, self.at(log, done), "no link is recorded")
+
+    def begun(self, log):
+        lost = {e.name for e in log.events if not e.body}
+        started, links = {}, set()
+        for event in log.events:
+            body = event.body
+            if event.name == "step.started" and body:
+                started[body["step"]] = started.get(body["step"], 0) + 1
+            elif event.name == "session.opened" and body:
+                links.add(body["peer"])
+            elif event.name == "step.finished" and body:
+                left = started.get(body["step"], 0)
+                if left == 0 and "step.started" not in lost:
+                    self.find(10, self.at(log, event), "the step never began")
+                started[body["step"]] = max(left - 1, 0)
+                for flow in body["peers"]:
+                    frames = flow["sent"]["frames"] + flow["received"]["frames"]
+                    if frames and flow["peer"] not in links and "session.opened" not in lost:
+                        self.find(10, self.at(log, event), "no link to %s is recorded" % flow["peer"])
 
     # 11 and 12
     def results(self):
+        for log in self.logs:
+            end = next((e for e in log.events if e.name == "run.completed"), None)
+            if end and self.contract and log.node in self.contract.parties:
+                if not log.has("model.committed"):
+                    self.find(12, self.at(log, end), "no result file was recorded")
+                if log.node in self.contract.metrics_to and not log.has("metrics.reported"):
+                    self.find(11, self.at(log, end), "no metrics were recorded")
         own = next(log for log in self.logs if log.own)
         artifacts = {a["name"]: a for a in self.bundle["artifacts"]}
         recorded = {}

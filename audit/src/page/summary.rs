@@ -429,7 +429,8 @@ pub(super) fn approvals(page: &Page<'_>) -> String {
     let mut out = table.html();
     out.push_str(&note(
         "Each approval is signed with the institution's own key over the fingerprint of the contract, so it \
-         is an approval of exactly this contract and no other.",
+         is an approval of exactly this contract and no other. Names and references are the institution's own \
+         words: that two names are two persons, it must answer for itself.",
     ));
     out
 }

@@ -123,10 +123,14 @@ pub(super) fn event(body: &Body) -> String {
         Body::Aborted(b) => {
             let who = b.culprit.as_ref().map(|who| format!(", at fault: {who}"));
             format!(
-                "ABORTED in {} ({}{})",
+                "ABORTED in {} ({}{}); {}",
                 step(&b.step),
                 b.code,
-                who.unwrap_or_default()
+                who.unwrap_or_default(),
+                match b.destroyed {
+                    true => "no results were left at this node",
+                    false => "RESULTS WERE LEFT at this node",
+                }
             )
         }
         Body::RunCompleted(b) => format!(

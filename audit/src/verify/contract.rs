@@ -26,6 +26,8 @@ impl Declared {
             "traffic" => (0, 0),
             // a number for each test row, and these are among the rows in common
             "scores" => (1, matched.unwrap_or(u64::MAX)),
+            // a table may turn out empty
+            "summary" => (0, MOST_VALUES),
             _ => (1, MOST_VALUES),
         }
     }
@@ -43,6 +45,8 @@ pub(crate) struct ContractView {
     pub(crate) helper: String,
     pub(crate) disclosures: Vec<Declared>,
     pub(crate) min_matched: Option<u64>,
+    /// All customers in common are found, and their number told.
+    pub(crate) aligns: bool,
     /// The first second at which the contract no longer holds.
     pub(crate) expires: Option<i64>,
     pub(crate) scores_to: Option<String>,
@@ -105,6 +109,9 @@ impl ContractView {
             min_matched: value
                 .pointer("/spec/align/min_matched")
                 .and_then(Value::as_u64),
+            aligns: ["/spec/horizontal", "/spec/overlap"]
+                .iter()
+                .all(|section| value.pointer(section).is_none_or(Value::is_null)),
             expires,
             scores_to: text("/spec/outputs/scores/to"),
             metrics_to,

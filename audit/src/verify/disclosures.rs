@@ -12,6 +12,7 @@ use crate::event::{Body, bodies::Disclosure};
 const UNDECLARED: &str = "a value was opened that the parties had not agreed to open";
 const MATRIX: &str = "the declared openings do not fit the outputs that the contract names";
 const LEFT_OUT: &str = "this party finished the step and left out what was opened in it";
+const LEFT_OUT_AT_ALL: &str = "what this party did cannot be held against what was agreed";
 const ACCOUNTS: &str = "the accounts of two nodes cannot both be true";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) {
@@ -27,6 +28,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         left_out(case, report);
         unlike(case, report);
         matched(case, contract, report);
+        told(case, contract, report);
     }
     for log in &case.logs {
         sums(log, report);
@@ -281,6 +283,25 @@ fn matched(case: &Case<'_>, contract: &ContractView, report: &mut Report) {
                     ACCOUNTS,
                 ),
                 _ => first = Some(matched),
+            }
+        }
+    }
+}
+
+/// A data party that ran the job to its end wrote down what data it used, and how many customers are common
+/// where that was found.
+fn told(case: &Case<'_>, contract: &ContractView, report: &mut Report) {
+    let parties = || case.logs.iter().filter(|log| case.is_party(log.node));
+    let aligns = contract.aligns || parties().any(|log| log.has("align.done"));
+    for log in parties() {
+        let Some(end) = log.events.iter().find(|e| e.name() == "run.completed") else {
+            continue;
+        };
+        for (name, due) in [("data.committed", true), ("align.done", aligns)] {
+            report.examined(Check::Threshold, 1);
+            if due && !log.has(name) {
+                let what = format!("the job ended well, and `{name}` was never written");
+                report.find(Check::Threshold, log.at(end), what, LEFT_OUT_AT_ALL);
             }
         }
     }

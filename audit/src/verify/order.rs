@@ -115,6 +115,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
             for log in &case.logs {
                 log_order(case, contract, log, &statements, report);
             }
+            one_approval(case, report);
         }
     }
 }
@@ -153,6 +154,7 @@ fn submission(case: &Case<'_>, contract: &ContractView, report: &mut Report) {
 /// The statements of the parties: digest and party of each approval that counts.
 fn approvals(case: &Case<'_>, contract: &ContractView, report: &mut Report) -> Approved {
     let mut approved = Approved::new();
+    let worked = case.logs.iter().any(|log| log.events.iter().any(is_work));
     for statement in &case.bundle.approvals {
         report.examined(Check::Approval, 1);
         let Ok((bytes, certificate)) = signer(statement) else {
@@ -185,12 +187,15 @@ fn approvals(case: &Case<'_>, contract: &ContractView, report: &mut Report) -> A
             }) => {
                 approved.insert((party.to_owned(), statement_digest(statement)), consent);
             }
+            Some(_) if worked => find(
+                format!("work was done, and {party} rejected the contract"),
+                UNAPPROVED,
+            ),
             Some(_) => {
                 report.note(format!("{party} rejected the contract"));
             }
         }
     }
-    let worked = case.logs.iter().any(|log| log.events.iter().any(is_work));
     for party in &contract.parties {
         if worked && !approved.keys().any(|(who, _)| who == party) {
             report.find(
@@ -202,6 +207,26 @@ fn approvals(case: &Case<'_>, contract: &ContractView, report: &mut Report) -> A
         }
     }
     approved
+}
+
+/// All logs tell of the same approval of a party.
+fn one_approval(case: &Case<'_>, report: &mut Report) {
+    let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for log in &case.logs {
+        for event in &log.events {
+            let Some(Body::JobApproved(approval)) = event.body() else {
+                continue;
+            };
+            let (node, statement) = first
+                .entry(&approval.party)
+                .or_insert((log.node, &approval.statement));
+            if *statement != approval.statement {
+                let party = plain(&approval.party);
+                let what = format!("it is another approval of {party} than the one {node} had");
+                report.find(Check::Approval, log.at(event), what, UNAPPROVED);
+            }
+        }
+    }
 }
 
 pub(super) fn is_work(event: &Event<'_>) -> bool {

@@ -1,6 +1,6 @@
 //! Checks 10, 11 and 12: programs, report and model files are the ones recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     HeldFile,
@@ -19,6 +19,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
     for log in &case.logs {
         programs(case, log, report);
     }
+    promised(case, report);
     let committed = files(case, report);
     held(case, &committed, report);
 }
@@ -79,6 +80,7 @@ fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
             _ => {}
         }
     }
+    begun(log, report);
     let worked = log
         .events
         .iter()
@@ -93,6 +95,46 @@ fn programs(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
     }
 }
 
+/// Every step that ended began, and went over links that are recorded: where something was left out, so was
+/// what these say of randomness and protection.
+fn begun(log: &Log<'_>, report: &mut Report) {
+    let lost = |name: &str| {
+        let mut events = log.events.iter();
+        events.any(|event| event.name() == name && event.body().is_none())
+    };
+    let (no_starts, no_links) = (lost("step.started"), lost("session.opened"));
+    let mut started: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut links = BTreeSet::new();
+    for event in &log.events {
+        match event.body() {
+            Some(Body::StepStarted(step)) => *started.entry(&step.step).or_default() += 1,
+            Some(Body::SessionOpened(session)) => {
+                links.insert(session.peer.as_str());
+            }
+            Some(Body::StepFinished(step)) => {
+                report.examined(Check::Binary, 1);
+                let mut find = |what, means| report.find(Check::Binary, log.at(event), what, means);
+                let left = started.entry(&step.step).or_default();
+                if *left == 0 && !no_starts {
+                    find(format!("step `{}` never began", plain(&step.step)), TESTING);
+                }
+                *left = left.saturating_sub(1);
+                for flow in &step.peers {
+                    let frames = flow.sent.frames.max(flow.received.frames);
+                    if frames > 0 && !links.contains(flow.peer.as_str()) && !no_links {
+                        let peer = plain(&flow.peer);
+                        find(
+                            format!("frames went to or from {peer}, and no link to it is recorded"),
+                            EXPOSED,
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The program that the node said it was when it last started before this event.
 fn started_as(log: &Log<'_>, event: &Event<'_>) -> Option<String> {
     let starts = log.node_events.iter().rev();
@@ -101,6 +143,25 @@ fn started_as(log: &Log<'_>, event: &Event<'_>) -> Option<String> {
         _ => None,
     });
     before.next()
+}
+
+/// A data party that ran the job to its end wrote down its results, and the metrics that it was to get.
+fn promised(case: &Case<'_>, report: &mut Report) {
+    let Ok(contract) = &case.contract else { return };
+    for log in case.logs.iter().filter(|log| case.is_party(log.node)) {
+        let Some(end) = log.events.iter().find(|e| e.name() == "run.completed") else {
+            continue;
+        };
+        if !log.has("model.committed") {
+            let what = "the job ended well, and no result file was recorded".to_owned();
+            report.find(Check::Model, log.at(end), what, OTHER_MODEL);
+        }
+        let metrics = contract.metrics_to.iter().any(|party| party == log.node);
+        if metrics && !log.has("metrics.reported") {
+            let what = "the job ended well, and no metrics were recorded".to_owned();
+            report.find(Check::Metrics, log.at(end), what, OTHER_REPORT);
+        }
+    }
 }
 
 /// Where a file was recorded, and by which check.

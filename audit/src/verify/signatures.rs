@@ -1,5 +1,7 @@
 //! Check 1: every event, checkpoint and statement is signed by a key that was valid and not revoked.
 
+use std::collections::BTreeMap;
+
 use ed25519_dalek::Signature;
 
 use super::{
@@ -41,7 +43,22 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         heads(log, report);
         rotations(log, report);
     }
+    shared_keys(case, report);
     statements(case, report);
+}
+
+/// No key is that of two nodes: one would stand for both.
+fn shared_keys(case: &Case<'_>, report: &mut Report) {
+    let mut owners: BTreeMap<[u8; 32], &str> = BTreeMap::new();
+    for log in &case.logs {
+        for certificate in log.certificates.iter().flatten() {
+            let owner = owners.entry(certificate.key_digest).or_insert(log.node);
+            if *owner != log.node {
+                let what = format!("{owner} has the same key");
+                report.find(Check::Signature, log.place(), what, STRANGER);
+            }
+        }
+    }
 }
 
 /// A body that should be here is not: the check that it is for cannot pass.

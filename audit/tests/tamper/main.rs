@@ -264,8 +264,9 @@ fn what_is_no_bundle_is_not_read() {
     }
 }
 
-/// Where the findings of the first check that fails are, as the second verifier writes it.
-fn places(verdict: &Verdict) -> BTreeSet<String> {
+/// Where the findings of the first check that fails are, as the second verifier writes it, and whether these are
+/// all.
+fn places(verdict: &Verdict) -> (BTreeSet<String>, bool) {
     let first = verdict
         .findings
         .iter()
@@ -275,7 +276,9 @@ fn places(verdict: &Verdict) -> BTreeSet<String> {
         (Some(origin), None) => origin.clone(),
         _ => "the bundle".to_owned(),
     };
-    first.map(|finding| place(&finding.place)).collect()
+    let mut failed = verdict.checks.iter().filter(|line| line.findings > 0);
+    let whole = failed.next().is_none_or(|line| line.findings <= 50);
+    (first.map(|finding| place(&finding.place)).collect(), whole)
 }
 
 /// Writes the table into files and has the second verifier judge them: the same exit code, and a finding at the
@@ -369,7 +372,10 @@ fn the_second_verifier_agrees() {
             let named = said.split('\t').nth(2).unwrap_or_default();
             let named = named.split('|').filter(|place| !place.is_empty());
             let named: BTreeSet<String> = named.map(str::to_owned).collect();
-            (*wanted != named).then(|| format!("{name}: {wanted:?}, the second says {named:?}"))
+            // of very many findings the first verifier keeps fifty
+            let (wanted, whole) = wanted;
+            let same = wanted.is_subset(&named) && (!whole || *wanted == named);
+            (!same).then(|| format!("{name}: {wanted:?}, the second says {named:?}"))
         })
         .collect();
     assert!(elsewhere.is_empty(), "{}", elsewhere.join("\n"));

@@ -2,6 +2,7 @@
 
 mod logs;
 mod meaning;
+mod omissions;
 mod policies;
 mod signatures;
 mod special;
@@ -182,6 +183,7 @@ pub(crate) fn cases() -> Vec<Case> {
     signatures::add_to(&mut add);
     logs::add_to(&mut add);
     meaning::add_to(&mut add);
+    omissions::add_to(&mut add);
     policies::add_to(&mut add);
     special::add_to(&mut cases);
     cases

@@ -442,9 +442,8 @@ impl<H: NodeHandler> EventLoop<H> {
         self.port.router.remove(id);
         self.port.outlet.forget(id);
         let culprit = error.culprit.and_then(|role| running.info.node_of(role));
-        let record = &running.info.record;
-        let destroyed = self.handler.discard(id);
-        record.abort(culprit.as_ref(), &error.step, &error.code, destroyed);
+        let (record, clean) = (&running.info.record, self.handler.discard(id));
+        record.abort(culprit.as_ref(), &error.step, &error.code, clean);
         if !running.ended {
             let mut abort = local_abort(&error.step, &error.code, &error.reason);
             abort.culprit = culprit.map(|id| id.to_string()).unwrap_or_default();

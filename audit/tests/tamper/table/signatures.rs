@@ -109,6 +109,12 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         .unwrap();
     *text = text.replacen("cut off 12", "cut off 10", 1);
     add("alter-an-incident", 10, "incident", softened);
+    let twins = inside(|world| {
+        let person = world.authority.certify("party", "bank", 12);
+        world.script("bank").person.pem = person.pem;
+        world.script("bank").person.key = person.key;
+    });
+    add("two-nodes-with-one-key", 10, "same key", twins);
     let late = inside(|world| {
         let person = world
             .authority
