@@ -984,7 +984,10 @@ class Verifier:
                     self.find(4, self.at(log, event), "it refused to countersign %s" % seen["log"])
                 elif head and head.size < seen["size"]:
                     self.find(4, self.at(log, event), "it saw a larger log")
-                elif heads.get((seen["log"], seen["size"]), seen["root"]) != seen["root"]:
+                elif (seen["log"], seen["size"]) not in heads:
+                    if any(o.origin == seen["log"] and o.has("run.completed") for o in self.logs):
+                        self.find(4, self.at(log, event), "the checkpoint that it cosigned is not here")
+                elif heads[seen["log"], seen["size"]] != seen["root"]:
                     self.find(4, self.at(log, event), "it saw another root")
 
     def beforehand(self, log):

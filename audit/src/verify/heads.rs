@@ -18,6 +18,7 @@ use crate::{
 
 const REWRITTEN: &str =
     "the log was rewritten after others had seen it, or two versions of it exist";
+const TAKEN: &str = "a checkpoint that others had cosigned was taken out of the bundle";
 const NOT_IN: &str = "the log that was countersigned does not hold this event at this place";
 
 pub(super) fn check(case: &Case<'_>, report: &mut Report) -> Vec<LogLine> {
@@ -225,6 +226,7 @@ fn witnessed(case: &Case<'_>, report: &mut Report) {
             };
             report.examined(Check::Witness, 1);
             let last = case.logs.iter().find(|other| other.part.origin == seen.log);
+            let whole = last.is_some_and(|other| other.has("run.completed"));
             let last = last.and_then(|other| other.head.as_ref().ok());
             let wrong = if seen.outcome != "cosigned" {
                 Some(format!(
@@ -238,6 +240,13 @@ fn witnessed(case: &Case<'_>, report: &mut Report) {
                 ))
             } else {
                 let here = heads.get(&(seen.log.as_str(), seen.size));
+                if here.is_none() && whole {
+                    let what = format!(
+                        "this node cosigned the log {} at size {}, and no such checkpoint is here",
+                        seen.log, seen.size
+                    );
+                    report.find(Check::Witness, log.at(event), what, TAKEN);
+                }
                 here.filter(|root| hex(*root) != seen.root).map(|_| {
                     format!(
                         "this node saw another root of the log {} at size {}",

@@ -171,6 +171,13 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add("witness-with-another-key", 13, PARTNER, stranger);
     let unseen = outside(|bundle| log(bundle, PARTNER).checkpoints.clear());
     add("remove-earlier-checkpoints", 13, "session.opened", unseen);
+    let one_taken = outside(|bundle| drop(log(bundle, PARTNER).checkpoints.remove(0)));
+    add(
+        "remove-one-earlier-checkpoint",
+        13,
+        "log.witnessed",
+        one_taken,
+    );
     let start_only = inside(|world| world.script("partner").asks_before = false);
     add("opened-before-others-saw-it", 13, "disclosure", start_only);
     let one_less = outside(|bundle| {
