@@ -22,7 +22,7 @@ impl PartyConfig {
         let datasets: Vec<_> = datasets
             .map(|d| json!({ "name": d.name, "grade": d.grade, "columns": d.columns }))
             .collect();
-        let align = &self.align;
+        let (align, privacy) = (&self.align, &self.privacy);
         let whole = json!({
             "align": {
                 "min_matched": align.min_matched,
@@ -35,6 +35,12 @@ impl PartyConfig {
                 "automatic": self.danger_approve_automatically,
                 "four_eyes": self.approval.four_eyes,
                 "ttl_hours": self.approval.ttl_hours,
+            },
+            "privacy": {
+                // canonical JSON has no fractions
+                "max_epsilon": privacy.max_epsilon.map(|most| most.to_string()),
+                "delta": privacy.delta.to_string(),
+                "required": privacy.required,
             },
             "datasets": datasets,
         });
@@ -113,6 +119,7 @@ mod tests {
             "[align]\nmin_matched = 1\n",
             "[align]\nmax_runs = 1\n",
             "[approval]\nfour_eyes = true\n",
+            "[privacy]\nmax_epsilon = 0.5\n",
             "[[dataset]]\nname = \"a\"\npath = \"a.csv\"\nid = \"id\"\n",
         ] {
             assert_ne!(digest(HEAD, more), first, "{more}");
