@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use paripassu_audit::event::bodies::AlignDone;
+use paripassu_audit::event::bodies::{AlignDone, DataCommitted};
 use paripassu_job::{DisclosureId, spec};
 use paripassu_model::table::Table;
 use paripassu_protocol::{
@@ -13,6 +13,13 @@ use paripassu_protocol::{
 use super::{Run, own, timed};
 
 impl Run {
+    /// A commitment with the grade that the configuration gives the data set.
+    pub(super) fn graded(&self, committed: DataCommitted) -> DataCommitted {
+        let dataset = self.site.config.dataset(&committed.dataset);
+        let grade = dataset.and_then(|dataset| dataset.grade.clone());
+        DataCommitted { grade, ..committed }
+    }
+
     /// How this job matches customers, and what this node allows.
     pub(super) fn alignment(&self) -> (Method, Params) {
         let (spec, config) = (self.spec(), &self.site.config);

@@ -18,9 +18,7 @@ use std::{
 };
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{
-    DataCommitted, DataErased, MetricsReported, ModelCommitted, ModelReleased,
-};
+use paripassu_audit::event::bodies::{DataErased, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
     spec::{self, AutoOr, Spec},
@@ -273,13 +271,6 @@ impl Run {
             .find(|p| p.id.to_string() == id)
             .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
         Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)
-    }
-
-    /// A commitment with the grade that the configuration gives the data set.
-    fn graded(&self, committed: DataCommitted) -> DataCommitted {
-        let dataset = self.site.config.dataset(&committed.dataset);
-        let grade = dataset.and_then(|dataset| dataset.grade.clone());
-        DataCommitted { grade, ..committed }
     }
 
     async fn load(&self) -> Result<(Table, Selection), Abort> {
