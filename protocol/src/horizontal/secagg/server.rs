@@ -144,12 +144,23 @@ impl<C: Channel> Server<'_, C> {
         self.read_late().await;
 
         let mut came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
-        self.enough(&came, "roster", all, all)?;
+        if came.is_empty() {
+            // nobody is late where nobody has begun: they may have other things to do first
+            came = self
+                .collect(ctx, all, "keys", Keys::BYTES, ctx.deadline())
+                .await?;
+        }
+        if came.is_empty() {
+            came.insert(0, ctx.recv(role(0), "keys").await?);
+        }
+        // one that is done has had the result that all were told: then nobody asks for more, however few say so
+        // in time
         let Asked {
             mut keys,
             words,
             kind,
         } = self.read_keys(&came, ctx.path())?;
+        self.enough(&came, "roster", all, all)?;
         if kind == Kind::Bounded {
             came.retain(|client, _| !self.refused.contains(*client));
             keys.retain(|client, _| !self.refused.contains(*client));
