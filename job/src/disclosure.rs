@@ -413,7 +413,10 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     ));
     let weighed = match spec.row_weights().is_empty() {
         true => "",
-        false => " and the row's weight",
+        false => {
+            " and the row's weight (whoever holds weights can let few customers count, and its coefficients \
+                then tell more of these)"
+        }
     };
     list.extend(spec.seats().into_iter().map(|party| {
         let (intercept, tells) = if spec.label_party() == Some(party) {

@@ -290,6 +290,16 @@ impl NodeHandler for PartyHandler {
         found.iter().filter_map(|id| id.parse().ok()).collect()
     }
 
+    fn has_ended(&self, job: &JobId) -> bool {
+        self.site
+            .store
+            .has_ended(job.as_str())
+            .unwrap_or_else(|error| {
+                tracing::error!(%job, %error, "cannot read whether a job has ended");
+                false
+            })
+    }
+
     fn discard(&self, job: &JobId) -> bool {
         let withdrawn = run::outputs::withdraw(&self.site.config.results, job.as_str());
         if withdrawn.removed > 0 {

@@ -160,8 +160,10 @@ impl Store {
     ) -> Result<(), Failed> {
         self.db(|db| {
             db.execute(
-                "UPDATE job SET state = ?2, culprit = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1",
-                params![id, state, culprit, reason, at],
+                "UPDATE job SET state = ?2, culprit = ?3, reason = ?4, changed_at = ?5 WHERE id = ?1
+                 AND (state NOT IN ('released', 'rejected', 'aborted', 'expired')
+                      OR (reason = ?6 AND ?2 = 'aborted'))",
+                params![id, state, culprit, reason, at, RESTARTED],
             )
             .map(drop)
         })
@@ -324,6 +326,21 @@ impl Store {
         })
     }
 
+    /// Whether a job has ended in a way that nothing changes any more. One that was cut off by a restart is
+    /// aborted, and may still be told why.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn has_ended(&self, id: &str) -> Result<bool, Failed> {
+        self.db(|db| {
+            db.prepare(
+                "SELECT 1 FROM job WHERE id = ?1 AND reason <> ?2
+                 AND state IN ('released', 'rejected', 'aborted', 'expired')",
+            )?
+            .exists(params![id, RESTARTED])
+        })
+    }
+
     /// Jobs of which this node has not heard from the coordinator how they ended, the newest first.
     ///
     /// # Errors
@@ -333,7 +350,7 @@ impl Store {
             let mut found = db.prepare(
                 "SELECT id FROM job
                  WHERE state NOT IN ('released', 'rejected', 'aborted', 'expired') OR reason = ?1
-                 ORDER BY proposed_at DESC",
+                 ORDER BY proposed_at DESC LIMIT 1024",
             )?;
             let rows = found.query_map([RESTARTED], |row| row.get(0))?;
             rows.collect()
@@ -391,6 +408,31 @@ mod tests {
         let total = s.spent("loans").unwrap().epsilon(1e-6);
         assert!((total - cap).abs() < 1e-9);
         assert_eq!(s.spent("other").unwrap(), Spent::default());
+    }
+
+    #[test]
+    fn an_end_is_final_and_a_restart_may_be_told_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = Store::open(dir.path()).unwrap();
+        for id in ["a", "b"] {
+            s.proposed(id, b"digest", b"contract", "user/m", 1).unwrap();
+            assert!(!s.has_ended(id).unwrap());
+        }
+        let state = |id: &str| s.job(id).unwrap().unwrap().state;
+        s.state("a", "released", "", "", 2).unwrap();
+        assert!(s.has_ended("a").unwrap());
+        s.state("a", "aborted", "p", "a lie", 3).unwrap();
+        s.state("a", "proposed", "", "", 3).unwrap();
+        assert_eq!(state("a"), "released");
+        s.state("b", "training", "", "", 4).unwrap();
+        assert_eq!(s.interrupted(5).unwrap(), 1);
+        assert_eq!(s.unfinished().unwrap(), ["b"]);
+        // its results are destroyed: it is not released here, whatever became of it elsewhere
+        s.state("b", "released", "", "", 6).unwrap();
+        assert_eq!(state("b"), "aborted");
+        s.state("b", "aborted", "b", "gone", 6).unwrap();
+        assert_eq!(s.job("b").unwrap().unwrap().reason, "gone");
+        assert!(s.has_ended("b").unwrap() && s.unfinished().unwrap().is_empty());
     }
 
     #[test]

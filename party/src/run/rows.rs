@@ -5,7 +5,10 @@ use paripassu_model::{
     logistic::TrainingSet,
     table::{ColumnData, Table},
 };
-use paripassu_protocol::{abort::Abort, vertical::logistic::RowWeights};
+use paripassu_protocol::{
+    abort::Abort,
+    vertical::logistic::{LARGEST_OFFSET, RowWeights},
+};
 
 use super::own;
 
@@ -69,10 +72,22 @@ impl RowData {
                 .map(|column| numbers(table, column, rows))
                 .transpose()
         };
+        let (train_offset, test_offset) = (of(train)?, of(test)?);
+        for (rows, offsets) in [(train, &train_offset), (test, &test_offset)] {
+            let far = |o: &f64| o.is_nan() || o.abs() >= LARGEST_OFFSET;
+            if let Some(at) = offsets.iter().flatten().position(far) {
+                return Err(own(format!(
+                    "column `{}`: the offset in row {} is not between -{LARGEST_OFFSET} and {LARGEST_OFFSET}: it is \
+                     a log-odds of bad",
+                    offset.map_or("", String::as_str),
+                    rows[at] + 1
+                )));
+            }
+        }
         Ok(Self {
             weights,
-            train_offset: of(train)?,
-            test_offset: of(test)?,
+            train_offset,
+            test_offset,
         })
     }
 

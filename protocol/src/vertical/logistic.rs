@@ -1,6 +1,6 @@
 //! Logistic regression over columns of several parties: parameters, result, and the order of attempts.
 
-pub use super::row_weights::RowWeights;
+pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{points::Points, run::Run};
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
 

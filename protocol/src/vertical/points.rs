@@ -131,11 +131,18 @@ impl Points {
         if residual < 20 || coarse.frac.min(fine.frac) < 6 {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
-                problem: format!(
-                    "{rows} training rows leave too few bits for the residual: train on at most \
-                     {} rows",
-                    1u64 << (61 - FEATURE - 20)
-                ),
+                problem: match weights {
+                    0 => format!(
+                        "{rows} training rows leave too few bits for the residual: train on at \
+                         most {} rows",
+                        1u64 << (61 - FEATURE - 20)
+                    ),
+                    _ => format!(
+                        "{rows} training rows, {hessian_rows} of them in a Hessian, leave too few bits for weights \
+                         of rows as large as declared: scale weights and their declared largest down, or set \
+                         solver.hessian_rows lower"
+                    ),
+                },
             });
         }
         let weight = 64 - FEATURE - period_log2;

@@ -3,7 +3,8 @@
 //! **Functionality.** A party holds a weight `v_i` of each row, between 0 and a declared largest one, V. The
 //! model minimises `l2/2 |w|^2 + sum_i v_i log-loss(x_i w + intercept + o_i, y_i)`; where several parties hold
 //! weights, `v_i` is the product of theirs. An offset `o_i` is party 0's. Nobody learns another's weights or
-//! offsets, or anything more than without them.
+//! offsets. Whoever holds weights decides which customers count, and its coefficients tell more of these where
+//! they are few: a party that follows the protocol refuses weights that count as fewer than ten rows a column.
 //!
 //! **How.** With M the product of all V and `h = log2 M`, rounded up and at most 4, everything is divided by
 //! `M / 2^h`: weights are then at most `2^h` and about 1 where they are on the whole, the ridge is
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use paripassu_crypto::{fixed, share::Shares};
 use zeroize::Zeroizing;
 
-use super::{newton, run::Run};
+use super::{logistic::ROWS_PER_COLUMN, newton, run::Run};
 use crate::{
     abort::Abort,
     arith::{Engine, OwnerMatrix},
@@ -30,8 +31,8 @@ use crate::{
 
 /// Fraction bits of scaled weights.
 const WEIGHT: u32 = 20;
-/// Largest magnitude of an offset: half the period of the narrowest series.
-const LARGEST_OFFSET: f64 = 16.0;
+/// Largest magnitude of an offset: the half width of the narrowest series.
+pub const LARGEST_OFFSET: f64 = 8.0;
 /// Most bits of headroom.
 const HEADROOM_MAX: u32 = 4;
 /// Largest product of declared largest weights.
@@ -103,10 +104,10 @@ pub(super) fn own(
             )));
         }
     };
-    if let Some(row) = weights.iter().position(|w| !(0.0..=mine.max).contains(w)) {
+    // without the row: its place in the common order would tell the others which customer it is
+    if weights.iter().any(|w| !(0.0..=mine.max).contains(w)) {
         return Err(Abort::Input(format!(
-            "the weight of training row {} (in the aligned order) is not between 0 and the declared largest, {}",
-            row + 1,
+            "a weight of a training row is not between 0 and the declared largest, {}",
             mine.max
         )));
     }
@@ -126,17 +127,38 @@ pub(super) fn check_offset(me: usize, rows: usize, offset: Option<&[f64]>) -> Re
             offset.len()
         )));
     }
-    match offset
+    if offset
         .iter()
-        .position(|o| o.is_nan() || o.abs() >= LARGEST_OFFSET)
+        .any(|o| o.is_nan() || o.abs() >= LARGEST_OFFSET)
     {
-        Some(row) => Err(Abort::Input(format!(
-            "the offset of training row {} (in the aligned order) is not between -{LARGEST_OFFSET} and \
-             {LARGEST_OFFSET}: it is a log-odds of bad",
-            row + 1
-        ))),
-        None => Ok(()),
+        return Err(Abort::Input(format!(
+            "an offset of a training row is not between -{LARGEST_OFFSET} and {LARGEST_OFFSET}: it is a \
+             log-odds of bad"
+        )));
     }
+    Ok(())
+}
+
+/// Whether enough rows count, as [`ROWS_PER_COLUMN`] asks of rows: a holder of weights that lets few
+/// customers count would learn sums over these from its coefficients.
+pub(super) fn check_enough(weights: Option<&[f64]>, widths: &[usize]) -> Result<(), Abort> {
+    let Some(weights) = weights else {
+        return Ok(());
+    };
+    let (sum, squares) = weights
+        .iter()
+        .fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
+    let widest = widths.iter().max().copied().unwrap_or(0);
+    let want = (ROWS_PER_COLUMN * widest) as f64;
+    // Kish's effective number; not a number where all weights are 0
+    let count: f64 = sum * sum / squares;
+    if count >= want {
+        return Ok(());
+    }
+    Err(Abort::Input(format!(
+        "the weights of rows are so uneven that they count as fewer than {ROWS_PER_COLUMN} rows a column of \
+         the widest party: cap them, or leave them out"
+    )))
 }
 
 impl Weighting {

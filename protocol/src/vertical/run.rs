@@ -115,6 +115,7 @@ impl Run {
         }
         let cols = design.width();
         let widths = widths(engine, rows, cols).await?;
+        row_weights::check_enough(weights.as_deref(), &widths)?;
         let standard_errors = spec.standard_errors;
         let (mine, z) = offload(move || {
             let mine = Whitened::new(&design, &penalty)?;

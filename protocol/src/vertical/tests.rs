@@ -582,14 +582,17 @@ async fn weights_and_offsets_that_cannot_be_used_are_refused_by_row() {
     };
     let mut heavy = vec![1.0; n];
     heavy[7] = 2.5;
+    // only every twentieth row counts: fifteen rows for columns that want twenty at least
+    let few: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i % 20 == 0))).collect();
     let mut far = vec![0.0; n];
     far[9] = f64::NAN;
     for (weights, offset, at, want) in [
+        (Some(few), None, 1, "count as fewer than 10 rows a column"),
         (
             Some(heavy),
             None,
             1,
-            "training row 8 (in the aligned order) is not between 0 and",
+            "a weight of a training row is not between 0 and the declared largest, 2",
         ),
         (
             None,
@@ -601,7 +604,7 @@ async fn weights_and_offsets_that_cannot_be_used_are_refused_by_row() {
             Some(vec![1.0; n]),
             Some(far),
             0,
-            "the offset of training row 10",
+            "an offset of a training row is not between -8 and 8",
         ),
     ] {
         let brief = std::time::Duration::from_millis(300);

@@ -491,6 +491,11 @@ impl<H: NodeHandler> EventLoop<H> {
         let Ok(id) = notice.job.parse::<JobId>() else {
             return;
         };
+        if self.handler.has_ended(&id) {
+            // an end is final: whatever the coordinator says later, nothing of a released job is destroyed
+            tracing::debug!(job = %id, ?state, "told of a job whose end is known");
+            return;
+        }
         let abort = notice.abort.unwrap_or_default();
         let culprit: Option<NodeId> = abort.culprit.parse().ok();
         let reason = limits::bounded_text(&abort.reason);

@@ -187,6 +187,12 @@ pub trait NodeHandler: Send + Sync + 'static {
     /// A job has entered a state.
     fn on_state(&self, change: StateChange) -> impl Future<Output = ()> + Send;
 
+    /// Whether this node knows how a job ended, and takes no other end. Must not wait.
+    fn has_ended(&self, job: &JobId) -> bool {
+        let _ = job;
+        false
+    }
+
     /// Jobs whose end this node has not heard of, the newest first. Must not wait.
     fn unfinished(&self) -> Vec<JobId> {
         Vec::new()

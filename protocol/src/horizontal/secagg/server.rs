@@ -56,6 +56,21 @@ pub async fn serve<C: Channel>(ctx: &Ctx<C>, params: &Params) -> Result<Served, 
     Ok(server.served)
 }
 
+/// How many pauses in which nobody begins a sum the adder sits out.
+const SILENT: u32 = 4;
+
+/// Whether all who came say that no more sums follow. One that is done has had the result that all were told, so
+/// the others are done as well, however late they say so.
+fn all_done(came: &BTreeMap<usize, Bytes>, step: &str) -> Result<bool, Abort> {
+    for (client, body) in came {
+        let mut fields = Fields::of(body, role(*client), step);
+        if Keys::take(&mut fields)?.words != 0 {
+            return Ok(false);
+        }
+    }
+    Ok(!came.is_empty())
+}
+
 pub(super) struct Server<'a, C> {
     ctx: Ctx<C>,
     pub(super) params: &'a Params,
@@ -136,31 +151,33 @@ impl<C: Channel> Server<'_, C> {
 
     async fn steps(&mut self, ctx: &Ctx<C>, index: u32) -> Result<(), Stop> {
         let (all, session) = (self.all(), self.params.session(index));
-        let limit = if index == 0 {
-            self.params.first
-        } else {
-            self.params.limit
-        };
         self.read_late().await;
 
-        let mut came = self.collect(ctx, all, "keys", Keys::BYTES, limit).await?;
-        if came.is_empty() {
-            // nobody is late where nobody has begun: they may have other things to do first
+        // banks may have other things to do before a sum: nobody is late where nobody has begun. Who has begun
+        // waits for the roster no longer than for any message, so the others have half of that
+        let pause = Some(self.params.first.max(ctx.deadline()));
+        let mut came = BTreeMap::new();
+        for _ in 0..SILENT {
             came = self
-                .collect(ctx, all, "keys", Keys::BYTES, ctx.deadline())
+                .collect(ctx, all, "keys", Keys::BYTES, self.params.limit, pause)
                 .await?;
+            if !came.is_empty() {
+                break;
+            }
         }
         if came.is_empty() {
+            // nobody for so long: the error names one of them
             came.insert(0, ctx.recv(role(0), "keys").await?);
         }
-        // one that is done has had the result that all were told: then nobody asks for more, however few say so
-        // in time
+        if all_done(&came, ctx.path())? {
+            return Err(Stop::Done);
+        }
+        self.enough(&came, "roster", all, all)?;
         let Asked {
             mut keys,
             words,
             kind,
         } = self.read_keys(&came, ctx.path())?;
-        self.enough(&came, "roster", all, all)?;
         if kind == Kind::Bounded {
             came.retain(|client, _| !self.refused.contains(*client));
             keys.retain(|client, _| !self.refused.contains(*client));
@@ -173,7 +190,7 @@ impl<C: Channel> Server<'_, C> {
 
         let boxes = (roster.count() - 1) * BOX;
         let shares = self
-            .collect(ctx, roster, "shares", boxes, self.params.limit)
+            .collect(ctx, roster, "shares", boxes, self.params.limit, None)
             .await?;
         let sharers = self.enough(&shares, "inbox", roster, roster)?;
         self.tell(ctx, roster, "inbox", |to| {
@@ -187,7 +204,7 @@ impl<C: Channel> Server<'_, C> {
         self.tell(ctx, sharers, "survivors", |_| body.clone()).await;
 
         let mut agreed = self
-            .collect(ctx, survivors, "agree", 64, self.params.limit)
+            .collect(ctx, survivors, "agree", 64, self.params.limit, None)
             .await?;
         agreed.retain(|_, signature| signature.as_ref() != msg::UNSIGNED);
         let signers = self.enough(&agreed, "agreed", survivors, survivors)?;
@@ -200,7 +217,7 @@ impl<C: Channel> Server<'_, C> {
 
         let len = sharers.count() * SHARE_BYTES;
         let revealed = self
-            .collect(ctx, signers, "reveal", len, self.params.limit)
+            .collect(ctx, signers, "reveal", len, self.params.limit, None)
             .await?;
         self.enough(&revealed, "result", all, signers)?;
         let known = self.known(&session, &keys, sharers, survivors, &revealed, ctx.path())?;
@@ -275,7 +292,7 @@ impl<C: Channel> Server<'_, C> {
         next: &'static str,
     ) -> Result<BTreeMap<usize, Bytes>, Stop> {
         let came = self
-            .collect(ctx, from, name, len, self.params.limit)
+            .collect(ctx, from, name, len, self.params.limit, None)
             .await?;
         let present: Members = came.keys().copied().collect();
         match present == from {
@@ -290,7 +307,8 @@ impl<C: Channel> Server<'_, C> {
     }
 
     /// Messages of those clients of `from` that send theirs in time: all of them, or those that came while it
-    /// was still worth waiting.
+    /// was still worth waiting. `pause`: how long the first may take where that is no delay; the others then
+    /// have `limit`.
     async fn collect(
         &self,
         ctx: &Ctx<C>,
@@ -298,8 +316,9 @@ impl<C: Channel> Server<'_, C> {
         name: &'static str,
         len: usize,
         limit: Duration,
+        pause: Option<Duration>,
     ) -> Result<BTreeMap<usize, Bytes>, Abort> {
-        let ctx = ctx.with_deadline(limit);
+        let ctx = ctx.with_deadline(limit + pause.unwrap_or_default());
         let mut waits: FuturesUnordered<_> = from
             .iter()
             .map(|client| {
@@ -308,7 +327,7 @@ impl<C: Channel> Server<'_, C> {
             })
             .collect();
         let mut came = BTreeMap::new();
-        let over = tokio::time::sleep(limit);
+        let over = tokio::time::sleep(pause.unwrap_or(limit));
         tokio::pin!(over);
         loop {
             let next = tokio::select! {
@@ -320,6 +339,9 @@ impl<C: Channel> Server<'_, C> {
             match body {
                 Ok(body) if body.len() == len => {
                     came.insert(client, body);
+                    if came.len() == 1 && pause.is_some() {
+                        over.as_mut().reset(tokio::time::Instant::now() + limit);
+                    }
                     if came.len() == self.params.threshold {
                         let by = tokio::time::Instant::now() + self.params.patience;
                         if by < over.deadline() {

@@ -73,14 +73,25 @@ async fn run(world: &World, params: &Params, sums: usize, len: usize) -> (Outcom
     };
     let results = world.run(client, adder).await;
     // the adder ends a moment after the last client, on a busy machine some seconds
-    for _ in 0..2000 {
+    for _ in 0..6000 {
         if served.lock().unwrap().is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let served = served.lock().unwrap().take();
-    (results, served.and_then(Result::ok).unwrap_or_default())
+    let served = match served {
+        Some(Ok(served)) => served,
+        Some(Err(error)) => {
+            eprintln!("the adder ended with {error}");
+            Served::default()
+        }
+        None => {
+            eprintln!("the adder has not ended");
+            Served::default()
+        }
+    };
+    (results, served)
 }
 
 fn world(clients: usize) -> World {
