@@ -3,6 +3,7 @@
 //! Everything a joint computation produces is compared with what this crate computes on pooled
 //! data. Label 1 is bad; a probability of default (PD) is higher where the customer is worse.
 
+pub mod binning;
 pub mod design;
 pub mod logistic;
 pub mod metrics;
