@@ -1,9 +1,9 @@
 //! Performance of a probability of default (PD) on labelled rows.
 //!
 //! Conventions, used everywhere in the product: label 1 is **bad**, a higher PD is **worse**, tied
-//! PDs count one half in the area under the curve (AUC) and are grouped in the Kolmogorov-Smirnov
-//! distance (KS), so no figure depends on the order of the rows, except top-decile capture, which
-//! breaks ties in file order.
+//! PDs count one half in the area under the curve (AUC), are grouped in the Kolmogorov-Smirnov
+//! distance (KS), and are taken in proportion where a cut goes through them, so no figure depends on
+//! the order of the rows.
 //!
 //! [`Scored`] checks labels and PDs once; every figure, curve and table is a method on it.
 //!
@@ -19,18 +19,24 @@
 //! ```
 
 mod auc;
+mod bootstrap;
 mod curves;
+mod recalibration;
 mod special;
 mod stability;
 mod tables;
+mod top;
 
 pub use auc::{Auc, AucDelta};
+pub use bootstrap::{Interval, Intervals, bootstrap};
 pub use curves::{GainPoint, HistogramBin, KsCurve, KsPoint, RocPoint};
+pub use recalibration::Recalibration;
 pub use special::{chi_squared_upper_tail, normal_two_sided, wilson_interval};
 pub use stability::{
     StabilityBin, StabilityIndex, StabilityVerdict, score_stability, stability_index,
 };
 pub use tables::{Band, CalibrationBin, HosmerLemeshow, Sample};
+pub use top::{Top, rank_as_pd};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +98,7 @@ pub enum MetricError {
         /// What was asked for.
         got: usize,
     },
-    /// A value that is not a number among those whose distribution is compared.
+    /// A value that is not a number among those whose distribution or order is compared.
     #[error("value of row {row} is not a number: take missing values out or give them a bin")]
     NotANumber {
         /// Position in the slice, from 0.
@@ -145,7 +151,7 @@ pub struct Metrics {
     pub log_loss: f64,
     /// Mean squared error of the PD.
     pub brier: f64,
-    /// Share of all bads among the `floor(rows / 10)` highest PDs, ties in file order.
+    /// Share of all bads among the `floor(rows / 10)` highest PDs, ties at the cut in proportion.
     pub top_decile_capture: f64,
     /// Mean PD.
     pub mean_pd: f64,
@@ -251,16 +257,9 @@ impl<'a> Scored<'a> {
         }
     }
 
-    /// Share of all bads among the `top` highest PDs, ties in file order.
+    /// Share of all bads among the `top` highest PDs, ties at the cut in proportion.
     pub fn capture(&self, top: usize) -> f64 {
-        let mut worst: Vec<usize> = (0..self.rows()).collect();
-        worst.sort_by(|&a, &b| self.pd[b].total_cmp(&self.pd[a]));
-        let caught = worst
-            .iter()
-            .take(top)
-            .filter(|&&i| self.labels[i] == 1)
-            .count();
-        caught as f64 / self.bads as f64
+        self.bads_in_top(top) / self.bads as f64
     }
 
     /// Runs of equal PDs, rising: `(pd, rows, bads)`.
