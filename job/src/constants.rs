@@ -244,6 +244,15 @@ pub const STORED_FEATURE: u64 = 4;
 /// Words of work space per training row, at every role.
 pub const WORK_WORDS_PER_ROW: u64 = 12;
 
+/// Share of rows to approve in an evaluation, by default.
+pub const DEFAULT_APPROVE: Decimal = Decimal::literal(0.8);
+/// Resamples of bootstrap intervals, by default.
+pub const DEFAULT_RESAMPLES: u64 = 1000;
+/// Least rows of a group in a fairness table, by default.
+pub const DEFAULT_FAIRNESS_ROWS: u64 = 100;
+/// Least ratio of approval rates in a fairness table, by default.
+pub const DEFAULT_LEAST_RATIO: Decimal = Decimal::literal(0.8);
+
 #[cfg(test)]
 mod tests {
     use super::*;

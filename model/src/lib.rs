@@ -14,3 +14,4 @@ pub mod schema;
 pub mod split;
 pub mod synth;
 pub mod table;
+pub mod validation;

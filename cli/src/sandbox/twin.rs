@@ -139,6 +139,24 @@ impl Beside {
                 .zip(labels)
                 .for_each(|(w, y)| *w *= class.of(*y));
         }
+        let evaluation = spec.evaluation.as_ref();
+        let late = evaluation.and_then(|e| Some((e.month.as_ref()?, e.out_of_time.as_ref()?)));
+        if let Some((name, from)) = late
+            && let Some(ColumnData::Categorical { levels, codes }) = tables
+                .first()
+                .and_then(|t| t.column(name))
+                .map(|c| c.data())
+        {
+            let month = |code: &u32| levels.names().get(*code as usize);
+            let months = codes.iter().map(month);
+            for (weight, _) in weights
+                .iter_mut()
+                .zip(months)
+                .filter(|(_, m)| m.is_some_and(|m| m >= from))
+            {
+                *weight = 0.0;
+            }
+        }
         let offset = match &spec.model.offset {
             Some(name) => column(0, name)?,
             None => vec![0.0; count],

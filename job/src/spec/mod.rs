@@ -7,6 +7,7 @@
 mod choice;
 mod columns;
 mod error;
+mod evaluation;
 mod horizontal;
 mod locate;
 mod overlap;
@@ -26,6 +27,7 @@ pub use self::{
     choice::AutoOr,
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
+    evaluation::{Evaluation, Fairness, Higher, Incumbent, LossGivenDefault},
     horizontal::{Horizontal, Intercept},
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
@@ -78,6 +80,9 @@ pub struct Spec {
     /// What is released, to whom.
     #[serde(default)]
     pub outputs: Outputs,
+    /// What the label party computes on the test rows beyond the comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
     /// Which assumptions protect the job.
     #[serde(default)]
     pub security: Security,

@@ -49,7 +49,13 @@ impl Spec {
         let of = |party: &Party, position: usize| {
             let class = self.model.class_weight.as_ref().filter(|_| position == 0);
             let column = self.model.weight.as_ref().filter(|w| w.party == party.id);
-            let max = [class.map(ClassWeight::max), column.map(|w| w.max.value())];
+            let evaluation = self.evaluation.as_ref().filter(|_| position == 0);
+            let in_time = evaluation.and_then(|e| e.out_of_time.as_ref()).map(|_| 1.0);
+            let max = [
+                class.map(ClassWeight::max),
+                column.map(|w| w.max.value()),
+                in_time,
+            ];
             let max = max.into_iter().flatten().reduce(|a, b| a * b)?;
             Some((position, max))
         };
@@ -59,7 +65,8 @@ impl Spec {
             .collect()
     }
 
-    /// Columns of a party that are read and are no features: each row's weight, each row's offset.
+    /// Columns of a party that are read and are no features: each row's weight, each row's offset, what an
+    /// evaluation reads.
     pub fn beside_features(&self, party: &str) -> Vec<&str> {
         let weight = self
             .model
@@ -71,10 +78,21 @@ impl Spec {
             .is_some_and(|label| label.id.as_str() == party);
         let offset = self.model.offset.as_ref().filter(|_| is_label);
         let weight = weight.map(|w| w.column.as_str());
-        weight
+        let evaluation = self.evaluation.as_ref().filter(|_| is_label);
+        let read = evaluation.into_iter().flat_map(|e| {
+            let named = e.numeric().into_iter().chain(e.categorical());
+            // an exposure stays the feature that it is
+            let named = named.filter(|(key, _)| *key != "loss");
+            named.map(|(_, column)| column)
+        });
+        let mut beside: Vec<&str> = weight
             .into_iter()
             .chain(offset.map(String::as_str))
-            .collect()
+            .chain(read)
+            .collect();
+        beside.sort_unstable();
+        beside.dedup();
+        beside
     }
 }
 

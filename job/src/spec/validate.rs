@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 use super::{
     AutoOr, Columns, ModelKind, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
+    evaluation,
     locate::KeyPath,
     overlap, rows,
 };
@@ -28,7 +29,15 @@ pub(super) fn check(spec: &Spec) -> Found {
             vertical(spec, &mut found);
             rows::check(spec, &mut found);
             outputs(spec, &mut found);
+            evaluation::check(spec, &mut found);
         }
+    }
+    if spec.evaluation.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
+        let why = "an evaluation by the label party is for jobs of parties with different columns";
+        let problem = Problem::Rows {
+            why: why.to_owned(),
+        };
+        found.push((KeyPath::of("evaluation"), problem));
     }
     found
 }

@@ -1,6 +1,6 @@
 //! Axes that end on round ticks.
 
-use super::number::{fixed, signed};
+use super::number::{fixed, shortened, signed};
 
 /// How tick labels read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,8 +17,13 @@ pub(super) struct Axis {
     high: f64,
     step: f64,
     ticks: Ticks,
+    /// Of slots, instead of numbers.
+    names: Vec<String>,
     pub(super) label: String,
 }
+
+/// Most names that fit beneath a plot.
+const MOST_NAMES: usize = 7;
 
 impl Axis {
     /// Covers `low..=high` with about `count` round ticks.
@@ -47,6 +52,7 @@ impl Axis {
             high,
             step,
             ticks,
+            names: Vec::new(),
             label: label.into(),
         }
     }
@@ -58,6 +64,7 @@ impl Axis {
             high: 1.0,
             step: 0.2,
             ticks: Ticks::Percent,
+            names: Vec::new(),
             label: label.into(),
         }
     }
@@ -69,12 +76,34 @@ impl Axis {
             high: count.max(1) as f64 + 0.5,
             step: 1.0,
             ticks: Ticks::Plain,
+            names: Vec::new(),
             label: label.into(),
         }
     }
 
+    /// Slots with names; where there are many, some are left out.
+    pub(super) fn named(names: Vec<String>, label: &str) -> Self {
+        Self {
+            names,
+            ..Self::slots(0, label)
+        }
+        .fitted()
+    }
+
+    fn fitted(mut self) -> Self {
+        self.high = self.names.len().max(1) as f64 + 0.5;
+        self
+    }
+
     /// Ticks and their words.
     pub(super) fn marks(&self) -> Vec<(f64, String)> {
+        if !self.names.is_empty() {
+            let every = self.names.len().div_ceil(MOST_NAMES);
+            let names = self.names.iter().enumerate().step_by(every);
+            return names
+                .map(|(i, name)| (i as f64 + 1.0, shortened(name, 12)))
+                .collect();
+        }
         let first = (self.low / self.step - 1e-9).ceil();
         let count = ((self.high - first * self.step) / self.step + 1e-6)
             .floor()

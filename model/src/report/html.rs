@@ -6,7 +6,7 @@ use super::page::Rows;
 use super::table::Table;
 use super::{
     Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, page, rows,
-    tables,
+    tables, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -17,6 +17,10 @@ pub fn html(report: &Report) -> String {
         ("result", "Result", result(report)),
         ("discrimination", "Discrimination", discrimination(report)),
         ("calibration", "Calibration", calibration(report)),
+        ("months", "Months and segments", months(report)),
+        ("decisions", "Decisions", decisions(report)),
+        ("fairness", "Fairness", fairness(report)),
+        ("stability", "Stability", stability(report)),
         ("coefficients", "Coefficients", coefficients(report)),
         ("data", "Data and parties", data(report)),
         (
@@ -264,8 +268,10 @@ fn discrimination(report: &Report) -> String {
         chart::gains(report),
         chart::lift(report),
         rows::uplift(report),
+        validation_charts::waterfall(report),
     ];
     let mut out = figures(shared, &source);
+    out.push_str(&table(&validation::intervals(report)));
     let ks = figures(own_plots(report).map(|(i, c)| chart::ks(c, i)), &source);
     let scores = figures(own_plots(report).map(|(i, c)| chart::scores(c, i)), &source);
     for (heading, part) in [("Kolmogorov-Smirnov", ks), ("Score distribution", scores)] {
@@ -300,9 +306,59 @@ fn score_decimals(curves: &Curves) -> usize {
 }
 
 fn calibration(report: &Report) -> String {
-    figures(
+    let mut out = figures(
         own_plots(report).map(|(i, c)| chart::calibration(c, i)),
         &page::provenance(report, Rows::HeldOut),
+    );
+    out.push_str(&table(&validation::calibration(report)));
+    out
+}
+
+fn months(report: &Report) -> String {
+    let source = page::provenance(report, Rows::HeldOut);
+    let mut out = figures(
+        [
+            validation_charts::auc_by_month(report),
+            validation_charts::ks_by_month(report),
+            validation_charts::stability_by_month(report),
+            validation_charts::challenger(report),
+        ],
+        &source,
+    );
+    out.push_str(&table(&validation::challenger(report)));
+    out.push_str(&table(&validation::by_group(report)));
+    out
+}
+
+fn decisions(report: &Report) -> String {
+    let source = page::provenance(report, Rows::HeldOut);
+    let mut out = figures(
+        [
+            validation_charts::cutoff(report),
+            validation_charts::swap(report),
+        ],
+        &source,
+    );
+    out.push_str(&table(&validation::top(report)));
+    out.push_str(&table(&validation::swap(report)));
+    out.push_str(&table(&validation::cutoffs(report)));
+    out
+}
+
+fn fairness(report: &Report) -> String {
+    let source = page::provenance(report, Rows::HeldOut);
+    let mut out = figures([validation_charts::fairness(report)], &source);
+    out.push_str(&table(&validation::fairness(report)));
+    out
+}
+
+fn stability(report: &Report) -> String {
+    figures(
+        [
+            validation_charts::stability(report),
+            validation_charts::stability_map(report),
+        ],
+        &page::provenance(report, Rows::Training),
     )
 }
 

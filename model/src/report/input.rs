@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Curves;
+use crate::validation::{Drift, Validation};
 
 /// Everything one party may read about one finished job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,10 @@ pub struct Report {
     pub agreement: Option<Agreement>,
     /// Curves per model, in the order of `comparison`.
     pub curves: Vec<Curves>,
+    /// What validation asks of the held-out rows, where the receiver has them.
+    pub validation: Option<Validation>,
+    /// Stability of the receiver's own columns.
+    pub drift: Option<Drift>,
     /// The receiver's own coefficients. Those of another party are never written out.
     pub coefficients: Option<Coefficients>,
     /// What the job declared that it would open, beside what was opened.
@@ -69,6 +74,8 @@ impl Default for Report {
             uplift: Vec::new(),
             agreement: None,
             curves: Vec::new(),
+            validation: None,
+            drift: None,
             coefficients: None,
             disclosures: Vec::new(),
             traffic: Vec::new(),

@@ -41,6 +41,8 @@ mod summary;
 mod svg;
 mod table;
 mod tables;
+mod validation;
+mod validation_charts;
 mod verdict;
 mod write;
 

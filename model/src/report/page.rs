@@ -179,8 +179,8 @@ pub(super) fn definitions(report: &Report) -> Vec<Fact> {
         ),
         fact(
             "Capture, worst 10 %",
-            "Share of all bads among the tenth of rows with the lowest scores; tied scores are kept \
-             together and the fraction really taken is printed.",
+            "Share of all bads among the tenth of rows with the lowest scores (rounded down to whole \
+             rows); tied scores at the cut count in proportion, so that no order of rows matters.",
         ),
         fact(
             "Lift",
@@ -203,6 +203,66 @@ pub(super) fn definitions(report: &Report) -> Vec<Fact> {
              the s.d. it is the change per original unit. Mean and s.d. are of the training rows.",
         ),
     ];
+    if report.validation.is_some() {
+        all.extend(validation_definitions());
+    }
+    if report.validation.is_some() || report.drift.is_some() {
+        all.push(fact(
+            "PSI, stability index",
+            "Sum over bins of (actual − expected share) × ln(actual / expected share). Bins are the \
+             reference sample's deciles, missing values a bin of their own; where one side is empty, 0.5 \
+             is added to both counts. Below 0.10 stable, to 0.25 watch, above act.",
+        ));
+    }
     all.extend(report.notes.iter().map(|note| fact("Note", note)));
     all
+}
+
+fn validation_definitions() -> Vec<Fact> {
+    vec![
+        fact(
+            "ECE",
+            "Expected calibration error: over ten population bins, the mean distance of observed from \
+             predicted, weighed by rows.",
+        ),
+        fact(
+            "Hosmer-Lemeshow",
+            "Σ (observed − expected)² / (expected (1 − expected / rows)) over ten population groups, tied \
+             PDs together; as many degrees of freedom as groups, because the rows were not trained on.",
+        ),
+        fact(
+            "Calibration intercept, slope",
+            "Logistic regression of y on the log-odds of the PD; 0 and 1 are right. In the large: the \
+             intercept with the slope held at 1.",
+        ),
+        fact(
+            "Intervals by resampling",
+            "Rows drawn with replacement, the same for both models; 2.5 % and 97.5 % quantile. Resamples \
+             without goods or bads are left out. Seed 186.",
+        ),
+        fact(
+            "AUC s.e., DeLong",
+            "DeLong, DeLong and Clarke-Pearson (1988), paired where two models are compared.",
+        ),
+        fact(
+            "Precision at N",
+            "Share of bads among the N rows ranked worst, ties at the cut in proportion.",
+        ),
+        fact(
+            "Lift, challenger",
+            "Challenger's capture in the worst 10 % over the incumbent's, minus 1, on rows that have an \
+             incumbent score.",
+        ),
+        fact(
+            "Cut-off, swap set",
+            "Approved are the rows with the lowest PDs up to the share named; tied PDs are decided alike. \
+             Expected loss is Σ PD × loss given default × exposure over the approved.",
+        ),
+        fact(
+            "Impact ratio, gap, SMD",
+            "Approval rate over the reference group's; approval rate among goods minus the reference \
+             group's; difference of mean log-odds in pooled standard deviations. Small groups are left \
+             out, and never one alone.",
+        ),
+    ]
 }

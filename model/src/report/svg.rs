@@ -283,8 +283,9 @@ impl Plot {
             let x = self.px(value);
             let _ = write!(
                 axes,
-                r#"<path class="grid" d="M{x:.1} {t:.1}L{x:.1} {b:.1}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#,
-                b + 17.0
+                r#"<path class="grid" d="M{x:.1} {t:.1}L{x:.1} {b:.1}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                b + 17.0,
+                escape(&text)
             );
         }
         if !self.rows {

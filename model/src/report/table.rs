@@ -34,6 +34,11 @@ impl Cell {
         value.map_or(Self::Missing, |value| Self::Fixed(value, decimals))
     }
 
+    /// A share in per cent, or nothing.
+    pub(super) fn share(value: Option<f64>, decimals: usize) -> Self {
+        value.map_or(Self::Missing, |value| Self::Percent(value, decimals))
+    }
+
     /// For people.
     pub(super) fn shown(&self) -> String {
         match *self {

@@ -2,7 +2,7 @@
 
 use super::curves::band_rows;
 use super::table::{Cell, Table, figure, words};
-use super::{Curves, Disclosure, DisclosureStatus, Report};
+use super::{Curves, Disclosure, DisclosureStatus, Report, validation};
 
 /// Every table as file name (without folder) and CSV text. Tables without rows are left out.
 pub fn tables(report: &Report) -> Vec<(String, String)> {
@@ -26,6 +26,16 @@ fn all(report: &Report) -> Vec<Table> {
         all_bands(&report.curves),
         calibration(&report.curves),
         score_distribution(&report.curves),
+        validation::calibration(report),
+        validation::intervals(report),
+        validation::by_group(report),
+        validation::group_bands(report),
+        validation::challenger(report),
+        validation::top(report),
+        validation::cutoffs(report),
+        validation::swap(report),
+        validation::fairness(report),
+        validation::stability(report),
         disclosures(report),
         traffic(report),
         timing(report),

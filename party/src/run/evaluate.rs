@@ -4,11 +4,12 @@ use paripassu_model::{
     logistic::{self, FitOptions, LogisticModel, TrainingSet, sigmoid},
     metrics::{AucDelta, Metrics, Scored},
     report::{self, Curves, ModelKind},
+    validation::{Model, Validation},
 };
 use paripassu_protocol::abort::Abort;
 use serde::{Deserialize, Serialize};
 
-use super::own;
+use super::{own, validate::EvaluationData};
 
 /// Largest summary accepted from the label holder.
 const MAX_SUMMARY: usize = 64 * 1024;
@@ -33,6 +34,8 @@ pub(crate) struct Evaluation {
     pub(crate) summary: Summary,
     /// At the label holder only.
     pub(crate) rows: Option<Rows>,
+    /// At the label holder only, where the job asks for it.
+    pub(crate) validation: Option<Validation>,
 }
 
 /// Row-level results.
@@ -60,6 +63,7 @@ impl Evaluation {
         test_y: &[u8],
         margins: Vec<f64>,
         alone: &[f64],
+        asked: Option<&EvaluationData>,
     ) -> Result<Self, Abort> {
         let alone: Vec<f64> = alone.iter().map(|z| sigmoid(*z)).collect();
         let joint: Vec<f64> = margins.iter().map(|z| sigmoid(*z)).collect();
@@ -73,6 +77,10 @@ impl Evaluation {
             joint: j.metrics(),
             uplift: j.auc_over(&a).map_err(own)?,
         };
+        let model = |name, pd| Model { name, pd };
+        let validation = asked
+            .map(|a| a.validate(test_y, model(ALONE, &alone), model(JOINT, &joint)))
+            .transpose()?;
         let rows = Rows {
             labels: test_y.to_vec(),
             margins,
@@ -82,6 +90,7 @@ impl Evaluation {
         Ok(Self {
             summary,
             rows: Some(rows),
+            validation,
         })
     }
 
@@ -102,6 +111,7 @@ impl Evaluation {
         Ok(Self {
             summary,
             rows: None,
+            validation: None,
         })
     }
 

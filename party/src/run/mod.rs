@@ -7,6 +7,7 @@ pub(crate) mod outputs;
 mod overlap;
 mod page;
 mod rows;
+mod validate;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ use paripassu_model::{
     logistic::TrainingSet,
     split::IdSplit,
     table::Table,
+    validation::Drift,
 };
 use paripassu_protocol::{
     abort::Abort,
@@ -133,6 +135,8 @@ pub(crate) struct Prepared {
     pub(crate) test_label: Option<Vec<u8>>,
     pub(crate) test_ids: Vec<String>,
     pub(crate) rows: rows::RowData,
+    pub(crate) evaluation: Option<validate::EvaluationData>,
+    pub(crate) drift: Drift,
 }
 
 /// Plays this party's part; on success all results are written.
@@ -327,11 +331,13 @@ impl Run {
         let me = self.site.identity.peer().id.to_string();
         let spec = self.spec().clone();
         let beside = spec.beside_features(&me);
-        let numeric = selection.numeric().iter();
-        let numeric = numeric.filter(|column| !beside.contains(&column.as_str()));
+        let features = |columns: &[String]| -> Vec<String> {
+            let is_feature = |column: &&String| !beside.contains(&column.as_str());
+            columns.iter().filter(is_feature).cloned().collect()
+        };
         let (numeric, categorical) = (
-            numeric.cloned().collect::<Vec<_>>(),
-            selection.categorical().to_vec(),
+            features(selection.numeric()),
+            features(selection.categorical()),
         );
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
         let dataset = selection.name().to_owned();
@@ -345,6 +351,12 @@ impl Run {
         self.book.event(self.graded(committed))?;
         let prepared = blocking(move || {
             let rows = rows::RowData::read(&spec, &me, &table, &train, &test)?;
+            let evaluation = match table.label() {
+                Some(_) => validate::EvaluationData::read(&spec, &table, &test)?,
+                None => None,
+            };
+            let columns: Vec<String> = numeric.iter().chain(&categorical).cloned().collect();
+            let drift = validate::stability(&spec, &me, &table, &columns, &train, &test)?;
             let design =
                 Design::fit(&table, &train, &numeric, &categorical, options).map_err(own)?;
             let label = |rows: &[usize]| {
@@ -358,6 +370,8 @@ impl Run {
                 train: design.transform(&table, &train).map_err(own)?,
                 test: design.transform(&table, &test).map_err(own)?,
                 rows,
+                evaluation,
+                drift,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
@@ -458,12 +472,13 @@ impl Run {
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
         let l2 = self.spec().model.l2.value();
         let rows = data.rows.clone();
+        let asked = data.evaluation.clone();
         let evaluation = blocking(move || {
             let set = TrainingSet::new(&train, &train_y).map_err(own)?;
             let alone = evaluate::alone(&rows.give(set)?, l2)?;
             let mut alone = alone.margins(&test).map_err(own)?;
             rows.add_offset(&mut alone);
-            evaluate::Evaluation::new(&train_y, &test_y, margins, &alone)
+            evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked.as_ref())
         })
         .await?;
         for p in receivers {

@@ -1,7 +1,7 @@
 //! This party's copy of the report.
 
 use paripassu_job::DisclosureId;
-use paripassu_model::metrics::normal_two_sided;
+use paripassu_model::metrics::{Interval, Intervals, normal_two_sided};
 use paripassu_model::report::{
     Coefficient, Coefficients, Data, Disclosure, Evaluation as Row, Fact, Job, Machine, Metric,
     ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
@@ -130,9 +130,16 @@ pub(super) fn report(
                 ]
             })
             .unwrap_or_default(),
-        uplift: summary.map(uplift).unwrap_or_default(),
+        uplift: evaluation
+            .map(|e| {
+                let validation = e.validation.as_ref();
+                uplift(&e.summary, validation.and_then(|v| v.difference.as_ref()))
+            })
+            .unwrap_or_default(),
         agreement: None,
         curves: evaluation.map(Evaluation::curves).unwrap_or_default(),
+        validation: evaluation.and_then(|e| e.validation.clone()),
+        drift: Some(data.drift.clone()),
         coefficients: Some(coefficients(&me, data, fit)),
         security: Security::helper(spec.helper.id.as_ref()),
         notes: notes(data),
@@ -222,7 +229,8 @@ pub(super) fn row(kind: ModelKind, name: &str, m: &paripassu_model::metrics::Met
     }
 }
 
-pub(super) fn uplift(s: &super::evaluate::Summary) -> Vec<Uplift> {
+/// Differences, with intervals as far as there are any.
+pub(super) fn uplift(s: &super::evaluate::Summary, resampled: Option<&Intervals>) -> Vec<Uplift> {
     let of = |metric, delta: f64, ci: Option<[f64; 2]>, method: &str| Uplift {
         metric,
         baseline: ALONE.into(),
@@ -232,27 +240,42 @@ pub(super) fn uplift(s: &super::evaluate::Summary) -> Vec<Uplift> {
         high: ci.map(|c| c[1]),
         method: method.into(),
     };
-    vec![
+    let method = match resampled {
+        Some(r) => format!("bootstrap, paired, {} resamples", r.resamples),
+        None => String::new(),
+    };
+    let by = |read: fn(&Intervals) -> Interval| resampled.map(|r| read(r).ci95);
+    let (a, j) = (&s.alone, &s.joint);
+    let mut all = vec![
         of(
             Metric::Auc,
             s.uplift.delta,
             Some(s.uplift.ci95),
             "DeLong, paired",
         ),
-        of(Metric::Ks, s.joint.ks - s.alone.ks, None, ""),
+        of(Metric::Ks, j.ks - a.ks, by(|r| r.ks), &method),
         of(
             Metric::LogLoss,
-            s.joint.log_loss - s.alone.log_loss,
-            None,
-            "",
+            j.log_loss - a.log_loss,
+            by(|r| r.log_loss),
+            &method,
         ),
         of(
             Metric::Capture,
-            s.joint.top_decile_capture - s.alone.top_decile_capture,
-            None,
-            "",
+            j.top_decile_capture - a.top_decile_capture,
+            by(|r| r.capture),
+            &method,
         ),
-    ]
+    ];
+    if resampled.is_some() {
+        all.push(of(
+            Metric::Brier,
+            j.brier - a.brier,
+            by(|r| r.brier),
+            &method,
+        ));
+    }
+    all
 }
 
 fn coefficients(me: &str, data: &Prepared, fit: &LogisticFit) -> Coefficients {

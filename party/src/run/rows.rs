@@ -66,6 +66,19 @@ impl RowData {
                 None => by_class.collect(),
             });
         }
+        // rows out of time do not count in training; whose they are, the others do not see
+        if is_label {
+            let late = super::validate::out_of_time(spec, table, train)?;
+            if spec
+                .evaluation
+                .as_ref()
+                .is_some_and(|e| e.out_of_time.is_some())
+            {
+                let counts = weights.unwrap_or_else(|| vec![1.0; train.len()]);
+                let of = |(weight, late): (&f64, &bool)| if *late { 0.0 } else { *weight };
+                weights = Some(counts.iter().zip(&late).map(of).collect());
+            }
+        }
         let offset = spec.model.offset.as_ref().filter(|_| is_label);
         let of = |rows: &[usize]| {
             offset

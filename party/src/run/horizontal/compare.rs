@@ -83,6 +83,7 @@ impl Run {
             Ok(evaluate::Evaluation {
                 summary,
                 rows: Some(rows),
+                validation: None,
             })
         })
         .await;

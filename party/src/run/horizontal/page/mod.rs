@@ -74,7 +74,7 @@ pub(super) fn report(
             page::row(ModelKind::Alone, ALONE, &s.alone),
             page::row(ModelKind::Joint, JOINT, &s.joint),
         ];
-        report.uplift = page::uplift(s);
+        report.uplift = page::uplift(s, None);
         report.curves = own.curves();
     }
     if let Fitted::Logistic(fit) = &results.fit {
