@@ -111,13 +111,7 @@ fn months_incumbents_and_attributes_are_reported_to_the_label_holder_alone() {
     let apart = metrics["coef_max_abs_diff"].as_f64().unwrap();
     assert!(apart < 1e-3, "{metrics:#}");
     let model = fs::read_to_string(out.join("bank/model.json")).unwrap();
-    for no_feature in [
-        "month",
-        "region",
-        "old_score",
-        "alerts",
-        "sex",
-    ] {
+    for no_feature in ["month", "region", "old_score", "alerts", "sex"] {
         assert!(
             !model.contains(&format!("\"{no_feature}")),
             "{no_feature}: {model}"

@@ -5,12 +5,15 @@
 
 pub mod binning;
 pub mod design;
+pub mod leakage;
 pub mod logistic;
 pub mod metrics;
 pub mod mlp;
 pub mod newton_schulz;
+pub mod onnx;
 pub mod report;
 pub mod schema;
+pub mod scorecard;
 pub mod split;
 pub mod synth;
 pub mod table;

@@ -6,6 +6,7 @@ pub(crate) mod coordinator;
 pub(crate) mod data;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+mod export;
 pub(crate) mod helper;
 pub(crate) mod job;
 pub(crate) mod model;

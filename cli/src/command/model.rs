@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::read_text;
 use crate::{failure::Failure, outcome::Outcome, screen::Screen};
 
-/// Read a party's half of a model.
+/// Read, export and use a party's half of a model.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
     /// Print the coefficients of a model.json
     Show(Show),
+    /// Write a half as scorecard, CSV, PMML and ONNX
+    Export(super::export::Export),
+    /// Points and reasons of the rows of a file by a scorecard
+    Score(super::export::Score),
 }
 
 /// Arguments of `model show`.
@@ -91,8 +95,11 @@ impl ModelFile {
 
 impl Model {
     pub(crate) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
-        let Self::Show(show) = self;
-        show.run(screen)
+        match self {
+            Self::Show(show) => show.run(screen),
+            Self::Export(export) => export.run(screen),
+            Self::Score(score) => score.run(screen),
+        }
     }
 }
 

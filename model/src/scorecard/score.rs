@@ -1,0 +1,105 @@
+//! Points of rows.
+
+use super::{Card, CardError, Kind, rounded};
+use crate::{
+    binning::BinningError,
+    table::{ColumnData, Table},
+};
+
+/// Largest magnitude of points in a sum.
+const FAR: f64 = 1e12;
+
+/// Points of some rows, and what each characteristic gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scores {
+    /// Sum with the card's initial points, by row.
+    pub points: Vec<i64>,
+    /// By characteristic, then by row.
+    pub parts: Vec<Vec<i64>>,
+}
+
+/// A characteristic of which a row has fewer points than the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missed {
+    /// Position of the characteristic on the card.
+    pub characteristic: usize,
+    /// Points below the baseline; above 0.
+    pub shortfall: i64,
+}
+
+impl Card {
+    /// Points of `rows` of a table.
+    ///
+    /// # Errors
+    /// A column that is not there or of the other kind; a number that is infinite.
+    pub fn score(&self, table: &Table, rows: &[usize]) -> Result<Scores, CardError> {
+        let parts = self
+            .characteristics
+            .iter()
+            .map(|c| match &c.kind {
+                Kind::Bins {
+                    binning,
+                    points,
+                    otherwise,
+                    ..
+                } => {
+                    let found = binning.assign(table, rows)?.into_iter();
+                    let of = |bin: Option<usize>| bin.and_then(|b| points.get(b));
+                    Ok(found.map(|b| of(b).unwrap_or(otherwise).points).collect())
+                }
+                Kind::Linear {
+                    per_unit,
+                    at_zero,
+                    missing,
+                } => {
+                    let column = table.column(&c.column);
+                    let column = column.ok_or_else(|| BinningError::NoColumn {
+                        column: c.column.clone(),
+                    })?;
+                    let ColumnData::Numeric(values) = column.data() else {
+                        return Err(CardError::Column {
+                            name: c.column.clone(),
+                        });
+                    };
+                    let of = |row: &usize| {
+                        let value = values.get(*row).copied().unwrap_or(f64::NAN);
+                        if value.is_nan() {
+                            return Ok(missing.points);
+                        }
+                        let exact = at_zero + per_unit * value;
+                        match exact.abs() < FAR {
+                            true => Ok(rounded(exact)),
+                            false => Err(CardError::Range {
+                                column: c.column.clone(),
+                            }),
+                        }
+                    };
+                    rows.iter().map(of).collect()
+                }
+            })
+            .collect::<Result<Vec<Vec<i64>>, CardError>>()?;
+        let mut points = vec![self.initial.points; rows.len()];
+        for part in &parts {
+            points.iter_mut().zip(part).for_each(|(sum, p)| *sum += p);
+        }
+        Ok(Scores { points, parts })
+    }
+
+    /// Where a row lost points against the baseline, most first, then in the order of the card; at most
+    /// `most`.
+    pub fn missed(&self, scores: &Scores, row: usize, most: usize) -> Vec<Missed> {
+        let all = self.characteristics.iter().zip(&scores.parts).enumerate();
+        let mut missed: Vec<Missed> = all
+            .filter_map(|(characteristic, (c, parts))| {
+                let shortfall = c.baseline - parts.get(row)?;
+                (shortfall > 0).then_some(Missed {
+                    characteristic,
+                    shortfall,
+                })
+            })
+            .collect();
+        missed.sort_by_key(|m| std::cmp::Reverse(m.shortfall));
+        missed.truncate(most);
+        missed
+    }
+}
