@@ -175,23 +175,20 @@ impl Attack {
         let tiny = 1e-9 * (0..rows).map(|r| total(r).abs()).fold(1.0, f64::max);
         let edges = self.edges(&(0..rows).map(total).collect::<Vec<_>>(), seen)?;
         let mut right = 0usize;
-        for row in 0..rows {
+        for (row, own) in own.iter().enumerate() {
             let (low, high) = match seen {
                 Granularity::Exact => (part(row) - tiny, part(row) + tiny),
                 Granularity::Points => {
                     let points = (total(row) + 0.5).floor();
-                    (
-                        points - 0.5 - own[row] - tiny,
-                        points + 0.5 - own[row] - tiny,
-                    )
+                    (points - 0.5 - own - tiny, points + 0.5 - own - tiny)
                 }
                 Granularity::Bands(_) | Granularity::Decision(_) => {
                     let band = edges.partition_point(|e| *e <= total(row));
                     let low = band.checked_sub(1).and_then(|b| edges.get(b));
                     let high = edges.get(band);
                     (
-                        low.map_or(f64::NEG_INFINITY, |e| e - own[row] - tiny),
-                        high.map_or(f64::INFINITY, |e| e - own[row] - tiny),
+                        low.map_or(f64::NEG_INFINITY, |e| e - own - tiny),
+                        high.map_or(f64::INFINITY, |e| e - own - tiny),
                     )
                 }
             };
@@ -262,7 +259,7 @@ mod tests {
         assert_eq!(run(Granularity::Points).recovered, 1.0);
         assert_eq!(run(Granularity::Exact).prior, 3.0 / 8.0);
         let half = run(Granularity::Bands(2)).recovered;
-        assert!(half < 1.0 && half >= 3.0 / 8.0, "{half}");
+        assert!((3.0 / 8.0..1.0).contains(&half), "{half}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Validation figures against scikit-learn, scipy and pandas: see `docs/spec/validation_figures.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot unwrap has failed")]
+
 use paripassu_model::metrics::{
     Interval, Sample, Scored, bootstrap, score_stability, stability_index,
 };

@@ -34,10 +34,7 @@ fn escape(text: &str) -> String {
 /// An item of a PMML array of strings: quoted, quotes and backslashes escaped.
 fn item(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-    format!(
-        "&quot;{}&quot;",
-        escape(&text).replace("\\&quot;", "\\&quot;")
-    )
+    format!("&quot;{}&quot;", escape(&text))
 }
 
 fn simple(field: &str, operator: &str, value: impl std::fmt::Display) -> String {
