@@ -205,7 +205,12 @@ fn check_metrics(what: &str, got: &Metrics, want: &Value) {
             &format!("{what} {key}"),
             number(&got[ours]),
             number(want),
-            1e-5,
+            // the reference breaks ties at the cut in file order, the product in proportion
+            if key == "top_decile_capture" {
+                1e-3
+            } else {
+                1e-5
+            },
         );
     }
 }

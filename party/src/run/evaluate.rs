@@ -1,5 +1,7 @@
 //! Held-out results, computed by the label holder; others get the summary that the job declares.
 
+use std::collections::BTreeMap;
+
 use paripassu_model::{
     logistic::{self, FitOptions, LogisticModel, TrainingSet, sigmoid},
     metrics::{AucDelta, Metrics, Scored},
@@ -139,6 +141,23 @@ impl Evaluation {
         })
         .collect()
     }
+}
+
+/// The main numbers of a report, as decimals.
+pub(super) fn figures(evaluation: Option<&Evaluation>) -> BTreeMap<String, String> {
+    let Some(evaluation) = evaluation else {
+        return BTreeMap::new();
+    };
+    let (alone, joint) = (&evaluation.summary.alone, &evaluation.summary.joint);
+    [
+        ("auc.alone", alone.auc),
+        ("auc.joint", joint.auc),
+        ("ks.alone", alone.ks),
+        ("ks.joint", joint.ks),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), format!("{value:.6}")))
+    .collect()
 }
 
 /// Name of the label holder's own model in reports.

@@ -10,7 +10,6 @@ mod rows;
 mod validate;
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -509,7 +508,7 @@ impl Run {
             report: Some(report),
         };
         let (values, id) = (
-            figures(evaluation.as_ref()),
+            evaluate::figures(evaluation.as_ref()),
             self.site.identity.peer().id.clone(),
         );
         let (staged, files) =
@@ -535,23 +534,6 @@ impl Run {
             to: vec![format!("party:{id}")],
         })
     }
-}
-
-/// The main numbers of a report, as decimals.
-fn figures(evaluation: Option<&evaluate::Evaluation>) -> BTreeMap<String, String> {
-    let Some(evaluation) = evaluation else {
-        return BTreeMap::new();
-    };
-    let (alone, joint) = (&evaluation.summary.alone, &evaluation.summary.joint);
-    [
-        ("auc.alone", alone.auc),
-        ("auc.joint", joint.auc),
-        ("ks.alone", alone.ks),
-        ("ks.joint", joint.ks),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), format!("{value:.6}")))
-    .collect()
 }
 
 fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
