@@ -85,15 +85,18 @@ def recalibration(p, y):
     return [a, np.sqrt(cov[0, 0]), b, np.sqrt(cov[1, 1]), large]
 
 
+def mixed(z):
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
 def splitmix(seed, resample, n):
-    state = (seed + GOLDEN * (resample + 1)) & MASK
+    state = mixed((seed + GOLDEN * (resample + 1)) & MASK)
     rows = []
     for _ in range(n):
         state = (state + GOLDEN) & MASK
-        z = state
-        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-        rows.append((z ^ (z >> 31)) * n >> 64)
+        rows.append(mixed(state) * n >> 64)
     return np.array(rows)
 
 

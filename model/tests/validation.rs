@@ -174,3 +174,24 @@ fn stability_equals_an_independent_implementation() {
         close("bins", "index", got.index, index);
     }
 }
+
+/// Resampling and DeLong's formula are two ways to one number.
+#[test]
+fn resampled_errors_are_near_those_in_closed_form() {
+    let case = &expected().cases[0];
+    let (a, b) = (
+        Scored::new(&case.labels, &case.pd).unwrap(),
+        Scored::new(&case.labels, &case.other).unwrap(),
+    );
+    let (own, delta) = bootstrap(&a, &b, 2000, 186).unwrap();
+    for (resampled, exact) in [
+        (own.auc, a.auc().se),
+        (delta.auc, a.auc_over(&b).unwrap().se),
+    ] {
+        let ratio = resampled.se / exact;
+        assert!((0.9..1.1).contains(&ratio), "{resampled:?}, {exact}");
+        let [low, high] = resampled.ci95;
+        assert!(low < resampled.value && resampled.value < high);
+        assert!((0.85..1.15).contains(&((high - low) / (3.92 * exact))));
+    }
+}

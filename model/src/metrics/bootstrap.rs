@@ -2,8 +2,8 @@
 //!
 //! B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. Both models
 //! see the same resamples (paired). Resample `r` draws as many rows as there are, with replacement:
-//! row `floor(x n / 2^64)` for each `x` of the SplitMix64 stream that starts at
-//! `seed + (r + 1) 0x9e3779b97f4a7c15`; so the figures are the same everywhere. A resample without
+//! row `floor(x n / 2^64)` for each `x` of the SplitMix64 stream whose seed is output r of the stream
+//! seeded with `seed`; so the figures are the same everywhere. A resample without
 //! goods or without bads has no AUC and is left out; how many were used is reported. Quantiles are
 //! linear between order statistics. AUC is exact on the weighted rows, ties one half.
 
@@ -120,15 +120,20 @@ impl<'a> Ready<'a> {
 fn draw(weights: &mut [u32], seed: u64, resample: u64) {
     weights.fill(0);
     let n = weights.len() as u128;
-    let mut state = seed.wrapping_add(GOLDEN.wrapping_mul(resample.wrapping_add(1)));
+    // streams that begin at neighbouring states would be one stream, shifted: the seeds are mixed first
+    let mut state = mixed(seed.wrapping_add(GOLDEN.wrapping_mul(resample.wrapping_add(1))));
     for _ in 0..weights.len() {
         state = state.wrapping_add(GOLDEN);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        weights[((u128::from(z) * n) >> 64) as usize] += 1;
+        weights[((u128::from(mixed(state)) * n) >> 64) as usize] += 1;
     }
+}
+
+/// SplitMix64's output for a state.
+fn mixed(state: u64) -> u64 {
+    let mut z = state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn quantile(sorted: &[f64], q: f64) -> f64 {

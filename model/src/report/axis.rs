@@ -19,6 +19,8 @@ pub(super) struct Axis {
     ticks: Ticks,
     /// Of slots, instead of numbers.
     names: Vec<String>,
+    /// Most of these that are written.
+    most_names: usize,
     pub(super) label: String,
 }
 
@@ -53,6 +55,7 @@ impl Axis {
             step,
             ticks,
             names: Vec::new(),
+            most_names: MOST_NAMES,
             label: label.into(),
         }
     }
@@ -65,6 +68,7 @@ impl Axis {
             step: 0.2,
             ticks: Ticks::Percent,
             names: Vec::new(),
+            most_names: MOST_NAMES,
             label: label.into(),
         }
     }
@@ -77,6 +81,7 @@ impl Axis {
             step: 1.0,
             ticks: Ticks::Plain,
             names: Vec::new(),
+            most_names: MOST_NAMES,
             label: label.into(),
         }
     }
@@ -90,6 +95,12 @@ impl Axis {
         .fitted()
     }
 
+    /// Writes at most so many names.
+    pub(super) fn with_most_names(mut self, most: usize) -> Self {
+        self.most_names = most.max(1);
+        self
+    }
+
     fn fitted(mut self) -> Self {
         self.high = self.names.len().max(1) as f64 + 0.5;
         self
@@ -98,7 +109,7 @@ impl Axis {
     /// Ticks and their words.
     pub(super) fn marks(&self) -> Vec<(f64, String)> {
         if !self.names.is_empty() {
-            let every = self.names.len().div_ceil(MOST_NAMES);
+            let every = self.names.len().div_ceil(self.most_names);
             let names = self.names.iter().enumerate().step_by(every);
             return names
                 .map(|(i, name)| (i as f64 + 1.0, shortened(name, 12)))

@@ -393,7 +393,9 @@ pub(super) fn fairness(report: &Report) -> Table {
     for group in &f.left_out {
         let mut row = vec![Cell::text(group)];
         row.resize(9, Cell::Missing);
-        row.push(Cell::text("left out: too few rows to be shown"));
+        row.push(Cell::text(
+            "left out: too few rows, or the others would tell",
+        ));
         table.rows.push(row);
     }
     table

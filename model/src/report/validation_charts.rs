@@ -357,7 +357,7 @@ pub(super) fn stability_map(report: &Report) -> Option<Figure> {
         "csimap",
         "Stability of own columns by month",
         "Stability index of each column in each month against the training rows.",
-        Axis::named(names, "month of observation"),
+        Axis::named(names, "month of observation").with_most_names(4),
         Axis::slots(columns.len(), ""),
     )
     .with_rows(20.0, columns.iter().map(|c| c.column.as_str()));
