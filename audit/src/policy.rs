@@ -1,20 +1,29 @@
 //! What of a party's policy decided about a contract, in a form that anybody can judge by again.
 //!
 //! A node writes this text down (`policy.stated`, in pieces) before the verdict that names its digest
-//! (`policy.evaluated`). It says only what bears on what the contract names: of other data sets and
-//! columns nothing, and never a path or a value. [`Stated::judge`] and [`Stated::grants`] are the whole of
-//! it; other rules are another `format`, and a reader that does not know it says so.
+//! (`policy.evaluated`). It says only what bears on what the contract names: of other data sets, columns,
+//! parties and outputs nothing, and never a path or a value. [`Stated::judge`] and [`Stated::grants`] are the
+//! whole of it; other rules are another `format`, and a reader that does not know it says so.
 //!
-//! Which counterparts have used up their alignments is the party's own count: a reader sees that the verdict
+//! What has been used up, of alignments or of a quota, is the party's own count: a reader sees that the verdict
 //! follows from it, not that it is right. The count itself is no other member's business and is not stated.
+
+mod asked;
+mod rule;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::canonical;
+pub use self::{
+    asked::Asked,
+    rule::{Is, Rule},
+};
+use crate::{canonical, consent::Consent, event::hex};
 
 /// The `format` of these rules.
-pub const FORMAT: &str = "paripassu.policy.v2";
+pub const FORMAT: &str = "paripassu.policy.v3";
+/// The form before it: without rules of the party's own, roles and people.
+pub const FORMAT_2: &str = "paripassu.policy.v2";
 /// Most bytes of text in one `policy.stated`.
 pub const PIECE: usize = 16 * 1024;
 /// Most pieces.
@@ -63,6 +72,24 @@ pub struct Stated {
     pub spent: Vec<String>,
     /// The data set that the contract names, if it is offered.
     pub datasets: Vec<Offered>,
+    /// The party's own rules, as far as they bear on the contract.
+    pub rules: Vec<Rule>,
+    /// The roles that must each have signed an approval; empty where the party's node signs alone.
+    pub roles: Vec<String>,
+    /// The people who may sign in those roles.
+    pub people: Vec<Person>,
+}
+
+/// A person of the party who may sign in a role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// A code of the party's own, no name of a person.
+    pub name: String,
+    /// The role.
+    pub role: String,
+    /// The public key, Ed25519, 64 hexadecimal digits.
+    pub key: String,
 }
 
 /// A data set on offer, as far as the contract names columns of it.
@@ -79,69 +106,21 @@ pub struct Offered {
     pub categorical: Vec<String>,
 }
 
-/// What a contract asks of one party.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The data set.
-    pub dataset: String,
-    /// Numeric and categorical columns; none for all that are offered.
-    pub columns: Option<[Vec<String>; 2]>,
-    /// Whether the party is to bring the label.
-    pub label: bool,
-    /// Whether the submitter that the contract names is the one who signed.
-    pub submitter: bool,
-    /// The parties whose customers are matched with this one's; none where each keeps its rows to itself.
-    pub counterparts: Vec<String>,
-    /// Fewest customers in common with which the job goes on.
-    pub min_matched: u64,
-}
-
-impl Asked {
-    /// What the canonical contract asks of `party`, which saw `submitter` (`kind/id`) sign it.
-    pub fn of(contract: &Value, party: &str, submitter: &str) -> Option<Self> {
-        let text = |value: &Value, member: &str| value.get(member)?.as_str().map(str::to_owned);
-        let parties = contract.pointer("/spec/party")?.as_array()?;
-        let seat = parties
-            .iter()
-            .find(|seat| text(seat, "id").as_deref() == Some(party))?;
-        let columns = match seat.get("columns")? {
-            Value::String(all) if all == "all" => None,
-            listed => {
-                let names = |kind: &str| match listed.get(kind) {
-                    None => Some(Vec::new()),
-                    Some(names) => names
-                        .as_array()?
-                        .iter()
-                        .map(|name| name.as_str().map(str::to_owned))
-                        .collect(),
-                };
-                listed.as_object()?;
-                Some([names("numeric")?, names("categorical")?])
-            }
-        };
-        let by = contract.get("submitter")?;
-        let horizontal = contract.pointer("/spec/horizontal");
-        let aligns = horizontal.is_none_or(Value::is_null);
-        let others = parties.iter().filter_map(|seat| text(seat, "id"));
-        let least = contract.pointer("/spec/align/min_matched");
-        Some(Self {
-            dataset: text(seat, "dataset")?,
-            columns,
-            label: matches!(text(seat, "role")?.as_str(), "label" | "bank"),
-            submitter: format!("{}/{}", text(by, "kind")?, text(by, "id")?) == submitter,
-            counterparts: others.filter(|id| aligns && id != party).collect(),
-            min_matched: least.and_then(Value::as_u64).unwrap_or(0),
-        })
-    }
-}
-
 impl Stated {
     /// The canonical text; its SHA-256 is what a verdict names.
     ///
     /// # Errors
     /// When the version is beyond 2^53 − 1.
     pub fn to_text(&self) -> Result<String, canonical::CanonicalError> {
-        canonical::to_string(&serde_json::to_value(self)?)
+        let mut value = serde_json::to_value(self)?;
+        if self.format == FORMAT_2
+            && let Value::Object(members) = &mut value
+        {
+            for later in LATER {
+                members.remove(later);
+            }
+        }
+        canonical::to_string(&value)
     }
 
     /// Reads a text.
@@ -150,20 +129,34 @@ impl Stated {
     /// When it is not canonical, of another form, or lacks a member.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let malformed = |e: &dyn std::fmt::Display| PolicyError::Malformed(e.to_string());
-        let value: Value = serde_json::from_str(text).map_err(|e| malformed(&e))?;
+        let mut value: Value = serde_json::from_str(text).map_err(|e| malformed(&e))?;
         if canonical::to_string(&value).map_err(|e| malformed(&e))? != text {
             return Err(malformed(&"it is not canonical JSON"));
         }
-        match value.get("format").and_then(Value::as_str) {
-            Some(FORMAT) => serde_json::from_value(value).map_err(|e| malformed(&e)),
+        let format = value.get("format").and_then(Value::as_str);
+        let format = format.unwrap_or_default().to_owned();
+        if format == FORMAT_2
+            && let Value::Object(members) = &mut value
+        {
+            for later in LATER {
+                if members
+                    .insert(later.into(), Value::Array(Vec::new()))
+                    .is_some()
+                {
+                    return Err(malformed(&format!("`{later}` is no member of this form")));
+                }
+            }
+        }
+        match format.as_str() {
+            FORMAT | FORMAT_2 => serde_json::from_value(value).map_err(|e| malformed(&e)),
             other => Err(PolicyError::Format {
-                got: other.unwrap_or_default().chars().take(80).collect(),
+                got: other.chars().take(80).collect(),
             }),
         }
     }
 
     /// What it says: each rule and its verdict, in the order in which they are written down.
-    pub fn judge(&self, asked: &Asked) -> [(&'static str, &'static str); 5] {
+    pub fn judge(&self, asked: &Asked) -> Vec<(&str, &'static str)> {
         let dataset = self.datasets.iter().find(|d| d.name == asked.dataset);
         let offered = dataset.is_some_and(|dataset| {
             let within = |asked: &[String], have: &[String]| asked.iter().all(|c| have.contains(c));
@@ -181,42 +174,78 @@ impl Stated {
             "officer" => "ask",
             _ => "deny",
         };
-        [
+        let mut judged = vec![
             ("submitter", unless_denied(asked.submitter)),
             ("offered", unless_denied(offered)),
             ("min_matched", unless_denied(enough)),
             ("max_runs", unless_denied(within)),
-            ("approval", decides),
-        ]
+        ];
+        let own = self.rules.iter();
+        judged.extend(own.map(|rule| (rule.id.as_str(), unless_denied(rule.holds(asked)))));
+        judged.push(("approval", decides));
+        judged
     }
 
     /// Whether an approval, given at `at`, is one by this policy: with a second person, with an end within
-    /// the time allowed and `skew` seconds.
+    /// the time allowed and `skew` seconds, signed by people in each of the roles asked for.
     ///
     /// # Errors
     /// What it lacks.
-    pub fn grants(
-        &self,
-        second: Option<&str>,
-        ends: Option<i64>,
-        at: i64,
-        skew: i64,
-    ) -> Result<(), &'static str> {
-        if self.four_eyes && second.is_none() {
-            return Err("its own policy asks for four eyes, and no second person is named");
+    pub fn grants(&self, consent: &Consent, at: i64, skew: i64) -> Result<(), String> {
+        if self.four_eyes && consent.second.is_empty() {
+            return Err(
+                "its own policy asks for four eyes, and no second person is named".to_owned(),
+            );
         }
+        self.signed(consent)?;
         let Some(hours) = self.ttl_hours else {
             return Ok(());
         };
         let seconds = i64::try_from(hours.saturating_mul(3_600)).unwrap_or(i64::MAX);
         let latest = at.saturating_add(seconds).saturating_add(skew);
-        match ends {
-            None => Err("its own policy asks for an approval that ends, and this one does not"),
-            Some(ends) if ends > latest => Err("it holds longer than its own policy allows"),
+        match consent.ends() {
+            None => Err(
+                "its own policy asks for an approval that ends, and this one does not".to_owned(),
+            ),
+            Some(ends) if ends > latest => {
+                Err("it holds longer than its own policy allows".to_owned())
+            }
             Some(_) => Ok(()),
         }
     }
+
+    /// Whether people whom this policy names have signed in each role that it asks for.
+    fn signed(&self, consent: &Consent) -> Result<(), String> {
+        if self.roles.is_empty() {
+            return Ok(());
+        }
+        for person in &consent.people {
+            let key = hex(&person.key);
+            let known = self.people.iter().any(|known| {
+                known.key == key && known.name == person.name && known.role == person.role
+            });
+            if !known {
+                return Err(format!(
+                    "`{}` signed it as {}, whom its own policy does not name with this key in this role",
+                    person.name, person.role
+                ));
+            }
+        }
+        for role in &self.roles {
+            let asked = self.roles.iter().filter(|other| *other == role).count();
+            let signed = consent.people.iter().filter(|p| p.role == *role).count();
+            if signed < asked {
+                return Err(format!(
+                    "its own policy asks that {asked} sign it as {role} with their own keys, and {signed} did"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
+
+/// Members that the form before does not have.
+const LATER: [&str; 3] = ["people", "roles", "rules"];
 
 /// The place of a verdict among the others; none for what is no verdict.
 pub fn rank(verdict: &str) -> Option<u8> {
@@ -277,6 +306,9 @@ mod tests {
                 numeric: texts(&["age", "income"]),
                 categorical: texts(&["channel"]),
             }],
+            rules: Vec::new(),
+            roles: Vec::new(),
+            people: Vec::new(),
         }
     }
 
@@ -288,12 +320,14 @@ mod tests {
             submitter: true,
             counterparts: texts(&["partner"]),
             min_matched: 100,
+            ..Asked::default()
         }
     }
 
     #[test]
     fn a_policy_is_judged_by_what_it_states() {
-        let verdict = |stated: &Stated, asked: &Asked| strictest(stated.judge(asked).map(|r| r.1));
+        let verdict =
+            |stated: &Stated, asked: &Asked| strictest(stated.judge(asked).iter().map(|r| r.1));
         assert_eq!(verdict(&stated(), &asked()), "ask");
         let automatic = Stated {
             approval: "automatic".into(),
@@ -352,29 +386,91 @@ mod tests {
     #[test]
     fn an_approval_is_held_against_the_policy() {
         let at = 1_000_000;
+        let said = |second: &str, ends: Option<i64>| Consent {
+            approver: "owner".into(),
+            second: second.into(),
+            expires: ends.and_then(crate::event::format_time).unwrap_or_default(),
+            ..Consent::default()
+        };
         let open = stated();
-        assert!(open.grants(None, None, at, 0).is_ok());
+        assert!(open.grants(&said("", None), at, 0).is_ok());
         let strict = Stated {
             four_eyes: true,
             ttl_hours: Some(2),
             ..stated()
         };
         let ends = Some(at + 7_200);
-        assert!(strict.grants(Some("compliance"), ends, at, 0).is_ok());
-        assert!(strict.grants(None, ends, at, 0).is_err());
-        assert!(strict.grants(Some("compliance"), None, at, 0).is_err());
+        assert!(strict.grants(&said("compliance", ends), at, 0).is_ok());
+        assert!(strict.grants(&said("", ends), at, 0).is_err());
+        assert!(strict.grants(&said("compliance", None), at, 0).is_err());
         let later = Some(at + 7_201);
-        assert!(strict.grants(Some("compliance"), later, at, 0).is_err());
-        assert!(strict.grants(Some("compliance"), later, at, 1).is_ok());
+        assert!(strict.grants(&said("compliance", later), at, 0).is_err());
+        assert!(strict.grants(&said("compliance", later), at, 1).is_ok());
+    }
+
+    #[test]
+    fn roles_are_met_by_people_whom_the_policy_names() {
+        let person = |name: &str, role: &str, key: u8| Person {
+            name: name.into(),
+            role: role.into(),
+            key: hex(&[key; 32]),
+        };
+        let policy = Stated {
+            roles: texts(&["data_owner", "compliance"]),
+            people: vec![
+                person("p1", "data_owner", 1),
+                person("p1", "compliance", 1),
+                person("p2", "compliance", 2),
+            ],
+            ..stated()
+        };
+        let signed = |people: &[(&str, &str, u8)]| {
+            let people = people
+                .iter()
+                .map(|(name, role, key)| crate::consent::Signature {
+                    name: (*name).into(),
+                    role: (*role).into(),
+                    key: [*key; 32],
+                    signature: [0; 64],
+                });
+            policy.grants(
+                &Consent {
+                    people: people.collect(),
+                    ..Consent::default()
+                },
+                0,
+                0,
+            )
+        };
+        signed(&[("p1", "data_owner", 1), ("p2", "compliance", 2)]).unwrap();
+        for (lacking, why) in [
+            (&[][..], "data_owner"),
+            (&[("p1", "data_owner", 1)], "compliance"),
+            (&[("p1", "data_owner", 1), ("p2", "compliance", 3)], "p2"),
+            (&[("p1", "data_owner", 1), ("p3", "compliance", 2)], "p3"),
+            (&[("p2", "data_owner", 2), ("p1", "compliance", 1)], "p2"),
+        ] {
+            let said = signed(lacking).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
     }
 
     #[test]
     fn only_the_one_text_of_this_form_is_read() {
         let text = stated().to_text().unwrap();
         assert_eq!(Stated::parse(&text).unwrap(), stated());
-        let later = text.replace("policy.v2", "policy.v3");
+        let later = text.replace("policy.v3", "policy.v4");
         let refused = Stated::parse(&later).unwrap_err().to_string();
-        assert!(refused.contains("paripassu.policy.v3"), "{refused}");
+        assert!(refused.contains("paripassu.policy.v4"), "{refused}");
+        // what was written down in the form before is read as it was written
+        let before = Stated {
+            format: FORMAT_2.into(),
+            ..stated()
+        };
+        let old = before.to_text().unwrap();
+        assert!(!old.contains("rules") && !old.contains("people"), "{old}");
+        assert_eq!(Stated::parse(&old).unwrap(), before);
+        assert!(Stated::parse(&text.replace("policy.v3", "policy.v2")).is_err());
         for bad in [
             text.replace(",\"party\":\"bank\"", ""),
             format!(" {text}"),
@@ -411,5 +507,83 @@ mod tests {
         let partner = Asked::of(&contract, "partner", "user/else").unwrap();
         assert!(partner.columns.is_none() && !partner.label && !partner.submitter);
         assert_eq!(Asked::of(&contract, "bureau", "user/mona"), None);
+    }
+
+    #[test]
+    fn rules_are_held_against_the_contract() {
+        let contract: Value = serde_json::from_str(
+            r#"{"created":"2026-03-01T00:00:00Z","submitter":{"kind":"user","id":"mona"},
+                "disclosures":[{"id":"release.scores","to":["party:bank"]},
+                               {"id":"relay.traffic","to":["relay"]}],
+                "spec":{"purpose":"scoring","expires":"2026-03-10","helper":{"id":"hub"},"deep":{"on":true,"n":7},
+                "outputs":{"scores":{"step":"0.25"},"metrics_to":["bank","partner"]},"party":[
+                {"id":"partner","role":"features","dataset":"e","columns":"all"},
+                {"id":"bank","role":"label","dataset":"d","columns":{"numeric":["a"],"categorical":["c"]}}]}}"#,
+        )
+        .unwrap();
+        let asked = Asked::of(&contract, "bank", "user/mona").unwrap();
+        let values = |of: &str| asked.values(of);
+        for (of, want) in [
+            ("/spec/purpose", &["scoring"][..]),
+            ("/spec/nothing", &[]),
+            ("/spec/deep/on", &["true"]),
+            ("/spec/deep/n", &["7"]),
+            ("/spec/deep", &["?"]),
+            ("/spec/outputs/metrics_to", &["bank", "partner"]),
+            ("parties", &["partner"]),
+            ("pairs", &["bank+partner", "hub+partner", "bank+hub"]),
+            ("columns", &["a", "c"]),
+            ("columns_number", &["2"]),
+            ("parties_number", &["2"]),
+            ("kind", &["vertical"]),
+            ("open_days", &["10"]),
+            (
+                "openings",
+                &["release.scores>party:bank", "relay.traffic>relay"],
+            ),
+        ] {
+            let mut got = values(of).unwrap();
+            let mut want = texts(want);
+            got.sort();
+            want.sort();
+            assert_eq!(got, want, "{of}");
+        }
+        assert_eq!((values("unknown"), values("/spec//purpose")), (None, None));
+        let partner = Asked::of(&contract, "partner", "user/mona").unwrap();
+        assert_eq!(partner.values("columns"), Some(texts(&["*"])));
+        assert_eq!(partner.values("columns_number"), Some(texts(&["0"])));
+
+        let rule = |is, of: &str, number: &str, values: &[&str]| Rule {
+            id: "r".into(),
+            is,
+            of: of.into(),
+            number: number.into(),
+            values: texts(values),
+        };
+        for (rule, holds) in [
+            (rule(Is::Within, "columns", "", &["a", "c", "d"]), true),
+            (rule(Is::Within, "columns", "", &["a"]), false),
+            (rule(Is::Within, "/spec/nothing", "", &[]), true),
+            (rule(Is::Within, "unknown", "", &[]), false),
+            (rule(Is::Without, "pairs", "", &["bank+rival"]), true),
+            (rule(Is::Without, "pairs", "", &["bank+hub"]), false),
+            (rule(Is::Without, "unknown", "", &[]), false),
+            (
+                rule(Is::Least, "/spec/outputs/scores/step", "0.25", &[]),
+                true,
+            ),
+            (
+                rule(Is::Least, "/spec/outputs/scores/step", "0.2500001", &[]),
+                false,
+            ),
+            (rule(Is::Most, "open_days", "10", &[]), true),
+            (rule(Is::Most, "open_days", "9.9", &[]), false),
+            (rule(Is::Most, "open_days", "", &[]), false),
+            (rule(Is::Least, "/spec/purpose", "1", &[]), false),
+            (rule(Is::Unspent, "", "3", &[]), true),
+            (rule(Is::Unspent, "", "3", &["partner"]), false),
+        ] {
+            assert_eq!(rule.holds(&asked), holds, "{rule:?}");
+        }
     }
 }

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Write, plan, propose, approve, watch and read jobs
     #[command(subcommand)]
     Job(command::job::Job),
+    /// Write, check, try and sign an institution's policy; explain a job to its officers
+    #[command(subcommand)]
+    Policy(command::policy::Policy),
     /// Run a party node beside an institution's data
     #[command(subcommand)]
     Party(command::party::Party),

@@ -6,13 +6,14 @@ mod command;
 mod failure;
 mod outcome;
 mod progress;
+mod roles;
 mod sandbox;
 mod screen;
 mod view;
 
 use std::process::ExitCode;
 
-use clap::{Parser, error::ErrorKind};
+use clap::{FromArgMatches, error::ErrorKind};
 
 use crate::{
     app::{Cli, Command},
@@ -22,7 +23,8 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = roles::command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -86,6 +88,7 @@ async fn run(command: Command, screen: &Screen) -> Result<Outcome, Failure> {
         Command::Demo(demo) => demo.run(screen).await,
         Command::Sandbox(sandbox) => sandbox.run(screen).await,
         Command::Job(job) => job.run(screen).await,
+        Command::Policy(policy) => policy.run(screen).await,
         Command::Party(party) => party.run(screen).await,
         Command::Coordinator(coordinator) => coordinator.run(screen).await,
         Command::Helper(helper) => helper.run(screen).await,

@@ -16,11 +16,13 @@ use tonic::{Request, Response, Status};
 
 use crate::engine::{Engine, Refused, SUBMITTERS};
 
-const ALL: [NodeKind; 4] = [
+/// Who may read. A regulator may do nothing else.
+const ALL: [NodeKind; 5] = [
     NodeKind::User,
     NodeKind::Party,
     NodeKind::Helper,
     NodeKind::Coordinator,
+    NodeKind::Regulator,
 ];
 
 /// The service of the command line.

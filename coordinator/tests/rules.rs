@@ -158,6 +158,37 @@ async fn strangers_see_nothing_and_users_decide_nothing() {
 }
 
 #[tokio::test]
+async fn a_regulator_reads_everything_and_changes_nothing() {
+    let world = World::new();
+    let running = world.serve().await;
+    let mut mona = world.client("user/mona", &running).await;
+    let text = contract("j-1", "hub");
+    mona.submit(&text).await.unwrap();
+    let mut regulator = world.client("regulator/supervisor", &running).await;
+    let listed = regulator.calls.list_jobs(pb::ListJobsRequest {}).await;
+    assert_eq!(listed.unwrap().into_inner().jobs.len(), 1);
+    let show = pb::ShowJobRequest { job: "j-1".into() };
+    let shown = regulator.calls.show_job(show).await.unwrap().into_inner();
+    assert!(shown.proposal.is_some());
+    let nodes = regulator.calls.list_nodes(pb::ListNodesRequest {}).await;
+    nodes.unwrap();
+    let cancel = pb::CancelJobRequest {
+        job: "j-1".into(),
+        reason: String::new(),
+    };
+    let refused = [
+        regulator.submit(&contract("j-2", "hub")).await.unwrap_err(),
+        regulator.decide("j-1", &text, false).await.unwrap_err(),
+        regulator.calls.cancel_job(cancel).await.unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+        // who may is said
+        assert!(refused.message().contains("of kind"), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn the_history_cannot_be_rewritten_through_the_database() {
     let world = World::new();
     let running = world.serve().await;

@@ -182,8 +182,9 @@ BODIES = {
     "data.erased": dict(what="text", count="count", subject=MAYBE),
     "incident": dict({"class": "text"}, detail="text"),
     "policy.changed": dict(old=MAYBE, new="text", version="count"),
+    "policy.signed": dict(file="text", version="count", signers=["text"]),
 }
-PRIVATE = {"data.erased", "data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed"}
+PRIVATE = {"data.erased", "data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed", "policy.signed"}
 ENDS = {"run.completed", "aborted", "job.rejected"}
 WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {
@@ -198,6 +199,8 @@ POLICY = {
     "format": "text", "version": "count", "party": "text", "approval": "text", "four_eyes": "bool", "ttl_hours": MAYBE_COUNT,
     "min_matched": "count", "max_runs": MAYBE_COUNT, "period_days": "count", "spent": ["text"], "datasets": [OFFERED],
 }
+OWN_RULE = {"id": "text", "is": "text", "of": "text", "number": "text", "values": ["text"]}
+LATER = {"rules": [OWN_RULE], "roles": ["text"], "people": [{"name": "text", "role": "text", "key": "text"}]}
 SIGNED = {"statement": "text", "signature": "text", "chain": ["text"]}
 EVENT = {"index": "count", "envelope": "text", "body": MAYBE, "proof": ["text"]}
 LOG = {
@@ -325,6 +328,37 @@ def verifies(key, signature, message):
 
 def raw(key):
     return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def person_key(data):
+    """A person's key, or None where it is none."""
+    try:
+        return Ed25519PublicKey.from_public_bytes(data)
+    except ValueError:
+        return None
+
+
+def rowed(fields):
+    """Section 7.1: a row of fields."""
+    return b"".join(struct.pack("<Q", len(field)) + field for field in fields)
+
+
+def is_word(text):
+    plain = all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in text) and text.strip(" ") == text
+    return size(text) <= 128 and plain
+
+
+def scalar(value):
+    """Section 7.2: a scalar of the contract as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (str, int)) else "?"
+
+
+def decimal(text):
+    """Section 7.2: a decimal of up to 18 digits on either side of its point, in units of 10^-18."""
+    found = re.fullmatch("([0-9]{1,18})(?:[.]([0-9]{1,18}))?", text)
+    return int(found[1]) * 10**18 + int((found[2] or "0").ljust(18, "0")) if found else None
 
 
 class Certificate:
@@ -1124,11 +1158,12 @@ class Verifier:
                 self.find(6, "the bundle", "a decision is by no data party")
                 continue
             try:
-                fields = self.fields(statement)
-                need(len(fields) == 9 and fields[0] == b"paripassu/v2/decide", "the decision is malformed")
-                need(fields[3] in (b"\0", b"\1"), "the decision is malformed")
-                words = self.consent([field.decode("utf-8") for field in fields[4:]])
+                fields, words, people = self.decision(statement)
                 need(fields[1] == job and fields[2] == self.digest, "the decision is on another contract")
+                for name, role, key, signature in people:
+                    signed = [b"paripassu/v1/person", *fields[1:4], party.encode(), name, role, fields[4], *fields[7:9]]
+                    need(person_key(key), "a person's key is none")
+                    need(verifies(person_key(key), signature, rowed(signed)), "a person signed something else")
             except (Bad, UnicodeDecodeError) as e:
                 self.find(6, "the bundle", "%s: %s" % (party, e))
                 continue
@@ -1148,13 +1183,34 @@ class Verifier:
                 if first.setdefault(body["party"], body["statement"]) != body["statement"]:
                     self.find(6, self.at(log, event), "it is another approval than in another log")
 
+    def decision(self, statement):
+        """Section 7.1: the fields of a decision, what it says of who took it, and the people who signed it."""
+        fields, people = self.fields(statement), []
+        if fields[:1] == [b"paripassu/v3/decide"]:
+            need(len(fields) == 10, "the decision is malformed")
+            rest = self.fields(fields.pop())
+            people = [rest[i:i + 4] for i in range(0, len(rest), 4)]
+            need(1 <= len(people) <= 8 and len(rest) % 4 == 0, "the decision is malformed")
+        else:
+            need(fields[:1] == [b"paripassu/v2/decide"], "the decision is malformed")
+        need(len(fields) == 9 and fields[3] in (b"\0", b"\1"), "the decision is malformed")
+        words = self.consent([field.decode("utf-8") for field in fields[4:]])
+        names = []
+        for name, role, key, signature in people:
+            need(len(key) == 32 and len(signature) == 64 and name and role, "the decision is malformed")
+            need(is_word(name.decode("utf-8")) and is_word(role.decode("utf-8")), "the decision is malformed")
+            names.append(name.lower())
+        need(len(set(names)) == len(names) == len({p[2] for p in people}), "somebody signed twice, or with another's key")
+        if people:
+            first = [p[0].decode("utf-8") for p in people[:2]] + [None]
+            need(words[:2] == tuple(first[:2]), "others signed than it names")
+        return fields, words, people
+
     @staticmethod
     def consent(texts):
         """Section 7.1: approver, second, ticket and expires of a decision, None where empty."""
         approver, second, ticket, expires = texts[1:]
-        for word in (approver, second, ticket):
-            plain = all(ord(c) >= 32 and not 127 <= ord(c) < 160 for c in word) and word.strip(" ") == word
-            need(size(word) <= 128 and plain, "the decision is malformed")
+        need(all(map(is_word, (approver, second, ticket))), "the decision is malformed")
         lower = [re.sub("[A-Z]+", lambda m: m.group().lower(), word) for word in (approver, second)]
         need(not second or (approver and lower[0] != lower[1]), "the decision names no second person")
         need(not expires or unix(expires) is not None, "the decision is malformed")
@@ -1244,8 +1300,11 @@ class Verifier:
         need(text is not None, "no whole policy stands before it")
         need(sha(text.encode("utf-8")).hex() == verdict["policy"], "the policy before it is another one")
         policy = read_canonical(text)
-        need(isinstance(policy, dict) and policy.get("format") == "paripassu.policy.v2", "the policy is of an unknown form")
-        shaped(policy, POLICY, "policy")
+        forms = {"paripassu.policy.v2": POLICY, "paripassu.policy.v3": {**POLICY, **LATER}}
+        need(isinstance(policy, dict) and policy.get("format") in forms, "the policy is of an unknown form")
+        shaped(policy, forms[policy["format"]], "policy")
+        for rule in policy.get("rules", []):
+            need(rule["is"] in ("within", "without", "least", "most", "unspent"), "a rule is of an unknown kind")
         need(policy["party"] == log.node and policy["version"] == verdict["version"], "the policy is another party's or version's")
         contract = self.contract.value
         seat = next((p for p in contract["spec"]["party"] if p["id"] == log.node), None)
@@ -1269,20 +1328,90 @@ class Verifier:
             ("offered", "allow" if holds else "deny"),
             ("min_matched", "allow" if enough else "deny"),
             ("max_runs", "allow" if within else "deny"),
+            *((rule["id"], "allow" if self.holds(rule, log.node, columns) else "deny") for rule in policy.get("rules", [])),
             ("approval", {"officer": "ask", "automatic": "allow"}.get(policy["approval"], "deny")),
         ]
         need(said == judged, "by its policy the rules say something else")
         return policy
+
+    def holds(self, rule, me, columns):
+        """Section 7.2: whether the contract keeps to a rule of the party's own."""
+        if rule["is"] == "unspent":
+            return not rule["values"]
+        values = self.values(rule["of"], me, columns)
+        if values is None:
+            return False
+        if rule["is"] in ("least", "most"):
+            limit, numbers = decimal(rule["number"]), [decimal(value) for value in values]
+            if limit is None or None in numbers:
+                return False
+            return all(n >= limit if rule["is"] == "least" else n <= limit for n in numbers)
+        among = [value in rule["values"] for value in values]
+        return all(among) if rule["is"] == "within" else not any(among)
+
+    def values(self, of, me, columns):
+        """Section 7.2: what the contract says of something; None where that is nothing known."""
+        contract, parties = self.contract.value, self.contract.parties
+        spec = contract["spec"]
+        listed = [] if columns == "all" else columns.get("numeric", []) + columns.get("categorical", [])
+        if of == "parties":
+            return [p for p in parties if p != me]
+        if of == "parties_number":
+            return [str(len(parties))]
+        if of == "pairs":
+            nodes = parties + [self.contract.helper]
+            return ["+".join(sorted([a, b])) for i, a in enumerate(nodes) for b in nodes[i + 1:]]
+        if of == "columns":
+            return ["*"] if columns == "all" else listed
+        if of == "columns_number":
+            return [str(len(listed))]
+        if of == "kind":
+            kinds = [kind for kind in ("horizontal", "overlap") if spec.get(kind) is not None]
+            return (kinds + ["vertical"])[:1]
+        if of == "openings":
+            return ["%s>%s" % (name, to) for name, _, receivers, _ in self.contract.declared for to in receivers]
+        if of == "open_days":
+            if self.contract.expires is None:
+                return ["999999999"]
+            return [str(max(0, -((self.contract.created - self.contract.expires) // 86400)))]
+        value, members = contract, of.split("/")
+        if len(members) < 2 or members[0] or not all(members[1:]):
+            return None
+        for member in members[1:]:
+            if not isinstance(value, dict) or member not in value:
+                return []
+            value = value[member]
+        items = [] if value is None else value if isinstance(value, list) else [value]
+        return [scalar(item) for item in items]
 
     def granted(self, policy, event):
         """Section 7.2: whether the approval of this event is one by the party's own policy."""
         approval = event.body
         if policy["four_eyes"] and approval["second"] is None:
             return False
+        if policy.get("roles"):
+            people = self.people_of(approval["statement"])
+            known = {(p["name"], p["role"], p["key"]) for p in policy["people"]}
+            if any(person not in known for person in people):
+                return False
+            signed = [role for _, role, _ in people]
+            if any(signed.count(role) < policy["roles"].count(role) for role in policy["roles"]):
+                return False
         if policy["ttl_hours"] is None:
             return True
         ends = unix(approval["expires"])
         return ends is not None and ends <= event.at + policy["ttl_hours"] * 3600 + self.skew
+
+    def people_of(self, digest):
+        """Name, role and key of the people who signed the decision of this digest, if it is here."""
+        for signed in self.bundle["approvals"]:
+            try:
+                statement = unbase64(signed["statement"])
+                if sha(statement).hex() == digest:
+                    return [(p[0].decode(), p[1].decode(), p[2].hex()) for p in self.decision(statement)[2]]
+            except (Bad, UnicodeDecodeError):
+                continue
+        return []
 
     # 8
     def disclosures(self):

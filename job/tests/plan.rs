@@ -387,3 +387,32 @@ fn prints_aligned_and_as_json() {
     let back: Plan = serde_json::from_str(&json).unwrap();
     assert_eq!(back.to_string(), text);
 }
+
+#[test]
+fn every_template_is_planned_and_those_by_use_choose_no_cryptography() {
+    for kind in TemplateKind::ALL {
+        let text = template(kind);
+        assert_eq!(TemplateKind::named(kind.name()), Some(kind));
+        let spec = Spec::from_toml(text, kind.name()).unwrap();
+        let planned = plan(&spec, &Assumptions::usual(&spec)).unwrap();
+        let page = planned.to_string();
+        assert!(page.contains("relay.traffic"), "{page}");
+        if TemplateKind::REFERENCE.contains(&kind) {
+            continue;
+        }
+        // who to trust is said in plain words, and nothing else is asked
+        assert!(text.contains("# Whom you trust.") && text.contains("What you must be sure of"));
+        for key in [
+            "[solver]",
+            "method = \"curve\"",
+            "range =",
+            "terms =",
+            "\ncolumns = \"all\"",
+        ] {
+            assert!(!text.contains(key), "{}: {key}", kind.name());
+        }
+        if spec.horizontal.is_none() && spec.overlap.is_none() {
+            assert!(spec.align.min_matched >= 1_000 && spec.design.rare_level_rows >= 50);
+        }
+    }
+}

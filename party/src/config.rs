@@ -45,6 +45,10 @@ pub struct PartyConfig {
     /// Memory for intermediate values of an alignment, in MiB. Default 256.
     #[serde(default = "align_memory")]
     pub align_memory_mib: u64,
+    /// The institution's policy, a file that its people sign: see [`crate::policy::file`]. With it, limits and
+    /// approvals are the file's, and `[align]`, `[approval]` and `[privacy]` may not stand here.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
     /// What this party allows of alignments, whatever a job asks.
     #[serde(default)]
     pub align: AlignPolicy,
@@ -175,6 +179,12 @@ impl Default for PrivacyPolicy {
 }
 
 impl PrivacyPolicy {
+    /// Whether its numbers can be limits.
+    pub(crate) fn is_sound(&self) -> bool {
+        let delta = self.delta > 0.0 && self.delta < 1.0;
+        delta && self.max_epsilon.is_none_or(|most| most > 0.0)
+    }
+
     /// Whether a total is within the limit.
     pub fn allows(&self, total: &Spent) -> bool {
         self.max_epsilon
@@ -251,6 +261,16 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// Limits in two places.
+    #[error(
+        "{}: with `policy`, limits and approvals stand in that file, which people sign: leave out [align], \
+         [approval], [privacy] and `danger_approve_automatically`",
+        path.display()
+    )]
+    Governed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A data set contradicts itself.
     #[error("{}: data set `{name}`: {source}", path.display())]
     Columns {
@@ -290,20 +310,25 @@ impl PartyConfig {
                 path: path.to_owned(),
             });
         }
-        let privacy = &config.privacy;
-        let sound = privacy.delta > 0.0 && privacy.delta < 1.0;
-        if !sound
-            || privacy
-                .max_epsilon
-                .is_some_and(|most| most.is_nan() || most <= 0.0)
-        {
+        let unlimited = config.align == AlignPolicy::default()
+            && config.approval == ApprovalPolicy::default()
+            && config.privacy == PrivacyPolicy::default()
+            && !config.danger_approve_automatically;
+        if config.policy.is_some() && !unlimited {
+            return Err(ConfigError::Governed {
+                path: path.to_owned(),
+            });
+        }
+        if !config.privacy.is_sound() {
             return Err(ConfigError::Toml {
                 path: path.to_owned(),
                 message: "[privacy] max_epsilon is above 0, and delta between 0 and 1".into(),
             });
         }
         let base = path.parent().unwrap_or(Path::new(""));
-        for p in [&mut config.identity, &mut config.state, &mut config.results] {
+        let policy = config.policy.iter_mut();
+        let folders = [&mut config.identity, &mut config.state, &mut config.results];
+        for p in folders.into_iter().chain(policy) {
             *p = base.join(&*p);
         }
         for d in &mut config.datasets {

@@ -3,12 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use paripassu_audit::{
-    consent::said,
     event::{
-        bodies::{DataErased, PolicyEvaluated, RuleVerdict},
+        bodies::{DataErased, Denied},
         hex,
     },
-    policy::{Asked, strictest},
+    policy::{Asked, Stated},
 };
 use paripassu_job::Contract;
 use paripassu_protocol::channel::Role;
@@ -21,9 +20,15 @@ use paripassu_service::{
 };
 
 use crate::{
+    config::PartyConfig,
     dataset::Selection,
+    policy::{
+        Force, Keeper,
+        judge::{Bench, Judgement, judge},
+        rules::Used,
+    },
     privacy,
-    run::{self, Site},
+    run::{self, SetChange, Site},
 };
 
 /// A party node's handler.
@@ -31,15 +36,16 @@ use crate::{
 pub(crate) struct PartyHandler {
     pub(crate) site: Site,
     pub(crate) transcript: Arc<Transcript>,
-    /// The number of this party's policy.
-    pub(crate) policy_version: u64,
+    pub(crate) keeper: Keeper,
+    /// Held while a job is judged anew and counted, so that no two take the last of a quota.
+    pub(crate) starting: tokio::sync::Mutex<()>,
     pub(crate) node: NodeHandle,
     pub(crate) connected: tokio::sync::watch::Sender<bool>,
 }
 
 impl PartyHandler {
     /// Whether this node could take part at all: its data sets and columns, by the configuration.
-    fn check(&self, proposal: &Proposal) -> Result<(), String> {
+    fn check(&self, config: &PartyConfig, proposal: &Proposal) -> Result<(), String> {
         let contract = Contract::parse(&proposal.contract).map_err(|e| e.to_string())?;
         // the contract says who proposes it; the signature says who did
         let said = contract.submitter();
@@ -53,20 +59,20 @@ impl PartyHandler {
             .enumerate()
             .find(|(_, p)| p.id.to_string() == me)
             .ok_or("this party is not in the contract")?;
-        let policy = &self.site.config.align;
+        let policy = &config.align;
         let others = counterparts(&contract, &me);
         if !others.is_empty() {
             policy.allows(contract.spec().align.min_matched)?;
         }
-        if let (Some(most), Some(spent)) = (policy.max_runs, self.spent(&others)?.first()) {
+        if let (Some(most), Some(spent)) = (policy.max_runs, self.spent(config, &others)?.first()) {
             return Err(quota_is_spent(most, policy.period_days, spent));
         }
         let spec = contract.spec();
         let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
         if spec.horizontal.is_some() {
-            privacy::check(&self.site, &contract, &seat.dataset)?;
+            privacy::allowed(&config.privacy, &self.site.store, &contract, &seat.dataset)?;
         }
-        Selection::new(&self.site.config, contract.spec(), seat, label)
+        Selection::new(config, contract.spec(), seat, label)
             .map(drop)
             .map_err(|e| {
                 tracing::warn!(job = %proposal.job, error = %e, "this node cannot serve the job");
@@ -75,8 +81,8 @@ impl PartyHandler {
     }
 
     /// Which of these have had all the alignments that the policy allows in its period.
-    fn spent(&self, counterparts: &[String]) -> Result<Vec<String>, String> {
-        let align = &self.site.config.align;
+    fn spent(&self, config: &PartyConfig, counterparts: &[String]) -> Result<Vec<String>, String> {
+        let align = &config.align;
         let Some(most) = align.max_runs else {
             return Ok(Vec::new());
         };
@@ -104,85 +110,91 @@ impl PartyHandler {
         }
     }
 
-    /// Writes down what this node's configuration says of a proposal, once. The rules' verdicts are those of
-    /// the text written down, so that whoever reads it comes to the same.
-    fn evaluated(
-        &self,
-        proposal: &Proposal,
-        served: &Result<(), String>,
-    ) -> Result<&'static str, TranscriptError> {
-        let config = &self.site.config;
-        let me = self.node.peer().id.as_str();
-        let submitter = proposal.submitter.to_string();
-        let asked = Contract::parse(&proposal.contract)
-            .ok()
-            .and_then(|_| serde_json::from_slice(&proposal.contract).ok())
-            .and_then(|contract| Asked::of(&contract, me, &submitter));
-        let refusal = served.as_ref().err().map(String::as_str);
-        let counterparts = asked.as_ref().map_or(&[][..], |asked| &asked.counterparts);
-        // where runs cannot be counted, none is left
-        let spent = self.spent(counterparts);
-        let spent = spent.unwrap_or_else(|_| counterparts.to_vec());
-        let stated = config.stated(me, self.policy_version, asked.as_ref(), spent);
-        let rules = match &asked {
-            Some(asked) => stated.judge(asked).to_vec(),
-            None => vec![("contract", "deny")],
+    /// What of its quotas this party has used up. What cannot be counted is used up.
+    fn used(&self, force: &Force, asked: &Asked, contract: Option<&Contract>) -> Used {
+        let Some(taken) = &force.taken else {
+            return Used::default();
         };
-        let verdict = strictest(rules.iter().map(|(_, verdict)| *verdict));
-        let measured = |id: &str, verdict: &str| match id {
-            "approval" => stated.approval.clone(),
-            "submitter" => submitter.clone(),
-            "min_matched" => match &asked {
-                Some(asked) if !asked.counterparts.is_empty() => {
-                    format!("{} of at least {}", asked.min_matched, stated.min_matched)
-                }
-                _ => "no customers are matched".to_owned(),
-            },
-            "max_runs" => match stated.max_runs {
-                Some(most) if stated.spent.is_empty() => {
-                    format!("fewer than {most} in {} days", stated.period_days)
-                }
-                Some(most) => format!("{most} made with {}", stated.spent.join(", ")),
-                None => "no limit".to_owned(),
-            },
-            _ if verdict == "deny" => refusal.unwrap_or("not offered").to_owned(),
-            _ => "data set and columns are offered to jobs".to_owned(),
+        let (store, now) = (&self.site.store, self.site.clock.now());
+        let after = now - taken.file.quota.period_s();
+        let all = |counted: Result<u64, crate::store::Failed>| {
+            counted.unwrap_or_else(|error| {
+                tracing::error!(%error, "jobs cannot be counted");
+                u64::MAX
+            })
         };
-        let evaluated = PolicyEvaluated {
-            policy: String::new(),
-            version: stated.version,
-            contract: hex(&proposal.digest),
-            rules: rules
-                .iter()
-                .map(|(id, verdict)| RuleVerdict {
-                    id: (*id).to_owned(),
-                    verdict: (*verdict).to_owned(),
-                    measured: measured(id, verdict).chars().take(1_024).collect(),
+        let others = asked.values("parties").unwrap_or_default().into_iter();
+        let privacy = contract.filter(|contract| contract.spec().horizontal.is_some());
+        let privacy = privacy.and_then(|contract| {
+            privacy::allowed(&force.config.privacy, store, contract, &asked.dataset).err()
+        });
+        Used {
+            today: all(store.begun(None, None, now - 86_400)),
+            with: others
+                .map(|party| {
+                    let had = all(store.begun(Some(&party), None, after));
+                    (party, had)
                 })
                 .collect(),
-            verdict: verdict.into(),
-        };
-        self.transcript
-            .evaluated(proposal.job.as_str(), &stated, evaluated)?;
-        Ok(verdict)
+            dataset: all(store.begun(None, Some(&asked.dataset), after)),
+            privacy,
+        }
     }
 
-    /// Whether this party's own approval says what its configuration asks for.
-    fn granted(&self, job: &JobInfo) -> Result<(), String> {
+    /// What this party says of a proposal now.
+    fn judge(&self, force: &Force, proposal: &Proposal, served: &Result<(), String>) -> Judgement {
+        let me = self.node.peer().id.as_str();
+        let submitter = proposal.submitter.to_string();
+        let contract = Contract::parse(&proposal.contract).ok();
+        let asked = contract
+            .as_ref()
+            .and_then(|_| serde_json::from_slice(&proposal.contract).ok())
+            .and_then(|contract| Asked::of(&contract, me, &submitter));
+        let counterparts = asked.as_ref().map_or(&[][..], |asked| &asked.counterparts);
+        // where runs cannot be counted, none is left
+        let spent = self.spent(&force.config, counterparts);
+        let spent = spent.unwrap_or_else(|_| counterparts.to_vec());
+        let used = asked
+            .as_ref()
+            .map(|asked| self.used(force, asked, contract.as_ref()));
+        let bench = Bench {
+            party: me,
+            version: force.version,
+            file: force.taken.as_ref().map(|taken| &taken.file),
+            spent,
+            used: used.unwrap_or_default(),
+            unserved: served.as_ref().err().cloned(),
+            now: self.site.clock.now(),
+        };
+        judge(&force.config, bench, asked.as_ref(), &submitter)
+    }
+
+    /// Writes down what this party's policy says of a proposal, once. The rules' verdicts are those of
+    /// the text written down, so that whoever reads it comes to the same.
+    fn evaluated(&self, proposal: &Proposal, judgement: &Judgement) -> Result<(), TranscriptError> {
+        let job = proposal.job.as_str();
+        let judged = self.site.store.judged(job, judgement.stated.version);
+        self.keep("verdict", judged.map(drop));
+        let evaluated = judgement.evaluated(hex(&proposal.digest));
+        self.transcript.evaluated(job, &judgement.stated, evaluated)
+    }
+
+    /// Whether this party's own approval says what its policy asks for.
+    fn granted(&self, job: &JobInfo, policy: &Stated) -> Result<(), String> {
         let Role::Party(position) = job.proposal.role else {
             return Err("this node has no party's part in the job".into());
         };
         let own = job.approvals.get(usize::from(position));
         let own = own.ok_or("this party's approval did not come")?;
         let own = Decision::from_bytes(&own.statement).map_err(|e| e.to_string())?;
-        let second = said(&own.consent.second);
-        let now = self.site.clock.now();
-        let policy = self.site.config.stated("", 0, None, Vec::new());
-        let granted = policy.grants(second.as_deref(), own.consent.ends(), now, 0);
+        let me = self.node.peer().id.as_str();
+        own.signed_by_its_people(me).map_err(|e| e.to_string())?;
+        let granted = policy.grants(&own.consent, self.site.clock.now(), 0);
         granted.map_err(|lacks| {
             format!(
-                "this party's approval does not do: {lacks} (`job approve --approver --second --expires`); \
-                 propose the job anew"
+                "policy of `{me}` (version {}), rule `approval`: this party's approval does not do: {lacks} \
+                 (`job sign`, `job approve --signed --approver --second --expires`); propose the job anew",
+                policy.version
             )
         })
     }
@@ -196,8 +208,10 @@ impl PartyHandler {
 
 impl NodeHandler for PartyHandler {
     fn on_proposed(&self, proposal: &Proposal) {
-        let served = self.check(proposal);
-        if let Err(error) = self.evaluated(proposal, &served) {
+        let force = self.keeper.now();
+        let served = self.check(&force.config, proposal);
+        let judgement = self.judge(&force, proposal, &served);
+        if let Err(error) = self.evaluated(proposal, &judgement) {
             tracing::error!(job = %proposal.job, %error, "the transcript cannot be written");
         }
     }
@@ -212,19 +226,23 @@ impl NodeHandler for PartyHandler {
                 .store
                 .proposed(job, &proposal.digest, &proposal.contract, &submitter, at),
         );
-        let served = self.check(&proposal);
-        let verdict = match self.evaluated(&proposal, &served) {
-            Ok(verdict) => verdict,
-            Err(error) => {
-                // a node that cannot write decides nothing
-                tracing::error!(job, %error, "the transcript cannot be written");
-                return;
-            }
-        };
+        let force = self.keeper.now();
+        let served = self.check(&force.config, &proposal);
+        let judgement = self.judge(&force, &proposal, &served);
+        if let Err(error) = self.evaluated(&proposal, &judgement) {
+            // a node that cannot write decides nothing
+            tracing::error!(job, %error, "the transcript cannot be written");
+            return;
+        }
+        let verdict = judgement.verdict;
         // whatever else this node finds, it approves nothing that its policy denies
-        let served = match verdict {
-            "deny" => served.and(Err("this party's policy denies it".to_owned())),
-            _ => served,
+        let served = match judgement.refusal() {
+            Some(refusal) => match served {
+                // what the node found says more than the rule's name
+                Err(found) if !refusal.contains(&found) => Err(format!("{refusal}: {found}")),
+                _ => Err(refusal),
+            },
+            None => served,
         };
         match served {
             Err(reason) => {
@@ -343,18 +361,55 @@ impl NodeHandler for PartyHandler {
         if self.site.clock.now() >= job.proposal.head.expires {
             return Err(refused("expired", "the contract has expired".into()));
         }
-        self.granted(&job)
-            .map_err(|reason| refused("policy", reason))?;
-        let policy = &self.site.config.align;
         let contract = Contract::parse(&job.proposal.contract)
             .map_err(|e| refused("contract", e.to_string()))?;
         let me = self.node.peer().id.to_string();
         let others = counterparts(&contract, &me);
-        if !others.is_empty() {
-            policy
-                .allows(contract.spec().align.min_matched)
-                .map_err(|reason| refused("policy", reason))?;
+        // judged anew: quotas, last days and the policy itself may have changed since the proposal
+        let starting = self.starting.lock().await;
+        let force = self.keeper.now();
+        let known = self.site.store.judged(job.job().as_str(), force.version);
+        let known = known.map_err(|e| refused("store", e.to_string()))?;
+        if known != force.version {
+            let reason = format!(
+                "the policy of `{me}` has changed since the proposal, from version {known} to {}: propose the job anew",
+                force.version
+            );
+            return Err(refused("policy", reason));
         }
+        let quota = force.taken.as_ref().map(|taken| &taken.file.quota);
+        let site = Site {
+            config: Arc::clone(&force.config),
+            set_change: quota.and_then(|quota| {
+                let least = quota.min_set_change?;
+                let period_s = quota.period_s();
+                Some(SetChange { least, period_s })
+            }),
+            ..self.site.clone()
+        };
+        let judgement = self.judge(&force, &job.proposal, &Ok(()));
+        let granted = match judgement.refusal() {
+            Some(refusal) => Err(refusal),
+            None => self.granted(&job, &judgement.stated),
+        };
+        if let Err(reason) = granted {
+            let rules = judgement.rules.iter().filter(|rule| rule.verdict == "deny");
+            let rules: Vec<&str> = rules.map(|rule| rule.id.as_str()).collect();
+            let subject = if rules.is_empty() {
+                "approval".to_owned()
+            } else {
+                rules.join(", ")
+            };
+            let denied = Denied {
+                code: "policy".into(),
+                subject,
+                to: None,
+            };
+            let written = job.record.event(denied);
+            written.map_err(|e| refused("transcript_failed", e.to_string()))?;
+            return Err(refused("policy", reason));
+        }
+        let policy = &force.config.align;
         // a job that was approved while this node was away begins as it hears of it
         let heard = self.site.store.proposed(
             job.job().as_str(),
@@ -383,11 +438,23 @@ impl NodeHandler for PartyHandler {
             }
         }
         if matches!(started, Ok(true)) {
-            privacy::spend(&self.site, job.job().as_str(), &contract)
+            privacy::spend(&site, job.job().as_str(), &contract)
                 .map_err(|reason| refused("policy", reason))?;
+            let parties = contract.parties().into_iter().map(ToString::to_string);
+            let parties: Vec<_> = parties.filter(|party| *party != me).collect();
+            let seats = contract.spec().seats();
+            let seat = seats.iter().find(|seat| seat.id.to_string() == me);
+            let dataset = seat.map_or("", |seat| seat.dataset.as_str());
+            let now = self.site.clock.now();
+            let counted = self
+                .site
+                .store
+                .count_begun(job.job().as_str(), &parties, dataset, now);
+            counted.map_err(|e| refused("store", e.to_string()))?;
         }
+        drop(starting);
         match started {
-            Ok(true) => run::run(self.site.clone(), job, channel, reporter).await,
+            Ok(true) => run::run(site, job, channel, reporter).await,
             Ok(false) => Err(refused(
                 "started_before",
                 "this node has run this job before, or knows another contract by its id: propose \

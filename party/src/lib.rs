@@ -9,7 +9,7 @@ pub mod config;
 pub mod dataset;
 mod handler;
 mod openings;
-mod policy;
+pub mod policy;
 mod privacy;
 mod run;
 pub mod store;
@@ -17,7 +17,6 @@ pub mod store;
 use std::{path::PathBuf, sync::Arc};
 
 use config::PartyConfig;
-use paripassu_audit::event::bodies::PolicyChanged;
 use paripassu_service::{
     clock::Clock,
     contract::heads,
@@ -28,6 +27,7 @@ use paripassu_service::{
     transcript::{Transcript, TranscriptError},
     transport::{Settings, Uplink, UplinkConfig},
 };
+use policy::Keeper;
 use tokio::{sync::watch, task::JoinHandle};
 
 /// Why a party node cannot start.
@@ -65,6 +65,24 @@ pub enum StartError {
     /// A limit in the configuration is no number that can be written down.
     #[error("the policy in the configuration: {0}")]
     Policy(#[from] paripassu_audit::canonical::CanonicalError),
+    /// The policy file is not taken.
+    #[error("the policy {} is not taken: {source}", path.display())]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<policy::signed::NotTaken>,
+    },
+    /// A policy was taken before, and the configuration names none.
+    #[error(
+        "this party has taken a policy before (in {}), and its configuration names none: name it with `policy`, or \
+         take the state folder of another node",
+        state.display()
+    )]
+    PolicyMissing {
+        /// Where it is kept.
+        state: PathBuf,
+    },
     /// The configured coordinator id is none.
     #[error("`coordinator_id` in the configuration: {0}")]
     CoordinatorId(String),
@@ -113,7 +131,13 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
             "jobs were running when this node stopped: aborted"
         );
     }
-    let policy_version = policy_version(&config, &store, &transcript, clock.now())?;
+    let keeper = Keeper::open(
+        config.clone(),
+        identity.peer().id.as_str(),
+        Arc::clone(&store),
+        Arc::clone(&transcript),
+        clock.clone(),
+    )?;
     if config.danger_approve_automatically {
         tracing::warn!(
             "danger_approve_automatically: every proposal over this node's data sets is approved"
@@ -136,6 +160,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         identity: Arc::clone(&identity),
         clock,
         store,
+        set_change: None,
     };
     let (connected_tx, connected) = watch::channel(false);
     let (handle, task) = Node::start(
@@ -146,7 +171,8 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         |node| handler::PartyHandler {
             site,
             transcript,
-            policy_version,
+            keeper,
+            starting: tokio::sync::Mutex::new(()),
             node,
             connected: connected_tx,
         },
@@ -157,30 +183,4 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         connected,
         task,
     })
-}
-
-/// The number of this party's policy: one more than before where it has changed, which is written down.
-fn policy_version(
-    config: &PartyConfig,
-    store: &store::Store,
-    transcript: &Transcript,
-    now: i64,
-) -> Result<u64, StartError> {
-    let new = config.policy_digest()?;
-    let known = store.policy()?;
-    let (version, old) = match known {
-        Some((version, digest)) if digest == new => return Ok(version),
-        Some((version, digest)) => (version + 1, Some(digest)),
-        None => (1, None),
-    };
-    tracing::info!(version, "the party's policy is new or has changed");
-    let changed = PolicyChanged {
-        old,
-        new: new.clone(),
-        version,
-    };
-    // first in the log: a policy that nobody wrote down is not the party's
-    transcript.write("", changed)?;
-    store.changed_policy(version, &new, now)?;
-    Ok(version)
 }

@@ -12,11 +12,7 @@ fn text(e: impl std::fmt::Display) -> String {
 ///
 /// # Errors
 /// A sentence for the modeler.
-pub(crate) fn check(site: &Site, contract: &Contract, dataset: &str) -> Result<(), String> {
-    allowed(&site.config.privacy, &site.store, contract, dataset)
-}
-
-fn allowed(
+pub(crate) fn allowed(
     policy: &PrivacyPolicy,
     store: &Store,
     contract: &Contract,

@@ -59,6 +59,30 @@ CREATE TABLE privacy (
 );
 CREATE INDEX privacy_by_dataset ON privacy (dataset);
 ",
+    "
+CREATE TABLE judged (
+    job TEXT NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL
+);
+CREATE TABLE begun (
+    job TEXT NOT NULL,
+    party TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (job, party)
+);
+CREATE INDEX begun_by_party ON begun (party, at);
+CREATE TABLE print_key (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    key BLOB NOT NULL
+);
+CREATE TABLE matched (
+    job TEXT NOT NULL PRIMARY KEY,
+    parties TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    prints BLOB NOT NULL
+);
+",
 ];
 
 /// Why a job is taken for aborted until the coordinator says how it ended.
@@ -196,6 +220,126 @@ impl Store {
                 params![version, digest, since],
             )
             .map(drop)
+        })
+    }
+
+    /// The key of what stands for ids in this database; `fresh` where there is none yet.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn print_key(&self, fresh: &[u8; 32]) -> Result<[u8; 32], Failed> {
+        self.db(|db| {
+            db.execute(
+                "INSERT OR IGNORE INTO print_key (one, key) VALUES (1, ?1)",
+                [&fresh[..]],
+            )?;
+            db.query_row("SELECT key FROM print_key", [], |row| row.get(0))
+        })
+    }
+
+    /// What stands for the common customers of jobs with these parties after this time.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn matched_before(
+        &self,
+        parties: &str,
+        after: i64,
+    ) -> Result<Vec<(String, Vec<u64>)>, Failed> {
+        self.db(|db| {
+            let mut found =
+                db.prepare("SELECT job, prints FROM matched WHERE parties = ?1 AND at > ?2")?;
+            let rows = found.query_map(params![parties, after], |row| {
+                let bytes: Vec<u8> = row.get(1)?;
+                let (words, _) = bytes.as_chunks::<8>();
+                let prints = words.iter().map(|word| u64::from_le_bytes(*word));
+                Ok((row.get(0)?, prints.collect()))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Keeps what stands for the common customers of a job, and forgets what is older than `before`.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn keep_matched(
+        &self,
+        job: &str,
+        parties: &str,
+        at: i64,
+        prints: &[u64],
+        before: i64,
+    ) -> Result<(), Failed> {
+        let bytes: Vec<u8> = prints
+            .iter()
+            .flat_map(|print| print.to_le_bytes())
+            .collect();
+        self.db(|db| {
+            db.execute("DELETE FROM matched WHERE at <= ?1", [before])?;
+            db.execute(
+                "INSERT OR REPLACE INTO matched (job, parties, at, prints) VALUES (?1, ?2, ?3, ?4)",
+                params![job, parties, at, bytes],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Keeps by which version of the policy a job was judged first; gives that version.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn judged(&self, id: &str, version: u64) -> Result<u64, Failed> {
+        let version = u32::try_from(version).unwrap_or(u32::MAX);
+        self.db(|db| {
+            db.execute(
+                "INSERT OR IGNORE INTO judged (job, version) VALUES (?1, ?2)",
+                params![id, version],
+            )?;
+            db.query_row("SELECT version FROM judged WHERE job = ?1", [id], |row| {
+                row.get::<_, u32>(0).map(u64::from)
+            })
+        })
+    }
+
+    /// Counts a job that begins, with each of `parties`, over a data set.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn count_begun(
+        &self,
+        job: &str,
+        parties: &[String],
+        dataset: &str,
+        at: i64,
+    ) -> Result<(), Failed> {
+        self.db(|db| {
+            let begun = db.unchecked_transaction()?;
+            for party in parties {
+                db.execute(
+                    "INSERT OR IGNORE INTO begun (job, party, dataset, at) VALUES (?1, ?2, ?3, ?4)",
+                    params![job, party, dataset, at],
+                )?;
+            }
+            begun.commit()
+        })
+    }
+
+    /// Jobs begun after this time: all, with a party, or over a data set, where one is given.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn begun(
+        &self,
+        party: Option<&str>,
+        dataset: Option<&str>,
+        after: i64,
+    ) -> Result<u64, Failed> {
+        self.db(|db| {
+            let sql = "SELECT COUNT(DISTINCT job) FROM begun WHERE at > ?1
+                 AND (?2 IS NULL OR party = ?2) AND (?3 IS NULL OR dataset = ?3)";
+            let jobs: i64 = db.query_row(sql, params![after, party, dataset], |row| row.get(0))?;
+            Ok(jobs.unsigned_abs())
         })
     }
 
@@ -382,112 +526,4 @@ fn spent(db: &Connection, dataset: &str) -> rusqlite::Result<Spent> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn privacy_is_spent_once_a_job_and_no_more_than_allowed() {
-        let dir = tempfile::tempdir().unwrap();
-        let of = |steps| Spent::on_sums(0.1, 2.0, steps).unwrap();
-        let cap = of(250).epsilon(1e-6);
-        let within = |total: &Spent| total.epsilon(1e-6) <= cap + 1e-9;
-        {
-            let s = Store::open(dir.path()).unwrap();
-            assert!(s.spend("j1", "loans", &of(100), 1, within).unwrap());
-            assert!(
-                s.spend("j1", "loans", &of(100), 1, within).unwrap(),
-                "counted once"
-            );
-            assert!(s.spend("j2", "cards", &of(250), 2, within).unwrap());
-        }
-        // and a restart forgets none
-        let s = Store::open(dir.path()).unwrap();
-        assert!(!s.spend("j3", "loans", &of(151), 3, within).unwrap());
-        assert!(s.spend("j4", "loans", &of(150), 4, within).unwrap());
-        assert!(!s.spend("j5", "loans", &of(1), 5, within).unwrap());
-        let total = s.spent("loans").unwrap().epsilon(1e-6);
-        assert!((total - cap).abs() < 1e-9);
-        assert_eq!(s.spent("other").unwrap(), Spent::default());
-    }
-
-    #[test]
-    fn an_end_is_final_and_a_restart_may_be_told_why() {
-        let dir = tempfile::tempdir().unwrap();
-        let s = Store::open(dir.path()).unwrap();
-        for id in ["a", "b"] {
-            s.proposed(id, b"digest", b"contract", "user/m", 1).unwrap();
-            assert!(!s.has_ended(id).unwrap());
-        }
-        let state = |id: &str| s.job(id).unwrap().unwrap().state;
-        s.state("a", "released", "", "", 2).unwrap();
-        assert!(s.has_ended("a").unwrap());
-        s.state("a", "aborted", "p", "a lie", 3).unwrap();
-        s.state("a", "proposed", "", "", 3).unwrap();
-        assert_eq!(state("a"), "released");
-        s.state("b", "training", "", "", 4).unwrap();
-        assert_eq!(s.interrupted(5).unwrap(), 1);
-        assert_eq!(s.unfinished().unwrap(), ["b"]);
-        // its results are destroyed: it is not released here, whatever became of it elsewhere
-        s.state("b", "released", "", "", 6).unwrap();
-        assert_eq!(state("b"), "aborted");
-        s.state("b", "aborted", "b", "gone", 6).unwrap();
-        assert_eq!(s.job("b").unwrap().unwrap().reason, "gone");
-        assert!(s.has_ended("b").unwrap() && s.unfinished().unwrap().is_empty());
-    }
-
-    #[test]
-    fn alignments_are_counted_by_counterpart_and_period() {
-        let dir = tempfile::tempdir().unwrap();
-        let (both, one) = (["p".to_owned(), "q".to_owned()], ["p".to_owned()]);
-        {
-            let s = Store::open(dir.path()).unwrap();
-            let limit = Some((2, 0));
-            assert_eq!(s.begin_alignment("j1", &one, 10, limit).unwrap(), None);
-            assert_eq!(s.begin_alignment("j2", &both, 20, limit).unwrap(), None);
-        }
-        // and a restart forgets none
-        let s = Store::open(dir.path()).unwrap();
-        let other_order = ["q".to_owned(), "p".to_owned()];
-        let refused = s
-            .begin_alignment("j3", &other_order, 30, Some((2, 0)))
-            .unwrap();
-        assert_eq!(refused.as_deref(), Some("p"));
-        assert_eq!(
-            s.alignments("q", 0).unwrap(),
-            1,
-            "a refusal counts for nobody"
-        );
-        // the first has left the period
-        assert_eq!(
-            s.begin_alignment("j4", &both, 40, Some((2, 15))).unwrap(),
-            None
-        );
-        assert_eq!(s.begin_alignment("j5", &one, 50, None).unwrap(), None);
-        assert_eq!(s.alignments("p", 15).unwrap(), 3);
-    }
-
-    #[test]
-    fn jobs_survive_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        {
-            let s = Store::open(dir.path()).unwrap();
-            s.proposed("j1", &[1], b"{}", "user/m", 5).unwrap();
-            s.proposed("j1", &[2], b"x", "user/other", 6).unwrap();
-            s.decided("j1", "bank", true, "", 6).unwrap();
-            s.decided("unknown", "bank", true, "", 6).unwrap();
-            s.state("j1", "training", "", "", 7).unwrap();
-        }
-        let s = Store::open(dir.path()).unwrap();
-        assert_eq!(s.job("j1").unwrap().unwrap().state, "training");
-        assert!(!s.begin("j1", &[9]).unwrap(), "another contract");
-        assert!(s.begin("j1", &[1]).unwrap());
-        assert!(!s.begin("j1", &[1]).unwrap(), "a second start");
-        assert_eq!(s.interrupted(9).unwrap(), 1);
-        let j = s.job("j1").unwrap().unwrap();
-        assert_eq!(
-            (j.state.as_str(), j.reason.as_str()),
-            ("aborted", "this node was restarted")
-        );
-        assert_eq!(s.job("j2").unwrap(), None);
-    }
-}
+mod tests;

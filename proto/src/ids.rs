@@ -21,7 +21,7 @@ pub enum IdError {
         got: String,
     },
     /// Not a kind of node.
-    #[error("`{got}` is not a kind of node: want coordinator, party, helper or user")]
+    #[error("`{got}` is not a kind of node: want coordinator, party, helper, user or regulator")]
     Kind {
         /// What was given, shortened.
         got: String,
@@ -122,6 +122,8 @@ pub enum NodeKind {
     Helper,
     /// A person at the command line.
     User,
+    /// A supervisor at the command line, who reads everything and changes nothing.
+    Regulator,
 }
 
 impl NodeKind {
@@ -132,6 +134,7 @@ impl NodeKind {
             NodeKind::Party => "party",
             NodeKind::Helper => "helper",
             NodeKind::User => "user",
+            NodeKind::Regulator => "regulator",
         }
     }
 }
@@ -150,6 +153,7 @@ impl FromStr for NodeKind {
             "party" => Ok(NodeKind::Party),
             "helper" => Ok(NodeKind::Helper),
             "user" => Ok(NodeKind::User),
+            "regulator" => Ok(NodeKind::Regulator),
             other => Err(IdError::Kind {
                 got: shortened(other),
             }),

@@ -346,13 +346,7 @@ impl Identity {
     /// When a file is missing or malformed or key and certificate do not belong together.
     pub fn load_unverified(dir: &Path) -> Result<Self, IdentityError> {
         let key_path = dir.join(files::KEY);
-        check_mode(&key_path)?;
-        let pem = Zeroizing::new(read(&key_path)?);
-        let text = std::str::from_utf8(&pem).unwrap_or_default();
-        let key = SigningKey::from_pkcs8_pem(text).map_err(|_| IdentityError::Format {
-            path: key_path.clone(),
-            want: "an Ed25519 private key in PKCS #8 PEM",
-        })?;
+        let (pem, key) = private_key(&key_path)?;
         let key_der =
             PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Format {
                 path: key_path.clone(),
@@ -450,6 +444,18 @@ fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Reads a private key that only its owner may read: its PEM and itself.
+pub(crate) fn private_key(path: &Path) -> Result<(Zeroizing<Vec<u8>>, SigningKey), IdentityError> {
+    check_mode(path)?;
+    let pem = Zeroizing::new(read(path)?);
+    let text = std::str::from_utf8(&pem).unwrap_or_default();
+    let key = SigningKey::from_pkcs8_pem(text).map_err(|_| IdentityError::Format {
+        path: path.to_owned(),
+        want: "an Ed25519 private key in PKCS #8 PEM",
+    })?;
+    Ok((pem, key))
 }
 
 fn check_mode(path: &Path) -> Result<(), IdentityError> {

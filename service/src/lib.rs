@@ -8,8 +8,8 @@ pub mod clock;
 pub mod contract;
 pub mod dealing;
 pub mod identity;
-
 pub mod node;
+pub mod person;
 pub mod pki;
 pub mod shutdown;
 pub mod signing;

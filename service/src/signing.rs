@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ed25519_dalek::Signature;
-pub use paripassu_audit::consent::Consent;
+pub use paripassu_audit::consent::{Consent, Decided};
 use paripassu_proto::{JobId, Peer, audit::v1 as audit, control::v1 as pb, limits};
 use prost::Message as _;
 use rustls::pki_types::CertificateDer;
@@ -12,6 +12,8 @@ use crate::identity::{Certified, Identity, IdentityError, Trust};
 
 const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
 const DST_DECIDE: &[u8] = b"paripassu/v2/decide";
+/// With the signatures of people behind it.
+const DST_DECIDE_SIGNED: &[u8] = b"paripassu/v3/decide";
 const DST_AUDIT: &[u8] = b"paripassu/v1/audit";
 
 /// SHA-256 of a contract's bytes: what is signed and what keys are bound to.
@@ -84,37 +86,48 @@ impl Submission {
 impl Decision {
     /// The one encoding.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let people = self.consent.people_field();
+        let dst = match people.is_empty() {
+            true => DST_DECIDE,
+            false => DST_DECIDE_SIGNED,
+        };
         let [approver, second, ticket, expires] = self.consent.fields();
-        encode(&[
-            DST_DECIDE,
+        let mut fields = vec![
+            dst,
             self.job.as_str().as_bytes(),
             &self.digest,
-            &[u8::from(self.approve)],
+            if self.approve { &[1] } else { &[0] },
             self.reason.as_bytes(),
             approver,
             second,
             ticket,
             expires,
-        ])
+        ];
+        if !people.is_empty() {
+            fields.push(&people);
+        }
+        encode(&fields)
     }
 
-    /// Reads it; nothing may be left over.
+    /// Reads it; nothing may be left over. Whether the people who signed it signed this is
+    /// [`Self::signed_by_its_people`]'s to say, for a party.
     ///
     /// # Errors
     /// Says what is wrong.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StatementError> {
-        let [
-            dst,
-            job,
-            digest,
-            approve,
-            reason,
-            approver,
-            second,
-            ticket,
-            expires,
-        ] = decode(bytes)?;
-        expect_kind(dst, DST_DECIDE)?;
+        let signed = decode::<10>(bytes).ok();
+        let (fields, people) = match signed {
+            Some([dst, a, b, c, d, e, f, g, h, people]) => {
+                expect_kind(dst, DST_DECIDE_SIGNED)?;
+                ([a, b, c, d, e, f, g, h], Some(people))
+            }
+            None => {
+                let [dst, a, b, c, d, e, f, g, h] = decode(bytes)?;
+                expect_kind(dst, DST_DECIDE)?;
+                ([a, b, c, d, e, f, g, h], None)
+            }
+        };
+        let [job, digest, approve, reason, words @ ..] = fields;
         let approve = match approve {
             [0] => false,
             [1] => true,
@@ -135,8 +148,34 @@ impl Decision {
             digest: parse_digest(digest)?,
             approve,
             reason: reason.to_owned(),
-            consent: Consent::of_fields([approver, second, ticket, expires])?,
+            consent: match people {
+                None => Consent::of_fields(words)?,
+                Some(people) => Consent::of_signed_fields(words, people)?,
+            },
         })
+    }
+
+    /// Whether each of the people who signed it signed this very decision of `party`.
+    ///
+    /// # Errors
+    /// Names the first who did not.
+    pub fn signed_by_its_people(&self, party: &str) -> Result<(), StatementError> {
+        Ok(self
+            .consent
+            .signed_by_its_people(&self.as_people_sign_it(party))?)
+    }
+
+    /// What people sign of it for `party`.
+    pub fn as_people_sign_it<'a>(&'a self, party: &'a str) -> Decided<'a> {
+        Decided {
+            job: self.job.as_str(),
+            digest: &self.digest,
+            approve: self.approve,
+            party,
+            reason: &self.reason,
+            ticket: &self.consent.ticket,
+            expires: &self.consent.expires,
+        }
     }
 
     /// Whether it no longer holds at this time.
@@ -321,6 +360,7 @@ mod tests {
                 second: "compliance".into(),
                 ticket: "CHG-1".into(),
                 expires: "2026-03-01T00:00:00Z".into(),
+                people: Vec::new(),
             },
         };
         assert!(decision.has_lapsed(1_772_323_200) && !decision.has_lapsed(1_772_323_199));
@@ -333,6 +373,41 @@ mod tests {
         longer.push(0);
         assert!(Decision::from_bytes(&longer).is_err());
         assert!(Submission::from_bytes(&bytes).is_err());
+
+        let mut by_people = decision.clone();
+        let key = ed25519_dalek::SigningKey::from_bytes(&[5; 32]);
+        for (name, role, key) in [
+            ("data-owner", "data_owner", key.clone()),
+            (
+                "compliance",
+                "compliance",
+                ed25519_dalek::SigningKey::from_bytes(&[6; 32]),
+            ),
+        ] {
+            let statement = paripassu_audit::consent::person_statement(
+                &decision.as_people_sign_it("bank"),
+                name,
+                role,
+            );
+            let signature = ed25519_dalek::Signer::sign(&key, &statement).to_bytes();
+            by_people
+                .consent
+                .people
+                .push(paripassu_audit::consent::Signature {
+                    name: name.into(),
+                    role: role.into(),
+                    key: key.verifying_key().to_bytes(),
+                    signature,
+                });
+        }
+        let bytes = by_people.to_bytes();
+        let read = Decision::from_bytes(&bytes).unwrap();
+        assert_eq!(read, by_people);
+        read.signed_by_its_people("bank").unwrap();
+        assert!(read.signed_by_its_people("partner").is_err());
+        for end in 0..bytes.len() {
+            assert!(Decision::from_bytes(&bytes[..end]).is_err());
+        }
 
         let submission = Submission {
             job: "j-1".parse().unwrap(),

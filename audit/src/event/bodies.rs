@@ -109,6 +109,8 @@ bodies! {
     Incident = "incident", Shared;
     /// The node's policy changed.
     PolicyChanged = "policy.changed", Private;
+    /// People signed the policy file that the node took.
+    PolicySigned = "policy.signed", Private;
 }
 
 macro_rules! body {
@@ -467,6 +469,18 @@ body! {
         new: String,
         /// Its version: one more than that before.
         version: u64,
+    }
+}
+
+body! {
+    /// `policy.signed`
+    PolicySigned {
+        /// SHA-256 of the file.
+        file: String,
+        /// The version that it gives itself.
+        version: u64,
+        /// Who signed it, codes of the party's own.
+        signers: Vec<String>,
     }
 }
 

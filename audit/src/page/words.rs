@@ -153,6 +153,11 @@ pub(super) fn event(body: &Body) -> String {
         Body::DataErased(b) => format!("Destroyed {} ({})", b.what, count(b.count)),
         Body::Incident(b) => format!("INCIDENT {}: {}", b.class, b.detail),
         Body::PolicyChanged(b) => format!("Its policy became version {}", b.version),
+        Body::PolicySigned(b) => format!(
+            "Its policy file, version {}, was signed by {}",
+            b.version,
+            b.signers.join(", ")
+        ),
     }
 }
 

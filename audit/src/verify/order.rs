@@ -12,12 +12,14 @@ use super::{
 };
 use crate::{
     bundle::{SignedStatement, unbase64},
-    consent::{Consent, said},
+    consent::{Consent, ConsentError, Decided, said},
     event::{Body, bodies::JobApproved, hex, parse_time},
 };
 
 const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
 const DST_DECIDE: &[u8] = b"paripassu/v2/decide";
+/// With people's own signatures behind it.
+const DST_DECIDE_SIGNED: &[u8] = b"paripassu/v3/decide";
 
 const UNAPPROVED: &str = "work was done that this party had not agreed to";
 const OTHER_CONTRACT: &str = "the contract in the bundle is not the one that was agreed";
@@ -58,26 +60,49 @@ pub(super) struct Decision {
 }
 
 pub(super) fn decision(bytes: &[u8]) -> Option<Decision> {
-    match fields(bytes)?.as_slice() {
-        [
-            DST_DECIDE,
-            job,
-            digest,
-            [yes @ (0 | 1)],
-            reason,
-            approver,
-            second,
-            ticket,
-            expires,
-        ] => Some(Decision {
-            job: job.to_vec(),
-            digest: digest.to_vec(),
-            approve: *yes == 1,
-            reason: std::str::from_utf8(reason).ok()?.to_owned(),
-            consent: Consent::of_fields([approver, second, ticket, expires]).ok()?,
-        }),
-        _ => None,
+    let fields = fields(bytes)?;
+    let (fields, people) = match fields.as_slice() {
+        [DST_DECIDE, fields @ ..] => (fields, None),
+        [DST_DECIDE_SIGNED, fields @ .., people] => (fields, Some(*people)),
+        _ => return None,
+    };
+    let [job, digest, [yes @ (0 | 1)], reason, words @ ..] = fields else {
+        return None;
+    };
+    let words = <[&[u8]; Consent::FIELDS]>::try_from(words).ok()?;
+    let consent = match people {
+        None => Consent::of_fields(words),
+        Some(people) => Consent::of_signed_fields(words, people),
+    };
+    Some(Decision {
+        job: job.to_vec(),
+        digest: digest.to_vec(),
+        approve: *yes == 1,
+        reason: std::str::from_utf8(reason).ok()?.to_owned(),
+        consent: consent.ok()?,
+    })
+}
+
+impl Decision {
+    /// Whether the people who signed it signed this decision of this party.
+    fn signed_by_its_people(&self, party: &str) -> Result<(), ConsentError> {
+        self.consent.signed_by_its_people(&Decided {
+            job: std::str::from_utf8(&self.job).unwrap_or_default(),
+            digest: &self.digest,
+            approve: self.approve,
+            party,
+            reason: &self.reason,
+            ticket: &self.consent.ticket,
+            expires: &self.consent.expires,
+        })
     }
+}
+
+/// What the signed decision of this digest says of who took it, if it is in the bundle.
+pub(super) fn consent_of(case: &Case<'_>, statement: &str) -> Option<Consent> {
+    let found = case.bundle.approvals.iter();
+    let mut found = found.filter(|signed| statement_digest(signed) == statement);
+    Some(decision(&unbase64(&found.next()?.statement)?)?.consent)
 }
 
 /// Approvals that count, by party and digest of the statement.
@@ -179,6 +204,10 @@ fn approvals(case: &Case<'_>, contract: &ContractView, report: &mut Report) -> A
                     format!("the decision of {party} is on another contract"),
                     OTHER_CONTRACT,
                 );
+            }
+            Some(d) if let Err(error) = d.signed_by_its_people(party) => {
+                let what = format!("the decision of {party}: {}", plain(&error.to_string()));
+                find(what, UNAPPROVED);
             }
             Some(Decision {
                 approve: true,

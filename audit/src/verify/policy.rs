@@ -3,15 +3,16 @@
 
 use super::{
     contract::ContractView,
-    order::is_work,
+    order::{consent_of, is_work},
     verdict::{Check, Report, plain},
     view::{Case, Event, Log},
 };
 use crate::{
+    consent::Consent,
     event::{
         Body,
         bodies::{JobApproved, PolicyEvaluated, PolicyStated},
-        hex, parse_time,
+        hex,
     },
     policy::{Asked, MAX_PIECES, Stated, rank, strictest},
 };
@@ -121,9 +122,17 @@ fn policies(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
             && !std::mem::replace(&mut worked, true)
             && let (Some(policy), Some((approved, approval))) = (&stated, own)
         {
-            let ends = approval.expires.as_deref().and_then(parse_time);
+            let written = Consent {
+                approver: approval.approver.clone(),
+                second: approval.second.clone().unwrap_or_default(),
+                expires: approval.expires.clone().unwrap_or_default(),
+                // who signed stands in the statement, whose words check 6 holds against these
+                people: consent_of(case, &approval.statement)
+                    .map_or_else(Vec::new, |consent| consent.people),
+                ..Consent::default()
+            };
             let at = approved.at().unwrap_or(0);
-            let granted = policy.grants(approval.second.as_deref(), ends, at, case.options.skew());
+            let granted = policy.grants(&written, at, case.options.skew());
             if let Err(lacks) = granted {
                 let what = format!("the party worked on this approval, though {lacks}");
                 report.find(Check::Policy, log.at(approved), what, OVERRULED);

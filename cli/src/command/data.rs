@@ -1,5 +1,10 @@
 //! `paripassu data`.
 
+mod label;
+mod page;
+mod quality;
+mod share;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -10,6 +15,7 @@ use paripassu_model::{
     schema::DatasetSpec,
     table::{ParquetReader, Table, TableError, TableReader},
 };
+use paripassu_party::config::PartyConfig;
 use serde::Serialize;
 
 use crate::{
@@ -26,7 +32,7 @@ const DISTINCT: usize = 100_000;
 /// Look at a data file before it is used, or make one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Types, missing and distinct values of a file, and every error by row and column
+    /// Types, missing and distinct values, outliers, repeats, days, and every error by row and column
     Inspect(Inspect),
     /// Make the synthetic joint-credit portfolio: a file for each party, up to 10 million rows
     Synth(super::synth::Synth),
@@ -35,11 +41,19 @@ pub(crate) enum Data {
 /// Arguments of `data inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Run by: whoever prepares a party's data, beside them; nothing leaves this machine. --share writes what
+a modeler at another institution may be told: the columns that the party's signed policy lists for the
+purpose, in coarse classes, without any value.
 Exit codes: 0 usable as it is, 3 rows or columns must be mended.
 
 Examples:
   paripassu data inspect bank.csv --label y
-  paripassu data inspect partner.csv --id customer --missing NA --categorical branch --json")]
+  paripassu data inspect partner.csv --id customer --missing NA --categorical branch --json
+  paripassu data inspect bank.csv --html quality.html
+  paripassu data inspect loans.csv --past-due worst_dpd_12m --bad-from 90 --good-below 30 \\
+    --watched months --window 12
+  paripassu data inspect bank.csv --share told.json --config bank.toml --dataset applications \\
+    --purpose application_score")]
 pub(crate) struct Inspect {
     /// CSV file, UTF-8 with a header, or Parquet file (`.parquet`)
     #[arg(value_name = "FILE")]
@@ -59,6 +73,36 @@ pub(crate) struct Inspect {
     /// Columns to read as categories even if every cell is a number
     #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
     categorical: Vec<String>,
+    /// Write a page of HTML, too; it shows values and stays with the party
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Column with each customer's worst days past due in the window: helps to define the outcome
+    #[arg(long, value_name = "COLUMN")]
+    past_due: Option<String>,
+    /// A customer is bad from so many days past due
+    #[arg(long, value_name = "DAYS", default_value_t = 90.0)]
+    bad_from: f64,
+    /// And good below so many; between the two indeterminate
+    #[arg(long, value_name = "DAYS", default_value_t = 30.0)]
+    good_below: f64,
+    /// Column with the months for which each customer was watched
+    #[arg(long, value_name = "COLUMN", requires = "past_due")]
+    watched: Option<String>,
+    /// Customers watched for fewer months are left out
+    #[arg(long, value_name = "MONTHS", default_value_t = 12.0)]
+    window: f64,
+    /// Write what a modeler may be told, by the party's policy
+    #[arg(long, value_name = "FILE", requires_all = ["config", "dataset", "purpose"])]
+    share: Option<PathBuf>,
+    /// The party's configuration, which names its policy
+    #[arg(long, value_name = "PARTY.toml")]
+    config: Option<PathBuf>,
+    /// The data set in it
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// The purpose for which it is told
+    #[arg(long, value_name = "PURPOSE")]
+    purpose: Option<String>,
 }
 
 /// What a column is taken for.
@@ -100,6 +144,9 @@ struct Inspected {
     problems: Vec<String>,
     /// True where there are more problems than are listed.
     more_problems: bool,
+    quality: quality::Quality,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcomes: Option<label::Outcomes>,
     dataset: DatasetSpec,
 }
 
@@ -138,14 +185,55 @@ impl Inspect {
                 ));
             }
         }
+        let quality = quality::quality(&self.file, &columns, &self.missing, rows)?;
+        let outcomes = self.past_due.map(|past_due| {
+            let definition = label::Definition {
+                past_due,
+                bad: self.bad_from,
+                good: self.good_below,
+                watched: self.watched,
+                window: self.window,
+            };
+            label::outcomes(&self.file, &definition, &self.missing)
+        });
         let inspected = Inspected {
+            outcomes: outcomes.transpose()?,
             file: self.file,
             rows,
             columns,
             problems,
             more_problems,
+            quality,
             dataset,
         };
+        if let Some(path) = &self.html {
+            super::write_whole(path, inspected.html().as_bytes())?;
+        }
+        if let (Some(path), Some(config), Some(dataset), Some(purpose)) =
+            (&self.share, &self.config, &self.dataset, &self.purpose)
+        {
+            let config = PartyConfig::load(config).map_err(Failure::user)?;
+            let policy = config
+                .policy
+                .as_deref()
+                .map(super::policy::read_policy)
+                .transpose()?;
+            let told = share::shared(
+                &config,
+                policy.as_ref(),
+                (dataset, purpose),
+                &inspected.columns,
+                &inspected.quality,
+                inspected.rows,
+            )?;
+            let text = serde_json::to_vec_pretty(&told).map_err(Failure::ours)?;
+            super::write_whole(path, &text)?;
+            screen.say(format_args!(
+                "{} tells of {} columns, in classes: this may go to the modeler",
+                path.display(),
+                told.columns.len()
+            ));
+        }
         let exit = if inspected.problems.is_empty() {
             Exit::Ok
         } else {
@@ -160,16 +248,22 @@ impl Inspected {
     fn text(&self, screen: &Screen) -> String {
         let paint = screen.out();
         let mut table = screen.table(&[
-            "column", "taken as", "missing", "distinct", "least", "largest",
+            "column", "taken as", "missing", "distinct", "least", "median", "largest", "far out",
         ]);
         let number =
             |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value}"));
-        for column in &self.columns {
+        for (column, quality) in self.columns.iter().zip(&self.quality.columns) {
             let more = if column.distinct_exact { "" } else { "+" };
+            let median = quality.quantiles.map(|[_, _, median, _, _]| median);
+            let days = quality.days.as_ref();
+            let end = |value: Option<f64>, day: Option<&String>| {
+                day.cloned().unwrap_or_else(|| number(value))
+            };
             let kind = match column.kind {
                 Kind::Id => "id",
                 Kind::Label => "label",
                 Kind::Numeric => "numeric",
+                Kind::Categorical if days.is_some() => "day",
                 Kind::Categorical => "categorical",
             };
             table.row([
@@ -177,8 +271,14 @@ impl Inspected {
                 kind.to_owned(),
                 count(column.missing),
                 format!("{}{more}", count(column.distinct as u64)),
-                number(column.least),
-                number(column.largest),
+                end(column.least, days.map(|days| &days.first)),
+                number(median),
+                end(column.largest, days.map(|days| &days.last)),
+                if quality.outliers > 0 {
+                    count(quality.outliers)
+                } else {
+                    String::new()
+                },
             ]);
         }
         let mut text = format!(
@@ -194,6 +294,29 @@ impl Inspected {
         }
         if self.more_problems {
             text.push_str("… and more after these: mend them and look again\n");
+        }
+        let repeats = [
+            (
+                self.quality.repeated_ids,
+                "rows have the id of a row above them",
+            ),
+            (
+                self.quality.repeated_rows,
+                "rows are another one again, but for the id",
+            ),
+        ];
+        for (rows, what) in repeats {
+            if rows > 0 {
+                text.push_str(&format!("{} {} {what}\n", paint.warn("!"), count(rows)));
+            }
+        }
+        for column in &self.quality.columns {
+            for note in &column.notes {
+                text.push_str(&format!("{} `{}`: {note}\n", paint.warn("!"), column.name));
+            }
+        }
+        if let Some(outcomes) = &self.outcomes {
+            text.push_str(&outcomes.text(screen));
         }
         let dataset = &self.dataset;
         text.push_str("\nFor a party's configuration:\n\n  [[dataset]]\n  name = \"…\"\n");
@@ -414,6 +537,16 @@ mod tests {
             missing: vec!["NA".into()],
             numeric: vec![],
             categorical: vec![],
+            html: Some(dir.path().join("page.html")),
+            past_due: None,
+            bad_from: 90.0,
+            good_below: 30.0,
+            watched: None,
+            window: 12.0,
+            share: None,
+            config: None,
+            dataset: None,
+            purpose: None,
         }
         .run(&Screen::new(false, ColorWhen::Never))
     }

@@ -12,6 +12,7 @@ pub(crate) mod job;
 pub(crate) mod model;
 pub(crate) mod party;
 pub(crate) mod pki;
+pub(crate) mod policy;
 pub(crate) mod sandbox;
 pub(crate) mod serve;
 mod synth;

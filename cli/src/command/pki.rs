@@ -57,7 +57,7 @@ pub(crate) struct Request {
     /// Folder for node.key and node.csr
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Who asks: coordinator/ID, party/ID, helper/ID or user/ID
+    /// Who asks: coordinator/ID, party/ID, helper/ID, user/ID or regulator/ID (who reads and changes nothing)
     #[arg(long = "as", value_name = "KIND/ID")]
     peer: Peer,
 }

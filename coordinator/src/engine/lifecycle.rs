@@ -118,6 +118,7 @@ impl Engine {
             return Err(Refused::Other("node"));
         }
         let decision = Decision::from_bytes(&signed.statement)?;
+        decision.signed_by_its_people(caller.id.as_str())?;
         let now = self.clock.now();
         let mut guard = self.lock();
         let State { store, jobs, .. } = &mut *guard;

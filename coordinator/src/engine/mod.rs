@@ -247,9 +247,10 @@ impl Engine {
         job.watchers.send_replace(job.status(self.missing(job)));
     }
 
-    /// Whether a caller may see a job: its members and submitter, and the consortium's users.
+    /// Whether a caller may see a job: its members and submitter, and the consortium's users and regulators.
     fn may_see(&self, caller: &Peer, job: &Job) -> bool {
-        matches!(caller.kind, NodeKind::User | NodeKind::Coordinator)
+        use NodeKind::{Coordinator, Regulator, User};
+        matches!(caller.kind, User | Coordinator | Regulator)
             || job.submitter == *caller
             || job.members(&self.me).contains(caller)
     }

@@ -12,11 +12,34 @@ pub enum TemplateKind {
     Overlap,
     /// Three banks or more with the same columns train a network on masked sums.
     HorizontalMlp,
+    /// Scores of applicants, with safe defaults.
+    Application,
+    /// Scores of customers on the books, with safe defaults.
+    Behaviour,
+    /// Scores of customers who are behind, with safe defaults.
+    Collection,
+    /// Who stands on another's list of confirmed fraud, with safe defaults.
+    FraudList,
+    /// Banks with the same columns, with safe defaults.
+    Horizontal,
 }
 
 impl TemplateKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 9] = [
+        Self::Application,
+        Self::Behaviour,
+        Self::Collection,
+        Self::FraudList,
+        Self::Horizontal,
+        Self::VerticalLogistic,
+        Self::HorizontalLogistic,
+        Self::Overlap,
+        Self::HorizontalMlp,
+    ];
+
+    /// Those that spell out every key with its default.
+    pub const REFERENCE: [Self; 4] = [
         Self::VerticalLogistic,
         Self::HorizontalLogistic,
         Self::Overlap,
@@ -30,6 +53,11 @@ impl TemplateKind {
             Self::HorizontalLogistic => "horizontal-logistic",
             Self::Overlap => "overlap",
             Self::HorizontalMlp => "horizontal-mlp",
+            Self::Application => "application",
+            Self::Behaviour => "behaviour",
+            Self::Collection => "collection",
+            Self::FraudList => "fraud-list",
+            Self::Horizontal => "horizontal",
         }
     }
 
@@ -46,5 +74,10 @@ pub const fn template(kind: TemplateKind) -> &'static str {
         TemplateKind::HorizontalLogistic => include_str!("horizontal-logistic.toml"),
         TemplateKind::Overlap => include_str!("overlap.toml"),
         TemplateKind::HorizontalMlp => include_str!("horizontal-mlp.toml"),
+        TemplateKind::Application => include_str!("application.toml"),
+        TemplateKind::Behaviour => include_str!("behaviour.toml"),
+        TemplateKind::Collection => include_str!("collection.toml"),
+        TemplateKind::FraudList => include_str!("fraud-list.toml"),
+        TemplateKind::Horizontal => include_str!("horizontal.toml"),
     }
 }

@@ -93,6 +93,9 @@ impl Run {
         )
         .await?;
         self.aligned(method, aligned.rows.len() as u64)?;
-        Ok(aligned.rows.into_iter().map(|r| r as usize).collect())
+        let rows: Vec<usize> = aligned.rows.into_iter().map(|r| r as usize).collect();
+        let ids = rows.iter().filter_map(|row| table.ids().get(*row));
+        self.set_may_follow(ids.map(String::as_str))?;
+        Ok(rows)
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod outputs;
 mod overlap;
 mod page;
 mod rows;
+mod set_change;
 mod validate;
 
 use std::{
@@ -47,6 +48,8 @@ use paripassu_service::{
     transport::JobChannel,
 };
 
+pub(crate) use set_change::SetChange;
+
 use crate::{
     commit,
     config::PartyConfig,
@@ -62,6 +65,8 @@ pub(crate) struct Site {
     pub(crate) identity: Arc<Identity>,
     pub(crate) clock: Clock,
     pub(crate) store: Arc<Store>,
+    /// This party's limit on how little sets of common customers may differ.
+    pub(crate) set_change: Option<SetChange>,
 }
 
 /// A failure with the step in which it happened.

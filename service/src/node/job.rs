@@ -144,6 +144,8 @@ pub(super) fn start(
 
 /// Reads and verifies a decision.
 pub(super) fn decision(trust: &Trust, signed: &pb::Signed) -> Result<(Peer, Decision), RefusedJob> {
-    let by = signing::verify(trust, signed)?;
-    Ok((by.peer().clone(), Decision::from_bytes(&signed.statement)?))
+    let by = signing::verify(trust, signed)?.peer().clone();
+    let decision = Decision::from_bytes(&signed.statement)?;
+    decision.signed_by_its_people(by.id.as_str())?;
+    Ok((by, decision))
 }

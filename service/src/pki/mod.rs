@@ -131,7 +131,7 @@ fn read_text(path: &Path) -> Result<String, PkiError> {
 }
 
 /// Writes a file that must not exist yet.
-fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
+pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => PkiError::Exists {
             path: path.to_owned(),
@@ -170,7 +170,7 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
 }
 
 /// A fresh Ed25519 key as PKCS #8 PEM.
-fn fresh_key() -> Result<zeroize::Zeroizing<String>, PkiError> {
+pub(crate) fn fresh_key() -> Result<zeroize::Zeroizing<String>, PkiError> {
     use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding};
     use rand::{TryRng, rngs::SysRng};
     let mut secret = zeroize::Zeroizing::new([0u8; 32]);

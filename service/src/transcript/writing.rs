@@ -7,7 +7,7 @@ use paripassu_audit::{
     event::{
         EventError,
         bodies::{
-            Aborted, JobApproved, JobProposed, JobRejected, PolicyEvaluated, PolicyStated,
+            Aborted, Denied, JobApproved, JobProposed, JobRejected, PolicyEvaluated, PolicyStated,
             RunCompleted, SessionOpened,
         },
         hex, key_digest,
@@ -104,7 +104,19 @@ impl Transcript {
             let text = piece.to_owned();
             self.write_soon(job, PolicyStated { part, parts, text })?;
         }
-        self.write(job, verdict)
+        let denied = verdict.verdict == "deny";
+        let rules = verdict.rules.iter().filter(|rule| rule.verdict == "deny");
+        let rules: Vec<_> = rules.map(|rule| rule.id.clone()).collect();
+        self.write(job, verdict)?;
+        if denied {
+            let denied = Denied {
+                code: "policy".into(),
+                subject: rules.join(", "),
+                to: None,
+            };
+            self.write(job, denied)?;
+        }
+        Ok(())
     }
 
     /// Writes down a data party's decision on the contract proposed: its first approval and its first

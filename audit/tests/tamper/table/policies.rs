@@ -118,7 +118,7 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         VERDICT,
         policy(true, partners),
     );
-    let later = |text: &str| text.replace("policy.v2", "policy.v3");
+    let later = |text: &str| text.replace("policy.v2", "policy.v9");
     add(
         "policy-of-an-unknown-form",
         16,
@@ -184,4 +184,131 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         "policy.stated",
         body(BANK, "policy.stated", "officer", "nobodyy"),
     );
+    signed(add);
+}
+
+/// Policies with rules of their own, and approvals that people sign.
+fn signed(add: &mut Add<'_>) {
+    const VERDICT: &str = "policy.evaluated";
+    let text = |from: &'static str, to: &'static str| {
+        World::signed(|_, policy| {
+            assert!(policy.contains(from), "{policy}");
+            *policy = policy.replace(from, to);
+        })
+        .bundle()
+    };
+    add(
+        "honest-with-people",
+        0,
+        "",
+        text("data_owner", "data_owner"),
+    );
+    for (name, from, to) in [
+        (
+            "policy-of-another-purpose",
+            "[\"application_score\"]",
+            "[\"collection\"]",
+        ),
+        (
+            "policy-forbids-a-pair",
+            "\"pairs\",\"values\":[]",
+            "\"pairs\",\"values\":[\"bank+partner\"]",
+        ),
+        (
+            "policy-allows-an-opening-less",
+            "\"release.metrics>party:bank\",",
+            "",
+        ),
+        (
+            "policy-asks-for-larger-levels",
+            "\"number\":\"20\"",
+            "\"number\":\"20.5\"",
+        ),
+        ("policy-asks-for-an-earlier-end", "\"999999999\"", "\"30\""),
+        (
+            "policy-has-used-up-its-quota",
+            "\"number\":\"3\",\"of\":\"\",\"values\":[]",
+            "\"number\":\"3\",\"of\":\"\",\"values\":[\"today\"]",
+        ),
+        ("policy-rule-of-an-unknown-kind", "\"within\"", "\"among\""),
+        (
+            "policy-rule-on-nothing-known",
+            "\"of\":\"parties\"",
+            "\"of\":\"everybody\"",
+        ),
+        (
+            "policy-limit-that-is-no-number",
+            "\"number\":\"20\"",
+            "\"number\":\"twenty\"",
+        ),
+        (
+            "policy-of-the-form-before-with-later-members",
+            "policy.v3",
+            "policy.v2",
+        ),
+    ] {
+        add(name, 16, VERDICT, text(from, to));
+    }
+    add(
+        "people-are-not-those-of-the-policy",
+        16,
+        "job.approved",
+        text("\"name\":\"data-owner\"", "\"name\":\"owner\""),
+    );
+    add(
+        "a-role-more-than-have-signed",
+        16,
+        "job.approved",
+        text(
+            "[\"data_owner\",\"compliance\"]",
+            "[\"data_owner\",\"compliance\",\"validator\"]",
+        ),
+    );
+    let consent = |change: fn(&mut Consent)| World::signed(|consent, _| change(consent)).bundle();
+    let other_key = |consent: &mut Consent| {
+        consent.people[1] = person_signs(contract(), "bank", "compliance", "compliance", 33);
+    };
+    add(
+        "a-person-signs-with-another-key",
+        16,
+        "job.approved",
+        consent(other_key),
+    );
+    add(
+        "people-did-not-sign",
+        16,
+        "job.approved",
+        consent(|consent| consent.people.clear()),
+    );
+    for (name, change) in [
+        (
+            "a-persons-signature-is-altered",
+            (|consent| consent.people[1].signature[5] ^= 1) as fn(&mut Consent),
+        ),
+        ("a-persons-signature-is-of-another-role", |consent| {
+            consent.people[1] = person_signs(contract(), "bank", "compliance", "validator", 32);
+            consent.people[1].role = "compliance".into();
+        }),
+        ("a-persons-signature-is-for-another-party", |consent| {
+            consent.people[1] = person_signs(contract(), "partner", "compliance", "compliance", 32);
+        }),
+        ("a-persons-signature-is-on-another-contract", |consent| {
+            consent.people[1] = person_signs("another", "bank", "compliance", "compliance", 32);
+        }),
+        ("one-key-signs-twice", |consent| {
+            consent.people[1] = person_signs(contract(), "bank", "compliance", "compliance", 31);
+        }),
+        ("one-person-signs-twice", |consent| {
+            consent.second = "Data-Owner".into();
+            consent.people[1] = person_signs(contract(), "bank", "Data-Owner", "compliance", 32);
+        }),
+        ("others-signed-than-it-names", |consent| {
+            consent.people.reverse()
+        }),
+        ("fewer-signed-than-it-names", |consent| {
+            consent.people.pop();
+        }),
+    ] {
+        add(name, 15, "decision", consent(change));
+    }
 }

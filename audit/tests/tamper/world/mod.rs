@@ -14,7 +14,7 @@ use paripassu_audit::{
         Artifact, Bundle, EarlierCheckpoint, EventPart, FORMAT, FrameList, LogPart,
         SignedStatement, proof_text,
     },
-    consent::{Consent, said},
+    consent::{Consent, Decided, Signature, person_statement, said},
     event::{Body, Draft, Place, Tally, Visibility, bodies::*, hex, key_digest, visibility},
     log::Log,
     merkle::{Tree, leaf_hash},
@@ -200,6 +200,7 @@ pub(crate) fn consent() -> Consent {
         second: "compliance".into(),
         ticket: "CHG-1182".into(),
         expires: "2026-03-04T00:00:00Z".into(),
+        people: Vec::new(),
     }
 }
 
@@ -215,12 +216,47 @@ pub(crate) fn decide_as(
     consent: &Consent,
 ) -> (SignedStatement, String) {
     let digest = Sha256::digest(contract);
-    let mut fields: Vec<&[u8]> = vec![b"paripassu/v2/decide", JOB.as_bytes(), &digest];
+    let people = consent.people_field();
+    let form: &[u8] = match people.is_empty() {
+        true => b"paripassu/v2/decide",
+        false => b"paripassu/v3/decide",
+    };
+    let mut fields: Vec<&[u8]> = vec![form, JOB.as_bytes(), &digest];
     let yes = [u8::from(approve)];
     fields.extend([&yes[..], reason]);
     fields.extend(consent.fields());
+    if !people.is_empty() {
+        fields.push(&people);
+    }
     let statement = encode(&fields);
     (signed(person, &statement), sha(&statement))
+}
+
+/// A person's signature below the approval that [`consent`] describes.
+pub(crate) fn person_signs(
+    contract: &str,
+    party: &str,
+    name: &str,
+    role: &str,
+    seed: u8,
+) -> Signature {
+    let key = SigningKey::from_bytes(&[seed; 32]);
+    let consent = consent();
+    let decided = Decided {
+        job: JOB,
+        digest: &Sha256::digest(contract),
+        approve: true,
+        party,
+        reason: "as agreed",
+        ticket: &consent.ticket,
+        expires: &consent.expires,
+    };
+    Signature {
+        name: name.into(),
+        role: role.into(),
+        key: key.verifying_key().to_bytes(),
+        signature: key.sign(&person_statement(&decided, name, role)).to_bytes(),
+    }
 }
 
 /// The frames that went from one node to another in a step.
@@ -259,6 +295,54 @@ impl World {
                 }
             }
         }
+        world
+    }
+
+    /// The honest job, in which the bank's policy has rules of its own and its approval is signed by two people
+    /// with keys of their own; `change` alters what they signed and the text of the policy.
+    pub(crate) fn signed(change: impl Fn(&mut Consent, &mut String)) -> Self {
+        let mut world = Self::new();
+        let mut consent = consent();
+        consent.people = vec![
+            person_signs(&world.contract, "bank", "data-owner", "data_owner", 31),
+            person_signs(&world.contract, "bank", "compliance", "compliance", 32),
+        ];
+        let mut policy = script::policy_signed();
+        change(&mut consent, &mut policy);
+        let person = world.authority.certify("party", "bank", 11);
+        let contract = world.contract.clone();
+        let (signed, digest) = decide_as(&person, &contract, true, b"as agreed", &consent);
+        world.approvals[0] = signed;
+        for draft in world.scripts.iter_mut().flat_map(|s| &mut s.before) {
+            if let Body::JobApproved(approval) = &mut draft.body
+                && approval.party == "bank"
+            {
+                approval.statement = digest.clone();
+            }
+        }
+        let mut pieces = 0;
+        world.script("bank").before.retain_mut(|draft| {
+            match &mut draft.body {
+                Body::PolicyStated(piece) => {
+                    (piece.parts, piece.text) = (1, policy.clone());
+                    pieces += 1;
+                    return pieces == 1;
+                }
+                Body::PolicyEvaluated(verdict) => {
+                    verdict.policy = sha(policy.as_bytes());
+                    let last = verdict.rules.pop().unwrap();
+                    let own = script::OWN_RULES.map(|id| RuleVerdict {
+                        id: id.into(),
+                        verdict: "allow".into(),
+                        measured: String::new(),
+                    });
+                    verdict.rules.extend(own);
+                    verdict.rules.push(last);
+                }
+                _ => {}
+            }
+            true
+        });
         world
     }
 

@@ -102,6 +102,71 @@ pub(crate) fn policy(id: &str) -> String {
     )
 }
 
+/// The rules of its own in [`policy_signed`], in their order.
+pub(crate) const OWN_RULES: [&str; 7] = [
+    "purpose",
+    "parties",
+    "forbidden_pairs",
+    "openings",
+    "level_rows",
+    "open_days",
+    "jobs_per_day",
+];
+
+/// The bank's policy with rules of its own, and with people who sign.
+pub(crate) fn policy_signed() -> String {
+    let rules = [
+        ("within", "/spec/purpose", "", "[\"application_score\"]"),
+        ("within", "parties", "", "[\"partner\"]"),
+        ("without", "pairs", "", "[]"),
+        ("within", "openings", "", &declared()),
+        ("least", "/spec/design/rare_level_rows", "20", "[]"),
+        ("most", "open_days", "999999999", "[]"),
+        ("unspent", "", "3", "[]"),
+    ];
+    let rules = OWN_RULES.iter().zip(rules).map(|(id, (is, of, number, values))| {
+        format!("{{\"id\":\"{id}\",\"is\":\"{is}\",\"number\":\"{number}\",\"of\":\"{of}\",\"values\":{values}}}")
+    });
+    let rules: Vec<_> = rules.collect();
+    let key = |seed| {
+        hex(SigningKey::from_bytes(&[seed; 32])
+            .verifying_key()
+            .as_bytes())
+    };
+    let people = format!(
+        "[{{\"key\":\"{}\",\"name\":\"data-owner\",\"role\":\"data_owner\"}},\
+          {{\"key\":\"{}\",\"name\":\"compliance\",\"role\":\"compliance\"}}]",
+        key(31),
+        key(32)
+    );
+    policy("bank")
+        .replace("policy.v2", "policy.v3")
+        .replace(
+            "\"period_days\"",
+            &format!("\"people\":{people},\"period_days\""),
+        )
+        .replace(
+            "\"spent\"",
+            &format!(
+                "\"roles\":[\"data_owner\",\"compliance\"],\"rules\":[{}],\"spent\"",
+                rules.join(",")
+            ),
+        )
+}
+
+/// Everything that the contract opens, to whom, as a list.
+fn declared() -> String {
+    let contract: serde_json::Value = serde_json::from_str(contract()).unwrap();
+    let mut all = Vec::new();
+    for disclosure in contract["disclosures"].as_array().unwrap() {
+        for to in disclosure["to"].as_array().unwrap() {
+            let (id, to) = (disclosure["id"].as_str(), to.as_str());
+            all.push(format!("\"{}>{}\"", id.unwrap(), to.unwrap()));
+        }
+    }
+    format!("[{}]", all.join(","))
+}
+
 pub(super) fn script(
     person: Person,
     role: &'static str,

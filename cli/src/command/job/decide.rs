@@ -6,6 +6,7 @@
 
 use std::{
     io::{BufRead, IsTerminal},
+    path::PathBuf,
     str::FromStr,
 };
 
@@ -15,7 +16,7 @@ use paripassu_job::{Contract, ContractDigest};
 use paripassu_proto::NodeKind;
 use paripassu_service::{clock::Clock, signing::Consent};
 
-use super::terms;
+use super::{sign::together, terms};
 use crate::{
     client::{Client, Connect, contract_of},
     failure::Failure,
@@ -36,12 +37,16 @@ const TYPED: usize = 8;
 What is signed is the contract with this digest and no other, whatever the coordinator sends.
 Without --contract, on a terminal, the contract is shown and the beginning of its digest asked for.
 
+Run by: whoever holds the key of the party's node; where its policy asks for people, with their own
+signatures (`job sign`).
+
 Examples:
   paripassu job show JOB --identity bank                  read what it opens, to whom
   paripassu job approve JOB --identity bank --contract DIGEST
   paripassu job approve JOB --identity bank               read it here and type its digest
   paripassu job approve JOB --identity bank --contract DIGEST --approver data-owner \\
     --second compliance --ticket CHG-1182 --expires 72h
+  paripassu job approve JOB --identity bank --contract DIGEST --signed a.consent --signed b.consent
 
 Approver, second person, ticket and end are signed with the approval and stand in every member's
 transcript: use names of roles or staff codes, no names of persons. A job does not begin once an
@@ -62,6 +67,10 @@ pub(crate) struct Approve {
     /// Until when the approval holds: 72h, 3d, or a time such as 2026-11-22T18:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Option<Until>,
+    /// A person's own signature, as `job sign` wrote it; once for each who signed
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["approver", "second", "ticket", "expires", "reason"])]
+    signed: Vec<PathBuf>,
     #[command(flatten)]
     connect: Connect,
 }
@@ -83,7 +92,10 @@ struct Words {
 /// Reject a job for a party, signed with the party's key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Run by: whoever holds the key of the party's node.
+
 Examples:
+  paripassu job reject JOB --identity bank --signed c.consent
   paripassu job reject JOB --identity bank --reason \"no legal basis\"")]
 pub(crate) struct Reject {
     /// Id of the job, the beginning of it, or `latest`
@@ -91,13 +103,23 @@ pub(crate) struct Reject {
     job: String,
     #[command(flatten)]
     words: Words,
+    /// A person's own signature, as `job sign --reject` wrote it; once for each who signed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["approver", "ticket", "reason"])]
+    signed: Vec<PathBuf>,
     #[command(flatten)]
     connect: Connect,
 }
 
 /// The end of an approval, as it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Until(String);
+pub(super) struct Until(String);
+
+impl Until {
+    /// As it is signed.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromStr for Until {
     type Err = String;
@@ -128,7 +150,7 @@ impl FromStr for Until {
 
 /// The digest of the contract that was read, as its reader gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct ReadDigest(String);
+pub(super) struct ReadDigest(String);
 
 impl FromStr for ReadDigest {
     type Err = String;
@@ -147,7 +169,7 @@ impl FromStr for ReadDigest {
 
 impl ReadDigest {
     /// Refuses any contract but the one named.
-    fn check(&self, contract: ContractDigest) -> Result<(), Failure> {
+    pub(super) fn check(&self, contract: ContractDigest) -> Result<(), Failure> {
         let got = contract.to_string();
         if got == self.0 {
             return Ok(());
@@ -169,20 +191,12 @@ impl Approve {
         let (mut client, contract) = fetch(&self.connect, &self.job).await?;
         match &self.contract {
             Some(named) => named.check(contract.digest())?,
-            None if screen.is_live() && std::io::stdin().is_terminal() => {
-                confirm(&contract, screen).await?;
-            }
-            None => {
-                return Err(Failure::user(
-                    "nothing is signed: which contract is approved is not said",
-                )
-                .hint(format!(
-                    "read it with `paripassu job show {0}`, then `paripassu job approve {0} \
-                             --contract DIGEST` with the digest shown; only on a terminal does \
-                             `job approve` ask",
-                    contract.job()
-                )));
-            }
+            None => confirm(&contract, screen).await?,
+        }
+        if !self.signed.is_empty() {
+            let me = client.identity().peer().id.to_string();
+            let (consent, reason) = together(&self.signed, &contract, &me, true)?;
+            return decide(&mut client, &contract, true, &reason, consent, screen).await;
         }
         let reason = &self.words.reason;
         decide(&mut client, &contract, true, reason, consent, screen).await
@@ -197,6 +211,7 @@ impl Words {
             second,
             ticket: self.ticket.clone(),
             expires: expires.map_or_else(String::new, |until| until.0),
+            people: Vec::new(),
         };
         let checked = consent.check().map(|()| consent);
         checked.map_err(|e| Failure::user(format!("nothing is signed: {e}")))
@@ -206,6 +221,11 @@ impl Words {
 impl Reject {
     pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let (mut client, contract) = fetch(&self.connect, &self.job).await?;
+        if !self.signed.is_empty() {
+            let me = client.identity().peer().id.to_string();
+            let (consent, reason) = together(&self.signed, &contract, &me, false)?;
+            return decide(&mut client, &contract, false, &reason, consent, screen).await;
+        }
         let consent = self.words.consent(String::new(), None)?;
         let reason = &self.words.reason;
         decide(&mut client, &contract, false, reason, consent, screen).await
@@ -230,7 +250,16 @@ async fn fetch(connect: &Connect, job: &str) -> Result<(Client, Contract), Failu
 }
 
 /// Shows what would be signed and has its digest copied.
-async fn confirm(contract: &Contract, screen: &Screen) -> Result<(), Failure> {
+pub(super) async fn confirm(contract: &Contract, screen: &Screen) -> Result<(), Failure> {
+    if !(screen.is_live() && std::io::stdin().is_terminal()) {
+        return Err(
+            Failure::user("nothing is signed: which contract is decided on is not said").hint(format!(
+                "read it with `paripassu job show {0}`, then give --contract DIGEST with the digest shown; only on a \
+                 terminal is it asked for",
+                contract.job()
+            )),
+        );
+    }
     let paint = screen.err();
     screen.say(format_args!(
         "Job {}\n{}\n{}\n{}",

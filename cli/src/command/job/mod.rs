@@ -7,6 +7,7 @@ mod new;
 mod plan;
 mod report;
 mod show;
+mod sign;
 mod submit;
 mod terms;
 mod twin;
@@ -38,6 +39,8 @@ pub(crate) enum Job {
     Status(show::Status),
     /// Show a job: members, decisions, what it opens, what happened
     Show(show::Show),
+    /// Sign an approval or rejection with a person's own key
+    Sign(sign::Sign),
     /// Approve a contract that you have read, signed with the party's key
     Approve(decide::Approve),
     /// Reject a job for a party, signed with the party's key
@@ -60,6 +63,7 @@ impl Job {
             Self::List(list) => list.run(screen).await,
             Self::Status(status) => status.run(screen).await,
             Self::Show(show) => show.run(screen).await,
+            Self::Sign(sign) => sign.run(screen).await,
             Self::Approve(approve) => approve.run(screen).await,
             Self::Reject(reject) => reject.run(screen).await,
             Self::Cancel(cancel) => cancel.run().await,

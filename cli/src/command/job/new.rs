@@ -10,9 +10,13 @@ use crate::{failure::Failure, outcome::Outcome};
 /// Print a commented job file to start from.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Run by: anyone, most often a modeler.
+application, behaviour, collection, fraud-list and horizontal have safe defaults, and say in plain words
+whom one has to trust; the others show every key.
+
 Examples:
-  paripassu job new > job.toml
-  paripassu job new --template vertical-logistic --out job.toml")]
+  paripassu job new --template application --out job.toml
+  paripassu job new --template fraud-list > job.toml")]
 pub(crate) struct New {
     /// Kind of job
     #[arg(long, value_name = "NAME", default_value = TemplateKind::VerticalLogistic.name(),

@@ -82,6 +82,8 @@ struct DecisionView {
     second: Option<String>,
     ticket: Option<String>,
     expires: Option<String>,
+    /// Names and roles of the people who signed it with keys of their own.
+    people: Vec<String>,
     verified: bool,
 }
 
@@ -89,8 +91,12 @@ impl DecisionView {
     /// Who decided and until when, in one cell.
     fn who(&self) -> String {
         let parts = [
-            self.approver.clone(),
-            self.second.as_ref().map(|second| format!("and {second}")),
+            self.approver.clone().filter(|_| self.people.is_empty()),
+            self.second
+                .as_ref()
+                .filter(|_| self.people.is_empty())
+                .map(|second| format!("and {second}")),
+            (!self.people.is_empty()).then(|| format!("with own keys: {}", self.people.join(", "))),
             self.ticket.as_ref().map(|ticket| format!("({ticket})")),
             self.expires.as_ref().map(|ends| format!("until {ends}")),
         ];
@@ -152,7 +158,13 @@ impl Show {
 fn decision(client: &Client, contract: &Contract, signed: &pb::Signed) -> Option<DecisionView> {
     let decision = Decision::from_bytes(&signed.statement).ok()?;
     let by = paripassu_service::signing::verify(client.identity().trust(), signed).ok();
-    let verified = by.is_some() && decision.digest == *contract.digest().as_bytes();
+    let by_people = |by: &paripassu_service::identity::Certified| {
+        decision.signed_by_its_people(by.peer().id.as_str()).is_ok()
+    };
+    let verified =
+        by.as_ref().is_some_and(by_people) && decision.digest == *contract.digest().as_bytes();
+    let people = decision.consent.people.iter();
+    let people = people.map(|person| format!("{} ({})", person.name, person.role));
     Some(DecisionView {
         by: by.map_or_else(|| "?".to_owned(), |by| by.peer().to_string()),
         approve: decision.approve,
@@ -161,6 +173,7 @@ fn decision(client: &Client, contract: &Contract, signed: &pb::Signed) -> Option
         second: said(&decision.consent.second),
         ticket: said(&decision.consent.ticket),
         expires: said(&decision.consent.expires),
+        people: people.collect(),
         verified,
     })
 }

@@ -1,5 +1,16 @@
-//! What of a party's configuration is its policy: written down where a contract is judged, and numbered anew
-//! when it changes.
+//! A party's policy: what of its configuration and of its signed policy file decides about jobs. What decided is
+//! written down where a contract is judged; the whole is numbered anew when it changes.
+
+pub mod cases;
+pub mod explain;
+pub mod file;
+mod force;
+pub mod judge;
+pub mod rules;
+pub mod signed;
+
+pub use force::signatures_beside;
+pub(crate) use force::{Force, Keeper};
 
 use paripassu_audit::{
     canonical::CanonicalError,
@@ -9,21 +20,31 @@ use paripassu_audit::{
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use self::{file::PolicyFile, rules::Ruling};
 use crate::config::PartyConfig;
 
 impl PartyConfig {
-    /// Hash of everything in this configuration by which contracts are judged: data sets and columns on
-    /// offer, limits, who approves. Addresses and paths are no part of it.
+    /// This configuration under a policy file: the file's limits, and none of its own.
+    pub fn governed(&self, file: &PolicyFile) -> Self {
+        Self {
+            align: file.align.clone(),
+            privacy: file.privacy.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Hash of everything by which contracts are judged: of this configuration data sets and columns on
+    /// offer, limits, who approves; and the policy file's text. Addresses and paths are no part of it.
     ///
     /// # Errors
     /// When a limit is beyond 2^53 − 1.
-    pub fn policy_digest(&self) -> Result<String, CanonicalError> {
+    pub fn policy_digest(&self, file: Option<&str>) -> Result<String, CanonicalError> {
         let datasets = self.datasets.iter();
         let datasets: Vec<_> = datasets
             .map(|d| json!({ "name": d.name, "grade": d.grade, "columns": d.columns }))
             .collect();
         let (align, privacy) = (&self.align, &self.privacy);
-        let whole = json!({
+        let mut whole = json!({
             "align": {
                 "min_matched": align.min_matched,
                 "max_matched": align.max_matched,
@@ -44,6 +65,9 @@ impl PartyConfig {
             },
             "datasets": datasets,
         });
+        if let Some(file) = file {
+            whole["file"] = signed::digest(file).into();
+        }
         let text = paripassu_audit::canonical::to_string(&whole)?;
         Ok(hex(&Sha256::digest(text)))
     }
@@ -58,6 +82,7 @@ impl PartyConfig {
         version: u64,
         asked: Option<&Asked>,
         spent: Vec<String>,
+        ruling: &Ruling,
     ) -> Stated {
         let dataset = asked.and_then(|asked| Some((asked, self.dataset(&asked.dataset)?)));
         let offered = dataset.map(|(asked, dataset)| {
@@ -91,12 +116,19 @@ impl PartyConfig {
             party: party.to_owned(),
             approval: approval.into(),
             four_eyes: self.approval.four_eyes,
-            ttl_hours: self.approval.ttl_hours,
-            min_matched: align.min_matched,
+            ttl_hours: ruling.ttl_hours.or(self.approval.ttl_hours),
+            min_matched: align.min_matched.max(ruling.min_matched),
             max_runs: align.max_runs.map(u64::from),
             period_days: u64::from(align.period_days),
             spent,
             datasets: offered.into_iter().collect(),
+            rules: ruling
+                .rules
+                .iter()
+                .map(|ruled| ruled.rule.clone())
+                .collect(),
+            roles: ruling.roles.clone(),
+            people: ruling.people.clone(),
         }
     }
 }
@@ -111,7 +143,7 @@ mod tests {
     fn what_is_no_policy_does_not_change_its_digest() {
         let digest = |head: &str, more: &str| {
             let config = PartyConfig::from_toml(&format!("{head}{more}"), "p.toml".as_ref());
-            config.unwrap().policy_digest().unwrap()
+            config.unwrap().policy_digest(None).unwrap()
         };
         let first = digest(HEAD, "");
         assert_eq!(digest(&HEAD.replace("c:1", "c:2"), ""), first);
@@ -141,8 +173,9 @@ mod tests {
             submitter: true,
             counterparts: vec!["partner".into()],
             min_matched: 10,
+            ..Asked::default()
         };
-        let stated = config.stated("bank", 3, Some(&asked), Vec::new());
+        let stated = config.stated("bank", 3, Some(&asked), Vec::new(), &Ruling::default());
         assert_eq!(stated.judge(&asked)[1], ("offered", "deny"));
         assert_eq!(stated.version, 3);
         let written = stated.to_text().unwrap();
@@ -153,7 +186,7 @@ mod tests {
         }
         asked.columns = None;
         asked.label = true;
-        let stated = config.stated("bank", 3, Some(&asked), Vec::new());
+        let stated = config.stated("bank", 3, Some(&asked), Vec::new(), &Ruling::default());
         assert_eq!(stated.judge(&asked)[1], ("offered", "allow"));
         let written = stated.to_text().unwrap();
         assert!(
@@ -163,7 +196,7 @@ mod tests {
         asked.dataset = "none".into();
         assert!(
             config
-                .stated("bank", 3, Some(&asked), Vec::new())
+                .stated("bank", 3, Some(&asked), Vec::new(), &Ruling::default())
                 .datasets
                 .is_empty()
         );

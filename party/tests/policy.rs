@@ -1,0 +1,246 @@
+//! The table of cases that ships with the examples: each decided as expected, and each refusal signed in the
+//! transcript.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use paripassu_audit::event::{Body, Envelope, hex};
+use paripassu_party::{
+    config::PartyConfig,
+    policy::{
+        cases::Table,
+        file::{PolicyFile, SAMPLE},
+        signed::{PersonSignature, Signatures, statement, take},
+    },
+};
+use paripassu_service::{
+    clock::Clock,
+    identity::{Identity, files},
+    person::PersonKey,
+    pki,
+    transcript::Transcript,
+};
+
+const NOW: i64 = 1_795_000_000;
+
+fn examples() -> (Table, PartyConfig, PolicyFile) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policy");
+    let table = Table::load(&folder.join("cases.toml"), NOW).unwrap();
+    let config = PartyConfig::load(&folder.join("party.toml")).unwrap();
+    let text = std::fs::read_to_string(config.policy.as_ref().unwrap()).unwrap();
+    let file = PolicyFile::parse(&text).unwrap();
+    (table, config.governed(&file), file)
+}
+
+fn identity(dir: &Path) -> Identity {
+    let ca = dir.join("ca");
+    pki::init(&ca, "Test consortium", 365).unwrap();
+    let node = dir.join("bank");
+    let peer = "party/bank".parse().unwrap();
+    let csr = pki::request(&node, &peer).unwrap();
+    let crt = dir.join("bank.crt");
+    pki::sign(&ca, &csr, Some(&peer), &crt, 30).unwrap();
+    pki::install(&node, &crt, &ca.join(files::AUTHORITY), None).unwrap()
+}
+
+#[test]
+fn every_case_is_decided_as_expected_and_each_refusal_is_signed() {
+    let (table, config, file) = examples();
+    let cases = &table.cases.cases;
+    assert!(cases.len() >= 40, "{}", cases.len());
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Arc::new(identity(dir.path()));
+    let state = dir.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let transcript = Transcript::open(&state, Arc::clone(&identity), Clock::system()).unwrap();
+    let mut wrong = Vec::new();
+    let mut denied = 0;
+    let mut rules = BTreeSet::new();
+    for (number, case) in cases.iter().enumerate() {
+        let tried = table.run(case, &config, Some(&file), "bank").unwrap();
+        if !tried.passed {
+            wrong.push(tried);
+            continue;
+        }
+        if tried.got != "deny" {
+            continue;
+        }
+        denied += 1;
+        rules.insert(tried.because.clone());
+        let proposed = table.propose(case, &config, Some(&file), "bank");
+        let proposed = proposed.unwrap().unwrap();
+        // which rule of whose policy, and what would satisfy it
+        let refusal = proposed.judgement.refusal().unwrap();
+        assert!(
+            refusal.contains("policy of `bank`") && refusal.contains(&tried.because),
+            "{refusal}"
+        );
+        let job = format!("case-{number}");
+        let digest = proposed.contract.digest().to_string();
+        let evaluated = proposed.judgement.evaluated(digest.clone());
+        transcript
+            .evaluated(&job, &proposed.judgement.stated, evaluated)
+            .unwrap();
+        let mut seen = Vec::new();
+        for entry in transcript.log().job_entries(&job).unwrap() {
+            let envelope = Envelope::parse(&entry.envelope).unwrap();
+            envelope.verify(identity.public_key()).unwrap();
+            let body = String::from_utf8(entry.body.unwrap()).unwrap();
+            seen.push(Body::parse(&envelope.event, &body).unwrap());
+        }
+        let verdict = seen.iter().find_map(|body| match body {
+            Body::PolicyEvaluated(verdict) => Some(verdict),
+            _ => None,
+        });
+        let verdict = verdict.unwrap();
+        assert_eq!(
+            (verdict.verdict.as_str(), &verdict.contract),
+            ("deny", &digest)
+        );
+        let Some(Body::Denied(last)) = seen.last() else {
+            panic!("{seen:?}");
+        };
+        assert!(last.subject.contains(&tried.because), "{last:?}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(denied >= 20 && rules.len() >= 15, "{denied} of {rules:?}");
+}
+
+#[test]
+fn the_sample_is_a_policy_and_nothing_of_it_is_carelessly_open() {
+    let file = PolicyFile::parse(SAMPLE).unwrap();
+    assert_eq!(file.lint(NOW), []);
+    for (from, to, where_to) in [
+        (
+            "signers_required = 2",
+            "signers_required = 3",
+            "policy.signers_required",
+        ),
+        (
+            "roles = [\"data_owner\", \"compliance\"]",
+            "roles = [\"data_owner\", \"regulator\"]",
+            "approves nothing",
+        ),
+        (
+            "roles = [\"data_owner\", \"compliance\"]",
+            "roles = [\"data_owner\", \"data_owner\"]",
+            "nobody could approve",
+        ),
+        ("2027-06-30", "2027-06-31", "policy.expires"),
+        ("version = 1 ", "versoin = 1 ", "versoin"),
+        (
+            "min_score_step = \"0.0009765625\"",
+            "min_score_step = \"1e-3\"",
+            "min_score_step",
+        ),
+    ] {
+        assert!(SAMPLE.contains(from), "{from}");
+        let refused = PolicyFile::parse(&SAMPLE.replacen(from, to, 1)).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains(where_to), "{said}");
+    }
+    let purpose = "purposes.application_score";
+    for (from, to, where_to) in [
+        (
+            "signers_required = 2",
+            "signers_required = 1",
+            "policy.signers_required".into(),
+        ),
+        ("min_set_change = 50", "", "quota.min_set_change".into()),
+        (
+            "ttl_hours = 72",
+            "",
+            format!("{purpose}.approval.ttl_hours"),
+        ),
+        ("income = 3", "income = 4", format!("{purpose}.columns")),
+        (
+            "[\"income\", \"age\", \"channel\"]",
+            "[\"*\"]",
+            format!("{purpose}.columns"),
+        ),
+    ] {
+        let text = SAMPLE.replacen(from, to, 1);
+        let found = PolicyFile::parse(&text).unwrap().lint(NOW);
+        assert!(
+            found.iter().any(|finding| finding.key == where_to),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_policy_is_taken_by_the_people_of_the_one_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = |name: &str| PersonKey::create(&dir.path().join(name)).unwrap();
+    let [owner, compliance, stranger, next] = ["owner", "compliance", "stranger", "next"].map(key);
+    let named = [
+        "2152f8d19b791d24453242e15f2eab6cb7cffa7b6a5ed30097960e069881db12",
+        "22fc297792f0b6ffc0bfcfdb7edb0c0aa14e025a365ec0e342e86e3829cb74b6",
+    ];
+    let first = SAMPLE
+        .replace(named[0], &owner.public())
+        .replace(named[1], &compliance.public());
+    let signed = |text: &str, by: &[(&str, &PersonKey)]| {
+        let signature = by.iter().map(|(name, key)| PersonSignature {
+            name: (*name).into(),
+            key: key.public(),
+            signature: hex(&key.sign(&statement("bank", text))),
+        });
+        let signature = signature.collect();
+        toml::to_string(&Signatures { signature }).unwrap()
+    };
+    let both = [("owner-1", &owner), ("compliance-1", &compliance)];
+    let taken = take(&first, &signed(&first, &both), "bank", None, NOW).unwrap();
+    assert_eq!(taken.signers, ["compliance-1", "owner-1"]);
+    let another = first.replace("jobs_per_day = 3", "jobs_per_day = 9");
+    for (signatures, why) in [
+        (String::new(), "0 of 2"),
+        (signed(&first, &both[..1]), "1 of 2"),
+        (signed(&first, &[both[0], both[0]]), "1 of 2"),
+        // the same key under another name
+        (
+            signed(&first, &[both[0], ("compliance-1", &owner)]),
+            "1 of 2",
+        ),
+        (
+            signed(&first, &[both[0], ("compliance-1", &stranger)]),
+            "1 of 2",
+        ),
+        (signed(&another, &both), "0 of 2"),
+    ] {
+        let refused = take(&first, &signatures, "bank", None, NOW).unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains(why), "{said}");
+    }
+    let said = take(&first, &signed(&first, &both), "partner", None, NOW).unwrap_err();
+    assert!(said.to_string().contains("`partner`"), "{said}");
+
+    // a change: signed by those whom the policy in force names, and of a higher version
+    let before = Some(&taken);
+    let said = take(&another, &signed(&another, &both), "bank", before, NOW).unwrap_err();
+    assert!(said.to_string().contains("higher version"), "{said}");
+    let changed = another.replace("version = 1 ", "version = 2 ");
+    take(&changed, &signed(&changed, &both), "bank", before, NOW).unwrap();
+    // an administrator who puts in keys of their own is not enough
+    let own = changed
+        .replace(&owner.public(), &stranger.public())
+        .replace(&compliance.public(), &next.public());
+    let by_own = [("owner-1", &stranger), ("compliance-1", &next)];
+    let said = take(&own, &signed(&own, &by_own), "bank", before, NOW).unwrap_err();
+    assert!(said.to_string().contains("the policy in force"), "{said}");
+    // a key changes hands with both versions' people
+    let rotated = changed.replace(&owner.public(), &next.public());
+    let by_all = [("owner-1", &next), both[0], both[1]];
+    take(&rotated, &signed(&rotated, &by_all), "bank", before, NOW).unwrap();
+    assert!(
+        take(
+            &rotated,
+            &signed(&rotated, &by_all[..1]),
+            "bank",
+            before,
+            NOW
+        )
+        .is_err()
+    );
+}
