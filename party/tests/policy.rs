@@ -5,12 +5,21 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use paripassu_audit::event::{Body, Envelope, hex};
+use paripassu_audit::{
+    event::{Body, Envelope, hex},
+    policy::Asked,
+};
+use paripassu_job::{
+    Spec,
+    spec::{TemplateKind, template},
+};
 use paripassu_party::{
     config::PartyConfig,
     policy::{
-        cases::Table,
+        cases::{Table, contract},
+        explain::explain,
         file::{PolicyFile, SAMPLE},
+        judge::{Bench, judge},
         signed::{PersonSignature, Signatures, statement, take},
     },
 };
@@ -243,4 +252,46 @@ fn a_policy_is_taken_by_the_people_of_the_one_before_it() {
         )
         .is_err()
     );
+}
+
+#[test]
+fn every_opening_of_every_template_is_explained_to_every_party() {
+    for kind in TemplateKind::ALL {
+        let spec = Spec::from_toml(template(kind), kind.name()).unwrap();
+        let contract = contract(spec, "user/modeler", NOW).unwrap();
+        let value = serde_json::from_str(contract.canonical()).unwrap();
+        let config = "coordinator = \"c:1\"\nidentity = \"i\"\nstate = \"s\"\nresults = \"r\"\n";
+        let config = PartyConfig::from_toml(config, "p.toml".as_ref()).unwrap();
+        for party in contract.parties() {
+            let party = party.as_str();
+            let asked = Asked::of(&value, party, "user/modeler").unwrap();
+            let bench = Bench {
+                party,
+                version: 1,
+                now: NOW,
+                ..Bench::default()
+            };
+            let judgement = judge(&config, bench, Some(&asked), "user/modeler");
+            let page = explain(&contract, party, None, None, &judgement, true);
+            let told = page.leaves.len() + page.comes.len();
+            assert_eq!(told, contract.disclosures().len(), "{}", kind.name());
+            for (text, of) in [(page.text(), "text"), (page.html(), "page")] {
+                assert!(
+                    !text.contains("Not described"),
+                    "{}: {of}: {text}",
+                    kind.name()
+                );
+                for disclosure in contract.disclosures() {
+                    assert!(
+                        text.contains(&disclosure.id.to_string()),
+                        "{of}: {}",
+                        disclosure.id
+                    );
+                }
+            }
+            // what is this party's alone stands apart from what others learn
+            let alone = |opening: &paripassu_party::policy::explain::Opening| opening.to == [party];
+            assert!(page.comes.iter().all(alone) && !page.leaves.iter().any(alone));
+        }
+    }
 }

@@ -33,7 +33,7 @@ const DISTINCT: usize = 100_000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
     /// Types, missing and distinct values, outliers, repeats, days, and every error by row and column
-    Inspect(Inspect),
+    Inspect(Box<Inspect>),
     /// Make the synthetic joint-credit portfolio: a file for each party, up to 10 million rows
     Synth(super::synth::Synth),
 }

@@ -65,8 +65,9 @@ pub struct Opening {
     pub infer: String,
 }
 
-/// What the receivers of a disclosure could infer in the worst case, where the party brings `columns` columns.
-fn inferred(disclosure: &Disclosure, columns: usize) -> String {
+/// What the receivers of a disclosure could infer in the worst case, where scores are made of `columns` columns of
+/// the other parties, if that is known.
+fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
     let id = disclosure.id.to_string();
     let text = match id.as_str() {
         "relay.traffic" => {
@@ -114,16 +115,25 @@ fn inferred(disclosure: &Disclosure, columns: usize) -> String {
     text.to_owned()
 }
 
-fn scores(columns: usize) -> String {
-    let grade = match columns {
-        0..=2 => "almost surely",
-        3..=5 => "often",
-        6..=11 => "for many customers",
-        _ => "for some customers",
+fn scores(columns: Option<usize>) -> String {
+    let (grade, number) = match columns {
+        None => (
+            "the more surely, the fewer columns these are",
+            String::new(),
+        ),
+        Some(columns) => {
+            let grade = match columns {
+                0..=2 => "almost surely",
+                3..=5 => "often",
+                6..=11 => "for many customers",
+                _ => "for some customers",
+            };
+            (grade, format!("; here they are {columns}"))
+        }
     };
     format!(
-        "For each held-out customer a rounded number made of the other parties' columns. A receiver who knew how these \
-         weigh could guess their values {grade} with {columns} columns here; it does not get these weights."
+        "For each held-out customer a rounded number made of the other parties' columns{number}. A receiver who knew how \
+         these weigh could guess their values, {grade}; it does not get these weights."
     )
 }
 
@@ -235,10 +245,19 @@ pub fn explain(
                 }),
         );
     }
-    let features = columns
-        .iter()
-        .filter(|column| column.kind != "label")
-        .count();
+    let scored = spec.outputs.scores.as_ref().map(|scores| &scores.to);
+    let mut features = Some(0);
+    for seat in seats.iter().filter(|seat| Some(&seat.id) != scored) {
+        let listed = match &seat.columns {
+            Columns::Listed { .. } => Some(seat.columns.names().count()),
+            Columns::All if seat.id.to_string() == party => {
+                let own = columns.iter().filter(|column| column.kind != "label");
+                Some(own.count())
+            }
+            Columns::All => None,
+        };
+        features = features.zip(listed).map(|(all, listed)| all + listed);
+    }
     let openings = contract.disclosures().iter().map(|disclosure| {
         let own = |to: &Audience| matches!(to, Audience::Party(id) if id.to_string() == party);
         let mine = disclosure.to.iter().all(own);
@@ -260,7 +279,7 @@ pub fn explain(
         Some(_) => vec!["every column; ids leave only under encryption".to_owned()],
         None => vec![
             "the table itself: no value of a column above is sent as it is, nor whose it is; what the openings above tell of them is said there".to_owned(),
-            "outcomes of single customers".to_owned(),
+            "outcomes of single customers, as such".to_owned(),
             "everything that is computed on the way: it stays split into random parts that no one holds together".to_owned(),
         ],
     };
