@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts};
+use paripassu_coordinator::{Coordinator, Parts};
 use paripassu_model::{
     schema::{DatasetSpec, IdRule},
     synth::Portfolio,
@@ -29,7 +29,6 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::Decision,
-    tls::Suite,
     transport::JobChannel,
 };
 use rayon::prelude::*;
@@ -225,24 +224,13 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
     let dir = tempfile::tempdir().map_err(io("a temporary folder"))?;
     let root = dir.path();
     pki::init(&root.join("ca"), "Measurement", 2)?;
-    let identity = rig::enrol(root, "coordinator/hub")?;
     let mut folders = Vec::new();
     for (name, first) in PARTIES.iter().zip([0, u64::from(setting.customers) / 2]) {
         let folder = rig::enrol(root, &format!("party/{name}"))?;
         write_ids(&folder.join("ids.csv"), setting, first).map_err(io("a file of ids"))?;
         folders.push(folder);
     }
-    let config = Config {
-        listen: "127.0.0.1:0".into(),
-        identity,
-        state: root.join("state"),
-        helper: true,
-        tls_suites: Suite::ALL.to_vec(),
-        deadlines: Deadlines {
-            connect_s: 120,
-            grace_s: 20,
-        },
-    };
+    let config = rig::hub_config(root)?;
     let shutdown = Shutdown::new();
     let heads = rig::heads(PARTIES.map(String::from).to_vec());
     let parts = Parts::new(heads, Arc::new(Nothing));
@@ -265,16 +253,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
         processes.push(child);
     }
     let result = rig::drive(root, &hub).await;
-    let mut told: Vec<Told> = Vec::new();
-    for mut child in processes {
-        drop(child.stdin.take());
-        let out = child.wait_with_output().await;
-        let out = out.map_err(io("a party's process"))?;
-        if result.is_ok() {
-            let read = serde_json::from_slice(&out.stdout);
-            told.push(read.map_err(|e| BenchError::Run(format!("a party told nothing: {e}")))?);
-        }
-    }
+    let told: Vec<Told> = rig::told(processes, result.is_ok()).await?;
     shutdown.ask();
     hub.stop().await?;
     let relay = cpu::used().0 - before;

@@ -134,6 +134,42 @@ pub(crate) fn heads(parties: Vec<String>) -> HeadReader {
     })
 }
 
+/// The coordinator of a measurement in `root`, on a free port of this machine; it is the helper as well.
+pub(crate) fn hub_config(root: &Path) -> Result<Config, BenchError> {
+    Ok(Config {
+        listen: "127.0.0.1:0".into(),
+        identity: enrol(root, "coordinator/hub")?,
+        state: root.join("state"),
+        helper: true,
+        tls_suites: Suite::ALL.to_vec(),
+        deadlines: Deadlines {
+            connect_s: 120,
+            grace_s: 20,
+        },
+    })
+}
+
+/// Ends the parties' processes by closing their input; what each told, if the job went well.
+pub(crate) async fn told<T: serde::de::DeserializeOwned>(
+    processes: Vec<tokio::process::Child>,
+    well: bool,
+) -> Result<Vec<T>, BenchError> {
+    let mut all = Vec::new();
+    for mut child in processes {
+        drop(child.stdin.take());
+        let out = child.wait_with_output().await;
+        let out = out.map_err(|source| BenchError::Io {
+            what: "a party's process",
+            source,
+        })?;
+        if well {
+            let read = serde_json::from_slice(&out.stdout);
+            all.push(read.map_err(|e| BenchError::Run(format!("a party told nothing: {e}")))?);
+        }
+    }
+    Ok(all)
+}
+
 pub(crate) fn enrol(root: &Path, who: &str) -> Result<PathBuf, BenchError> {
     let dir = root.join(who.replace('/', "-"));
     let peer: Peer = who.parse().map_err(|e| BenchError::Name(format!("{e}")))?;
@@ -183,17 +219,7 @@ pub(crate) async fn run(plays: [Arc<dyn Play>; 2], recorded: bool) -> Result<Kep
     })?;
     let root = dir.path();
     pki::init(&root.join("ca"), "Measurement", 2)?;
-    let config = Config {
-        listen: "127.0.0.1:0".into(),
-        identity: enrol(root, "coordinator/hub")?,
-        state: root.join("state"),
-        helper: true,
-        tls_suites: Suite::ALL.to_vec(),
-        deadlines: Deadlines {
-            connect_s: 60,
-            grace_s: 20,
-        },
-    };
+    let config = hub_config(root)?;
     let shutdown = Shutdown::new();
     let mut parts = Parts::new(heads(two()), Arc::new(Helper));
     parts.transcript = recorded;

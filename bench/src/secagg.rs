@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts};
+use paripassu_coordinator::{Coordinator, Parts};
 use paripassu_protocol::{
     channel::{Channel, Role},
     ctx::Ctx,
@@ -23,7 +23,6 @@ use paripassu_service::{
     pki,
     shutdown::Shutdown,
     signing::Decision,
-    tls::Suite,
     transport::JobChannel,
 };
 use serde::{Deserialize, Serialize};
@@ -225,17 +224,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
         clients: setting.clients,
         most: Arc::clone(&most),
     };
-    let config = Config {
-        listen: "127.0.0.1:0".into(),
-        identity: rig::enrol(root, "coordinator/hub")?,
-        state: root.join("state"),
-        helper: true,
-        tls_suites: Suite::ALL.to_vec(),
-        deadlines: Deadlines {
-            connect_s: 120,
-            grace_s: 20,
-        },
-    };
+    let config = rig::hub_config(root)?;
     let shutdown = Shutdown::new();
     let parts = Parts::new(rig::heads(names(setting.clients)), Arc::new(adder));
     let before = cpu::used().0;
@@ -259,18 +248,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
         processes.push(child);
     }
     let result = rig::drive(root, &hub).await;
-    let mut told: Vec<Told> = Vec::new();
-    for mut child in processes {
-        drop(child.stdin.take());
-        let out = child
-            .wait_with_output()
-            .await
-            .map_err(io("a client's process"))?;
-        if result.is_ok() {
-            let read = serde_json::from_slice(&out.stdout);
-            told.push(read.map_err(|e| BenchError::Run(format!("a client told nothing: {e}")))?);
-        }
-    }
+    let told: Vec<Told> = rig::told(processes, result.is_ok()).await?;
     let own = cpu::used().0 - before;
     shutdown.ask();
     hub.stop().await?;

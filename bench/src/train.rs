@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use paripassu_coordinator::{Config, Coordinator, Deadlines, Parts};
+use paripassu_coordinator::{Coordinator, Parts};
 use paripassu_model::{
     logistic::{LogisticModel, TrainingSet, newton_passes, sigmoid},
     metrics::Scored,
@@ -19,9 +19,7 @@ use paripassu_protocol::{
     ctx::Ctx,
     vertical::logistic::{LogisticInput, LogisticSpec, Stop, train},
 };
-use paripassu_service::{
-    pki, shutdown::Shutdown, tls::Suite, transcript::Record, transport::JobChannel,
-};
+use paripassu_service::{pki, shutdown::Shutdown, transcript::Record, transport::JobChannel};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -221,17 +219,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
     let dir = tempfile::tempdir().map_err(io("a temporary folder"))?;
     let root = dir.path();
     pki::init(&root.join("ca"), "Measurement", 2)?;
-    let config = Config {
-        listen: "127.0.0.1:0".into(),
-        identity: rig::enrol(root, "coordinator/hub")?,
-        state: root.join("state"),
-        helper: true,
-        tls_suites: Suite::ALL.to_vec(),
-        deadlines: Deadlines {
-            connect_s: 120,
-            grace_s: 20,
-        },
-    };
+    let config = rig::hub_config(root)?;
     let shutdown = Shutdown::new();
     let heads = rig::heads(PARTIES.map(String::from).to_vec());
     let parts = Parts::new(heads, Arc::new(rig::Helper));
@@ -269,16 +257,7 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
     }
     let result = rig::drive(root, &hub).await;
     let relay = cpu::used().0 - before;
-    let mut told: Vec<Told> = Vec::new();
-    for mut child in processes {
-        drop(child.stdin.take());
-        let out = child.wait_with_output().await;
-        let out = out.map_err(io("a party's process"))?;
-        if result.is_ok() {
-            let read = serde_json::from_slice(&out.stdout);
-            told.push(read.map_err(|e| BenchError::Run(format!("a party told nothing: {e}")))?);
-        }
-    }
+    let told: Vec<Told> = rig::told(processes, result.is_ok()).await?;
     shutdown.ask();
     hub.stop().await?;
     result?;
