@@ -8,6 +8,7 @@
 
 mod ahead;
 mod engine;
+mod entrywise;
 pub(crate) mod inverse;
 mod lift;
 mod matmul;

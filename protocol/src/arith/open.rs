@@ -23,6 +23,11 @@ pub enum Opening {
         /// The pass, from 1.
         pass: u32,
     },
+    /// One bit: whether the loss on the validation rows is below the least so far.
+    Improved {
+        /// The epoch, from 1.
+        epoch: u32,
+    },
     /// One bit: whether any training row's score lies outside the range of the sigmoid.
     RangeExceeded,
     /// The coefficients of one party's columns, to that party.

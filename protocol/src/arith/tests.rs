@@ -352,3 +352,25 @@ async fn comparisons_open_the_right_bit() {
         }
     }
 }
+
+#[tokio::test]
+async fn entrywise_products_equal_plain_products() {
+    for parties in [2u8, 3, 5] {
+        let (a, b) = (numbers(1000, 31, 40.0), numbers(1000, 32, 3.0));
+        let args = (a.clone(), b.clone());
+        let got = run(parties, move |me, mut e| {
+            let (a, b) = args.clone();
+            async move {
+                let n = e.parties();
+                let (a, b) = (share(&a, 24, me, n), share(&b, 26, me, n));
+                let out = e.entrywise(&a, &b).await?;
+                let short = e.entrywise(&a, &b.slice(0..999)).await;
+                assert!(short.is_err());
+                Ok((reveal(&mut e, out).await?, e))
+            }
+        })
+        .await;
+        let want: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a * b).collect();
+        close(&got[0], &want, 1e-5);
+    }
+}

@@ -282,6 +282,15 @@ impl Dealer {
                 ring64::sub_assign(&mut c, &self.sum(id, part::OUTPUT, rows * cols, 1..n));
                 c
             }
+            Plan::Entrywise { len } => {
+                let mut c = self.sum(id, part::OPERAND, len, all());
+                let b = self.sum(id, part::THIRD, len, all());
+                c.iter_mut()
+                    .zip(&b)
+                    .for_each(|(a, b)| *a = a.wrapping_mul(*b));
+                ring64::sub_assign(&mut c, &self.sum(id, part::OUTPUT, len, 1..n));
+                c
+            }
             Plan::Bits { words, lane } => {
                 let mut rho = vec![0u64; words];
                 let mut one = vec![0u64; words];

@@ -334,6 +334,18 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
         })
     }
 
+    async fn entrywise(&mut self, len: usize) -> Result<Triple, Abort> {
+        let id = self.ticket(&Request::Entrywise { len: len as u64 }).await?;
+        let a = self.words(id, part::OPERAND, len);
+        let b = self.words(id, part::THIRD, len);
+        let mut out = self.corrected(id, 0, &[(part::OUTPUT, len)]).await?;
+        Ok(Triple {
+            a,
+            b,
+            c: out.pop().unwrap_or_default(),
+        })
+    }
+
     async fn inverse(
         &mut self,
         d: usize,

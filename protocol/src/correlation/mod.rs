@@ -103,6 +103,11 @@ pub enum Request {
         /// Columns of the right factor.
         cols: u64,
     },
+    /// [`Triple`] of vectors, multiplied entry by entry.
+    Entrywise {
+        /// Number of entries.
+        len: u64,
+    },
     /// [`InverseStep`] of an inverse of `[d, d]`.
     InverseStep {
         /// Rows and columns.
@@ -163,6 +168,7 @@ impl Request {
                 count,
             } => [10, matrix.0.into(), transposed.into(), count, 0],
             Self::Lift { len, by } => [13, len, by.into(), 0, 0],
+            Self::Entrywise { len } => [14, len, 0, 0, 0],
             Self::InverseStep { d, first, cuts } => {
                 [11, d, first.into(), cuts[0].into(), cuts[1].into()]
             }
@@ -238,6 +244,7 @@ impl Request {
                 len: a,
                 by: narrow(b)?,
             },
+            14 => Self::Entrywise { len: a },
             _ => return Err(bad("an unknown kind of request")),
         };
         if got.fields()[..] != w[..] {
@@ -292,7 +299,7 @@ pub struct Truncate {
     pub top: Words,
 }
 
-/// Additive shares of matrices with `c = a b`.
+/// Additive shares of matrices with `c = a b`, or of vectors with the same entry by entry.
 #[derive(Debug)]
 pub struct Triple {
     /// Left factor.
@@ -416,6 +423,9 @@ pub trait CorrelationSource: Send {
         inner: usize,
         cols: usize,
     ) -> impl Future<Output = Result<Triple, Abort>> + Send;
+
+    /// A triple of vectors, multiplied entry by entry.
+    fn entrywise(&mut self, len: usize) -> impl Future<Output = Result<Triple, Abort>> + Send;
 
     /// Asks for all that an inverse of `[d, d]` in so many steps needs, whose products are cut by so many bits.
     fn inverse(

@@ -89,6 +89,9 @@ pub(super) enum Plan {
         inner: usize,
         cols: usize,
     },
+    Entrywise {
+        len: usize,
+    },
     InverseStep {
         d: usize,
         first: u32,
@@ -215,6 +218,9 @@ pub(super) fn plan(
                 cols: cols as usize,
             }
         }
+        Request::Entrywise { len } => Plan::Entrywise {
+            len: words(&[len, 3], step)? / 3,
+        },
         Request::InverseStep { d, first, cuts }
             if first <= id && cuts.iter().all(|by| (1..62).contains(by)) =>
         {

@@ -169,7 +169,10 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     engine.step("train/shapes");
     let me = engine.me();
     let mut input = input;
-    let label = label_words(me, &mut input)?;
+    if input.x.len() != input.rows * input.cols {
+        return Err(Abort::Input("design matrix and its sizes disagree".into()));
+    }
+    let label = label_words(me, input.rows, input.label.take())?;
     let mut run = Run::prepare(engine, spec, input, label).await?;
     let ranges: Vec<u32> = match spec.range_log2 {
         Some(r) => vec![r],
@@ -216,15 +219,17 @@ fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {
     }
 }
 
-fn label_words(me: usize, input: &mut LogisticInput) -> Result<Option<Vec<u8>>, Abort> {
-    if input.x.len() != input.rows * input.cols {
-        return Err(Abort::Input("design matrix and its sizes disagree".into()));
-    }
-    if input.rows == 0 {
+/// The label of so many rows, checked: party 0 gives it, and nobody else.
+pub(super) fn label_words(
+    me: usize,
+    rows: usize,
+    label: Option<Vec<u8>>,
+) -> Result<Option<Vec<u8>>, Abort> {
+    if rows == 0 {
         return Err(Abort::Input("no training rows".into()));
     }
-    match (me, input.label.take()) {
-        (0, Some(y)) if y.len() == input.rows && y.iter().all(|y| *y <= 1) => {
+    match (me, label) {
+        (0, Some(y)) if y.len() == rows && y.iter().all(|y| *y <= 1) => {
             if y.iter().all(|v| *v == y[0]) {
                 return Err(Abort::Input(
                     "all training rows have the same label: nothing can be learnt".into(),

@@ -1,5 +1,7 @@
 //! Joint models of parties that hold different columns of the same customers.
 //!
+//! A network of dense layers is in [`network`].
+//!
 //! # Logistic regression
 //!
 //! **Functionality.** Party p gives standardised columns X_p (rows aligned), party 0 the label y as
@@ -37,6 +39,7 @@ mod alone;
 mod errors;
 mod linalg;
 pub mod logistic;
+pub mod network;
 mod newton;
 mod pass;
 pub mod points;
