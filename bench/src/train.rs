@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ndarray::Array2;
 use paripassu_coordinator::{Coordinator, Parts};
 use paripassu_model::{
     logistic::{LogisticModel, TrainingSet, newton_passes, sigmoid},
@@ -17,7 +18,10 @@ use paripassu_protocol::{
     arith::Engine,
     correlation::{CorrelationSource, HelperSource},
     ctx::Ctx,
-    vertical::logistic::{LogisticInput, LogisticSpec, Stop, train},
+    vertical::{
+        logistic::{LogisticInput, LogisticSpec, Stop, train},
+        network::{self, Dense, NetworkInput, NetworkSpec, Schedule, plain},
+    },
 };
 use paripassu_service::{pki, shutdown::Shutdown, transcript::Record, transport::JobChannel};
 use serde::{Deserialize, Serialize};
@@ -44,6 +48,8 @@ pub struct Setting {
     pub seed: u64,
     /// Each party's link to the relay, if not loopback itself.
     pub link: Option<Link>,
+    /// A network instead of a logistic regression: its hidden layers, and rows of a batch.
+    pub network: Option<(Vec<usize>, usize)>,
 }
 
 impl Setting {
@@ -58,13 +64,48 @@ impl Setting {
             None => spec,
         }
     }
+
+    fn network(&self) -> Option<NetworkSpec> {
+        let (hidden, batch) = self.network.clone()?;
+        Some(NetworkSpec {
+            hidden,
+            epochs: self.passes.unwrap_or(1) as usize,
+            batch,
+            rate: 0.03,
+            schedule: Schedule::Constant,
+            momentum: 0.9,
+            l2: 0.5,
+            dropout: 0.0,
+            seed: self.seed,
+            validation_tenths: 0,
+            patience: 0,
+            score_step_log2: None,
+        })
+    }
+}
+
+/// A layer's weights, biases and number of outputs.
+type Layer = (Vec<f64>, Vec<f64>, usize);
+
+fn layer(dense: Dense) -> Layer {
+    (dense.weights, dense.biases, dense.outputs)
+}
+
+fn dense((weights, biases, outputs): Layer) -> Dense {
+    Dense {
+        weights,
+        biases,
+        outputs,
+    }
 }
 
 /// What a party's process tells.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Told {
     coefficients: Vec<f64>,
     intercept: Option<f64>,
+    /// Of a network: the first layer's weights of own columns, and the further layers.
+    layers: Vec<Layer>,
     passes: u32,
     hessians: u32,
     hessian_rows: usize,
@@ -85,6 +126,9 @@ pub struct Measured {
     pub rows: usize,
     /// Columns of bank and partner.
     pub cols: [usize; 2],
+    /// Hidden layers of a network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<usize>>,
     /// Passes made.
     pub passes: u32,
     /// Hessians made.
@@ -152,17 +196,44 @@ impl Play for Trainer {
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
         let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
-        let fit = train(&mut engine, &self.setting.spec(), input, &mut |_, _, _| {})
-            .await
-            .map_err(text)?;
+        let told = match self.setting.network() {
+            Some(spec) => {
+                let input = NetworkInput {
+                    x: input.x,
+                    cols: input.cols,
+                    rows: input.rows,
+                    label: input.label,
+                    test: Vec::new(),
+                    test_rows: 0,
+                };
+                let fit = network::train(&mut engine, &spec, input, &mut |_, _, _| {})
+                    .await
+                    .map_err(text)?;
+                let passes = fit.facts.epochs as u32;
+                let layers = [fit.first].into_iter().chain(fit.further).map(layer);
+                Told {
+                    layers: layers.collect(),
+                    passes,
+                    ..Told::default()
+                }
+            }
+            None => {
+                let fit = train(&mut engine, &self.setting.spec(), input, &mut |_, _, _| {})
+                    .await
+                    .map_err(text)?;
+                Told {
+                    coefficients: fit.coefficients,
+                    intercept: fit.intercept,
+                    passes: fit.facts.passes,
+                    hessians: fit.facts.hessians,
+                    hessian_rows: fit.facts.hessian_rows,
+                    ..Told::default()
+                }
+            }
+        };
         engine.source_mut().done().await.map_err(text)?;
         let cost = ctx.meter().total();
         *lock(&self.told) = Some(Told {
-            coefficients: fit.coefficients,
-            intercept: fit.intercept,
-            passes: fit.facts.passes,
-            hessians: fit.facts.hessians,
-            hessian_rows: fit.facts.hessian_rows,
             bytes_sent: cost.bytes_sent,
             bytes_received: cost.bytes_received,
             rounds: cost.rounds,
@@ -170,7 +241,7 @@ impl Play for Trainer {
             ended: now(),
             cpu_s: cpu::used().0 - cpu_before,
             table_bytes,
-            peak_bytes: 0,
+            ..told
         });
         Ok(())
     }
@@ -247,6 +318,11 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
         if let Some(passes) = setting.passes {
             command.args(["--passes", &passes.to_string()]);
         }
+        if let Some((hidden, batch)) = &setting.network {
+            let hidden: Vec<String> = hidden.iter().map(ToString::to_string).collect();
+            command.args(["--model", "mlp", "--hidden", &hidden.join(",")]);
+            command.args(["--batch", &batch.to_string()]);
+        }
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -267,13 +343,30 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
     compared(setting, &told, relay)
 }
 
-/// Against the plaintext solver.
-fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured, BenchError> {
-    let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
-    let x = sample.side_by_side();
+/// A model in the clear beside the joint one.
+struct Beside {
+    cpu_s_plain: f64,
+    /// Scores on the training rows: joint, plain.
+    scores: [Vec<f64>; 2],
+    /// Largest difference of a coefficient or weight, and the largest of these.
+    apart: (f64, f64),
+}
+
+fn apart(joint: &[f64], plain: &[f64]) -> (f64, f64) {
+    let differ = joint.iter().zip(plain).map(|(a, b)| (a - b).abs());
+    let largest = plain.iter().map(|w| w.abs()).fold(0.0, f64::max);
+    (differ.fold(0.0, f64::max), largest)
+}
+
+/// The plaintext solver of as many passes and Hessians.
+fn logistic(
+    setting: &Setting,
+    [bank, partner]: &[Told; 2],
+    x: &[f64],
+    y: &[u8],
+) -> Result<Beside, BenchError> {
     let d = setting.cols.iter().sum();
-    let set = TrainingSet::from_slice(&x, d, &sample.y)?;
-    let [bank, partner] = told;
+    let set = TrainingSet::from_slice(x, d, y)?;
     let before = cpu::used().0;
     let run = newton_passes(
         &set,
@@ -286,21 +379,74 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
         intercept: bank.intercept.unwrap_or(f64::NAN),
         coefficients: [&bank.coefficients[..], &partner.coefficients[..]].concat(),
     };
-    let differ = |(a, b): (&f64, &f64)| (a - b).abs();
-    let pairs = run.model.coefficients.iter().zip(&joint.coefficients);
-    let coef_max_abs_diff = pairs.map(differ).fold(0.0, f64::max);
-    let largest = run
-        .model
-        .coefficients
-        .iter()
-        .map(|w| w.abs())
-        .fold(0.0, f64::max);
-    let auc = |model: &LogisticModel| -> Result<f64, BenchError> {
+    let apart = apart(&joint.coefficients, &run.model.coefficients);
+    let scores = [&joint, &run.model].map(|model| {
         let score = |row: &[f64]| {
             let parts = row.iter().zip(&model.coefficients).map(|(x, w)| x * w);
-            sigmoid(parts.sum::<f64>() + model.intercept)
+            parts.sum::<f64>() + model.intercept
         };
-        let pd: Vec<f64> = x.chunks_exact(d).map(score).collect();
+        x.chunks_exact(d).map(score).collect()
+    });
+    Ok(Beside {
+        cpu_s_plain,
+        scores,
+        apart,
+    })
+}
+
+/// The same network in the clear, with tanh itself: as many steps on one thread.
+fn in_the_clear(
+    setting: &Setting,
+    spec: &NetworkSpec,
+    [bank, partner]: &[Told; 2],
+    x: &[f64],
+    y: &[u8],
+) -> Result<Beside, BenchError> {
+    let text = |e: &dyn std::fmt::Display| BenchError::Run(e.to_string());
+    let d = setting.cols.iter().sum();
+    let x = Array2::from_shape_vec((y.len(), d), x.to_vec()).map_err(|e| text(&e))?;
+    let before = cpu::used().0;
+    let plain = plain::train(spec, &x, y, plain::Activation::Tanh).map_err(|e| text(&e))?;
+    let cpu_s_plain = cpu::used().0 - before;
+    let mut layers: Vec<Dense> = bank.layers.iter().cloned().map(dense).collect();
+    if let (Some(first), Some((more, ..))) = (layers.first_mut(), partner.layers.first()) {
+        first.weights.extend(more);
+    }
+    let joint = plain::Plain {
+        activation: plain::Activation::Series,
+        layers,
+        ..plain.clone()
+    };
+    let flat = |p: &plain::Plain| -> Vec<f64> {
+        let parts = p
+            .layers
+            .iter()
+            .map(|l| [&l.weights[..], &l.biases].concat());
+        parts.flatten().collect()
+    };
+    let scores = [
+        joint.log_odds(&x).map_err(|e| text(&e))?,
+        plain.log_odds(&x).map_err(|e| text(&e))?,
+    ];
+    Ok(Beside {
+        cpu_s_plain,
+        apart: apart(&flat(&joint), &flat(&plain)),
+        scores,
+    })
+}
+
+/// Against the plaintext solver.
+fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured, BenchError> {
+    let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
+    let x = sample.side_by_side();
+    let d: usize = setting.cols.iter().sum();
+    let beside = match setting.network() {
+        Some(spec) => in_the_clear(setting, &spec, told, &x, &sample.y)?,
+        None => logistic(setting, told, &x, &sample.y)?,
+    };
+    let [bank, partner] = told;
+    let auc = |scores: &[f64]| -> Result<f64, BenchError> {
+        let pd: Vec<f64> = scores.iter().map(|z| sigmoid(*z)).collect();
         let scored = Scored::new(&sample.y, &pd);
         Ok(scored
             .map_err(|e| BenchError::Run(e.to_string()))?
@@ -313,9 +459,12 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
     let cpu_s_party = [bank.cpu_s, partner.cpu_s];
     let busier = bank.cpu_s.max(partner.cpu_s);
     let by_table = |t: &Told| t.peak_bytes as f64 / t.table_bytes as f64;
+    let cpu_s_plain = beside.cpu_s_plain;
+    let (coef_max_abs_diff, largest) = beside.apart;
     Ok(Measured {
         rows: setting.rows,
         cols: setting.cols,
+        hidden: setting.network.clone().map(|(hidden, _)| hidden),
         passes: bank.passes,
         hessians: bank.hessians,
         wall_s: bank.ended.max(partner.ended) - bank.begun.min(partner.begun),
@@ -328,8 +477,8 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
         bytes_received: [bank.bytes_received, partner.bytes_received],
         bytes_per_row_and_pass: (received - setup) / rows / f64::from(bank.passes),
         rounds: bank.rounds,
-        auc_plain: auc(&run.model)?,
-        auc_joint: auc(&joint)?,
+        auc_joint: auc(&beside.scores[0])?,
+        auc_plain: auc(&beside.scores[1])?,
         coef_max_abs_diff,
         coef_max_rel_diff: coef_max_abs_diff / largest,
         peak_bytes_party: [bank.peak_bytes, partner.peak_bytes],

@@ -40,3 +40,17 @@ fn a_measured_training_is_the_plain_one_also_over_a_slow_link() {
     let least = far["rounds"].as_f64().unwrap() * 0.005;
     assert!(far["wall_s"].as_f64().unwrap() > least, "{far:#}");
 }
+
+#[test]
+fn a_measured_network_is_the_plain_one() {
+    let said = run([
+        "bench", "train", "--json", "--model", "mlp", "--hidden", "5", "--rows", "2000",
+        "--cols-a", "4", "--cols-b", "5", "--passes", "2",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let measured = said.json();
+    let number = |name: &str| measured[name].as_f64().unwrap();
+    assert!(number("coef_max_abs_diff") < 2e-2, "{measured:#}");
+    assert!((number("auc_joint") - number("auc_plain")).abs() < 5e-3);
+    assert!(number("total_cpu_ratio") > 0.0 && measured["passes"] == 2);
+}

@@ -122,6 +122,15 @@ pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
 /// Most training rows: with more, residuals do not fit their fixed point.
 pub const MAX_TRAIN_ROWS: u64 = 1 << 25;
 
+/// Terms of the series of a network's hidden layers, and of its output.
+pub const NETWORK_HIDDEN_TERMS: u64 = 12;
+/// See [`NETWORK_HIDDEN_TERMS`].
+pub const NETWORK_OUTPUT_TERMS: u64 = 40;
+/// Rows of a network at a time that are looked at only: watched or scored.
+pub const LOOKED_AT_ROWS: u64 = 2_048;
+/// Words in a message of masked features.
+pub const FEATURE_CHUNK: u64 = 1 << 16;
+
 /// The number of terms K for a half width R.
 pub fn terms_for_range(range: u32) -> u32 {
     let [.., (_, most)] = TERMS_BY_RANGE;

@@ -5,6 +5,8 @@
 //! job runs. A value that is not on the list is never opened.
 
 mod horizontal;
+mod logistic;
+mod network;
 mod overlap;
 
 use std::{fmt, str::FromStr};
@@ -16,7 +18,7 @@ use crate::{
     decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
     plan::count,
-    spec::{AlignMethod, Spec, Stop},
+    spec::{AlignMethod, Spec},
 };
 
 /// The stable name of one disclosure, such as `align.members` or `release.coefficients.bank`.
@@ -33,6 +35,8 @@ pub enum DisclosureId {
     DesignWidth,
     /// Whether training has settled: one bit a pass, or one at the end.
     TrainConverged,
+    /// Whether the loss on the watched rows fell: one bit an epoch.
+    TrainImproved,
     /// Whether all scores lie within the sigmoid series, one bit a range tried.
     TrainRangeCheck,
     /// The coefficients of a party's own columns, to that party.
@@ -78,6 +82,7 @@ impl fmt::Display for DisclosureId {
             Self::AlignMatched => "align.matched",
             Self::DesignWidth => "design.width",
             Self::TrainConverged => "train.converged",
+            Self::TrainImproved => "train.improved",
             Self::TrainRangeCheck => "train.range-check",
             Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
             Self::ReleaseStandardErrors(party) => {
@@ -129,6 +134,7 @@ impl FromStr for DisclosureId {
             "align.matched" => Self::AlignMatched,
             "design.width" => Self::DesignWidth,
             "train.converged" => Self::TrainConverged,
+            "train.improved" => Self::TrainImproved,
             "train.range-check" => Self::TrainRangeCheck,
             "release.scores" => Self::ReleaseScores,
             "release.metrics" => Self::ReleaseMetrics,
@@ -207,6 +213,8 @@ pub enum Shape {
     Membership,
     /// One decimal for each design column of the receiver; for the label party also the intercept.
     Coefficients,
+    /// The weights of a network that belong to the receiver's own columns; for the label party also the further layers.
+    Weights,
     /// One number for each test row, the sum of the other parties' parts of its score: a multiple of `step`
     /// on the log-odds scale.
     Scores {
@@ -233,6 +241,7 @@ impl fmt::Display for Shape {
             Self::Count => f.pad("one number"),
             Self::Membership => f.pad("one bit per own customer"),
             Self::Coefficients => f.pad("one number per own column"),
+            Self::Weights => f.pad("the network's weights of own columns"),
             Self::Scores { step } => f.pad(&format!("one number per test row, in steps of {step}")),
             Self::Summary => f.pad("a table of summary numbers"),
             Self::Traffic => f.pad("sizes and times"),
@@ -301,8 +310,6 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         .collect();
     let helper = Audience::Helper(spec.helper.id.clone());
     let each = u32::try_from(parties.len()).unwrap_or(u32::MAX);
-    let ranges = u32::try_from(spec.solver.ranges().len()).unwrap_or(u32::MAX);
-    let passes = u32::try_from(spec.solver.max_passes).unwrap_or(u32::MAX);
     let with = |more: &[&Audience]| {
         parties
             .iter()
@@ -368,118 +375,9 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             each,
         ),
     ];
-    let (settled, settled_at_most) = match spec.solver.stop {
-        Stop::Bit => (
-            "After each pass, whether training has settled: no coefficient moved more than the \
-                tolerance (at first a coarse one) and the inverse behind the step was exact \
-                enough. The helper sees from the requests it serves whether another pass follows.",
-            passes.saturating_mul(ranges),
-        ),
-        Stop::Fixed => (
-            "After the last pass of each range tried, whether training has settled: no \
-                coefficient moved more than the tolerance and the inverse behind the step was \
-                exact enough. The helper sees from the requests it serves what follows.",
-            ranges,
-        ),
-    };
-    list.push(opening(
-        DisclosureId::TrainConverged,
-        settled,
-        Shape::Bit,
-        with(&[&helper]),
-        settled_at_most,
-    ));
-    let (in_range, else_) = match spec.solver.ranges().as_slice() {
-        [only] => (only.to_string(), "the job ends"),
-        tried => (
-            tried
-                .iter()
-                .map(u32::to_string)
-                .collect::<Vec<_>>()
-                .join(", then "),
-            "the next one is tried, and after the last the job ends",
-        ),
-    };
-    list.push(opening(
-        DisclosureId::TrainRangeCheck,
-        &format!(
-            "Once training has settled with the sigmoid series of a range ({in_range}), whether \
-                the scores of all training rows lie within it; if not, {else_}. The helper sees \
-                from the requests it serves whether another range follows."
-        ),
-        Shape::Bit,
-        with(&[&helper]),
-        ranges,
-    ));
-    let weighed = match spec.row_weights().is_empty() {
-        true => "",
-        false => {
-            " and the row's weight (whoever holds weights can let few customers count, and its coefficients \
-                then tell more of these)"
-        }
-    };
-    list.extend(spec.seats().into_iter().map(|party| {
-        let (intercept, tells) = if spec.label_party() == Some(party) {
-            (" and the intercept", "the joint PDs")
-        } else {
-            ("", "the labels")
-        };
-        opening(
-            DisclosureId::ReleaseCoefficients(party.id.clone()),
-            &format!(
-                "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
-                    the sum over the training rows of (label - PD) times its column{weighed}, divided by \
-                    l2: a column that is constant but for a few customers tells {tells} of these.",
-                party.id
-            ),
-            Shape::Coefficients,
-            vec![Audience::Party(party.id.clone())],
-            1,
-        )
-    }));
-    if spec.outputs.standard_errors {
-        list.extend(spec.seats().into_iter().map(|party| {
-            opening(
-                DisclosureId::ReleaseStandardErrors(party.id.clone()),
-                &format!(
-                    "The standard errors of {0}'s own coefficients, to {0} alone. They are larger than from \
-                        its own columns by as much as the others' columns predict these: they tell how \
-                        closely, not by which of the others' columns.",
-                    party.id
-                ),
-                Shape::Coefficients,
-                vec![Audience::Party(party.id.clone())],
-                1,
-            )
-        }));
-    }
-    if let Some(scores) = &spec.outputs.scores {
-        let others: Vec<_> = spec
-            .seats()
-            .iter()
-            .filter(|party| party.id != scores.to)
-            .map(|party| party.id.to_string())
-            .collect();
-        let (step, to) = (scores.step, &scores.to);
-        let what = match others.as_slice() {
-            [other] => format!(
-                "{other}'s own part of the score (log-odds of bad) of each test row, rounded to \
-                    a multiple of {step}; {to} adds its own part and so knows the joint score."
-            ),
-            others => format!(
-                "The sum of the parts of {} of the score (log-odds of bad) of each test row, each rounded \
-                    to a multiple of {step}: masked, so that {to} sees the sum alone unless all but one \
-                    of them help it; {to} adds its own part and so knows the joint score.",
-                others.join(", ")
-            ),
-        };
-        list.push(opening(
-            DisclosureId::ReleaseScores,
-            &what,
-            Shape::Scores { step: scores.step },
-            vec![Audience::Party(scores.to.clone())],
-            1,
-        ));
+    match &spec.network {
+        Some(network) => list.extend(network::disclosures(spec, network, &helper)),
+        None => list.extend(logistic::disclosures(spec, &parties, &helper)),
     }
     if !spec.outputs.metrics_to.is_empty() {
         list.push(opening(

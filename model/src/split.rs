@@ -53,6 +53,11 @@ impl IdSplit {
     }
 }
 
+/// Sorts row positions by SHA-256 of their ids: an order that all parties find alike, whatever that of their tables.
+pub fn sort_by_id_hash<S: AsRef<str>>(rows: &mut [usize], ids: &[S]) {
+    rows.sort_by_cached_key(|row| <[u8; 32]>::from(Sha256::digest(ids[*row].as_ref().as_bytes())));
+}
+
 /// Bytes `4 word .. 4 word + 4` of SHA-256 of the id text, big-endian; `word` is taken modulo 8.
 pub fn id_word(id: &str, word: usize) -> u32 {
     let digest = Sha256::digest(id.as_bytes());
@@ -65,6 +70,19 @@ pub fn id_word(id: &str, word: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_by_ids_is_that_of_any_table() {
+        let ids = ["a", "b", "c", "d", "e", "f"];
+        let turned: Vec<&str> = ids.iter().rev().copied().collect();
+        let (mut one, mut other) = (vec![0, 1, 2, 3, 4, 5], vec![3, 1, 0, 5, 4, 2]);
+        sort_by_id_hash(&mut one, &ids);
+        sort_by_id_hash(&mut other, &turned);
+        let one: Vec<&str> = one.iter().map(|r| ids[*r]).collect();
+        let other: Vec<&str> = other.iter().map(|r| turned[*r]).collect();
+        assert_eq!(one, other);
+        assert_ne!(one, ids);
+    }
 
     // The vectors of the data set notes: ids 1..3 and the first six test ids.
     #[test]

@@ -14,6 +14,8 @@ mod privacy;
 mod run;
 pub mod store;
 
+pub use run::network_spec;
+
 use std::{path::PathBuf, sync::Arc};
 
 use config::PartyConfig;

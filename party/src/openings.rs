@@ -148,6 +148,9 @@ impl Openings for Book {
                 written.map_err(|e| Abort::Input(e.to_string()))?;
                 (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
             }
+            Opening::Improved { epoch } => {
+                (DisclosureId::TrainImproved, format!("train/epoch-{epoch}"))
+            }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
             Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),

@@ -211,6 +211,7 @@ fn tiles(page: &Page<'_>) -> String {
 fn computed(page: &Page<'_>) -> String {
     let kind = match page.agreed("/spec/model/kind") {
         Some("logistic") => "One credit model (logistic regression)".to_owned(),
+        Some("mlp") => "One credit model (network)".to_owned(),
         Some(other) => format!("One model ({other})"),
         None => "A joint computation".to_owned(),
     };

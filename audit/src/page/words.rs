@@ -43,6 +43,7 @@ pub(super) fn shape(kind: &str, values: u64) -> String {
         "count" => "one count".to_owned(),
         "membership" => "which of its own customers are common".to_owned(),
         "coefficients" => several(values, "coefficient", "coefficients"),
+        "weights" => several(values, "weight of a network", "weights of a network"),
         "scores" => several(values, "score", "scores"),
         "summary" => several(values, "summary number", "summary numbers"),
         "traffic" => "traffic".to_owned(),

@@ -116,7 +116,8 @@ pub(crate) struct Transcript {
 Examples:
   paripassu bench train
   paripassu bench train --rows 1000000 --passes 10 --json
-  paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20")]
+  paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20
+  paripassu bench train --model mlp --hidden 64,32 --batch 1024")]
 pub(crate) struct Train {
     /// Training rows
     #[arg(long, default_value_t = 100_000)]
@@ -127,9 +128,23 @@ pub(crate) struct Train {
     /// The partner's columns, at most 120
     #[arg(long, default_value_t = 50)]
     cols_b: usize,
-    /// Passes over the rows; without it, as many as it takes to settle
+    /// Passes over the rows; without it, as many as it takes to settle (of a network one)
     #[arg(long)]
     passes: Option<u32>,
+    /// What is trained
+    #[arg(long, value_name = "KIND", default_value = "logistic", value_parser = ["logistic", "mlp"])]
+    model: String,
+    /// Widths of a network's hidden layers
+    #[arg(
+        long,
+        value_name = "WIDTHS",
+        default_value = "64,32",
+        value_delimiter = ','
+    )]
+    hidden: Vec<usize>,
+    /// Rows of a network's batch
+    #[arg(long, default_value_t = 256)]
+    batch: usize,
     /// Round trip between each party and the relay, in milliseconds
     #[arg(long)]
     rtt_ms: Option<f64>,
@@ -342,10 +357,15 @@ impl Train {
     async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let cols = [self.cols_a, self.cols_b];
         size(self.rows, cols)?;
-        if self.passes.is_some_and(|n| !(4..=60).contains(&n)) {
-            return Err(Failure::user("--passes takes a number from 4 to 60"));
+        let network = (self.model == "mlp").then_some((self.hidden, self.batch));
+        let least = if network.is_some() { 1 } else { 4 };
+        if self.passes.is_some_and(|n| !(least..=60).contains(&n)) {
+            return Err(Failure::user(format!(
+                "--passes takes a number from {least} to 60"
+            )));
         }
         let setting = train::Setting {
+            network,
             rows: self.rows,
             cols,
             passes: self.passes,
@@ -383,8 +403,12 @@ fn train_table(m: &train::Measured, screen: &Screen) -> String {
     ] {
         t.row([name.to_owned(), bank, partner, String::new(), String::new()]);
     }
+    let solver = match &m.hidden {
+        Some(hidden) => format!("network {hidden:?}"),
+        None => format!("{} Hessians", m.hessians),
+    };
     format!(
-        "{} rows x ({} + {}) columns, {} passes, {} Hessians, {} rounds, {:.2} s\n{t}\n\
+        "{} rows x ({} + {}) columns, {} passes, {solver}, {} rounds, {:.2} s\n{t}\n\
          plaintext solver of as many passes, one thread: {:.2} s\n\
          a party takes {:.1} times as long, all roles together {:.1} times; {:.0} bytes a row and pass\n\
          AUC {:.6} joint, {:.6} plain; coefficients differ by {:.1e} at most, {:.1e} of the largest\n\
@@ -393,7 +417,6 @@ fn train_table(m: &train::Measured, screen: &Screen) -> String {
         m.cols[0],
         m.cols[1],
         m.passes,
-        m.hessians,
         m.rounds,
         m.wall_s,
         m.cpu_s_plain,

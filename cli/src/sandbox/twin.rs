@@ -6,9 +6,11 @@ use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
-    split::IdSplit,
+    split::{IdSplit, sort_by_id_hash},
     table::{ColumnData, Table},
 };
+
+use paripassu_protocol::vertical::network::plain;
 
 use crate::failure::Failure;
 
@@ -40,9 +42,12 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         .first()
         .ok_or_else(|| Failure::ours("a job without parties"))?;
     let tenths = u32::try_from(spec.split.test_tenths).map_err(|e| wrong(&e))?;
-    let rows = IdSplit::new(tenths)
+    let mut rows = IdSplit::new(tenths)
         .map_err(|e| wrong(&e))?
         .rows(first.ids());
+    if spec.network.is_some() {
+        sort_by_id_hash(&mut rows.train, first.ids());
+    }
     let labels = first.label().unwrap_or_default();
     let of = |rows: &[usize]| -> Vec<u8> {
         rows.iter()
@@ -78,6 +83,21 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         Ok(joined.as_standard_layout().into_owned())
     };
     let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
+    if let Some(network) = &spec.network {
+        let asked = paripassu_party::network_spec(spec, network).map_err(|e| wrong(&e))?;
+        let plain = plain::train(&asked, &train, &train_y, plain::Activation::Series)
+            .map_err(|e| wrong(&e))?;
+        let scores = plain.log_odds(&test).map_err(|e| wrong(&e))?;
+        let pd: Vec<f64> = scores.iter().map(|z| logistic::sigmoid(*z)).collect();
+        return Ok(Twin {
+            matched: first.rows(),
+            train: rows.train.len(),
+            test: rows.test.len(),
+            metrics: Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics(),
+            intercepts: Vec::new(),
+            coefficients: Vec::new(),
+        });
+    }
     let beside = Beside::of(spec, &tables)?;
     let weights: Vec<f64> = rows.train.iter().map(|row| beside.weights[*row]).collect();
     let offset =

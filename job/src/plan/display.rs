@@ -42,6 +42,20 @@ impl Plan {
                 assumed.rtt_ms,
             );
         }
+        if self.batches > 0 {
+            return writeln!(
+                f,
+                "  {} common: {} to train, {} to test; {} Mbit/s, {} ms\n\nChosen\n  {} epochs of {} batches at \
+                 most\n",
+                count(assumed.matched),
+                count(self.train_rows),
+                count(self.test_rows),
+                assumed.mbit_per_s,
+                assumed.rtt_ms,
+                self.max_passes,
+                count(self.batches),
+            );
+        }
         if self.series.is_empty() {
             return writeln!(
                 f,

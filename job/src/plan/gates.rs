@@ -218,6 +218,14 @@ impl<'f> Once<'f> {
         self.correct(0, rows * cols);
     }
 
+    /// The products of so many shared values with as many others.
+    pub(super) fn entrywise(&mut self, values: u64) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * 2 * values);
+        self.correct(0, values);
+    }
+
     /// `factors` conjunctions with one common factor, word by word.
     fn and(&mut self, words: u64, factors: u64) {
         self.rounds += 2;

@@ -251,6 +251,7 @@ pub(super) fn plan(
         },
         series: Vec::new(),
         hessian_rows: train_rows,
+        batches: 0,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),
         bytes_per_row_pass: training as f64 / (train_rows.max(1) * passes.max(1)) as f64,

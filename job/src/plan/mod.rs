@@ -10,6 +10,7 @@ mod gates;
 mod horizontal;
 mod learn;
 mod memory;
+mod network;
 mod overlap;
 mod table;
 mod vole;
@@ -25,7 +26,7 @@ use crate::{
     disclosure::{Disclosure, disclosures},
     id::NodeId,
     life::State,
-    spec::{Columns, Spec, SpecErrors},
+    spec::{self, Columns, Spec, SpecErrors},
 };
 
 /// What a plan assumes about data and network.
@@ -222,8 +223,11 @@ pub struct Plan {
     /// The sigmoid series that may be tried, in this order; none in a horizontal job. Costs and memory are those of a job that
     /// settles in the first; the others take a Hessian of all training rows.
     pub series: Vec<Series>,
-    /// Rows of the Hessian's subsample in the first range.
+    /// Rows of the Hessian's subsample in the first range; none of a network.
     pub hessian_rows: u64,
+    /// Batches of a pass of a network on columns of several parties; else none.
+    #[serde(default)]
+    pub batches: u64,
     /// The steps, in order.
     pub steps: Vec<StepCost>,
     /// All bytes by link.
@@ -269,7 +273,10 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
             want: "at most 2^25",
         });
     }
-    let series = Series::tried(spec);
+    let series = match spec.network {
+        Some(_) => Vec::new(),
+        None => Series::tried(spec),
+    };
     let first = series
         .first()
         .copied()
@@ -291,7 +298,13 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         series: first,
         hessian_rows,
     };
-    let steps = cost::steps(&facts);
+    let (steps, memory) = match &spec.network {
+        Some(network) => (
+            network::steps(&facts, network),
+            network::memory(&facts, network),
+        ),
+        None => (cost::steps(&facts), memory::memory(&facts)),
+    };
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links
@@ -303,28 +316,36 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         .filter(|step| step.phase == State::Training)
         .flat_map(|step| &step.links);
     let training_bytes: u64 = in_training.map(|link| link.bytes).sum();
-    let (passes, ranges) = (facts.passes, series.len() as u64);
+    let ranges = series.len() as u64;
+    let (passes, max_passes, batches) = match &spec.network {
+        Some(network) => {
+            let rows = train_rows - network.watched(train_rows);
+            let batches = spec::Network::parts(rows, network.batch).count() as u64;
+            (network.epochs, network.epochs, batches)
+        }
+        None => (facts.passes.all(), spec.solver.max_passes * ranges, 0),
+    };
     let mut plan = Plan {
         name: spec.name.clone(),
         assumptions: assumptions.clone(),
         train_rows,
         test_rows,
         design_columns: columns,
-        passes: passes.all(),
-        max_passes: spec.solver.max_passes * ranges,
+        passes,
+        max_passes,
         series,
-        hessian_rows,
+        hessian_rows: if batches == 0 { hessian_rows } else { 0 },
+        batches,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),
-        bytes_per_row_pass: training_bytes as f64
-            / (train_rows.max(1) * passes.all().max(1)) as f64,
+        bytes_per_row_pass: training_bytes as f64 / (train_rows.max(1) * passes.max(1)) as f64,
         seconds: steps.iter().map(|step| step.seconds).sum(),
         steps,
         links: links
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
-        memory: memory::memory(&facts),
+        memory,
         learns: learn::learns(spec),
         disclosures: disclosures(spec),
         warnings: Vec::new(),

@@ -49,6 +49,7 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         max_passes: 0,
         series: Vec::new(),
         hessian_rows: 0,
+        batches: 0,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),
         bytes_per_row_pass: 0.0,

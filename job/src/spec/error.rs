@@ -184,6 +184,12 @@ pub enum Problem {
         /// What to write instead.
         why: &'static str,
     },
+    /// A network that does not fit.
+    #[error("{why}")]
+    Network {
+        /// What to write instead.
+        why: &'static str,
+    },
     /// A category without a list of levels.
     #[error(
         "list 1 to {} different levels of `{column}`, each of 1 to 128 bytes: {column} = [\"..\", \"..\"]",

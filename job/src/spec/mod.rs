@@ -10,6 +10,7 @@ mod error;
 mod evaluation;
 mod horizontal;
 mod locate;
+mod network;
 mod overlap;
 mod parse;
 mod rows;
@@ -29,6 +30,7 @@ pub use self::{
     error::{Problem, SpecError, SpecErrors},
     evaluation::{Evaluation, Fairness, Higher, Incumbent, LossGivenDefault},
     horizontal::{Horizontal, Intercept},
+    network::Network,
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
     template::{TemplateKind, template},
@@ -62,6 +64,9 @@ pub struct Spec {
     /// Matching alone: the job ends with lists of common customers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
+    /// How a network on columns of several parties is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// How customers are matched.
     #[serde(default)]
     pub align: Align,
@@ -251,7 +256,8 @@ pub enum ConstantColumns {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Model {
-    /// `logistic` (default): logistic regression. `mlp`: a small network, in horizontal jobs only.
+    /// `logistic` (default): logistic regression. `mlp`: a small network; goes with `[network]`, in horizontal jobs
+    /// with `[horizontal.training]`.
     pub kind: ModelKind,
     /// Weight of 0.5·|w|² beside the sum of log losses, on standardised columns, intercept free.
     /// 0.001 to 1000000. Default 1.

@@ -22,11 +22,13 @@ pub enum TemplateKind {
     FraudList,
     /// Banks with the same columns, with safe defaults.
     Horizontal,
+    /// Two to five parties with different columns of the same customers train a network.
+    VerticalMlp,
 }
 
 impl TemplateKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Application,
         Self::Behaviour,
         Self::Collection,
@@ -36,14 +38,16 @@ impl TemplateKind {
         Self::HorizontalLogistic,
         Self::Overlap,
         Self::HorizontalMlp,
+        Self::VerticalMlp,
     ];
 
     /// Those that spell out every key with its default.
-    pub const REFERENCE: [Self; 4] = [
+    pub const REFERENCE: [Self; 5] = [
         Self::VerticalLogistic,
         Self::HorizontalLogistic,
         Self::Overlap,
         Self::HorizontalMlp,
+        Self::VerticalMlp,
     ];
 
     /// The name on the command line.
@@ -58,6 +62,7 @@ impl TemplateKind {
             Self::Collection => "collection",
             Self::FraudList => "fraud-list",
             Self::Horizontal => "horizontal",
+            Self::VerticalMlp => "vertical-mlp",
         }
     }
 
@@ -79,5 +84,6 @@ pub const fn template(kind: TemplateKind) -> &'static str {
         TemplateKind::Collection => include_str!("collection.toml"),
         TemplateKind::FraudList => include_str!("fraud-list.toml"),
         TemplateKind::Horizontal => include_str!("horizontal.toml"),
+        TemplateKind::VerticalMlp => include_str!("vertical-mlp.toml"),
     }
 }

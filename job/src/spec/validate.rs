@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 
 use super::{
-    AutoOr, Columns, ModelKind, Party, PartyRole, Profile, Spec,
+    AutoOr, Columns, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
     evaluation,
     locate::KeyPath,
-    overlap, rows,
+    network, overlap, rows,
 };
 use crate::{
     constants,
@@ -23,10 +23,17 @@ pub(super) fn check(spec: &Spec) -> Found {
     parties(spec, &mut found);
     numbers(spec, &mut found);
     match (&spec.horizontal, &spec.overlap) {
-        (_, Some(only)) => found.extend(overlap::check(spec, only)),
-        (Some(horizontal), None) => found.extend(super::horizontal::check(spec, horizontal)),
+        (_, Some(only)) => {
+            network::misplaced(spec, &mut found);
+            found.extend(overlap::check(spec, only));
+        }
+        (Some(horizontal), None) => {
+            network::misplaced(spec, &mut found);
+            found.extend(super::horizontal::check(spec, horizontal));
+        }
         (None, None) => {
             vertical(spec, &mut found);
+            network::check(spec, &mut found);
             rows::check(spec, &mut found);
             outputs(spec, &mut found);
             evaluation::check(spec, &mut found);
@@ -97,10 +104,6 @@ fn vertical(spec: &Spec, found: &mut Found) {
         let why = "role = \"member\" is for jobs that only match customers, which have an [overlap] section";
         let path = path.element(at).key("role");
         found.push((path, Problem::Overlap { why }));
-    }
-    if spec.model.kind == ModelKind::Mlp {
-        let why = "a network is for horizontal jobs, which have a [horizontal] section";
-        found.push((KeyPath::of("model.kind"), Problem::Horizontal { why }));
     }
     if spec.security.profile == Profile::MaskedSums {
         let why =

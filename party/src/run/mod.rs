@@ -3,11 +3,13 @@
 mod align;
 mod evaluate;
 mod horizontal;
+mod network;
 pub(crate) mod outputs;
 mod overlap;
 mod page;
 mod rows;
 mod set_change;
+mod train;
 mod validate;
 
 use std::{
@@ -22,34 +24,29 @@ use ndarray::Array2;
 use paripassu_audit::event::bodies::{DataErased, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
-    spec::{self, AutoOr, Spec},
+    spec::{self, Spec},
 };
 use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::TrainingSet,
-    split::IdSplit,
+    split::{IdSplit, sort_by_id_hash},
     table::Table,
     validation::Drift,
 };
 use paripassu_protocol::{
     abort::Abort,
-    arith::Engine,
     channel::{Channel, Role},
-    correlation::{CorrelationSource, HelperSource},
     ctx::Ctx,
-    scoring,
-    vertical::logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
 };
 use paripassu_service::{
     clock::Clock,
-    dealing::SEED_LABEL,
     identity::Identity,
     node::{JobInfo, JobState, Progress, Reporter, RunError},
     transport::JobChannel,
 };
 
-pub(crate) use set_change::SetChange;
-
+pub use self::network::spec as network_spec;
+use self::train::Fit;
 use crate::{
     commit,
     config::PartyConfig,
@@ -57,6 +54,7 @@ use crate::{
     openings::Book,
     store::Store,
 };
+pub(crate) use set_change::SetChange;
 
 /// What a run needs besides the job.
 #[derive(Debug, Clone)]
@@ -312,8 +310,12 @@ impl Run {
     ) -> Result<Prepared, Abort> {
         let tenths = u32::try_from(self.spec().split.test_tenths).map_err(own)?;
         let split = IdSplit::new(tenths).map_err(own)?;
-        let (test, train): (Vec<usize>, Vec<usize>) =
+        let (test, mut train): (Vec<usize>, Vec<usize>) =
             rows.iter().partition(|r| split.is_test(&table.ids()[**r]));
+        if self.spec().network.is_some() {
+            // batches are cut of an order that does not depend on the matching
+            sort_by_id_hash(&mut train, table.ids());
+        }
         if train.is_empty() || test.is_empty() {
             return Err(own(format!(
                 "{} training and {} test rows: match more customers or change split.test_tenths",
@@ -386,65 +388,17 @@ impl Run {
         Ok(prepared)
     }
 
-    async fn train(&self, data: &Prepared) -> Result<LogisticFit, Abort> {
-        let seed = self
-            .channel
-            .shared_with(Role::Helper)
-            .ok_or_else(|| own("no key is shared with the helper"))?
-            .derive(SEED_LABEL);
-        let source = HelperSource::new(&self.ctx, &seed)?;
-        let mut engine = Engine::new(&self.ctx, source, Box::new(self.book.clone()))?;
-        let input = LogisticInput {
-            x: data.train.iter().copied().collect(),
-            cols: data.train.ncols(),
-            rows: data.train.nrows(),
-            label: data.train_label.clone(),
-            row_weights: data.rows.weights.clone(),
-            offset: data.rows.train_offset.clone(),
-        };
-        let start = Instant::now();
-        let reporter = self.reporter.clone();
-        let mut progress = move |done: u32, of: u32, fine: bool| {
-            let step = if fine {
-                "passes, final precision"
-            } else {
-                "passes"
-            };
-            reporter.progress(&timed(step, start, done.into(), of.into()));
-        };
-        let fit = logistic::train(
-            &mut engine,
-            &logistic_spec(self.spec())?,
-            input,
-            &mut progress,
-        )
-        .await?;
-        engine.source_mut().done().await?;
-        Ok(fit)
-    }
-
     /// This party's part of each test score goes to the label holder, who evaluates.
     async fn evaluate(
         &self,
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Fit,
     ) -> Result<Option<evaluate::Evaluation>, Abort> {
         let Some(scores) = &self.spec().outputs.scores else {
             return Ok(None);
         };
-        let mut parts: Vec<f64> = data
-            .test
-            .rows()
-            .into_iter()
-            .map(|row| row.iter().zip(&fit.coefficients).map(|(x, w)| x * w).sum())
-            .collect();
-        if let Some(b) = fit.intercept {
-            parts.iter_mut().for_each(|p| *p += b);
-        }
-        data.rows.add_offset(&mut parts);
+        let joint = self.scores(data, fit, scores).await?;
         let ctx = self.ctx.narrow("evaluate");
-        let mut book = self.book.clone();
-        let joint = scoring::joint(&ctx, &mut book, &parts, scores.step.value()).await?;
         let receivers: Vec<u8> = self
             .spec()
             .outputs
@@ -477,7 +431,14 @@ impl Run {
         let l2 = self.spec().model.l2.value();
         let rows = data.rows.clone();
         let asked = data.evaluation.clone();
+        let network = self.spec().network.as_ref();
+        let network = network.map(|n| network::spec(self.spec(), n)).transpose()?;
         let evaluation = blocking(move || {
+            if let Some(spec) = network {
+                let alone = network::alone(&spec, &train, &train_y, &test)?;
+                let asked = asked.as_ref();
+                return evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked);
+            }
             let set = TrainingSet::new(&train, &train_y).map_err(own)?;
             let alone = evaluate::alone(&rows.give(set)?, l2)?;
             let mut alone = alone.margins(&test).map_err(own)?;
@@ -496,7 +457,7 @@ impl Run {
         &mut self,
         selection: Selection,
         data: Prepared,
-        fit: LogisticFit,
+        fit: Fit,
         evaluation: Option<evaluate::Evaluation>,
     ) -> Result<(), Abort> {
         self.reporter.phase(JobState::Evaluating, "write results");
@@ -539,28 +500,6 @@ impl Run {
             to: vec![format!("party:{id}")],
         })
     }
-}
-
-fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
-    let is = |v: AutoOr| match v {
-        AutoOr::Auto => None,
-        AutoOr::Is(n) => Some(n),
-    };
-    let max_passes = u32::try_from(spec.solver.max_passes).map_err(own)?;
-    Ok(LogisticSpec {
-        l2: spec.model.l2.value(),
-        tolerance: spec.solver.tolerance.value(),
-        max_passes,
-        stop: match spec.solver.stop {
-            spec::Stop::Bit => Stop::Bit,
-            spec::Stop::Fixed => Stop::After(max_passes),
-        },
-        range_log2: is(spec.solver.range).map(u32::ilog2),
-        terms: is(spec.solver.terms).map(|n| n as usize),
-        hessian_rows: is(spec.solver.hessian_rows).map(|n| n as usize),
-        standard_errors: spec.outputs.standard_errors,
-        row_weights: rows::declared(spec)?,
-    })
 }
 
 /// Progress with rate and time left by what has passed.

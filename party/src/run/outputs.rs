@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, evaluate::Evaluation, own};
+use super::{Prepared, evaluate::Evaluation, own, train::Fit};
 
 /// What is written, and where.
 pub(super) struct Results {
@@ -108,10 +108,17 @@ impl Content {
     pub(super) fn files(
         &self,
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Fit,
         evaluation: Option<&Evaluation>,
     ) -> Result<Vec<(&'static str, String)>, Abort> {
-        let model = serde_json::to_string_pretty(&self.model(data, fit)).map_err(own)?;
+        let model = match fit {
+            Fit::Logistic(fit) => serde_json::to_string_pretty(&self.model(data, fit)),
+            Fit::Network(fit) => {
+                let model = super::network::model(&self.job, &self.party, data, fit);
+                serde_json::to_string_pretty(&model)
+            }
+        };
+        let model = model.map_err(own)?;
         let mut files = vec![("model.json", model)];
         if let Some(e) = evaluation {
             let metrics = serde_json::to_string_pretty(&e.summary).map_err(own)?;

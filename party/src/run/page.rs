@@ -11,6 +11,8 @@ use paripassu_protocol::vertical::logistic::LogisticFit;
 use super::{
     Prepared, Run,
     evaluate::{ALONE, Evaluation, JOINT},
+    network,
+    train::Fit,
 };
 use crate::dataset::Selection;
 
@@ -77,7 +79,7 @@ pub(super) fn report(
     run: &Run,
     selection: &Selection,
     data: &Prepared,
-    fit: &LogisticFit,
+    fit: &Fit,
     evaluation: Option<&Evaluation>,
 ) -> Report {
     let me = run.site.identity.peer().id.to_string();
@@ -93,11 +95,7 @@ pub(super) fn report(
                 name: id.clone(),
                 role: if i == 0 { "label holder" } else { "features" }.into(),
                 rows: own.then_some(data.table_rows as u64),
-                columns: fit
-                    .facts
-                    .widths
-                    .get(i)
-                    .map(|w| *w as u64 - u64::from(i == 0)),
+                columns: fit.widths().get(i).map(|w| *w as u64 - u64::from(i == 0)),
                 id,
             }
         })
@@ -121,7 +119,11 @@ pub(super) fn report(
     Report {
         receiver,
         parties,
-        solver: solver(run, fit),
+        solver: match (fit, &spec.network) {
+            (Fit::Logistic(fit), _) => solver(run, fit),
+            (Fit::Network(fit), Some(network)) => network::solver(run, network, fit),
+            (Fit::Network(_), None) => Solver::default(),
+        },
         comparison: summary
             .map(|s| {
                 vec![
@@ -140,7 +142,10 @@ pub(super) fn report(
         curves: evaluation.map(Evaluation::curves).unwrap_or_default(),
         validation: evaluation.and_then(|e| e.validation.clone()),
         drift: Some(data.drift.clone()),
-        coefficients: Some(coefficients(&me, data, fit)),
+        coefficients: match fit {
+            Fit::Logistic(fit) => Some(coefficients(&me, data, fit)),
+            Fit::Network(_) => None,
+        },
         security: Security::helper(spec.helper.id.as_ref()),
         notes: notes(data),
         ..report

@@ -121,7 +121,7 @@ impl Operand<'_> {
         }
     }
 
-    fn request(&self, m: &OwnerMatrix) -> Request {
+    pub(crate) fn request(&self, m: &OwnerMatrix) -> Request {
         let matrix = m.id;
         match *self {
             Self::Plain(_, k) => Request::Product {

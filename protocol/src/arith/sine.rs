@@ -89,6 +89,28 @@ impl SigmoidSpec {
         }
     }
 
+    /// All that [`Engine::sigmoid`] asks the source for, of so many rows, in its order.
+    pub(crate) fn requests(&self, rows: usize) -> Vec<Request> {
+        let starts = (0..rows).step_by(ROWS);
+        let mut all: Vec<Request> = starts
+            .map(|at| self.request((rows - at).min(ROWS)))
+            .collect();
+        let (terms, phase) = (self.precision.terms(), self.precision.phase());
+        let slopes = (self.slope_rows > 0).then(|| {
+            let by = terms + self.precision.slope() - self.slope_frac;
+            (self.slope_rows.min(rows), by)
+        });
+        let value = (rows, terms + phase - self.value_frac);
+        for (len, by) in [Some(value), slopes].into_iter().flatten() {
+            let len = len as u64;
+            all.push(match self.precision {
+                Precision::Wide => Request::Truncate { len, by },
+                Precision::Narrow => Request::Lift { len, by },
+            });
+        }
+        all
+    }
+
     /// This party's shares of series and slopes at opened phases, before bits are dropped.
     fn evaluated<W: Word>(&self, theta: &[u32], terms: &[W], slopes: usize) -> (Vec<W>, Vec<W>) {
         let (mut v, mut s) = (vec![W::default(); theta.len()], vec![W::default(); slopes]);

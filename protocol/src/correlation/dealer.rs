@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::{
     Request,
-    helper::part,
+    helper::{MAX_ASKED, part},
     plan::{Plan, Shape, plan, shape},
 };
 use crate::{
@@ -51,28 +51,36 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
     let mut matrices: Vec<Shape> = Vec::new();
     let mut series = HashMap::new();
     let mut done = Dealt::default();
-    for id in 0u32.. {
-        let asked = ctx.swap(&format!("ask-{id}"), Vec::new(), &parties).await?;
-        let request = agreed(&asked, &parties, ctx.path())?;
-        done.requests += 1;
-        match request {
-            Request::Done => return Ok(done),
-            Request::Matrix { owner, rows, cols } => {
-                matrices.push(shape(owner, rows, cols, seeds.len(), ctx.path())?);
-                continue;
+    let mut next = 0u32;
+    loop {
+        let asked = ctx
+            .swap(&format!("ask-{next}"), Vec::new(), &parties)
+            .await?;
+        for request in agreed(&asked, &parties, ctx.path())? {
+            let id = next;
+            next = id
+                .checked_add(1)
+                .ok_or_else(|| Abort::Input("more requests than a job may make".into()))?;
+            done.requests += 1;
+            match request {
+                Request::Done => return Ok(done),
+                Request::Matrix { owner, rows, cols } => {
+                    matrices.push(shape(owner, rows, cols, seeds.len(), ctx.path())?);
+                    continue;
+                }
+                _ => {}
             }
-            _ => {}
+            let plan = plan(&request, id, &matrices, &mut series, ctx.path())?;
+            let (to, dealer) = (plan.to(), Arc::clone(&dealer));
+            let body: Bytes = offload(move || codec::own_words(dealer.make(id, &plan))).await;
+            done.bytes += body.len() as u64;
+            ctx.send(to, &format!("correct-{id}"), body).await?;
         }
-        let plan = plan(&request, id, &matrices, &mut series, ctx.path())?;
-        let (to, dealer) = (plan.to(), Arc::clone(&dealer));
-        let body: Bytes = offload(move || codec::own_words(dealer.make(id, &plan))).await;
-        done.bytes += body.len() as u64;
-        ctx.send(to, &format!("correct-{id}"), body).await?;
     }
-    Err(Abort::Input("more requests than a job may make".into()))
 }
 
-fn agreed(asked: &[Bytes], parties: &[Role], step: &str) -> Result<Request, Abort> {
+/// What all parties ask for in a message of each: one request or several.
+fn agreed(asked: &[Bytes], parties: &[Role], step: &str) -> Result<Vec<Request>, Abort> {
     let Some((first, rest)) = asked.split_first() else {
         return Err(Abort::Input("a helper without parties".into()));
     };
@@ -87,7 +95,20 @@ fn agreed(asked: &[Bytes], parties: &[Role], step: &str) -> Result<Request, Abor
             });
         }
     }
-    Request::decode(first, parties[0], step)
+    if first.len() > Request::BYTES * MAX_ASKED {
+        return Err(Abort::Malformed {
+            from: parties[0],
+            step: step.to_owned(),
+            problem: format!("more than {MAX_ASKED} requests in a message"),
+        });
+    }
+    // nothing at all is one malformed request
+    let starts = (0..first.len().max(1)).step_by(Request::BYTES);
+    let one = |at: usize| {
+        let body = first.slice(at..first.len().min(at + Request::BYTES));
+        Request::decode(&body, parties[0], step)
+    };
+    starts.map(one).collect()
 }
 
 pub(super) struct Dealer {

@@ -33,6 +33,9 @@ pub(super) mod part {
     pub(in super::super) const CUTS: [[u8; 3]; 2] = [[5, 6, 7], [8, 9, 10]];
 }
 
+/// Most requests in one message.
+pub(super) const MAX_ASKED: usize = 1024;
+
 #[derive(Clone, Copy)]
 struct Shape {
     owner: u8,
@@ -47,6 +50,8 @@ pub struct HelperSource<C> {
     prg: Prg,
     next: u32,
     announced: VecDeque<(Request, u32)>,
+    /// Asked for before gates announce it, in the order in which they will.
+    prefetched: VecDeque<(Request, u32)>,
     matrices: Vec<Shape>,
 }
 
@@ -73,19 +78,35 @@ impl<C: Channel> HelperSource<C> {
             prg: Prg::new(seed),
             next: 0,
             announced: VecDeque::new(),
+            prefetched: VecDeque::new(),
             matrices: Vec::new(),
         })
     }
 
     async fn send(&mut self, request: &Request) -> Result<u32, Abort> {
+        self.send_all(std::slice::from_ref(request)).await
+    }
+
+    /// Sends requests in one message; the number of the first.
+    async fn send_all(&mut self, requests: &[Request]) -> Result<u32, Abort> {
         let id = self.next;
-        self.next = id
-            .checked_add(1)
+        self.next = u32::try_from(requests.len())
+            .ok()
+            .and_then(|count| id.checked_add(count))
             .ok_or_else(|| Abort::Input("too many requests".into()))?;
+        let body = Request::encode_all(requests);
         self.ctx
-            .send(Role::Helper, &format!("ask-{id}"), request.encode())
+            .send(Role::Helper, &format!("ask-{id}"), body)
             .await?;
         Ok(id)
+    }
+
+    /// The number of a request that was asked for ahead, if it is the next of these.
+    fn next_prefetched(&mut self, request: &Request) -> Option<u32> {
+        let next = self.prefetched.front().filter(|(r, _)| r == request);
+        next.is_some()
+            .then(|| self.prefetched.pop_front())?
+            .map(|(_, id)| id)
     }
 
     async fn ticket(&mut self, request: &Request) -> Result<u32, Abort> {
@@ -94,7 +115,10 @@ impl<C: Channel> HelperSource<C> {
                 Some((_, id)) => Ok(id),
                 None => self.send(request).await,
             },
-            None => self.send(request).await,
+            None => match self.next_prefetched(request) {
+                Some(id) => Ok(id),
+                None => self.send(request).await,
+            },
         }
     }
 
@@ -159,8 +183,20 @@ impl<C: Channel> HelperSource<C> {
 impl<C: Channel> CorrelationSource for HelperSource<C> {
     async fn announce(&mut self, next: &[Request]) -> Result<(), Abort> {
         for r in next {
-            let id = self.send(r).await?;
+            let id = match self.next_prefetched(r) {
+                Some(id) => id,
+                None => self.send(r).await?,
+            };
             self.announced.push_back((r.clone(), id));
+        }
+        Ok(())
+    }
+
+    async fn prefetch(&mut self, next: &[Request]) -> Result<(), Abort> {
+        for part in next.chunks(MAX_ASKED) {
+            let first = self.send_all(part).await?;
+            let numbered = part.iter().cloned().zip(first..);
+            self.prefetched.extend(numbered);
         }
         Ok(())
     }

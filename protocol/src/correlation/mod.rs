@@ -175,9 +175,13 @@ impl Request {
         }
     }
 
-    /// The canonical bytes.
-    pub(crate) fn encode(&self) -> Bytes {
-        codec::put_words(&self.fields())
+    /// Bytes of one request.
+    pub(crate) const BYTES: usize = 40;
+
+    /// The canonical bytes of several.
+    pub(crate) fn encode_all(all: &[Self]) -> Bytes {
+        let words: Vec<u64> = all.iter().flat_map(Self::fields).collect();
+        codec::put_words(&words)
     }
 
     /// Reads the canonical bytes back.
@@ -359,6 +363,10 @@ pub struct And {
 pub trait CorrelationSource: Send {
     /// Says what will be asked for next, in order, so that it can be made meanwhile.
     fn announce(&mut self, next: &[Request]) -> impl Future<Output = Result<(), Abort>> + Send;
+
+    /// Asks, in one message, for all that the next gates will ask for, in their order: it is then made while the
+    /// parties are at work.
+    fn prefetch(&mut self, next: &[Request]) -> impl Future<Output = Result<(), Abort>> + Send;
 
     /// Registers a matrix of `owner`.
     fn matrix(

@@ -4,6 +4,8 @@
 //! what differs is fixed-point rounding alone.
 
 use ndarray::{Array2, ArrayView2, Axis, Zip, s};
+use paripassu_crypto::sine::Sine;
+use paripassu_model::logistic::sigmoid;
 
 use super::{
     Dense, EDGE, NetworkSpec, hidden_series, output_series, points,
@@ -11,9 +13,20 @@ use super::{
 };
 use crate::abort::Abort;
 
+/// What hidden layers apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The series that the joint training has.
+    Series,
+    /// The function itself, as a plaintext solver would.
+    Tanh,
+}
+
 /// A network in one piece.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plain {
+    /// What it was trained with.
+    pub activation: Activation,
     /// All layers, the first with the columns of all parties in their order.
     pub layers: Vec<Dense>,
     /// Epochs made, and the one whose weights were taken.
@@ -28,8 +41,17 @@ type Layers = Vec<Array2<f64>>;
 struct Twin<'a> {
     spec: &'a NetworkSpec,
     public: Public,
-    hidden: paripassu_crypto::sine::Sine,
-    output: paripassu_crypto::sine::Sine,
+    activation: Activation,
+    hidden: Sine,
+    output: Sine,
+}
+
+/// `t(z)`, and its derivative from z and that.
+fn hidden_value(activation: Activation, series: &Sine, z: f64) -> f64 {
+    match activation {
+        Activation::Series => 2.0 * series.value(2.0 * z) - 1.0,
+        Activation::Tanh => z.tanh(),
+    }
 }
 
 fn with_ones(x: ArrayView2<'_, f64>, first: bool) -> Array2<f64> {
@@ -40,10 +62,6 @@ fn with_ones(x: ArrayView2<'_, f64>, first: bool) -> Array2<f64> {
 }
 
 impl Twin<'_> {
-    fn tanh(&self, z: f64) -> f64 {
-        2.0 * self.hidden.value(2.0 * z) - 1.0
-    }
-
     /// Inputs with ones of each further layer, slopes, scores.
     fn forward(
         &self,
@@ -54,8 +72,11 @@ impl Twin<'_> {
         let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
         let mut z = x.dot(&layers[0]);
         for (l, w) in layers.iter().enumerate().skip(1) {
-            let mut a = z.mapv(|z| self.tanh(z));
-            let mut slope = z.mapv(|z| 4.0 * self.hidden.slope(2.0 * z));
+            let mut a = z.mapv(|z| hidden_value(self.activation, &self.hidden, z));
+            let mut slope = match self.activation {
+                Activation::Series => z.mapv(|z| 4.0 * self.hidden.slope(2.0 * z)),
+                Activation::Tanh => a.mapv(|a| 1.0 - a * a),
+            };
             if let (Some(batch), true) = (drop, self.spec.dropout > 0.0) {
                 let kept = self.public.kept(batch, l - 1, a.len(), self.spec.dropout);
                 let scale = points::kept_scale(self.spec.dropout) as f64
@@ -75,7 +96,10 @@ impl Twin<'_> {
     }
 
     fn residuals(&self, scores: &Array2<f64>, y: &[u8]) -> Array2<f64> {
-        let mut r = scores.mapv(|z| self.output.value(z));
+        let mut r = match self.activation {
+            Activation::Series => scores.mapv(|z| self.output.value(z)),
+            Activation::Tanh => scores.mapv(sigmoid),
+        };
         r.iter_mut().zip(y).for_each(|(r, y)| *r -= f64::from(*y));
         r
     }
@@ -98,11 +122,16 @@ impl Twin<'_> {
     }
 }
 
-/// Trains on all parties' columns `[rows, columns]`, party 0's first. `told` hears of each epoch's weights.
+/// Trains on all parties' columns `[rows, columns]`, party 0's first.
 ///
 /// # Errors
 /// What [`NetworkSpec::check`] says.
-pub fn train(spec: &NetworkSpec, x: &Array2<f64>, y: &[u8]) -> Result<Plain, Abort> {
+pub fn train(
+    spec: &NetworkSpec,
+    x: &Array2<f64>,
+    y: &[u8],
+    activation: Activation,
+) -> Result<Plain, Abort> {
     spec.check()?;
     let public = Public::new(spec.seed);
     let order = public.rows(x.nrows());
@@ -121,6 +150,7 @@ pub fn train(spec: &NetworkSpec, x: &Array2<f64>, y: &[u8]) -> Result<Plain, Abo
     let twin = Twin {
         spec,
         public,
+        activation,
         hidden: hidden_series(),
         output: output_series(),
     };
@@ -203,6 +233,7 @@ pub fn train(spec: &NetworkSpec, x: &Array2<f64>, y: &[u8]) -> Result<Plain, Abo
         }
     };
     Ok(Plain {
+        activation,
         layers: best.2.iter().enumerate().map(dense).collect(),
         epochs,
         best: best.0,
@@ -219,7 +250,7 @@ impl Plain {
         let mut a = x.mapv(|v| v.clamp(-EDGE, EDGE));
         for (l, layer) in self.layers.iter().enumerate() {
             if l > 0 {
-                a.mapv_inplace(|z| 2.0 * series.value(2.0 * z) - 1.0);
+                a.mapv_inplace(|z| hidden_value(self.activation, &series, z));
             }
             let inputs = layer.weights.len() / layer.outputs.max(1);
             let w = ArrayView2::from_shape((inputs, layer.outputs), &layer.weights);

@@ -129,7 +129,16 @@ impl Run {
         let mut best: Option<(Shares, Vec<Shares>)> = None;
         for epoch in 1..=spec.epochs {
             engine.step(format_args!("train/epoch-{epoch}"));
-            for (i, b) in self.public.batches(epoch, count).into_iter().enumerate() {
+            let order = self.public.batches(epoch, count);
+            if let Some(first) = order.first() {
+                let batch = &self.batches[*first];
+                self.layers.prefetch(engine, batch).await?;
+            }
+            for (i, b) in order.iter().copied().enumerate() {
+                if let Some(next) = order.get(i + 1) {
+                    let batch = &self.batches[*next];
+                    self.layers.prefetch(engine, batch).await?;
+                }
                 let t = (epoch - 1) * count + i;
                 let rate = spec.rate * spec.schedule.factor(t, all);
                 let drops = Drops {

@@ -13,7 +13,7 @@ use crate::{
     abort::Abort,
     arith::{Engine, Operand, OwnerMatrix, SigmoidSpec},
     channel::Channel,
-    correlation::CorrelationSource,
+    correlation::{CorrelationSource, Request},
 };
 
 /// Shares of a block of weights `[inputs, outputs]`: of one party's columns in the first layer, of a further layer
@@ -175,17 +175,90 @@ impl Layers {
         batch: &Batch,
         scores: &Shares,
     ) -> Result<Shares, Abort> {
-        let spec = SigmoidSpec {
+        let spec = self.output_spec();
+        let (mut residuals, _) = engine.sigmoid(scores, &spec).await?;
+        paripassu_crypto::ring64::sub_assign(residuals.words_mut(), &batch.label);
+        Ok(residuals)
+    }
+
+    fn output_spec(&self) -> SigmoidSpec {
+        SigmoidSpec {
             series: Arc::clone(&self.series[1]),
             precision: points::OUTPUT,
             value_frac: points::DELTA,
             slope_rows: 0,
             slope_gain: 1.0,
             slope_frac: points::SLOPE,
+        }
+    }
+
+    /// For `values` values, with slopes where a step follows, and then bits to scale up what dropout leaves.
+    fn hidden_spec(&self, values: usize, slopes: bool) -> (SigmoidSpec, u32) {
+        let room = match slopes && self.dropout > 0.0 {
+            true => points::DROPOUT,
+            false => 0,
         };
-        let (mut residuals, _) = engine.sigmoid(scores, &spec).await?;
-        paripassu_crypto::ring64::sub_assign(residuals.words_mut(), &batch.label);
-        Ok(residuals)
+        let spec = SigmoidSpec {
+            series: Arc::clone(&self.series[0]),
+            precision: points::HIDDEN,
+            // 2 s is s with one fraction bit less, and 4 s' is s' with two
+            value_frac: points::ACTIVATION + 1 - room,
+            slope_rows: if slopes { values } else { 0 },
+            slope_gain: 1.0,
+            slope_frac: points::SLOPE + 2 - room,
+        };
+        (spec, room)
+    }
+
+    /// All that [`Layers::step`] asks the source for, in its order.
+    fn requests(&self, batch: &Batch) -> Vec<Request> {
+        let rows = batch.rows as u64;
+        let of = |n: usize| n as u64;
+        let mut all = Vec::new();
+        for (m, w) in batch.columns.iter().zip(&self.first) {
+            all.push(Operand::Plain(&w.words, w.outputs).request(m));
+        }
+        for (w, h) in self.further.iter().zip(&self.hidden) {
+            let values = batch.rows * h;
+            all.extend(self.hidden_spec(values, true).0.requests(values));
+            all.push(Request::Matmul {
+                rows,
+                inner: of(h + 1),
+                cols: of(w.outputs),
+            });
+        }
+        all.extend(self.output_spec().requests(batch.rows));
+        for (w, h) in self.further.iter().zip(&self.hidden).rev() {
+            let (h, outputs) = (of(*h), of(w.outputs));
+            let matmul = |rows, inner, cols| Request::Matmul { rows, inner, cols };
+            all.push(matmul(h + 1, rows, outputs));
+            all.push(matmul(rows, outputs, h));
+            all.push(Request::Entrywise { len: rows * h });
+            let by = points::DELTA + points::SHORT + points::SLOPE - points::DELTA;
+            all.push(Request::Truncate { len: rows * h, by });
+        }
+        let first = self.first.first().map_or(0, |w| w.outputs);
+        let delta = Shares::zeros(batch.rows * first, points::DELTA);
+        for (m, w) in batch.columns.iter().zip(&self.first) {
+            all.push(Operand::Transposed(&delta, w.outputs).request(m));
+        }
+        for w in self.first.iter().chain(&self.further) {
+            let len = of(w.words.len());
+            for frac in [w.points.weight, points::SHORT] {
+                let by = points::STEP - frac;
+                all.push(Request::Truncate { len, by });
+            }
+        }
+        all
+    }
+
+    /// Asks the source for a step's correlations before the step: they are made meanwhile.
+    pub(super) async fn prefetch<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        batch: &Batch,
+    ) -> Result<(), Abort> {
+        engine.source_mut().prefetch(&self.requests(batch)).await
     }
 
     /// One step of all weights against the gradient of a batch.
@@ -315,21 +388,8 @@ impl Layers {
         z: Shares,
         slopes: bool,
     ) -> Result<(Shares, Shares), Abort> {
-        let room = if slopes && self.dropout > 0.0 {
-            points::DROPOUT
-        } else {
-            0
-        };
         let doubled = Shares::new(z.into_words(), points::HIDDEN_ARGUMENT - 1);
-        let spec = SigmoidSpec {
-            series: Arc::clone(&self.series[0]),
-            precision: points::HIDDEN,
-            // 2 s is s with one fraction bit less, and 4 s' is s' with two
-            value_frac: points::ACTIVATION + 1 - room,
-            slope_rows: if slopes { doubled.len() } else { 0 },
-            slope_gain: 1.0,
-            slope_frac: points::SLOPE + 2 - room,
-        };
+        let (spec, room) = self.hidden_spec(doubled.len(), slopes);
         let (value, slope) = engine.sigmoid(&doubled, &spec).await?;
         let mut words = value.into_words();
         if engine.me() == 0 {

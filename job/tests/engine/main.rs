@@ -1,6 +1,8 @@
 //! The plan and the contract against the engine they describe.
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
+mod network;
+
 use std::{
     collections::BTreeMap,
     ops::Range,
@@ -123,6 +125,8 @@ impl Openings for Book {
         let party = |position: u8| self.1[usize::from(position)].clone();
         let id = match (opening, to) {
             (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
+            (Opening::Improved { .. }, Receivers::All) => DisclosureId::TrainImproved,
+            (Opening::Scores, Receivers::One(0)) => DisclosureId::ReleaseScores,
             (Opening::RangeExceeded, Receivers::All) => DisclosureId::TrainRangeCheck,
             (Opening::Coefficients { party: owner }, Receivers::One(to)) if owner == to => {
                 DisclosureId::ReleaseCoefficients(party(owner))

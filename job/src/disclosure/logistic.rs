@@ -1,0 +1,136 @@
+//! What the training of a logistic regression opens.
+
+use super::{Audience, Disclosure, DisclosureId, Shape};
+use crate::spec::{Spec, Stop};
+
+/// What the training of a logistic regression opens, and its release.
+pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) -> Vec<Disclosure> {
+    let ranges = u32::try_from(spec.solver.ranges().len()).unwrap_or(u32::MAX);
+    let passes = u32::try_from(spec.solver.max_passes).unwrap_or(u32::MAX);
+    let with_helper = || {
+        let all = parties.iter().chain([helper]);
+        all.cloned().collect::<Vec<_>>()
+    };
+    let opening = |id, what: &str, shape, to, at_most| Disclosure {
+        id,
+        what: what.to_owned(),
+        shape,
+        to,
+        at_most,
+    };
+    let mut list = Vec::new();
+    let (settled, settled_at_most) = match spec.solver.stop {
+        Stop::Bit => (
+            "After each pass, whether training has settled: no coefficient moved more than the \
+                tolerance (at first a coarse one) and the inverse behind the step was exact \
+                enough. The helper sees from the requests it serves whether another pass follows.",
+            passes.saturating_mul(ranges),
+        ),
+        Stop::Fixed => (
+            "After the last pass of each range tried, whether training has settled: no \
+                coefficient moved more than the tolerance and the inverse behind the step was \
+                exact enough. The helper sees from the requests it serves what follows.",
+            ranges,
+        ),
+    };
+    list.push(opening(
+        DisclosureId::TrainConverged,
+        settled,
+        Shape::Bit,
+        with_helper(),
+        settled_at_most,
+    ));
+    let (in_range, else_) = match spec.solver.ranges().as_slice() {
+        [only] => (only.to_string(), "the job ends"),
+        tried => (
+            tried
+                .iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", then "),
+            "the next one is tried, and after the last the job ends",
+        ),
+    };
+    list.push(opening(
+        DisclosureId::TrainRangeCheck,
+        &format!(
+            "Once training has settled with the sigmoid series of a range ({in_range}), whether \
+                the scores of all training rows lie within it; if not, {else_}. The helper sees \
+                from the requests it serves whether another range follows."
+        ),
+        Shape::Bit,
+        with_helper(),
+        ranges,
+    ));
+    let weighed = match spec.row_weights().is_empty() {
+        true => "",
+        false => {
+            " and the row's weight (whoever holds weights can let few customers count, and its coefficients \
+                then tell more of these)"
+        }
+    };
+    list.extend(spec.seats().into_iter().map(|party| {
+        let (intercept, tells) = if spec.label_party() == Some(party) {
+            (" and the intercept", "the joint PDs")
+        } else {
+            ("", "the labels")
+        };
+        opening(
+            DisclosureId::ReleaseCoefficients(party.id.clone()),
+            &format!(
+                "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
+                    the sum over the training rows of (label - PD) times its column{weighed}, divided by \
+                    l2: a column that is constant but for a few customers tells {tells} of these.",
+                party.id
+            ),
+            Shape::Coefficients,
+            vec![Audience::Party(party.id.clone())],
+            1,
+        )
+    }));
+    if spec.outputs.standard_errors {
+        list.extend(spec.seats().into_iter().map(|party| {
+            opening(
+                DisclosureId::ReleaseStandardErrors(party.id.clone()),
+                &format!(
+                    "The standard errors of {0}'s own coefficients, to {0} alone. They are larger than from \
+                        its own columns by as much as the others' columns predict these: they tell how \
+                        closely, not by which of the others' columns.",
+                    party.id
+                ),
+                Shape::Coefficients,
+                vec![Audience::Party(party.id.clone())],
+                1,
+            )
+        }));
+    }
+    if let Some(scores) = &spec.outputs.scores {
+        let others: Vec<_> = spec
+            .seats()
+            .iter()
+            .filter(|party| party.id != scores.to)
+            .map(|party| party.id.to_string())
+            .collect();
+        let (step, to) = (scores.step, &scores.to);
+        let what = match others.as_slice() {
+            [other] => format!(
+                "{other}'s own part of the score (log-odds of bad) of each test row, rounded to \
+                    a multiple of {step}; {to} adds its own part and so knows the joint score."
+            ),
+            others => format!(
+                "The sum of the parts of {} of the score (log-odds of bad) of each test row, each rounded \
+                    to a multiple of {step}: masked, so that {to} sees the sum alone unless all but one \
+                    of them help it; {to} adds its own part and so knows the joint score.",
+                others.join(", ")
+            ),
+        };
+        list.push(opening(
+            DisclosureId::ReleaseScores,
+            &what,
+            Shape::Scores { step: scores.step },
+            vec![Audience::Party(scores.to.clone())],
+            1,
+        ));
+    }
+    list
+}

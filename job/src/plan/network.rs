@@ -1,0 +1,284 @@
+//! Rounds, bytes, time and memory of a network on columns of several parties: the engine's steps, counted.
+
+use super::{
+    Memory, StepCost,
+    cost::{Facts, align},
+    gates::{Once, Product},
+    memory,
+};
+use crate::{
+    constants::{
+        EVALUATE_ROUNDS, FEATURE_CHUNK, LOOKED_AT_ROWS, METRICS, NETWORK_HIDDEN_TERMS,
+        NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
+        STORED_FEATURE, WORD,
+    },
+    life::State,
+    spec::Network,
+};
+
+/// The network's sizes in a job.
+struct Sizes<'f> {
+    facts: &'f Facts<'f>,
+    widths: Vec<u64>,
+    hidden: Vec<u64>,
+}
+
+pub(super) fn steps(facts: &Facts<'_>, network: &Network) -> Vec<StepCost> {
+    let sizes = Sizes {
+        facts,
+        widths: facts.widths(),
+        hidden: network.hidden.iter().map(|h| u64::from(*h)).collect(),
+    };
+    let watched = network.watched(facts.train_rows);
+    let scored = match facts.spec.outputs.scores {
+        Some(_) => facts.test_rows,
+        None => 0,
+    };
+    let looked_at = |rows: u64| Network::parts(rows, LOOKED_AT_ROWS).filter(|rows| *rows > 0);
+    let batches: Vec<u64> = Network::parts(facts.train_rows - watched, network.batch).collect();
+    let all = looked_at(watched)
+        .chain(batches.iter().copied())
+        .chain(looked_at(scored));
+    let mut steps = vec![align(facts).times(1), sizes.features(all).times(1)];
+    for (rows, count) in counted(batches.iter().copied()) {
+        steps.push(sizes.batch(rows).times(count * network.epochs));
+    }
+    steps.push(sizes.decay().times(network.epochs));
+    if watched > 0 {
+        steps.push(sizes.watched(looked_at(watched)).times(network.epochs));
+        steps.push(improved(facts).times(network.epochs - 1));
+    }
+    if scored > 0 {
+        steps.push(sizes.scored(looked_at(scored)).times(1));
+    }
+    steps.push(sizes.weights().times(1));
+    if scored > 0 {
+        steps.push(released(facts).times(1));
+    }
+    steps
+}
+
+/// Equal lengths with how many there are of them.
+fn counted(lengths: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut all: Vec<(u64, u64)> = Vec::new();
+    for length in lengths {
+        match all.iter_mut().find(|(known, _)| *known == length) {
+            Some((_, count)) => *count += 1,
+            None => all.push((length, 1)),
+        }
+    }
+    all
+}
+
+impl<'f> Sizes<'f> {
+    /// Inputs, its one among them, and outputs of each further layer.
+    fn further(&self) -> Vec<(u64, u64)> {
+        let outputs = self.hidden.iter().skip(1).copied().chain([1]);
+        self.hidden.iter().map(|h| h + 1).zip(outputs).collect()
+    }
+
+    fn first(&self) -> u64 {
+        self.hidden.first().copied().unwrap_or(1)
+    }
+
+    /// Words of each block of weights.
+    fn blocks(&self) -> Vec<u64> {
+        let first = self.widths.iter().map(|width| width * self.first());
+        let further = self.further();
+        first
+            .chain(further.iter().map(|(inputs, outputs)| inputs * outputs))
+            .collect()
+    }
+
+    /// Multiply-adds of a row through all layers.
+    fn macs(&self) -> u64 {
+        self.blocks().iter().sum()
+    }
+
+    /// Each owner sends its masked columns of every batch to the others.
+    fn features(&self, batches: impl Iterator<Item = u64>) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Preparing, "masked features");
+        once.rounds = 1;
+        once.broadcast(2 * WORD);
+        let mut words = 0;
+        for rows in batches {
+            for (owner, width) in self.widths.iter().enumerate() {
+                once.ask(1);
+                once.spread(owner, WORD * rows * width);
+                words += rows * width;
+                if owner > 0 {
+                    once.rounds += (rows * width).div_ceil(FEATURE_CHUNK);
+                }
+            }
+        }
+        once.compute_s = (WORD * words) as f64 / PRG_BYTES_PER_S;
+        once
+    }
+
+    /// Rows through all layers, with derivatives where a step follows.
+    fn forward(&self, once: &mut Once<'_>, rows: u64, slopes: bool) {
+        let first = self.first();
+        once.products(
+            self.widths
+                .iter()
+                .enumerate()
+                .map(|(owner, width)| Product {
+                    owner,
+                    operand: width * first,
+                    output: rows * first,
+                }),
+        );
+        for (h, (inputs, outputs)) in self.hidden.iter().zip(self.further()) {
+            once.sigmoid(rows * h, NETWORK_HIDDEN_TERMS, false);
+            once.cut(rows * h, false);
+            if slopes {
+                once.cut(rows * h, false);
+            }
+            once.matmul(rows, inputs, outputs);
+            once.compute_s += (rows * h * NETWORK_HIDDEN_TERMS) as f64 / SERIES_TERMS_PER_S;
+        }
+        once.compute_s += (3 * rows * self.macs()) as f64 / RING_MACS_PER_S;
+    }
+
+    fn residuals(&self, once: &mut Once<'_>, rows: u64) {
+        once.sigmoid(rows, NETWORK_OUTPUT_TERMS, true);
+        once.cut(rows, true);
+    }
+
+    /// One step of all weights.
+    fn batch(&self, rows: u64) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Training, "batch");
+        self.forward(&mut once, rows, true);
+        self.residuals(&mut once, rows);
+        for (inputs, outputs) in self.further().into_iter().rev() {
+            let h = inputs - 1;
+            once.matmul(inputs, rows, outputs);
+            once.matmul(rows, outputs, h);
+            once.entrywise(rows * h);
+            once.truncate(&[rows * h]);
+        }
+        let first = self.first();
+        once.products(
+            self.widths
+                .iter()
+                .enumerate()
+                .map(|(owner, width)| Product {
+                    owner,
+                    operand: rows * first,
+                    output: width * first,
+                }),
+        );
+        self.cut_steps(&mut once);
+        once.compute_s += (6 * rows * self.macs()) as f64 / RING_MACS_PER_S;
+        once
+    }
+
+    /// Steps of all weights, cut for the weights and for their short copies.
+    fn cut_steps(&self, once: &mut Once<'_>) {
+        let both: Vec<u64> = self.blocks().into_iter().flat_map(|n| [n, n]).collect();
+        once.truncate(&both);
+    }
+
+    fn decay(&self) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Training, "weights decay");
+        self.cut_steps(&mut once);
+        once
+    }
+
+    /// The loss on the rows that are set apart.
+    fn watched(&self, parts: impl Iterator<Item = u64>) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Training, "loss, watched rows");
+        for rows in parts {
+            self.forward(&mut once, rows, false);
+            self.residuals(&mut once, rows);
+            once.matmul(1, rows, 1);
+        }
+        once
+    }
+
+    /// Test rows through all layers.
+    fn scored(&self, parts: impl Iterator<Item = u64>) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Training, "test rows");
+        for rows in parts {
+            self.forward(&mut once, rows, false);
+            once.truncate(&[rows]);
+        }
+        once
+    }
+
+    /// The shares of each party's weights to that party, and word to the helper that all is done.
+    fn weights(&self) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Evaluating, "own weights");
+        once.rounds = 1;
+        let blocks = self.blocks();
+        let (own, further) = blocks.split_at(self.widths.len());
+        for (position, words) in own.iter().enumerate() {
+            let more: u64 = if position == 0 {
+                further.iter().sum()
+            } else {
+                0
+            };
+            once.gather(position, WORD * (words + more));
+        }
+        once.ask(1);
+        once
+    }
+}
+
+/// Whether the loss fell.
+fn improved<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "improved?");
+    once.all_negative(1, 64);
+    once.open_bit();
+    once
+}
+
+/// The shares of every test score to the label party; metrics to their receivers.
+fn released<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "scores and metrics");
+    once.rounds = EVALUATE_ROUNDS;
+    once.gather(0, SCORE * facts.test_rows);
+    for (position, id) in facts.ids().iter().enumerate().skip(1) {
+        if facts.spec.outputs.metrics_to.contains(id) {
+            once.send(0, position, METRICS);
+        }
+    }
+    once
+}
+
+/// Memory of each node at its peak.
+pub(super) fn memory(facts: &Facts<'_>, network: &Network) -> Vec<Memory> {
+    let base = memory::base();
+    let rows = facts.train_rows + facts.test_rows;
+    let values: u64 = network.hidden.iter().map(|h| u64::from(*h)).sum();
+    let batch = network
+        .batch
+        .min(facts.train_rows)
+        .max(LOOKED_AT_ROWS.min(rows));
+    // as made, as sent, as read: the series, and what else is dealt of a batch
+    let work = 3 * WORD * batch * values * (NETWORK_HIDDEN_TERMS + 8);
+    let parties = facts.ids().into_iter().zip(facts.widths()).zip(facts.sizes);
+    let mut list: Vec<Memory> = parties
+        .enumerate()
+        .map(|(position, ((node, width), size))| {
+            let aligning = memory::aligning(facts, size.rows);
+            let own = (2 * WORD + STORED_FEATURE) * rows * width;
+            let masked = WORD * rows * (facts.columns - width);
+            let role = match position {
+                0 => "label party",
+                _ => "feature party",
+            };
+            Memory {
+                node,
+                role: role.to_owned(),
+                bytes: base + aligning.max(own + masked + work),
+            }
+        })
+        .collect();
+    list.push(Memory {
+        node: facts.helper().clone(),
+        role: "helper".to_owned(),
+        bytes: base + work,
+    });
+    list
+}

@@ -1,0 +1,221 @@
+//! The plan and the contract of a network.
+
+use paripassu_job::{
+    Contract, DisclosureId, JobId, Ledger, Spec, Submitter, Timestamp,
+    spec::{TemplateKind, template},
+};
+use paripassu_protocol::vertical::network::{
+    self as protocol, NetworkInput, NetworkSpec, Schedule,
+};
+
+use super::*;
+
+/// Test rows beside the training rows of the sample.
+const TEST_ROWS: usize = 1_285;
+
+fn network_of(parties: usize) -> Spec {
+    let mut spec = Spec::from_toml(template(TemplateKind::VerticalMlp), "job.toml").unwrap();
+    spec.party = spec_of(parties).party;
+    if parties > 2 {
+        spec.align.method = AlignMethod::Vole;
+    }
+    spec.outputs.metrics_to.clear();
+    let network = spec.network.as_mut().unwrap();
+    network.hidden = vec![5, 3];
+    network.epochs = 3;
+    network.batch = 500;
+    network.validation_tenths = 2;
+    network.patience = 0;
+    spec
+}
+
+fn asked(spec: &Spec) -> NetworkSpec {
+    let network = spec.network.as_ref().unwrap();
+    NetworkSpec {
+        hidden: network.hidden.iter().map(|h| *h as usize).collect(),
+        epochs: network.epochs as usize,
+        batch: network.batch as usize,
+        rate: network.rate.value(),
+        schedule: Schedule::Constant,
+        momentum: network.momentum.value(),
+        l2: spec.model.l2.value(),
+        dropout: network.dropout.value(),
+        seed: network.seed,
+        validation_tenths: network.validation_tenths as usize,
+        patience: network.patience as usize,
+        score_step_log2: spec.outputs.scores.as_ref().map(|_| 10),
+    }
+}
+
+async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, u64, Vec<Ledger>) {
+    let contract = Contract::new(
+        spec.clone(),
+        JobId::from_bytes([7; 16]),
+        Timestamp::from_unix(1_772_323_200).unwrap(),
+        Submitter::user("modeler".parse().unwrap()),
+    )
+    .unwrap();
+    let parties = spec.party.len();
+    let ids: Vec<NodeId> = contract.parties().into_iter().cloned().collect();
+    let ledgers: Vec<_> = ids
+        .iter()
+        .map(|_| Arc::new(Mutex::new(Ledger::new(&contract))))
+        .collect();
+    let world = World::new(parties as u8);
+    let (columns, names, asked) = (columns(spec), ids.clone(), asked(spec));
+    let (rows, labels) = sample(1.0);
+    let (books, rounds) = (ledgers.clone(), Arc::new(Mutex::new(0)));
+    let count = Arc::clone(&rounds);
+    let fits = world
+        .run(
+            move |me, ctx| {
+                let own = columns[me].clone();
+                let x: Vec<f64> = rows.iter().flat_map(|r| r[own.clone()].to_vec()).collect();
+                let input = NetworkInput {
+                    test: x[..TEST_ROWS * own.len()].to_vec(),
+                    test_rows: TEST_ROWS,
+                    x,
+                    cols: own.len(),
+                    rows: ROWS,
+                    label: (me == 0).then(|| labels.clone()),
+                };
+                let (asked, book) = (asked.clone(), Book(Arc::clone(&books[me]), names.clone()));
+                let count = Arc::clone(&count);
+                async move {
+                    let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
+                    let mut engine = Engine::new(&ctx, source, Box::new(book))?;
+                    let fit = protocol::train(&mut engine, &asked, input, &mut |_, _, _| {}).await;
+                    engine.source_mut().done().await?;
+                    if me == 0 {
+                        *count.lock().unwrap() = ctx.meter().total().rounds;
+                    }
+                    fit
+                }
+            },
+            move |ctx| async move { deal(&ctx, &seeds(parties as u8)).await.map(drop) },
+        )
+        .await;
+    fits.into_iter().for_each(|fit| drop(fit.unwrap()));
+    let name = |role: Role| match role {
+        Role::Party(p) => ids[usize::from(p)].to_string(),
+        Role::Helper => "coordinator".to_owned(),
+    };
+    let mut links = BTreeMap::new();
+    for (from, to, _, body) in world.log() {
+        *links.entry((name(from), name(to))).or_insert(0) += body.len() as u64;
+    }
+    let rounds = *rounds.lock().unwrap();
+    let ledgers = ledgers.into_iter();
+    let ledgers = ledgers.map(|l| Arc::into_inner(l).unwrap().into_inner().unwrap());
+    (links, rounds, ledgers.collect())
+}
+
+#[tokio::test]
+async fn bytes_of_a_network_are_exactly_those_planned() {
+    for parties in [2, 3, 5] {
+        let spec = network_of(parties);
+        let (links, rounds, ledgers) = trained(&spec).await;
+        let plan = planned(&spec);
+        assert_eq!((plan.test_rows, plan.batches), (TEST_ROWS as u64, 5));
+        let (mut expected, mut expected_rounds) = (BTreeMap::new(), 0);
+        for step in plan.steps.iter().filter(|s| s.step != "match customers") {
+            expected_rounds += step.rounds;
+            for link in &step.links {
+                let pair = (link.from.to_string(), link.to.to_string());
+                *expected.entry(pair).or_insert(0) += link.bytes;
+            }
+        }
+        assert_eq!(links, expected);
+        let apart = rounds as f64 / expected_rounds as f64;
+        assert!((0.95..1.25).contains(&apart), "{rounds} {expected_rounds}");
+        // what was opened is what the contract declares, and no more can be
+        for ledger in ledgers {
+            let times = |id: &DisclosureId| -> u32 {
+                let lines = ledger.summary().lines;
+                lines.iter().find(|l| l.declared.id == *id).unwrap().times
+            };
+            assert_eq!(times(&DisclosureId::TrainImproved), 2);
+            assert_eq!(times(&DisclosureId::ReleaseScores), 1);
+            for party in &spec.party {
+                assert_eq!(
+                    times(&DisclosureId::ReleaseCoefficients(party.id.clone())),
+                    1
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_that_does_not_fit_is_refused_with_its_key() {
+    let text = template(TemplateKind::VerticalMlp);
+    for (from, to, key, why) in [
+        (
+            "hidden = [64, 32]",
+            "hidden = []",
+            "network.hidden",
+            "1 to 4",
+        ),
+        (
+            "hidden = [64, 32]",
+            "hidden = [64, 0]",
+            "network.hidden[1]",
+            "1 to 512",
+        ),
+        (
+            "kind = \"mlp\"",
+            "kind = \"logistic\"",
+            "network",
+            "model.kind = \"mlp\"",
+        ),
+        (
+            "momentum = 0.9",
+            "momentum = 1.0",
+            "network.momentum",
+            "0 to 0.99",
+        ),
+        (
+            "patience = 5",
+            "patience = 5\nepoch = 3",
+            "network",
+            "epoch",
+        ),
+        (
+            "validation_tenths = 1",
+            "validation_tenths = 0",
+            "network.patience",
+            "rows to watch the loss on",
+        ),
+        (
+            "intercept = true",
+            "intercept = true\nclass_weight = { good = 1, bad = 2 }",
+            "model",
+            "for logistic regression",
+        ),
+        (
+            "[outputs]",
+            "[outputs]\nstandard_errors = true",
+            "outputs.standard_errors",
+            "no standard errors",
+        ),
+        (
+            "[outputs]",
+            "[solver]\nmax_passes = 3\n[outputs]",
+            "solver",
+            "set in [network]",
+        ),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from}");
+        let told = Spec::from_toml(&changed, "job.toml")
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains(key) && told.contains(why), "{key}: {told}");
+    }
+    // and none beside what trains nothing so
+    let horizontal = template(TemplateKind::HorizontalMlp).to_owned() + "\n[network]\nepochs = 3\n";
+    let told = Spec::from_toml(&horizontal, "job.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("[horizontal.training]"), "{told}");
+}

@@ -1,0 +1,135 @@
+//! What is fitted jointly, by the kind of model, and the scores of the test rows.
+
+use std::time::Instant;
+
+use paripassu_job::spec::{self, AutoOr, Scores, Spec};
+use paripassu_protocol::{
+    abort::Abort,
+    arith::Engine,
+    channel::Role,
+    correlation::{CorrelationSource, HelperSource},
+    scoring,
+    vertical::{
+        logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
+        network::NetworkFit,
+    },
+};
+use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
+
+use super::{Prepared, Run, network, own, rows, timed};
+
+/// This party's part of the joint model.
+pub(super) enum Fit {
+    /// A logistic regression.
+    Logistic(LogisticFit),
+    /// A network.
+    Network(NetworkFit),
+}
+
+impl Fit {
+    /// Columns of each party; at position 0 one more.
+    pub(super) fn widths(&self) -> &[usize] {
+        match self {
+            Self::Logistic(fit) => &fit.facts.widths,
+            Self::Network(fit) => &fit.facts.widths,
+        }
+    }
+}
+
+impl Run {
+    /// Trains the job's model with the others.
+    pub(super) async fn train(&self, data: &Prepared) -> Result<Fit, Abort> {
+        let seed = self
+            .channel
+            .shared_with(Role::Helper)
+            .ok_or_else(|| own("no key is shared with the helper"))?
+            .derive(SEED_LABEL);
+        let source = HelperSource::new(&self.ctx, &seed)?;
+        let mut engine = Engine::new(&self.ctx, source, Box::new(self.book.clone()))?;
+        let fit = match &self.spec().network {
+            None => Fit::Logistic(self.logistic(&mut engine, data).await?),
+            Some(network) => {
+                let spec = network::spec(self.spec(), network)?;
+                Fit::Network(self.joint_network(&mut engine, &spec, data).await?)
+            }
+        };
+        engine.source_mut().done().await?;
+        Ok(fit)
+    }
+
+    async fn logistic(
+        &self,
+        engine: &mut Engine<JobChannel, HelperSource<JobChannel>>,
+        data: &Prepared,
+    ) -> Result<LogisticFit, Abort> {
+        let input = LogisticInput {
+            x: data.train.iter().copied().collect(),
+            cols: data.train.ncols(),
+            rows: data.train.nrows(),
+            label: data.train_label.clone(),
+            row_weights: data.rows.weights.clone(),
+            offset: data.rows.train_offset.clone(),
+        };
+        let start = Instant::now();
+        let reporter = self.reporter.clone();
+        let mut progress = move |done: u32, of: u32, fine: bool| {
+            let step = if fine {
+                "passes, final precision"
+            } else {
+                "passes"
+            };
+            reporter.progress(&timed(step, start, done.into(), of.into()));
+        };
+        let spec = logistic_spec(self.spec())?;
+        logistic::train(engine, &spec, input, &mut progress).await
+    }
+
+    /// Log-odds of bad of the test rows, at the label holder.
+    pub(super) async fn scores(
+        &self,
+        data: &Prepared,
+        fit: &Fit,
+        scores: &Scores,
+    ) -> Result<Option<Vec<f64>>, Abort> {
+        let fit = match fit {
+            Fit::Logistic(fit) => fit,
+            // computed and opened on shares, with the weights
+            Fit::Network(fit) => return Ok(fit.scores.clone()),
+        };
+        let mut parts: Vec<f64> = data
+            .test
+            .rows()
+            .into_iter()
+            .map(|row| row.iter().zip(&fit.coefficients).map(|(x, w)| x * w).sum())
+            .collect();
+        if let Some(b) = fit.intercept {
+            parts.iter_mut().for_each(|p| *p += b);
+        }
+        data.rows.add_offset(&mut parts);
+        let mut book = self.book.clone();
+        let ctx = self.ctx.narrow("evaluate");
+        scoring::joint(&ctx, &mut book, &parts, scores.step.value()).await
+    }
+}
+
+fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
+    let is = |v: AutoOr| match v {
+        AutoOr::Auto => None,
+        AutoOr::Is(n) => Some(n),
+    };
+    let max_passes = u32::try_from(spec.solver.max_passes).map_err(own)?;
+    Ok(LogisticSpec {
+        l2: spec.model.l2.value(),
+        tolerance: spec.solver.tolerance.value(),
+        max_passes,
+        stop: match spec.solver.stop {
+            spec::Stop::Bit => Stop::Bit,
+            spec::Stop::Fixed => Stop::After(max_passes),
+        },
+        range_log2: is(spec.solver.range).map(u32::ilog2),
+        terms: is(spec.solver.terms).map(|n| n as usize),
+        hessian_rows: is(spec.solver.hessian_rows).map(|n| n as usize),
+        standard_errors: spec.outputs.standard_errors,
+        row_weights: rows::declared(spec)?,
+    })
+}
