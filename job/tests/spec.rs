@@ -4,8 +4,8 @@
 use paripassu_job::{
     Spec,
     spec::{
-        AlignMethod, AutoOr, Columns, ConstantColumns, IdRule, Problem, Stop, TemplateKind,
-        Training, template,
+        AlignMethod, AutoOr, Columns, ConstantColumns, IdRule, Network, Problem, Stop,
+        TemplateKind, Training, template,
     },
 };
 
@@ -93,12 +93,15 @@ fn templates_parse_and_spell_out_the_defaults() {
         assert_eq!(spec.align, plain.align);
         assert_eq!(spec.split, plain.split);
         assert_eq!(spec.design, plain.design);
-        if kind != TemplateKind::HorizontalMlp {
+        if ![TemplateKind::HorizontalMlp, TemplateKind::VerticalMlp].contains(&kind) {
             assert_eq!(spec.model, plain.model);
         }
         assert_eq!(spec.solver, plain.solver);
         assert_eq!(spec.limits, plain.limits);
         assert_eq!(TemplateKind::named(kind.name()), Some(kind));
+        if let Some(network) = &spec.network {
+            assert_eq!(*network, Network::default());
+        }
         if let Some(training) = spec.horizontal.and_then(|h| h.training) {
             assert_eq!(training, Training::default());
         }

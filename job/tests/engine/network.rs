@@ -175,14 +175,14 @@ fn a_network_that_does_not_fit_is_refused_with_its_key() {
             "0 to 0.99",
         ),
         (
-            "patience = 5",
-            "patience = 5\nepoch = 3",
+            "patience = 0",
+            "patience = 0\nepoch = 3",
             "network",
             "epoch",
         ),
         (
-            "validation_tenths = 1",
-            "validation_tenths = 0",
+            "patience = 0",
+            "patience = 4",
             "network.patience",
             "rows to watch the loss on",
         ),
