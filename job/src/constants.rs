@@ -34,6 +34,26 @@ pub const MIN_MATCHED: RangeInclusive<u64> = 10..=1_000_000_000;
 pub const TEST_TENTHS: RangeInclusive<u64> = 1..=9;
 /// Allowed `design.rare_level_rows`.
 pub const RARE_LEVEL_ROWS: RangeInclusive<u64> = 1..=1_000_000;
+/// Allowed `binning.fine_bins`.
+pub const FINE_BINS: RangeInclusive<u64> = 2..=100;
+/// Allowed `binning.max_bins`.
+pub const MAX_BINS: RangeInclusive<u64> = 2..=50;
+/// Allowed `binning.min_share`.
+pub const MIN_BIN_SHARE: RangeInclusive<f64> = 0.0..=0.5;
+/// Allowed `binning.min_class`.
+pub const MIN_BIN_CLASS: RangeInclusive<u64> = 0..=10_000;
+/// Allowed `binning.min_iv`.
+pub const MIN_IV: RangeInclusive<f64> = 0.0..=10.0;
+/// Largest `binning.noise_rows`.
+pub const MAX_BIN_NOISE: u64 = 1_000;
+/// Most special values of a column.
+pub const MAX_SPECIAL_VALUES: usize = 16;
+/// Most edges of a column.
+pub const MAX_EDGES: usize = 99;
+/// Columns of fine bins, of so many rows, that are counted together: their words are at most this many.
+pub const BIN_BLOCK_WORDS: u64 = 1 << 24;
+/// Fine bins hold at least this part of `binning.min_share`.
+pub const FINE_SHARE: f64 = 0.25;
 /// Allowed `model.l2`. A category gives one column per level, so the columns of one category add up to
 /// a constant: without a penalty the coefficients are not determined.
 pub const L2: RangeInclusive<f64> = 0.001..=1_000_000.0;

@@ -4,6 +4,7 @@
 //! parties sign, it is printed by `job plan`, and it is what the [`Ledger`](crate::Ledger) allows while the
 //! job runs. A value that is not on the list is never opened.
 
+mod binning;
 mod horizontal;
 mod logistic;
 mod network;
@@ -31,6 +32,16 @@ pub enum DisclosureId {
     AlignMembers,
     /// How many customers are common, in training and test.
     AlignMatched,
+    /// How many fine bins each other party's columns are cut into.
+    BinningFine,
+    /// Rows of each fine bin of a party's columns, to the label party.
+    BinningRows(NodeId),
+    /// Whether each fine bin of a party's columns has enough rows of both labels.
+    BinningEnough(NodeId),
+    /// Bad rows of each bin of a party's columns, to the label party.
+    BinningBads(NodeId),
+    /// Weight of evidence of the bins of a party's columns, to that party.
+    BinningWoe(NodeId),
     /// How many design columns each party brings.
     DesignWidth,
     /// Whether training has settled: one bit a pass, or one at the end.
@@ -73,6 +84,10 @@ pub enum DisclosureId {
 
 const COEFFICIENTS: &str = "release.coefficients.";
 const STANDARD_ERRORS: &str = "release.standard-errors.";
+const BIN_ROWS: &str = "binning.rows.";
+const BINS_ENOUGH: &str = "binning.enough.";
+const BIN_BADS: &str = "binning.bads.";
+const BIN_WOE: &str = "binning.woe.";
 
 impl fmt::Display for DisclosureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +95,11 @@ impl fmt::Display for DisclosureId {
             Self::AlignSizes => "align.sizes",
             Self::AlignMembers => "align.members",
             Self::AlignMatched => "align.matched",
+            Self::BinningFine => "binning.fine-bins",
+            Self::BinningRows(party) => return f.pad(&format!("{BIN_ROWS}{party}")),
+            Self::BinningEnough(party) => return f.pad(&format!("{BINS_ENOUGH}{party}")),
+            Self::BinningBads(party) => return f.pad(&format!("{BIN_BADS}{party}")),
+            Self::BinningWoe(party) => return f.pad(&format!("{BIN_WOE}{party}")),
             Self::DesignWidth => "design.width",
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
@@ -132,6 +152,7 @@ impl FromStr for DisclosureId {
             "align.sizes" => Self::AlignSizes,
             "align.members" => Self::AlignMembers,
             "align.matched" => Self::AlignMatched,
+            "binning.fine-bins" => Self::BinningFine,
             "design.width" => Self::DesignWidth,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
@@ -150,12 +171,20 @@ impl FromStr for DisclosureId {
             "sums.evaluation" => Self::SumsEvaluation,
             "relay.traffic" => Self::RelayTraffic,
             other => {
-                let of = |prefix| other.strip_prefix(prefix).map(str::parse);
-                match (of(COEFFICIENTS), of(STANDARD_ERRORS)) {
-                    (Some(Ok(party)), _) => Self::ReleaseCoefficients(party),
-                    (_, Some(Ok(party))) => Self::ReleaseStandardErrors(party),
-                    _ => return Err(unknown()),
-                }
+                type Of = fn(NodeId) -> DisclosureId;
+                let of_parties: [(&str, Of); 6] = [
+                    (COEFFICIENTS, Self::ReleaseCoefficients),
+                    (STANDARD_ERRORS, Self::ReleaseStandardErrors),
+                    (BIN_ROWS, Self::BinningRows),
+                    (BINS_ENOUGH, Self::BinningEnough),
+                    (BIN_BADS, Self::BinningBads),
+                    (BIN_WOE, Self::BinningWoe),
+                ];
+                let named = of_parties.into_iter().find_map(|(prefix, id)| {
+                    let party = other.strip_prefix(prefix)?.parse().ok()?;
+                    Some(id(party))
+                });
+                named.ok_or_else(unknown)?
             }
         })
     }
@@ -366,15 +395,19 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             vec![helper.clone(), Audience::Relay],
             2,
         ),
-        opening(
-            DisclosureId::DesignWidth,
-            "How many design columns each party brings, after categories became one column per \
-                level.",
-            Shape::Count,
-            with(&[&helper, &Audience::Relay]),
-            each,
-        ),
     ];
+    let mut columns = "after categories became one column per level";
+    if let Some(binning) = &spec.binning {
+        list.extend(binning::disclosures(spec, binning));
+        columns = "one for each whose bins were kept";
+    }
+    list.push(opening(
+        DisclosureId::DesignWidth,
+        &format!("How many design columns each party brings, {columns}."),
+        Shape::Count,
+        with(&[&helper, &Audience::Relay]),
+        each,
+    ));
     match &spec.network {
         Some(network) => list.extend(network::disclosures(spec, network, &helper)),
         None => list.extend(logistic::disclosures(spec, &parties, &helper)),

@@ -183,8 +183,11 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let inverse_steps = large * facts.iterations(facts.coarse_hessian_rows())
         + last * facts.iterations(facts.hessian_rows);
     let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
-    let mut steps = vec![
-        align(facts).times(1),
+    let mut steps = vec![align(facts).times(1)];
+    if let Some(binning) = &facts.spec.binning {
+        steps.extend(super::bins::steps(facts, binning));
+    }
+    steps.extend([
         masked_features(facts).times(1),
         masks_ahead(facts).times(groups),
         gradient(facts, "gradient, first pass", None, false).times(first_coarse + first_fine),
@@ -212,7 +215,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         settled(facts).times(passes.tests),
         range_check(facts).times(1),
         coefficients(facts).times(1),
-    ];
+    ]);
     if facts.spec.outputs.standard_errors {
         steps.push(standard_errors(facts).times(1));
     }

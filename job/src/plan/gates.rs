@@ -253,6 +253,18 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// Shares of whether neither of two values is negative, for so many pairs.
+    pub(super) fn both_signs(&mut self, pairs: u64) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * 2 * pairs);
+        self.correct(0, 2 * pairs);
+        for _ in 0..6 {
+            self.and(2 * pairs, 2);
+        }
+        self.and(pairs, 1);
+    }
+
     /// Shares of whether all of these values lie within a bound: two lanes of 16 bits a value.
     pub(super) fn all_within(&mut self, values: u64) {
         self.all_negative((2 * values).div_ceil(4), 16);

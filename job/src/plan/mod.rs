@@ -4,6 +4,7 @@
 //! rounds follow from the protocols; times and memory are estimates from the rates in
 //! [`constants`].
 
+mod bins;
 mod cost;
 mod display;
 mod gates;
@@ -57,12 +58,16 @@ impl Assumptions {
     /// Assumptions to start from where nothing is known: 100,000 customers a party, half of them common,
     /// listed columns (a category counts six) or 20 for `"all"`, 1 Gbit/s and 1 ms.
     pub fn usual(spec: &Spec) -> Self {
+        let of_category = if spec.binning.is_some() { 1 } else { 6 };
         let size = |columns: &Columns| match columns {
             Columns::All => 20,
             Columns::Listed {
                 numeric,
                 categorical,
-            } => u64::try_from(numeric.len() + 6 * categorical.len()).unwrap_or(u64::MAX),
+            } => {
+                let columns = numeric.len() + of_category * categorical.len();
+                u64::try_from(columns).unwrap_or(u64::MAX)
+            }
         };
         let parties = spec.party.iter().map(|party| {
             (

@@ -155,6 +155,12 @@ pub enum Problem {
         /// Why not.
         why: String,
     },
+    /// Bins that do not fit the job.
+    #[error("{why}")]
+    Binning {
+        /// Why not.
+        why: String,
+    },
     /// A method of alignment that does not fit.
     #[error("{why}")]
     Method {

@@ -192,6 +192,12 @@ fn columns(spec: &Spec, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Probl
             found.push((path, Problem::Horizontal { why }));
         }
     }
+    if spec.binning.is_some() {
+        found.push(unfit(
+            "binning",
+            "a horizontal job has no bins: its banks' columns are taken as they are",
+        ));
+    }
     if super::rows::any(&spec.model) {
         found.push(unfit(
             "model",

@@ -4,6 +4,7 @@
 //! [template](template()). A key or value that the engine does not carry out is an error that says what is
 //! available: nothing is accepted and ignored.
 
+mod binning;
 mod choice;
 mod columns;
 mod error;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use paripassu_model::schema::IdRule;
 
 pub use self::{
+    binning::{BinColumn, BinCounts, BinMethod, BinTrend, Binning, Smoothing, WoeSign},
     choice::AutoOr,
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
@@ -76,6 +78,9 @@ pub struct Spec {
     /// How columns become the design matrix.
     #[serde(default)]
     pub design: Design,
+    /// Columns as weight of evidence of their bins; without it, columns as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binning: Option<Binning>,
     /// What is fitted.
     #[serde(default)]
     pub model: Model,

@@ -84,6 +84,7 @@ pub(super) fn check(spec: &Spec, overlap: &Overlap) -> Vec<(KeyPath, Problem)> {
         (spec.horizontal.is_some(), "horizontal"),
         (spec.split != Split::default(), "split"),
         (spec.design != Design::default(), "design"),
+        (spec.binning.is_some(), "binning"),
         (spec.model != Model::default(), "model"),
         (spec.solver != Solver::default(), "solver"),
         (spec.outputs != Outputs::default(), "outputs"),

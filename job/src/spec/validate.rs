@@ -35,6 +35,9 @@ pub(super) fn check(spec: &Spec) -> Found {
             vertical(spec, &mut found);
             network::check(spec, &mut found);
             rows::check(spec, &mut found);
+            if let Some(binning) = &spec.binning {
+                super::binning::check(spec, binning, &mut found);
+            }
             outputs(spec, &mut found);
             evaluation::check(spec, &mut found);
         }

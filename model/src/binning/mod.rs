@@ -16,6 +16,7 @@
 //! over all ways to join neighbours, tested against trying all of them.
 
 mod chi;
+mod column;
 mod cut;
 mod edge;
 mod merge;
@@ -23,6 +24,7 @@ mod monotone;
 mod tree;
 mod woe;
 
+pub use column::{Binned, Recipe, bin, by_group, join_small, weigh};
 pub use cut::{Cut, CutOptions, prebin};
 pub use edge::Edge;
 pub use merge::{Limits, Method, Order, Trend, merge};

@@ -345,3 +345,61 @@ fn edges_are_read_back_exactly() {
     }
     assert!("nan".parse::<Edge>().is_err() && "inf".parse::<Edge>().is_err());
 }
+
+#[test]
+fn bins_without_enough_of_a_class_join_one_that_has() {
+    let rows = [10, 20, 30, 40, 5];
+    let joined = |enough: [bool; 5], order| join_small(&enough, &rows, 4, order);
+    let (t, f) = (true, false);
+    // between two at the same distance the smaller; what stands apart the largest
+    assert_eq!(joined([t, f, t, t, f], Order::Ascending), [0, 0, 1, 2, 2]);
+    assert_eq!(joined([f, f, t, t, t], Order::Ascending), [0, 0, 0, 1, 2]);
+    assert_eq!(joined([f, t, t, t, f], Order::Nominal), [0, 0, 1, 2, 2]);
+    assert_eq!(joined([f, f, f, f, t], Order::Ascending), [0; 5]);
+    assert_eq!(joined([f, f, f, f, f], Order::Ascending), [0; 5]);
+}
+
+#[test]
+fn a_column_is_binned_by_its_owner_alone() {
+    let n = 600;
+    let values: Vec<f64> = (0..n)
+        .map(|i| if i % 50 == 0 { f64::NAN } else { f64::from(i) })
+        .collect();
+    let t = numbers(&values);
+    let rows: Vec<usize> = (0..600).collect();
+    // bad more and more often, none below 60
+    let labels: Vec<u8> = (0..n)
+        .map(|i| u8::from(i >= 60 && (i * 37) % 600 < i))
+        .collect();
+    let recipe = Recipe {
+        cut: CutOptions {
+            cut: Cut::Quantile(20),
+            special: Vec::new(),
+            rare_level_rows: 20,
+            min_rows: 5,
+        },
+        method: Method::Monotone(Trend::Auto),
+        limits: Limits {
+            max_bins: 5,
+            min_share: 0.05,
+            min_class: 3,
+        },
+        sign: WoeSign::GoodBad,
+        smoothing: Smoothing::ZeroCells,
+    };
+    let (binned, woe) = bin(&t, &rows, &labels, "x", &recipe).unwrap();
+    assert!(binned.binning.bins.last().unwrap().missing);
+    let ranges = binned.binning.bins.len() - 1;
+    assert!(ranges <= 5);
+    assert!(
+        woe.bins
+            .iter()
+            .all(|b| b.counts.good >= 3 && b.counts.bad >= 3 && !b.smoothed)
+    );
+    assert!(
+        binned.woe[..ranges].windows(2).all(|w| w[0] >= w[1]),
+        "{:?}",
+        binned.woe
+    );
+    assert!(binned.iv > 0.3 && binned.iv == woe.iv);
+}

@@ -74,6 +74,31 @@ impl Design {
         Self::fit(table, rows, &names(&numbers), &names(&categories), options)
     }
 
+    /// The weight of evidence of binned columns, each with its mean over `rows` taken off and on its own
+    /// scale, so that a ridge weighs coefficients of weight of evidence alike. A column that is the same on
+    /// all these rows is left out.
+    ///
+    /// # Errors
+    /// [`DesignError::NoRows`], [`DesignError::Row`], [`DesignError::Bins`].
+    pub fn of_woe(
+        table: &Table,
+        rows: &[usize],
+        columns: impl IntoIterator<Item = Binned>,
+    ) -> Result<Self, DesignError> {
+        if rows.is_empty() {
+            return Err(DesignError::NoRows);
+        }
+        check_rows(table, rows)?;
+        let mut design = Self::given(Vec::new(), Vec::new(), rows.len());
+        for binned in columns {
+            let name = format!("{}__woe", binned.binning.column);
+            let source = Source::Woe(binned);
+            design.push(table, rows, name, source, ConstantColumns::Drop)?;
+        }
+        design.columns.iter_mut().for_each(|c| c.sd = 1.0);
+        Ok(design)
+    }
+
     /// Adds a column with its training mean and deviation.
     fn push(
         &mut self,

@@ -11,12 +11,18 @@
 //! - each column has its training mean taken off and is divided by its training population
 //!   standard deviation.
 //!
+//! A column may instead stand for the weight of evidence of its bins ([`Design::of_woe`]): its training mean
+//! is taken off and it keeps its scale.
+//!
 //! A party fits its own columns alone; side by side the columns of all parties are the joint
 //! design.
 
 mod fit;
 
-use crate::table::{ColumnData, MISSING_CODE, Table};
+use crate::{
+    binning::{Binned, BinningError},
+    table::{ColumnData, MISSING_CODE, Table},
+};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +122,8 @@ pub enum Source {
         /// The levels that have a column.
         known: Vec<String>,
     },
+    /// Weight of evidence of the bin that the value is in; 0 for a value in no bin.
+    Woe(Binned),
 }
 
 impl Source {
@@ -126,12 +134,13 @@ impl Source {
             | Source::MissingFlag { column }
             | Source::Level { column, .. }
             | Source::Other { column, .. } => column,
+            Source::Woe(binned) => &binned.binning.column,
         }
     }
 }
 
 /// Why a design cannot be fitted or applied.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DesignError {
     /// The table lacks a column of the design.
@@ -161,6 +170,9 @@ pub enum DesignError {
         /// Rows of the table.
         rows: usize,
     },
+    /// Bins do not fit the table.
+    #[error(transparent)]
+    Bins(#[from] BinningError),
     /// A column is constant and the caller refuses such.
     #[error(
         "design column `{name}` is the same on all {rows} training rows: remove it, or let \
@@ -183,6 +195,8 @@ enum Bound<'t> {
     MissingFlag {
         values: &'t [f64],
     },
+    /// As they are.
+    Values(Vec<f64>),
     /// 1 where the table says so for the code; the last entry is for a missing category.
     Category {
         codes: &'t [u32],
@@ -198,6 +212,7 @@ impl Bound<'_> {
                 if v.is_nan() { *fill } else { v }
             }
             Bound::MissingFlag { values } => f64::from(u8::from(values[row].is_nan())),
+            Bound::Values(values) => values[row],
             Bound::Category { codes, hit } => {
                 let code = (codes[row] as usize).min(hit.len() - 1);
                 f64::from(u8::from(hit[code]))
@@ -258,6 +273,14 @@ fn bind<'t>(table: &'t Table, source: &Source) -> Result<Bound<'t>, DesignError>
         }),
         Source::Level { column, level } => category(column, &|name| name == level),
         Source::Other { column, known } => category(column, &|n| !known.iter().any(|k| k == n)),
+        Source::Woe(binned) => {
+            let rows: Vec<usize> = (0..table.rows()).collect();
+            let bins = binned.binning.assign(table, &rows)?;
+            let of = |bin: Option<usize>| bin.and_then(|b| binned.woe.get(b)).copied();
+            Ok(Bound::Values(
+                bins.into_iter().map(|b| of(b).unwrap_or(0.0)).collect(),
+            ))
+        }
     }
 }
 

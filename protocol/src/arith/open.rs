@@ -40,6 +40,16 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// One bit a bin of one party's columns: whether it has enough rows of both labels.
+    BinsEnough {
+        /// Position of the party.
+        party: u8,
+    },
+    /// Bad rows of each bin of one party's columns, to the label holder.
+    BinBads {
+        /// Position of the party.
+        party: u8,
+    },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
     /// A sum over all banks of a horizontal job.
@@ -114,6 +124,34 @@ impl<C: Channel, S> Engine<C, S> {
             ring64::add_assign(&mut sum, &theirs);
         }
         Ok(sum)
+    }
+
+    /// Opens bits, each held as exclusive-or shares in a word of its own, to all data parties.
+    ///
+    /// # Leakage
+    /// The bits: declared as `opening`.
+    ///
+    /// # Errors
+    /// If the ledger refuses, or the channel's.
+    pub(super) async fn open_bits(
+        &mut self,
+        mut bits: Vec<u64>,
+        opening: Opening,
+    ) -> Result<Vec<bool>, Abort> {
+        self.ledger().record(opening, Receivers::All, bits.len())?;
+        let got = self.broadcast("open-bits", codec::put_words(&bits)).await?;
+        for (from, body) in got {
+            let theirs = codec::take_words(&body, bits.len(), from, self.path())?;
+            if theirs.iter().any(|b| *b > 1) {
+                return Err(Abort::Malformed {
+                    from,
+                    step: self.path().to_owned(),
+                    problem: "a bit's share is 0 or 1".into(),
+                });
+            }
+            bits.iter_mut().zip(theirs).for_each(|(a, b)| *a ^= b);
+        }
+        Ok(bits.into_iter().map(|b| b == 1).collect())
     }
 
     /// Opens one bit, held as exclusive-or shares, to all data parties.

@@ -88,6 +88,38 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             .await
     }
 
+    /// For each pair of `a` and `b`, whether neither is negative, known to all parties.
+    ///
+    /// # Leakage
+    /// One bit a pair, declared as `opening`.
+    ///
+    /// # Errors
+    /// The channel's, the source's, or the ledger's; or if there are not as many of both.
+    pub async fn both_not_negative(
+        &mut self,
+        a: &Shares,
+        b: &Shares,
+        opening: Opening,
+    ) -> Result<Vec<bool>, Abort> {
+        if a.len() != b.len() {
+            return Err(Abort::Input("values that are compared in pairs".into()));
+        }
+        if a.is_empty() {
+            return Ok(Vec::new());
+        }
+        let top = top_mask(64);
+        let first = if self.me() == 0 { top } else { 0 };
+        let mut words = a.words().to_vec();
+        words.extend_from_slice(b.words());
+        let mut signs = self.signs(words, 64).await?;
+        // not negative: the sign turned over
+        signs.iter_mut().for_each(|s| *s = (*s & top) ^ first);
+        let of_b = signs.split_off(a.len());
+        let (both, _) = self.and(&signs, &of_b, &[]).await?;
+        let bits: Vec<u64> = both.iter().map(|w| w >> 63).collect();
+        self.open_bits(bits, opening).await
+    }
+
     async fn lanes_within(&mut self, values: &Shares, limit: u16) -> Result<bool, Abort> {
         let first = self.me() == 0;
         let limit = if first { limit } else { 0 };

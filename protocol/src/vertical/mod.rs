@@ -36,6 +36,7 @@
 //! result is exact to about that error.
 
 mod alone;
+pub mod bins;
 mod errors;
 mod linalg;
 pub mod logistic;

@@ -1,0 +1,89 @@
+//! What bins open, in a vertical job whose columns become weight of evidence.
+
+use super::{Audience, Disclosure, DisclosureId, Shape};
+use crate::spec::{Binning, Party, Spec};
+
+/// Everything that making bins opens, in the order in which it happens.
+pub(super) fn disclosures(spec: &Spec, binning: &Binning) -> Vec<Disclosure> {
+    let seats = spec.seats();
+    let all: Vec<Audience> = seats
+        .iter()
+        .map(|party| Audience::Party(party.id.clone()))
+        .collect();
+    let Some((label, others)) = seats.split_first() else {
+        return Vec::new();
+    };
+    let mut audience = all.clone();
+    audience.push(Audience::Helper(spec.helper.id.clone()));
+    audience.push(Audience::Relay);
+    let mut list = vec![Disclosure {
+        id: DisclosureId::BinningFine,
+        what: format!(
+            "How many fine bins the columns of each party but {} are cut into, all columns together.",
+            label.id
+        ),
+        shape: Shape::Count,
+        to: audience,
+        at_most: u32::try_from(others.len()).unwrap_or(u32::MAX),
+    }];
+    for party in others {
+        list.extend(of_party(label, party, binning, &all));
+    }
+    list
+}
+
+fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -> Vec<Disclosure> {
+    let (bank, owner) = (&label.id, &party.id);
+    let summary = |id, what, to| Disclosure {
+        id,
+        what,
+        shape: Shape::Summary,
+        to,
+        at_most: 1,
+    };
+    let to = |party: &Party| vec![Audience::Party(party.id.clone())];
+    let mut list = vec![summary(
+        DisclosureId::BinningRows(owner.clone()),
+        format!(
+            "For each column of {owner}, without its name, edges or levels: whether it is of numbers, how it \
+                is to be merged, and how many training rows each of its fine bins holds, to {bank}."
+        ),
+        to(label),
+    )];
+    if binning.min_class > 0 {
+        list.push(summary(
+            DisclosureId::BinningEnough(owner.clone()),
+            format!(
+                "For each fine bin of {owner}'s columns, whether at least {} training rows of each label \
+                    are in it; one that has fewer is joined to another before it is counted.",
+                binning.min_class
+            ),
+            all.to_vec(),
+        ));
+    }
+    list.push(summary(
+        DisclosureId::BinningBads(owner.clone()),
+        format!(
+            "How many training rows with label 1 are in each bin of {owner}'s columns after that, to {bank}, \
+                which does not learn which rows they are."
+        ),
+        to(label),
+    ));
+    let noise = match binning.noise_rows {
+        0 => "exactly".to_owned(),
+        rows => format!(
+            "up to noise of {rows} row{} in standard deviation in each count",
+            if rows == 1 { "" } else { "s" }
+        ),
+    };
+    list.push(summary(
+        DisclosureId::BinningWoe(owner.clone()),
+        format!(
+            "For each column of {owner}, to {owner} alone: which of its bins are merged, the weight of evidence \
+                of each merged bin, the information value and whether the column is kept. From the weights and \
+                its own rows {owner} can tell how many training rows of each bin have label 1, {noise}."
+        ),
+        to(party),
+    ));
+    list
+}
