@@ -52,6 +52,10 @@ pub const MAX_SPECIAL_VALUES: usize = 16;
 pub const MAX_EDGES: usize = 99;
 /// Columns of fine bins, of so many rows, that are counted together: their words are at most this many.
 pub const BIN_BLOCK_WORDS: u64 = 1 << 24;
+/// Chi-square below which neighbours are merged: the 95 % point with one degree of freedom.
+pub const CHI_STOP: f64 = 3.841;
+/// Share of the information value there is that another cut of a tree must add.
+pub const TREE_STOP: f64 = 0.1;
 /// Fine bins hold at least this part of `binning.min_share`.
 pub const FINE_SHARE: f64 = 0.25;
 /// Allowed `model.l2`. A category gives one column per level, so the columns of one category add up to

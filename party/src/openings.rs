@@ -154,6 +154,14 @@ impl Openings for Book {
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
             Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
+            Opening::BinsEnough { party } => {
+                let id = DisclosureId::BinningEnough(self.party(party)?);
+                (id, format!("train/bins-{party}"))
+            }
+            Opening::BinBads { party } => {
+                let id = DisclosureId::BinningBads(self.party(party)?);
+                (id, format!("train/bins-{party}"))
+            }
             Opening::Coefficients { party } => {
                 let id = DisclosureId::ReleaseCoefficients(self.party(party)?);
                 (id, "release/coefficients".to_owned())
@@ -172,7 +180,7 @@ impl Openings for Book {
             Opening::Coefficients { party } | Opening::StandardErrors { party } => {
                 Receivers::One(party)
             }
-            Opening::Scores => Receivers::One(0),
+            Opening::Scores | Opening::BinBads { .. } => Receivers::One(0),
             _ => Receivers::All,
         };
         if to != expected {

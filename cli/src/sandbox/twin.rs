@@ -3,6 +3,7 @@
 use ndarray::{Array2, Axis, concatenate};
 use paripassu_job::{Spec, spec};
 use paripassu_model::{
+    binning,
     design::{ConstantColumns, Design, DesignOptions},
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
@@ -69,9 +70,12 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         .zip(&tables)
         .map(|(party, table)| {
             let without = spec.beside_features(party.id.as_str());
-            Design::fit_all(table, &rows.train, &without, options)
+            match &spec.binning {
+                Some(bins) => binned(spec, bins, party.id.as_str(), table, &rows.train, &train_y),
+                None => Ok(Design::fit_all(table, &rows.train, &without, options)?),
+            }
         })
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, Failure>>()?;
     let side_by_side = |rows: &[usize]| -> Result<Array2<f64>, Failure> {
         let parts = designs
             .iter()
@@ -124,6 +128,42 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
         intercepts: vec![model.intercept; designs.len()],
         coefficients: by_party(&designs, &model),
     })
+}
+
+/// Weight of evidence of a party's columns, by the labels that only a sandbox has beside them; without the noise
+/// that a job may add.
+fn binned(
+    spec: &Spec,
+    bins: &spec::Binning,
+    party: &str,
+    table: &Table,
+    train: &[usize],
+    labels: &[u8],
+) -> Result<Design, Failure> {
+    let wrong = |e: binning::BinningError| Failure::failed(format!("the plaintext twin: {e}"));
+    let without = spec.beside_features(party);
+    let rare = spec.design.rare_level_rows;
+    let mut kept = Vec::new();
+    for column in table.columns().iter().map(|c| c.name()) {
+        if without.contains(&column) || left_out(table, train, column, bins) {
+            continue;
+        }
+        let recipe = bins.recipe(party, column, train.len(), rare);
+        let made = binning::bin(table, train, labels, column, &recipe).map_err(wrong)?;
+        if made.0.woe.len() > 1 && made.0.iv >= bins.min_iv.value() {
+            kept.push(made.0);
+        }
+    }
+    Ok(Design::of_woe(table, train, kept)?)
+}
+
+/// Whether a column misses too much, or is the same nearly everywhere.
+fn left_out(table: &Table, train: &[usize], column: &str, bins: &spec::Binning) -> bool {
+    let Some(data) = table.column(column).map(|c| c.data()) else {
+        return true;
+    };
+    let shares = binning::shares(data, train);
+    shares.missing > bins.max_missing.value() || shares.most_common > bins.max_identical.value()
 }
 
 /// What each aligned row weighs, and what its score begins with.

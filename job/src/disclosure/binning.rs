@@ -42,14 +42,8 @@ fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -
         at_most: 1,
     };
     let to = |party: &Party| vec![Audience::Party(party.id.clone())];
-    let mut list = vec![summary(
-        DisclosureId::BinningRows(owner.clone()),
-        format!(
-            "For each column of {owner}, without its name, edges or levels: whether it is of numbers, how it \
-                is to be merged, and how many training rows each of its fine bins holds, to {bank}."
-        ),
-        to(label),
-    )];
+    let mut list = Vec::new();
+    let mut joined = "";
     if binning.min_class > 0 {
         list.push(summary(
             DisclosureId::BinningEnough(owner.clone()),
@@ -60,12 +54,21 @@ fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -
             ),
             all.to_vec(),
         ));
+        joined = ", once small ones are joined";
     }
+    list.push(summary(
+        DisclosureId::BinningRows(owner.clone()),
+        format!(
+            "For each column of {owner}, without its name, edges or levels: whether it is of numbers, how it \
+                is to be merged, and how many training rows each of its fine bins holds{joined}, to {bank}."
+        ),
+        to(label),
+    ));
     list.push(summary(
         DisclosureId::BinningBads(owner.clone()),
         format!(
-            "How many training rows with label 1 are in each bin of {owner}'s columns after that, to {bank}, \
-                which does not learn which rows they are."
+            "How many training rows with label 1 are in each of these bins, to {bank}, which does not learn \
+                which rows they are."
         ),
         to(label),
     ));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use paripassu_model::binning::{self, Cut, CutOptions, Edge, Limits, Method, Recipe, Trend};
 use serde::{Deserialize, Serialize};
 
 use super::{Columns, Party, Spec, error::Problem, locate::KeyPath};
 use crate::{
     constants::{
-        FINE_BINS, MAX_BIN_NOISE, MAX_BINS, MAX_EDGES, MAX_SPECIAL_VALUES, MIN_BIN_CLASS,
-        MIN_BIN_SHARE, MIN_IV,
+        CHI_STOP, FINE_BINS, FINE_SHARE, MAX_BIN_NOISE, MAX_BINS, MAX_EDGES, MAX_SPECIAL_VALUES,
+        MIN_BIN_CLASS, MIN_BIN_SHARE, MIN_IV, TREE_STOP,
     },
     decimal::Decimal,
     id::NodeId,
@@ -54,6 +55,10 @@ pub struct Binning {
     pub smoothing: Smoothing,
     /// A column with less information value is left out, 0 to 10. Default 0.02.
     pub min_iv: Decimal,
+    /// A column that misses a larger share of the training rows is left out, 0 to 1. Default 0.95.
+    pub max_missing: Decimal,
+    /// A column that has one value in a larger share of the training rows is left out, 0 to 1. Default 0.95.
+    pub max_identical: Decimal,
     /// Columns that are binned otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub column: Vec<BinColumn>,
@@ -74,6 +79,8 @@ impl Default for Binning {
             woe_sign: WoeSign::GoodBad,
             smoothing: Smoothing::ZeroCells,
             min_iv: Decimal::literal(0.02),
+            max_missing: Decimal::literal(0.95),
+            max_identical: Decimal::literal(0.95),
             column: Vec::new(),
         }
     }
@@ -144,6 +151,18 @@ pub enum BinTrend {
     Auto,
 }
 
+impl From<BinTrend> for Trend {
+    fn from(trend: BinTrend) -> Self {
+        match trend {
+            BinTrend::Increasing => Self::Increasing,
+            BinTrend::Decreasing => Self::Decreasing,
+            BinTrend::U => Self::U,
+            BinTrend::InvertedU => Self::InvertedU,
+            BinTrend::Auto => Self::Auto,
+        }
+    }
+}
+
 /// Who sees counts of bins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -173,6 +192,59 @@ pub enum Smoothing {
 }
 
 impl Binning {
+    /// How a party's column is binned, on so many training rows.
+    pub fn recipe(&self, party: &str, column: &str, rows: usize, rare_level_rows: u64) -> Recipe {
+        let own = self.of(party, column);
+        let method = own.and_then(|c| c.method).unwrap_or(self.method);
+        let trend = own.and_then(|c| c.trend).unwrap_or(self.trend);
+        let most = own.and_then(|c| c.max_bins).unwrap_or(self.max_bins);
+        let special = own.and_then(|c| c.special.as_ref());
+        let edges = own.and_then(|c| c.edges.as_ref());
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let numbers = |list: &[Decimal]| -> Vec<Edge> {
+            // a decimal is finite
+            list.iter()
+                .filter_map(|d| Edge::new(d.value()).ok())
+                .collect()
+        };
+        let cut = match (edges, method) {
+            (Some(edges), _) => Cut::Edges(numbers(edges)),
+            (None, BinMethod::EqualRange) => Cut::EqualRange(size(most)),
+            (None, BinMethod::Quantile) => Cut::Quantile(size(most)),
+            (None, _) => Cut::Quantile(size(self.fine_bins)),
+        };
+        let (merging, most) = match (edges, method) {
+            (Some(edges), _) => (Method::Keep, size(most).max(edges.len() + 1)),
+            (None, BinMethod::Quantile | BinMethod::EqualRange) => (Method::Keep, size(most)),
+            (None, BinMethod::Chi) => (Method::Chi { stop: CHI_STOP }, size(most)),
+            (None, BinMethod::Tree) => (Method::Tree { stop: TREE_STOP }, size(most)),
+            (None, BinMethod::Monotone) => (Method::Monotone(trend.into()), size(most)),
+        };
+        let least = (FINE_SHARE * self.min_share.value() * rows as f64).ceil();
+        Recipe {
+            cut: CutOptions {
+                cut,
+                special: numbers(special.unwrap_or(&self.special)),
+                rare_level_rows: size(rare_level_rows),
+                min_rows: least as usize,
+            },
+            method: merging,
+            limits: Limits {
+                max_bins: most,
+                min_share: self.min_share.value(),
+                min_class: self.min_class,
+            },
+            sign: match self.woe_sign {
+                WoeSign::GoodBad => binning::WoeSign::GoodBad,
+                WoeSign::BadGood => binning::WoeSign::BadGood,
+            },
+            smoothing: match self.smoothing {
+                Smoothing::ZeroCells => binning::Smoothing::ZeroCells,
+                Smoothing::AllCells => binning::Smoothing::AllCells,
+            },
+        }
+    }
+
     /// What is said of one column alone.
     pub fn of(&self, party: &str, column: &str) -> Option<&BinColumn> {
         let is = |c: &&BinColumn| c.party.as_str() == party && c.column == column;
@@ -204,6 +276,12 @@ pub(super) fn check(spec: &Spec, binning: &Binning, found: &mut Vec<(KeyPath, Pr
     within(path.key("min_share"), share, low, high);
     let iv = binning.min_iv.value();
     within(path.key("min_iv"), iv, *MIN_IV.start(), *MIN_IV.end());
+    for (key, share) in [
+        ("max_missing", binning.max_missing),
+        ("max_identical", binning.max_identical),
+    ] {
+        within(path.key(key), share.value(), 0.0, 1.0);
+    }
     let (low, high) = whole(&MIN_BIN_CLASS);
     within(path.key("min_class"), binning.min_class as f64, low, high);
     let noise = binning.noise_rows as f64;

@@ -1,12 +1,14 @@
 //! A column from fine bins to weight of evidence, in the steps that a joint job takes.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     Binning, BinningError, Counts, CutOptions, Limits, Method, Order, Smoothing, Woe, WoeSign,
     counts, merge, prebin, weight_of_evidence,
 };
-use crate::table::Table;
+use crate::table::{ColumnData, MISSING_CODE, Table};
 
 /// How a column is binned.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +78,40 @@ pub fn join_small(enough: &[bool], rows: &[u64], ordinary: usize, order: Order) 
     kept.dedup();
     let place = |t: &usize| kept.partition_point(|k| k < t);
     targets.iter().map(place).collect()
+}
+
+/// Shares of rows that say how little a column tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shares {
+    /// Of missing values.
+    pub missing: f64,
+    /// Of the value that most rows have.
+    pub most_common: f64,
+}
+
+/// How many of these rows miss a value, and how many have the most common one.
+pub fn shares(data: &ColumnData, rows: &[usize]) -> Shares {
+    let mut seen: HashMap<u64, usize> = HashMap::new();
+    let mut missing = 0;
+    for &i in rows {
+        let key = match data {
+            ColumnData::Numeric(values) if values[i].is_nan() => None,
+            // one zero
+            ColumnData::Numeric(values) => Some((values[i] + 0.0).to_bits()),
+            ColumnData::Categorical { codes, .. } => {
+                Some(u64::from(codes[i])).filter(|_| codes[i] != MISSING_CODE)
+            }
+        };
+        match key {
+            Some(key) => *seen.entry(key).or_default() += 1,
+            None => missing += 1,
+        }
+    }
+    let share = |n: usize| n as f64 / rows.len().max(1) as f64;
+    Shares {
+        missing: share(missing),
+        most_common: share(seen.into_values().max().unwrap_or(0)),
+    }
 }
 
 /// `values` summed by group.

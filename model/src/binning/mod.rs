@@ -24,7 +24,7 @@ mod monotone;
 mod tree;
 mod woe;
 
-pub use column::{Binned, Recipe, bin, by_group, join_small, weigh};
+pub use column::{Binned, Recipe, Shares, bin, by_group, join_small, shares, weigh};
 pub use cut::{Cut, CutOptions, prebin};
 pub use edge::Edge;
 pub use merge::{Limits, Method, Order, Trend, merge};

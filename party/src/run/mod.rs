@@ -1,6 +1,7 @@
 //! One job at this party: match, prepare, train, evaluate, release.
 
 mod align;
+mod binning;
 mod evaluate;
 mod horizontal;
 mod network;
@@ -46,7 +47,7 @@ use paripassu_service::{
 };
 
 pub use self::network::spec as network_spec;
-use self::train::Fit;
+use self::train::{Fit, JobEngine};
 use crate::{
     commit,
     config::PartyConfig,
@@ -139,6 +140,8 @@ pub(crate) struct Prepared {
     pub(crate) rows: rows::RowData,
     pub(crate) evaluation: Option<validate::EvaluationData>,
     pub(crate) drift: Drift,
+    /// Where columns are weight of evidence: their bins.
+    pub(crate) bins: Option<binning::Bins>,
 }
 
 /// Plays this party's part; on success all results are written.
@@ -237,12 +240,14 @@ impl Run {
 
         let t = Instant::now();
         self.reporter.phase(JobState::Preparing, "design columns");
-        let prepared = self.prepare(table, &selection, rows).await.at("prepare")?;
+        let mut engine = self.engine().at("prepare")?;
+        let prepared = self.prepare(table, &selection, rows, &mut engine);
+        let prepared = prepared.await.at("prepare")?;
         self.done("prepare", t).at("prepare")?;
 
         let t = Instant::now();
         self.reporter.phase(JobState::Training, "masked features");
-        let fit = self.train(&prepared).await.at("train")?;
+        let fit = self.train(&prepared, &mut engine).await.at("train")?;
         self.done("train", t).at("train")?;
 
         let t = Instant::now();
@@ -307,6 +312,7 @@ impl Run {
         table: Table,
         selection: &Selection,
         rows: Vec<usize>,
+        engine: &mut JobEngine,
     ) -> Result<Prepared, Abort> {
         let tenths = u32::try_from(self.spec().split.test_tenths).map_err(own)?;
         let split = IdSplit::new(tenths).map_err(own)?;
@@ -322,10 +328,6 @@ impl Run {
                 train.len(),
                 test.len()
             )));
-        }
-        for _ in self.contract.parties() {
-            self.book
-                .disclose(&DisclosureId::DesignWidth, 1, "train/shapes")?;
         }
         let options = DesignOptions {
             constant: match self.spec().design.constant_columns {
@@ -355,6 +357,19 @@ impl Run {
         let committed =
             committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
         self.book.event(self.graded(committed))?;
+        let (table, train) = (Arc::new(table), Arc::new(train));
+        let bins = match &spec.binning {
+            Some(binning) => {
+                let columns = numeric.iter().chain(&categorical).cloned().collect();
+                let rows = (Arc::clone(&table), Arc::clone(&train));
+                Some(self.bin(binning, engine, rows, columns).await?)
+            }
+            None => None,
+        };
+        for _ in self.contract.parties() {
+            self.book
+                .disclose(&DisclosureId::DesignWidth, 1, "train/shapes")?;
+        }
         let prepared = blocking(move || {
             let rows = rows::RowData::read(&spec, &me, &table, &train, &test)?;
             let evaluation = match table.label() {
@@ -363,8 +378,11 @@ impl Run {
             };
             let columns: Vec<String> = numeric.iter().chain(&categorical).cloned().collect();
             let drift = validate::stability(&spec, &me, &table, &columns, &train, &test)?;
-            let design =
-                Design::fit(&table, &train, &numeric, &categorical, options).map_err(own)?;
+            let design = match &bins {
+                Some(bins) => Design::of_woe(&table, &train, bins.kept.iter().cloned()),
+                None => Design::fit(&table, &train, &numeric, &categorical, options),
+            };
+            let design = design.map_err(own)?;
             let label = |rows: &[usize]| {
                 table
                     .label()
@@ -378,6 +396,7 @@ impl Run {
                 rows,
                 evaluation,
                 drift,
+                bins,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),

@@ -120,8 +120,16 @@ impl Content {
         };
         let model = model.map_err(own)?;
         let mut files = vec![("model.json", model)];
+        if let Some(bins) = &data.bins {
+            let text = serde_json::to_string_pretty(bins).map_err(own)?;
+            files.push(("bins.json", text));
+        }
         if let Some(e) = evaluation {
-            let metrics = serde_json::to_string_pretty(&e.summary).map_err(own)?;
+            let mut metrics = serde_json::to_value(&e.summary).map_err(own)?;
+            if let Some(bins) = &data.bins {
+                metrics["columns"] = bins.selection();
+            }
+            let metrics = serde_json::to_string_pretty(&metrics).map_err(own)?;
             files.push(("metrics.json", metrics));
             if self.keep_predictions
                 && let Some(rows) = &e.rows

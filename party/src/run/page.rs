@@ -337,13 +337,14 @@ fn disclosures(run: &Run) -> Vec<Disclosure> {
 
 fn notes(data: &Prepared) -> Vec<String> {
     let constant = data.design.constant();
-    match constant.is_empty() {
-        true => Vec::new(),
-        false => vec![format!(
+    let constant = (!constant.is_empty()).then(|| {
+        format!(
             "Constant on the training rows and left out: {}.",
             constant.join(", ")
-        )],
-    }
+        )
+    });
+    let bins = data.bins.iter().flat_map(super::binning::Bins::notes);
+    constant.into_iter().chain(bins).collect()
 }
 
 /// RFC 3339, UTC.

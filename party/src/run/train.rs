@@ -18,6 +18,9 @@ use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
 
 use super::{Prepared, Run, network, own, rows, timed};
 
+/// What computes on shares.
+pub(super) type JobEngine = Engine<JobChannel, HelperSource<JobChannel>>;
+
 /// This party's part of the joint model.
 pub(super) enum Fit {
     /// A logistic regression.
@@ -37,20 +40,29 @@ impl Fit {
 }
 
 impl Run {
-    /// Trains the job's model with the others.
-    pub(super) async fn train(&self, data: &Prepared) -> Result<Fit, Abort> {
+    /// What computes on shares in this job, from the first bin to the last coefficient: no correlation is used
+    /// twice.
+    pub(super) fn engine(&self) -> Result<JobEngine, Abort> {
         let seed = self
             .channel
             .shared_with(Role::Helper)
             .ok_or_else(|| own("no key is shared with the helper"))?
             .derive(SEED_LABEL);
         let source = HelperSource::new(&self.ctx, &seed)?;
-        let mut engine = Engine::new(&self.ctx, source, Box::new(self.book.clone()))?;
+        Engine::new(&self.ctx, source, Box::new(self.book.clone()))
+    }
+
+    /// Trains the job's model with the others.
+    pub(super) async fn train(
+        &self,
+        data: &Prepared,
+        engine: &mut JobEngine,
+    ) -> Result<Fit, Abort> {
         let fit = match &self.spec().network {
-            None => Fit::Logistic(self.logistic(&mut engine, data).await?),
+            None => Fit::Logistic(self.logistic(engine, data).await?),
             Some(network) => {
                 let spec = network::spec(self.spec(), network)?;
-                Fit::Network(self.joint_network(&mut engine, &spec, data).await?)
+                Fit::Network(self.joint_network(engine, &spec, data).await?)
             }
         };
         engine.source_mut().done().await?;
@@ -59,7 +71,7 @@ impl Run {
 
     async fn logistic(
         &self,
-        engine: &mut Engine<JobChannel, HelperSource<JobChannel>>,
+        engine: &mut JobEngine,
         data: &Prepared,
     ) -> Result<LogisticFit, Abort> {
         let input = LogisticInput {

@@ -1,0 +1,284 @@
+//! Jobs on weight of evidence, with real processes: against the plain twin, and against published figures.
+//!
+//! The larger data sets are not part of the repository: they are found through `PARIPASSU_DATA` or beside
+//! the repository, and the tests say so and pass when they are absent.
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use common::{Said, assert_lands, example, number, root, sandbox};
+use flate2::read::GzDecoder;
+use paripassu_audit::{
+    bundle::Bundle,
+    verify::{Options, verify},
+};
+use serde_json::Value;
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn german(dir: &Path, name: &str, text: &str) -> (Said, PathBuf) {
+    let job = dir.join(format!("{name}.toml"));
+    fs::write(&job, text).unwrap();
+    let data = example("data/german_credit");
+    let out = dir.join(name);
+    let said = sandbox(
+        &job,
+        &data.join("bank.csv"),
+        &data.join("partner.csv"),
+        &out,
+        &[],
+    );
+    (said, out)
+}
+
+#[test]
+fn the_example_keeps_what_it_declares() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("german_credit_woe.toml")).unwrap();
+    let (said, out) = german(dir.path(), "noisy", &text);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    // noise of two rows in each count moves the score little
+    let off = number(&told, "joint.auc") - number(&told, "pooled.auc");
+    assert!(off.abs() < 0.02, "{off}");
+    for path in told["bundles"].as_object().unwrap().values() {
+        let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+        let verdict = verify(&bundle, &Options::default());
+        assert!(verdict.findings.is_empty(), "{verdict:?}");
+    }
+    let (bank, partner) = (
+        json(&out.join("bank/bins.json")),
+        json(&out.join("partner/bins.json")),
+    );
+    assert_eq!(bank["formula"], "ln(good% / bad%)");
+    // the bank knows neither names nor edges of the partner's bins, the partner no counts of bad
+    let others = bank["others"].as_array().unwrap();
+    assert_eq!(others.len(), 8);
+    for other in others {
+        for bin in other["bins"].as_array().unwrap() {
+            assert!(bin.get("label").is_none() && bin.get("values").is_none());
+            let (rows, bad) = (bin["rows"].as_u64().unwrap(), bin["bad"].as_u64().unwrap());
+            assert!(bad >= 5 && rows - bad >= 5, "{bin}");
+        }
+    }
+    assert!(partner.get("others").is_none());
+    let columns = partner["columns"].as_array().unwrap();
+    assert_eq!(columns.len(), 8);
+    for (column, other) in columns.iter().zip(others) {
+        assert!(!column.to_string().contains("\"bad\""));
+        assert_eq!(column["kept"], other["kept"]);
+        assert_eq!(column.get("reason").is_none(), column["kept"] == true);
+    }
+    let kept = columns.iter().filter(|c| c["kept"] == true).count();
+    assert!((1..8).contains(&kept), "{kept}");
+    let model = json(&out.join("partner/model.json"));
+    assert_eq!(model["columns"].as_array().unwrap().len(), kept);
+    assert_eq!(
+        json(&out.join("partner/metrics.json"))["columns"]
+            .as_array()
+            .unwrap()
+            .len(),
+        8
+    );
+    let report = fs::read_to_string(out.join("partner/report.html")).unwrap();
+    assert!(report.contains("left out: its information value"));
+}
+
+#[test]
+fn without_noise_every_method_lands_on_the_plain_twin() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("german_credit_woe.toml")).unwrap();
+    let text = text.replace("noise_rows = 2", "noise_rows = 0");
+    for method in ["chi", "tree", "equal-range"] {
+        let text = text.replace("\"monotone\"", &format!("{method:?}"));
+        let (said, _) = german(dir.path(), method, &text);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_lands(&said.json());
+    }
+}
+
+fn data_folder() -> Option<PathBuf> {
+    let beside = root().join("../shared/data");
+    let folder = std::env::var_os("PARIPASSU_DATA").map_or(beside, PathBuf::from);
+    if folder.join("reference.json").is_file() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: no reference data in {} (set PARIPASSU_DATA)",
+        folder.display()
+    );
+    None
+}
+
+fn names(value: &Value) -> Vec<String> {
+    let all = value.as_array().unwrap().iter();
+    all.map(|v| v.as_str().unwrap().to_owned()).collect()
+}
+
+/// The rows of a compressed table, by column.
+fn columns(path: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut table = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
+    let header: Vec<String> = table.headers().unwrap().iter().map(Into::into).collect();
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in table.records() {
+        for (name, cell) in header.iter().zip(record.unwrap().iter()) {
+            all.entry(name.clone()).or_default().push(cell.to_owned());
+        }
+    }
+    all
+}
+
+fn write(path: &Path, table: &BTreeMap<String, Vec<String>>, take: &[&str]) {
+    let mut out = csv::Writer::from_path(path).unwrap();
+    out.write_record(take).unwrap();
+    for row in 0..table["id"].len() {
+        out.write_record(take.iter().map(|name| &table[*name][row]))
+            .unwrap();
+    }
+    out.flush().unwrap();
+}
+
+/// Edges at the training deciles, which close bins on the right: the next number above opens a bin.
+fn deciles(ids: &[String], cells: &[String]) -> Vec<f64> {
+    let split = paripassu_model::split::IdSplit::new(3).unwrap();
+    let rows = ids.iter().zip(cells).filter(|(id, _)| !split.is_test(id));
+    let mut seen: Vec<f64> = rows.filter_map(|(_, cell)| cell.parse().ok()).collect();
+    seen.sort_by(f64::total_cmp);
+    let at = |k: usize| {
+        let h = (seen.len() - 1) as f64 * (k as f64 / 10.0);
+        let low = h.floor() as usize;
+        let high = (low + 1).min(seen.len() - 1);
+        (seen[low] + (seen[high] - seen[low]) * (h - low as f64)).next_up()
+    };
+    let mut edges: Vec<f64> = (1..10).map(at).collect();
+    edges.dedup();
+    edges
+}
+
+/// A job whose bins are those of the reference recipe.
+fn check(name: &str, split: &str) {
+    let Some(folder) = data_folder() else { return };
+    let about = &json(&folder.join("datasets.json"))[name];
+    let reference = &json(&folder.join("reference.json"))["datasets"][name];
+    let categorical = names(&about["categorical"]);
+    let table = columns(&folder.join(about["file"].as_str().unwrap()));
+    let dir = tempfile::tempdir().unwrap();
+    let at = |file: &str| dir.path().join(file);
+    let mut text = "name = \"reference\"\npurpose = \"test\"\nlegal_basis = \"test\"\n".to_owned();
+    let mut overrides = String::new();
+    for (party, role) in [("bank", "label"), ("partner", "features")] {
+        let own = names(&about["vertical"][split][party]);
+        let mut take = vec!["id"];
+        take.extend(own.iter().map(String::as_str));
+        if role == "label" {
+            take.push("y");
+        }
+        write(&at(&format!("{party}.csv")), &table, &take);
+        let (categories, numbers): (Vec<_>, Vec<_>) =
+            own.iter().partition(|name| categorical.contains(name));
+        text += &format!(
+            "[[party]]\nid = {party:?}\nrole = {role:?}\ndataset = {party:?}\n\
+             columns = {{ numeric = {numbers:?}, categorical = {categories:?} }}\n"
+        );
+        for number in numbers {
+            let edges = deciles(&table["id"], &table[number]);
+            let edges: Vec<String> = edges.iter().map(|e| format!("{e:?}")).collect();
+            overrides += &format!(
+                "[[binning.column]]\nparty = {party:?}\ncolumn = {number:?}\nedges = [{}]\n",
+                edges.join(", ")
+            );
+        }
+    }
+    text += "[helper]\nid = \"coordinator\"\n\
+             [outputs]\nscores = { to = \"bank\" }\nmetrics_to = [\"bank\", \"partner\"]\n\
+             [binning]\nmax_bins = 50\nmin_share = 0\nmin_class = 0\nnoise_rows = 0\n\
+             smoothing = \"all-cells\"\nmin_iv = 0\nmax_missing = 1\nmax_identical = 1\n";
+    text += &overrides;
+    fs::write(at("job.toml"), text).unwrap();
+    let out = at("out");
+    let said = sandbox(
+        &at("job.toml"),
+        &at("bank.csv"),
+        &at("partner.csv"),
+        &out,
+        &[],
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    let coefficients = number(&told, "coef_max_abs_diff");
+    assert!(
+        coefficients <= 2e-3,
+        "{name}: a coefficient is off by {coefficients}"
+    );
+    let joint = &reference["vertical"][split]["models"]["woe_lr"]["joint"];
+    let auc = number(&told, "joint.auc") - number(joint, "auc");
+    assert!(auc.abs() <= 5e-4, "{name}: AUC differs by {auc}");
+    // every column's information value is the published one, whoever has it
+    let published = reference["information_value_train"].as_object().unwrap();
+    let mut largest: f64 = 0.0;
+    for party in ["bank", "partner"] {
+        let bins = json(&out.join(party).join("bins.json"));
+        for column in bins["columns"].as_array().unwrap() {
+            let Some(iv) = column["iv"].as_f64() else {
+                continue;
+            };
+            let want = published[column["column"].as_str().unwrap()]
+                .as_f64()
+                .unwrap();
+            largest = largest.max((iv - want).abs());
+        }
+    }
+    assert!(
+        largest <= 1e-3,
+        "{name}: an information value is off by {largest}"
+    );
+    eprintln!(
+        "{name}, {split}: coefficients within {coefficients:.1e}, AUC off by {auc:.1e}, information values \
+         within {largest:.1e}, {:.1} s",
+        number(&told, "wall_s")
+    );
+}
+
+#[test]
+fn german_credit_is_the_reference() {
+    check("german_credit", "bank_vs_partner");
+}
+
+#[test]
+fn lending_club_is_the_reference() {
+    check("lending_club", "lender_vs_bureau");
+}
+
+#[test]
+fn credit_data_is_the_reference() {
+    check("credit_data", "lender_vs_openbanking");
+}
+
+#[test]
+fn bank_marketing_is_the_reference() {
+    check("bank_marketing", "secretflow_alice_vs_bob");
+}
+
+#[test]
+fn sba_loans_is_the_reference() {
+    check("sba_loans", "lender_vs_registry");
+}
+
+#[test]
+fn polish_bankruptcy_is_the_reference() {
+    check("polish_bankruptcy_5y", "first_vs_second_half");
+}
+
+#[test]
+fn taiwan_default_is_the_reference() {
+    check("taiwan_default", "bank_vs_bureau");
+    check("taiwan_default", "fate_guest_vs_host");
+}

@@ -1,0 +1,594 @@
+//! Bins and weight of evidence: the label holder's own columns by itself, the others' by counts on shares.
+
+use std::sync::Arc;
+
+use paripassu_crypto::dp::{DiscreteGaussian, OsWords};
+use paripassu_job::{DisclosureId, spec};
+use paripassu_model::{
+    binning::{
+        self, Binned, Binning, Counts, Method, Order, Recipe, Woe, WoeSign, by_group, join_small,
+        prebin, weight_of_evidence,
+    },
+    table::Table,
+};
+use paripassu_protocol::{
+    abort::Abort,
+    channel::Role,
+    vertical::bins::{self, Assigned},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{JobEngine, Run, blocking, own};
+
+/// Longest message about bins.
+const MAX_MESSAGE: usize = 32 << 20;
+/// No weight of evidence of fewer than 2^25 rows is larger.
+const LARGEST_WOE: f64 = 40.0;
+/// Weights of evidence are told to so many parts of one.
+const WOE_PARTS: f64 = 1e6;
+
+/// What became of the columns of a job with bins, as far as this party may know.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Bins {
+    format: u32,
+    /// Which way weight of evidence points.
+    sign: WoeSign,
+    /// The same as a formula.
+    formula: String,
+    /// Columns that are part of the design, in their order.
+    #[serde(skip)]
+    pub(crate) kept: Vec<Binned>,
+    /// This party's columns.
+    columns: Vec<Column>,
+    /// The other parties' columns without names, at the label holder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Anonymous>,
+}
+
+/// One of this party's columns.
+#[derive(Debug, Clone, Serialize)]
+struct Column {
+    column: String,
+    kept: bool,
+    /// Why it was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iv: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bins: Vec<Row>,
+}
+
+/// One bin.
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<binning::Bin>,
+    rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bad: Option<u64>,
+    woe: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iv: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    smoothed: Option<bool>,
+}
+
+/// Another party's column, by its position.
+#[derive(Debug, Clone, Serialize)]
+struct Anonymous {
+    party: String,
+    position: usize,
+    kept: bool,
+    iv: f64,
+    bins: Vec<Row>,
+}
+
+/// What an owner tells the label holder of a column.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    order: Order,
+    ordinary: usize,
+    method: Method,
+    max_bins: usize,
+    rows: Vec<u64>,
+}
+
+/// What the label holder answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    group: Vec<usize>,
+    woe: Vec<f64>,
+    iv: f64,
+    kept: bool,
+}
+
+/// A column cut finely by its owner.
+#[derive(Clone)]
+struct Fine {
+    binning: Binning,
+    rows: Vec<u64>,
+    recipe: Recipe,
+}
+
+impl Bins {
+    fn new(sign: WoeSign) -> Self {
+        Self {
+            format: 1,
+            sign,
+            formula: sign.to_string(),
+            kept: Vec::new(),
+            columns: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// What became of each own column, and why.
+    pub(super) fn selection(&self) -> Value {
+        let of = |c: &Column| json!({ "column": c.column, "kept": c.kept, "reason": c.reason, "iv": c.iv });
+        self.columns.iter().map(of).collect()
+    }
+
+    /// What a reader of the report should know.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = vec![format!(
+            "Columns are weight of evidence, {}, of bins that are closed on the left; bins.json has them.",
+            self.formula
+        )];
+        for c in &self.columns {
+            match (&c.reason, c.iv) {
+                (Some(reason), _) => notes.push(format!("{} left out: {reason}.", c.column)),
+                (None, Some(iv)) if iv > 0.5 => notes.push(format!(
+                    "{} has an information value of {iv:.3}: above 0.5 it may know the outcome.",
+                    c.column
+                )),
+                _ => {}
+            }
+        }
+        notes
+    }
+
+    fn left_out(&mut self, column: String, reason: String, iv: Option<f64>, bins: Vec<Row>) {
+        self.columns.push(Column {
+            column,
+            kept: false,
+            reason: Some(reason),
+            iv,
+            bins,
+        });
+    }
+
+    /// Keeps a column, or says why not.
+    fn decide(&mut self, binned: Binned, bins: Vec<Row>, kept: bool, least: f64) {
+        let (column, iv) = (binned.binning.column.clone(), binned.iv);
+        if !kept {
+            let reason = match bins.len() {
+                0 | 1 => "all rows are in one bin".to_owned(),
+                _ => format!("its information value is below {least}"),
+            };
+            return self.left_out(column, reason, Some(iv), bins);
+        }
+        self.columns.push(Column {
+            column,
+            kept: true,
+            reason: None,
+            iv: Some(iv),
+            bins,
+        });
+        self.kept.push(binned);
+    }
+}
+
+/// Why a column is left out before it is binned: too many missing, or the same everywhere.
+fn unfit(table: &Table, rows: &[usize], column: &str, job: &spec::Binning) -> Option<String> {
+    let shares = binning::shares(table.column(column)?.data(), rows);
+    if shares.missing > job.max_missing.value() {
+        let most = job.max_missing;
+        return Some(format!("more than {most} of its training rows are missing"));
+    }
+    let most_allowed = job.max_identical;
+    (shares.most_common > most_allowed.value())
+        .then(|| format!("more than {most_allowed} of its training rows have one value"))
+}
+
+fn rows_of(binning: &Binning, woe: &Woe) -> Vec<Row> {
+    let of = |(bin, w): (&binning::Bin, &binning::BinWoe)| Row {
+        label: Some(bin.label()),
+        values: Some(bin.clone()),
+        rows: w.counts.rows(),
+        bad: Some(w.counts.bad),
+        woe: w.woe,
+        iv: Some(w.iv),
+        smoothed: Some(w.smoothed),
+    };
+    binning.bins.iter().zip(&woe.bins).map(of).collect()
+}
+
+impl Run {
+    /// Bins all columns of this party, and helps to bin the others'.
+    pub(super) async fn bin(
+        &self,
+        job: &spec::Binning,
+        engine: &mut JobEngine,
+        (table, train): (Arc<Table>, Arc<Vec<usize>>),
+        columns: Vec<String>,
+    ) -> Result<Bins, Abort> {
+        let me = self.site.identity.peer().id.to_string();
+        let rare = self.spec().design.rare_level_rows;
+        let rows = train.len();
+        let recipe = |column: &str| job.recipe(&me, column, rows, rare);
+        let mut bins = Bins::new(recipe("").sign);
+        let mut fit: Vec<(String, Recipe)> = Vec::new();
+        for column in columns {
+            match unfit(&table, &train, &column, job) {
+                Some(reason) => bins.left_out(column, reason, None, Vec::new()),
+                None => {
+                    let recipe = recipe(&column);
+                    fit.push((column, recipe));
+                }
+            }
+        }
+        let label: Option<Vec<u8>> = table
+            .label()
+            .filter(|_| self.label)
+            .map(|y| train.iter().map(|r| y[*r]).collect());
+        let mut fine = Vec::new();
+        let mut assigned = Assigned::default();
+        if let Some(label) = label.clone() {
+            let (table, train) = (Arc::clone(&table), Arc::clone(&train));
+            let made = blocking(move || {
+                let one = |(column, recipe): &(String, Recipe)| {
+                    binning::bin(&table, &train, &label, column, recipe)
+                };
+                fit.iter().map(one).collect::<Result<Vec<_>, _>>()
+            });
+            for (binned, woe) in made.await.map_err(own)? {
+                let rows = rows_of(&binned.binning, &woe);
+                let kept = rows.len() > 1 && binned.iv >= job.min_iv.value();
+                bins.decide(binned, rows, kept, job.min_iv.value());
+            }
+        } else {
+            let cut = blocking(move || cut(&table, &train, fit)).await;
+            (fine, assigned) = cut.map_err(own)?;
+        }
+        engine.step("train/bins");
+        let widths = bins::announce(engine, rows, assigned.all()).await?;
+        for _ in widths.iter().skip(1) {
+            self.book
+                .disclose(&DisclosureId::BinningFine, 1, "train/bins")?;
+        }
+        for (owner, width) in widths.into_iter().enumerate().skip(1) {
+            let mine = (owner == engine.me()).then_some((fine.as_slice(), &assigned));
+            let task = Owner {
+                job,
+                owner,
+                width,
+                rows,
+            };
+            self.bin_of(engine, &task, mine, label.as_deref(), &mut bins)
+                .await?;
+        }
+        if bins.kept.is_empty() {
+            return Err(own(
+                "no column of this party is left after binning: lower binning.min_iv or min_class, or bring others",
+            ));
+        }
+        Ok(bins)
+    }
+
+    /// One party's columns, which it gives as `mine`.
+    async fn bin_of(
+        &self,
+        engine: &mut JobEngine,
+        task: &Owner<'_>,
+        mine: Option<(&[Fine], &Assigned)>,
+        label: Option<&[u8]>,
+        bins: &mut Bins,
+    ) -> Result<(), Abort> {
+        let Owner {
+            job,
+            owner,
+            width,
+            rows,
+        } = *task;
+        let parties = self.contract.parties();
+        let id = parties.get(owner).map(|id| (*id).clone());
+        let id = id.ok_or_else(|| own("a position without a party"))?;
+        let step = format!("train/bins-{owner}");
+        engine.step(&step);
+        if width == 0 {
+            // declared, and nothing there
+            if job.min_class > 0 {
+                self.book
+                    .disclose(&DisclosureId::BinningEnough(id.clone()), 0, &step)?;
+            }
+            self.book
+                .disclose(&DisclosureId::BinningRows(id.clone()), 0, &step)?;
+            self.book
+                .disclose(&DisclosureId::BinningBads(id.clone()), 0, &step)?;
+            return self.book.disclose(&DisclosureId::BinningWoe(id), 0, &step);
+        }
+        let assigned = mine.map(|(_, assigned)| assigned);
+        let bads = bins::count(engine, owner, rows, width, assigned, label).await?;
+        let sizes: Option<Vec<u64>> =
+            mine.map(|(fine, _)| fine.iter().flat_map(|f| f.rows.clone()).collect());
+        let mut joined = mine.map(|(fine, _)| fine.to_vec());
+        let group: Vec<usize> = if job.min_class > 0 {
+            let least = job.min_class;
+            let enough = bins::enough(engine, owner, &bads, sizes.as_deref(), least).await?;
+            let group = match &mut joined {
+                Some(fine) => Some(join(fine, &enough).map_err(own)?),
+                None => None,
+            };
+            bins::groups(engine, owner, width, group.as_deref()).await?
+        } else {
+            (0..width).collect()
+        };
+        let count = group.iter().max().map_or(0, |g| g + 1) as u64;
+        let ctx = engine.at_step().clone();
+        let from = Role::Party(u8::try_from(owner).map_err(own)?);
+        self.book
+            .disclose(&DisclosureId::BinningRows(id.clone()), count, &step)?;
+        if let Some(fine) = &joined {
+            let body = serde_json::to_vec(&told(fine)).map_err(own)?;
+            ctx.send(Role::Party(0), "rows", body.into()).await?;
+        }
+        let told: Vec<Told> = match label {
+            Some(_) => read(&ctx.recv(from, "rows").await?, from, &step)?,
+            None => Vec::new(),
+        };
+        let opened = bins::open(engine, owner, &bads, &group).await?;
+        self.book
+            .disclose(&DisclosureId::BinningWoe(id.clone()), count, &step)?;
+        if let Some(label) = label {
+            let recipe = job.recipe("", "", rows, 1);
+            let total = Counts {
+                good: label.iter().filter(|y| **y == 0).count() as u64,
+                bad: label.iter().filter(|y| **y == 1).count() as u64,
+            };
+            let counts = counts_of(&told, &opened, total).map_err(|problem| Abort::Malformed {
+                from,
+                step: step.clone(),
+                problem,
+            })?;
+            let mut answers = Vec::new();
+            for (position, (told, counts)) in told.iter().zip(&counts).enumerate() {
+                let (answer, other) = answer(told, counts, &recipe, job)?;
+                bins.others.push(Anonymous {
+                    party: id.to_string(),
+                    position,
+                    ..other
+                });
+                answers.push(answer);
+            }
+            let body = serde_json::to_vec(&answers).map_err(own)?;
+            ctx.send(from, "woe", body.into()).await?;
+        }
+        if let Some(fine) = joined {
+            let label_holder = Role::Party(0);
+            let body = ctx.recv(label_holder, "woe").await?;
+            let answers: Vec<Answer> = read(&body, label_holder, &step)?;
+            let wrong = |problem: String| Abort::Malformed {
+                from: label_holder,
+                step: step.clone(),
+                problem,
+            };
+            if answers.len() != fine.len() {
+                return Err(wrong(format!(
+                    "{} columns instead of {}",
+                    answers.len(),
+                    fine.len()
+                )));
+            }
+            for (fine, answer) in fine.into_iter().zip(answers) {
+                let kept = answer.kept;
+                let (binned, rows) = carried_out(fine, answer).map_err(&wrong)?;
+                bins.decide(binned, rows, kept, job.min_iv.value());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whose columns are binned.
+#[derive(Clone, Copy)]
+struct Owner<'a> {
+    job: &'a spec::Binning,
+    owner: usize,
+    width: usize,
+    rows: usize,
+}
+
+/// Fine bins of an owner's columns, and in which the training rows are.
+fn cut(
+    table: &Table,
+    train: &[usize],
+    columns: Vec<(String, Recipe)>,
+) -> Result<(Vec<Fine>, Assigned), binning::BinningError> {
+    let (mut all, mut assigned) = (Vec::new(), Assigned::default());
+    for (column, recipe) in columns {
+        let binning = prebin(table, train, &column, &recipe.cut)?;
+        let at = binning.assign(table, train)?;
+        let mut rows = vec![0u64; binning.bins.len()];
+        at.iter().flatten().for_each(|b| rows[*b] += 1);
+        let of = |b: Option<usize>| b.and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX);
+        assigned.columns.push(at.into_iter().map(of).collect());
+        assigned.bins.push(binning.bins.len());
+        all.push(Fine {
+            binning,
+            rows,
+            recipe,
+        });
+    }
+    Ok((all, assigned))
+}
+
+/// Joins bins that lack rows of a label; the list says which, through all columns.
+fn join(fine: &mut [Fine], enough: &[bool]) -> Result<Vec<usize>, binning::BinningError> {
+    let (mut all, mut at, mut before) = (Vec::new(), 0, 0);
+    for f in fine {
+        let here = enough.get(at..at + f.rows.len()).unwrap_or_default();
+        at += f.rows.len();
+        let (ordinary, order) = f.binning.ordinary();
+        let group = join_small(here, &f.rows, ordinary, order);
+        f.binning = f.binning.merged(&group)?;
+        f.rows = by_group(&f.rows, &group);
+        all.extend(group.iter().map(|g| g + before));
+        before += f.rows.len();
+    }
+    Ok(all)
+}
+
+fn told(fine: &[Fine]) -> Vec<Told> {
+    let of = |f: &Fine| {
+        let (ordinary, order) = f.binning.ordinary();
+        Told {
+            order,
+            ordinary,
+            method: f.recipe.method,
+            max_bins: f.recipe.limits.max_bins,
+            rows: f.rows.clone(),
+        }
+    };
+    fine.iter().map(of).collect()
+}
+
+fn read<T: for<'de> Deserialize<'de>>(body: &[u8], from: Role, step: &str) -> Result<T, Abort> {
+    let malformed = |problem: String| Abort::Malformed {
+        from,
+        step: step.to_owned(),
+        problem,
+    };
+    if body.len() > MAX_MESSAGE {
+        return Err(malformed(format!(
+            "{} bytes about bins, at most {MAX_MESSAGE}",
+            body.len()
+        )));
+    }
+    serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))
+}
+
+/// Counts of good and bad by column, where what was told and what was opened can both be true.
+fn counts_of(told: &[Told], bads: &[u64], total: Counts) -> Result<Vec<Vec<Counts>>, String> {
+    if told.iter().map(|t| t.rows.len()).sum::<usize>() != bads.len() {
+        return Err("it names another number of bins than it joined".to_owned());
+    }
+    let mut bads = bads.iter();
+    let mut all = Vec::new();
+    for (position, t) in told.iter().enumerate() {
+        let mut counts = Vec::with_capacity(t.rows.len());
+        for (rows, bad) in t.rows.iter().zip(bads.by_ref()) {
+            let good = rows.checked_sub(*bad);
+            let good =
+                good.ok_or_else(|| format!("column {position} has more bad rows than rows"))?;
+            counts.push(Counts { good, bad: *bad });
+        }
+        if counts.iter().copied().sum::<Counts>() != total || t.ordinary > counts.len() {
+            return Err(format!(
+                "the rows of column {position} are not all training rows"
+            ));
+        }
+        all.push(counts);
+    }
+    Ok(all)
+}
+
+/// Bins of one column by its counts, and what its owner is told.
+fn answer(
+    told: &Told,
+    counts: &[Counts],
+    recipe: &Recipe,
+    job: &spec::Binning,
+) -> Result<(Answer, Anonymous), Abort> {
+    let mut recipe = recipe.clone();
+    recipe.method = told.method;
+    recipe.limits.max_bins = told.max_bins;
+    let weighed = binning::weigh(counts, told.ordinary, told.order, &recipe).map_err(own)?;
+    let (group, woe) = weighed;
+    let kept = woe.bins.len() > 1 && woe.iv >= job.min_iv.value();
+    let noisy = match job.noise_rows {
+        0 => woe.clone(),
+        rows => noised(&woe, rows, &recipe)?,
+    };
+    let answer = Answer {
+        group,
+        woe: noisy
+            .bins
+            .iter()
+            .map(|b| (b.woe * WOE_PARTS).round() / WOE_PARTS)
+            .collect(),
+        iv: (noisy.iv * WOE_PARTS).round() / WOE_PARTS,
+        kept,
+    };
+    let row = |b: &binning::BinWoe| Row {
+        label: None,
+        values: None,
+        rows: b.counts.rows(),
+        bad: Some(b.counts.bad),
+        woe: b.woe,
+        iv: Some(b.iv),
+        smoothed: Some(b.smoothed),
+    };
+    let other = Anonymous {
+        party: String::new(),
+        position: 0,
+        kept,
+        iv: woe.iv,
+        bins: woe.bins.iter().map(row).collect(),
+    };
+    Ok((answer, other))
+}
+
+/// The same with noise in every count.
+fn noised(woe: &Woe, rows: u64, recipe: &Recipe) -> Result<Woe, Abort> {
+    let noise = DiscreteGaussian::new(rows.saturating_mul(rows)).map_err(own)?;
+    let mut words = OsWords::default();
+    let mut change = |count: u64| -> Result<u64, Abort> {
+        let by = noise.sample(&mut words).map_err(own)?;
+        Ok(count.saturating_add_signed(by))
+    };
+    let mut counts = Vec::with_capacity(woe.bins.len());
+    for bin in &woe.bins {
+        counts.push(Counts {
+            good: change(bin.counts.good)?,
+            bad: change(bin.counts.bad)?,
+        });
+    }
+    weight_of_evidence(&counts, recipe.sign, recipe.smoothing).map_err(own)
+}
+
+/// What the label holder answered, carried out on the owner's bins.
+fn carried_out(fine: Fine, answer: Answer) -> Result<(Binned, Vec<Row>), String> {
+    let merged = fine
+        .binning
+        .merged(&answer.group)
+        .map_err(|e| e.to_string())?;
+    let sound = |w: &f64| w.is_finite() && w.abs() <= LARGEST_WOE;
+    if answer.woe.len() != merged.bins.len() || !answer.woe.iter().all(sound) || !sound(&answer.iv)
+    {
+        return Err("weights of evidence that cannot be".to_owned());
+    }
+    let sizes = by_group(&fine.rows, &answer.group);
+    let rows = merged.bins.iter().zip(sizes).zip(&answer.woe);
+    let rows = rows.map(|((bin, rows), woe)| Row {
+        label: Some(bin.label()),
+        values: Some(bin.clone()),
+        rows,
+        bad: None,
+        woe: *woe,
+        iv: None,
+        smoothed: None,
+    });
+    let rows = rows.collect();
+    let binned = Binned {
+        binning: merged,
+        woe: answer.woe,
+        iv: answer.iv,
+    };
+    Ok((binned, rows))
+}
