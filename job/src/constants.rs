@@ -52,6 +52,8 @@ pub const MAX_SPECIAL_VALUES: usize = 16;
 pub const MAX_EDGES: usize = 99;
 /// Columns of fine bins, of so many rows, that are counted together: their words are at most this many.
 pub const BIN_BLOCK_WORDS: u64 = 1 << 24;
+/// Largest `binning.max_vif`, which leaves out nothing.
+pub const MAX_VIF: f64 = 1_000_000.0;
 /// Chi-square below which neighbours are merged: the 95 % point with one degree of freedom.
 pub const CHI_STOP: f64 = 3.841;
 /// Share of the information value there is that another cut of a tree must add.

@@ -154,7 +154,16 @@ fn binned(
             kept.push(made.0);
         }
     }
-    Ok(Design::of_woe(table, train, kept)?)
+    let gone = binning::redundant(table, train, &kept, &bins.in_common())?;
+    let kept = kept
+        .into_iter()
+        .zip(gone)
+        .filter(|(_, gone)| gone.is_none());
+    Ok(Design::of_woe(
+        table,
+        train,
+        kept.map(|(column, _)| column),
+    )?)
 }
 
 /// Whether a column misses too much, or is the same nearly everywhere.

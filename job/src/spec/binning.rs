@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use paripassu_model::binning::{self, Cut, CutOptions, Edge, Limits, Method, Recipe, Trend};
+use paripassu_model::binning::{
+    self, Cut, CutOptions, Edge, InCommon, Limits, Method, Recipe, Trend,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Columns, Party, Spec, error::Problem, locate::KeyPath};
 use crate::{
     constants::{
         CHI_STOP, FINE_BINS, FINE_SHARE, MAX_BIN_NOISE, MAX_BINS, MAX_EDGES, MAX_SPECIAL_VALUES,
-        MIN_BIN_CLASS, MIN_BIN_SHARE, MIN_IV, TREE_STOP,
+        MAX_VIF, MIN_BIN_CLASS, MIN_BIN_SHARE, MIN_IV, TREE_STOP,
     },
     decimal::Decimal,
     id::NodeId,
@@ -59,6 +61,12 @@ pub struct Binning {
     pub max_missing: Decimal,
     /// A column that has one value in a larger share of the training rows is left out, 0 to 1. Default 0.95.
     pub max_identical: Decimal,
+    /// Of two columns of one party whose weights of evidence correlate more than this, the one with less
+    /// information value is left out, 0.1 to 1. Default 1: none.
+    pub max_correlation: Decimal,
+    /// Columns of one party that its others predict, with a variance inflation above this, are left out one
+    /// after the other, 1 to 1000000. Default 1000000: hardly any.
+    pub max_vif: Decimal,
     /// Columns that are binned otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub column: Vec<BinColumn>,
@@ -81,6 +89,8 @@ impl Default for Binning {
             min_iv: Decimal::literal(0.02),
             max_missing: Decimal::literal(0.95),
             max_identical: Decimal::literal(0.95),
+            max_correlation: Decimal::literal(1.0),
+            max_vif: Decimal::literal(MAX_VIF),
             column: Vec::new(),
         }
     }
@@ -245,6 +255,17 @@ impl Binning {
         }
     }
 
+    /// What columns of one party may have in common.
+    pub fn in_common(&self) -> InCommon {
+        InCommon {
+            correlation: self.max_correlation.value(),
+            vif: match self.max_vif.value() {
+                most if most >= MAX_VIF => f64::INFINITY,
+                most => most,
+            },
+        }
+    }
+
     /// What is said of one column alone.
     pub fn of(&self, party: &str, column: &str) -> Option<&BinColumn> {
         let is = |c: &&BinColumn| c.party.as_str() == party && c.column == column;
@@ -282,6 +303,9 @@ pub(super) fn check(spec: &Spec, binning: &Binning, found: &mut Vec<(KeyPath, Pr
     ] {
         within(path.key(key), share.value(), 0.0, 1.0);
     }
+    let most = binning.max_correlation.value();
+    within(path.key("max_correlation"), most, 0.1, 1.0);
+    within(path.key("max_vif"), binning.max_vif.value(), 1.0, MAX_VIF);
     let (low, high) = whole(&MIN_BIN_CLASS);
     within(path.key("min_class"), binning.min_class as f64, low, high);
     let noise = binning.noise_rows as f64;

@@ -36,7 +36,7 @@ pub struct CutOptions {
 ///
 /// Of numbers first the ranges in ascending order, then missing values if there are any, then each
 /// special value that occurs. Of categories first the levels, sorted as text, then all rare ones
-/// together, then missing.
+/// together, then missing, which is a level like others where it is rare.
 ///
 /// # Errors
 /// [`BinningError::NoColumn`], [`BinningError::NoRows`], [`BinningError::Row`], [`BinningError::Order`].
@@ -170,14 +170,16 @@ fn categories(names: &[String], count: &[usize], options: &CutOptions) -> Vec<Bi
             ..Bin::default()
         })
         .collect();
-    let rare = names.iter().zip(count).any(|(_, n)| (1..least).contains(n));
-    if rare {
+    let rare = |n: &usize| (1..least).contains(n);
+    let missing = count.get(names.len()).copied().unwrap_or(0);
+    if names.iter().zip(count).any(|(_, n)| rare(n)) || rare(&missing) {
         bins.push(Bin {
             other_levels: true,
+            missing: rare(&missing),
             ..Bin::default()
         });
     }
-    if count.get(names.len()).is_some_and(|n| *n > 0) {
+    if missing >= least {
         bins.push(Bin {
             missing: true,
             ..Bin::default()

@@ -21,6 +21,7 @@ mod cut;
 mod edge;
 mod merge;
 mod monotone;
+mod select;
 mod tree;
 mod woe;
 
@@ -28,6 +29,7 @@ pub use column::{Binned, Recipe, Shares, bin, by_group, join_small, shares, weig
 pub use cut::{Cut, CutOptions, prebin};
 pub use edge::Edge;
 pub use merge::{Limits, Method, Order, Trend, merge};
+pub use select::{InCommon, Redundant, redundant};
 pub use woe::{BinWoe, Counts, Smoothing, Strength, Woe, WoeSign, counts, weight_of_evidence};
 
 use std::collections::BTreeSet;

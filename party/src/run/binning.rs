@@ -135,7 +135,7 @@ impl Bins {
     }
 
     /// What a reader of the report should know.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self, fitted: &[(&str, f64)]) -> Vec<String> {
         let mut notes = vec![format!(
             "Columns are weight of evidence, {}, of bins that are closed on the left; bins.json has them.",
             self.formula
@@ -150,6 +150,14 @@ impl Bins {
                 _ => {}
             }
         }
+        // log-odds of bad fall where weight of evidence is safer
+        let against = |w: f64| w * self.sign.factor() > 0.0;
+        notes.extend(fitted.iter().filter(|(_, w)| against(*w)).map(|(column, _)| {
+            format!(
+                "The coefficient of {column} has the sign opposite to its weight of evidence: other columns say \
+                 it better; consider to leave it out."
+            )
+        }));
         notes
     }
 
@@ -161,6 +169,14 @@ impl Bins {
             iv,
             bins,
         });
+    }
+
+    /// A column that was kept so far goes.
+    fn gone(&mut self, column: &str, reason: String) {
+        for c in self.columns.iter_mut().filter(|c| c.column == column) {
+            c.kept = false;
+            c.reason = Some(reason.clone());
+        }
     }
 
     /// Keeps a column, or says why not.
@@ -253,6 +269,7 @@ impl Run {
                 bins.decide(binned, rows, kept, job.min_iv.value());
             }
         } else {
+            let (table, train) = (Arc::clone(&table), Arc::clone(&train));
             let cut = blocking(move || cut(&table, &train, fit)).await;
             (fine, assigned) = cut.map_err(own)?;
         }
@@ -272,6 +289,18 @@ impl Run {
             };
             self.bin_of(engine, &task, mine, label.as_deref(), &mut bins)
                 .await?;
+        }
+        let (kept, limits) = (std::mem::take(&mut bins.kept), job.in_common());
+        let judged = blocking(move || {
+            let why = binning::redundant(&table, &train, &kept, &limits);
+            why.map(|why| (kept, why))
+        });
+        let (kept, why) = judged.await.map_err(own)?;
+        for (binned, why) in kept.into_iter().zip(why) {
+            match why {
+                None => bins.kept.push(binned),
+                Some(why) => bins.gone(&binned.binning.column, why.to_string()),
+            }
         }
         if bins.kept.is_empty() {
             return Err(own(

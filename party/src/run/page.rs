@@ -147,7 +147,7 @@ pub(super) fn report(
             Fit::Network(_) => None,
         },
         security: Security::helper(spec.helper.id.as_ref()),
-        notes: notes(data),
+        notes: notes(data, fit),
         ..report
     }
 }
@@ -335,7 +335,7 @@ fn disclosures(run: &Run) -> Vec<Disclosure> {
         .collect()
 }
 
-fn notes(data: &Prepared) -> Vec<String> {
+fn notes(data: &Prepared, fit: &LogisticFit) -> Vec<String> {
     let constant = data.design.constant();
     let constant = (!constant.is_empty()).then(|| {
         format!(
@@ -343,7 +343,9 @@ fn notes(data: &Prepared) -> Vec<String> {
             constant.join(", ")
         )
     });
-    let bins = data.bins.iter().flat_map(super::binning::Bins::notes);
+    let named = data.design.columns().iter().map(|c| c.source.column());
+    let fitted: Vec<_> = named.zip(fit.coefficients.iter().copied()).collect();
+    let bins = data.bins.iter().flat_map(|bins| bins.notes(&fitted));
     constant.into_iter().chain(bins).collect()
 }
 
