@@ -139,10 +139,9 @@ fn columns(path: &Path) -> BTreeMap<String, Vec<String>> {
 fn write(path: &Path, table: &BTreeMap<String, Vec<String>>, take: &[&str]) {
     let mut out = csv::Writer::from_path(path).unwrap();
     out.write_record(take).unwrap();
-    for row in 0..table["id"].len() {
-        out.write_record(take.iter().map(|name| &table[*name][row]))
-            .unwrap();
-    }
+    let columns: Vec<&Vec<String>> = take.iter().map(|name| &table[*name]).collect();
+    (0..table["id"].len())
+        .for_each(|row| out.write_record(columns.iter().map(|c| &c[row])).unwrap());
     out.flush().unwrap();
 }
 
