@@ -153,10 +153,10 @@ async fn bytes_of_counting_are_exactly_those_planned() {
                 };
                 let own = if me == 0 { Assigned::default() } else { mine };
                 let widths = bins::announce(&mut e, ROWS, own.all()).await?;
-                for owner in 1..widths.len() {
+                for (owner, width) in widths.into_iter().enumerate().skip(1) {
                     let mine = (me == owner).then_some(&own);
                     let y = (me == 0).then_some(label.as_slice());
-                    let bads = bins::count(&mut e, owner, ROWS, widths[owner], mine, y).await?;
+                    let bads = bins::count(&mut e, owner, ROWS, width, mine, y).await?;
                     let sizes = mine.map(|_| vec![ROWS as u64 / 6; 18]);
                     bins::enough(&mut e, owner, &bads, sizes.as_deref(), 5).await?;
                 }

@@ -10,7 +10,10 @@ mod message;
 use message::{Attribute, Graph, Initial, Node, Onnx, Value};
 use prost::Message as _;
 
-use crate::design::{DesignColumn, MISSING_LEVEL, Source};
+use crate::{
+    binning::{Binned, Range},
+    design::{DesignColumn, MISSING_LEVEL, Source},
+};
 
 /// Name of the output.
 const OUTPUT: &str = "log_odds";
@@ -164,7 +167,81 @@ impl Builder {
                 };
                 Ok(self.flag(&other))
             }
+            Source::Woe(binned) => self.woe(&source, binned),
         }
+    }
+
+    /// Weight of evidence: of each bin where it holds, one after the other.
+    fn woe(&mut self, column: &str, binned: &Binned) -> Result<String, OnnxError> {
+        let bins = &binned.binning.bins;
+        let numeric = bins
+            .iter()
+            .any(|b| b.range.is_some() || !b.special.is_empty());
+        let kind = if numeric {
+            message::DOUBLE
+        } else {
+            message::STRING
+        };
+        self.input(column, kind);
+        let mut special = Vec::new();
+        for value in bins.iter().flat_map(|b| &b.special) {
+            let value = self.number(value.value());
+            special.push(self.op("Equal", &[column, &value]));
+        }
+        let is_special = self.any(&special);
+        let named: Vec<&String> = bins.iter().flat_map(|b| &b.levels).collect();
+        let mut sum: Option<String> = None;
+        let mut specials = special.into_iter();
+        for (bin, woe) in bins.iter().zip(&binned.woe) {
+            let mut held: Vec<String> = specials.by_ref().take(bin.special.len()).collect();
+            if let Some(Range { low, high }) = bin.range {
+                let missing = self.op("IsNaN", &[column]);
+                let mut inside = self.op("Not", &[&missing]);
+                for (edge, kind) in [(low, "GreaterOrEqual"), (high, "Less")] {
+                    let Some(edge) = edge else { continue };
+                    let edge = self.number(edge.value());
+                    let within = self.op(kind, &[column, &edge]);
+                    inside = self.op("And", &[&inside, &within]);
+                }
+                if let Some(special) = &is_special {
+                    let plain = self.op("Not", &[special]);
+                    inside = self.op("And", &[&inside, &plain]);
+                }
+                held.push(inside);
+            }
+            for level in &bin.levels {
+                held.push(self.is_level(column, level));
+            }
+            if bin.missing {
+                held.push(match numeric {
+                    true => self.op("IsNaN", &[column]),
+                    false => self.is_level(column, MISSING_LEVEL),
+                });
+            }
+            if bin.other_levels {
+                let mut known = Vec::new();
+                for level in &named {
+                    known.push(self.is_level(column, level));
+                }
+                // a missing one is no other level
+                known.push(self.is_level(column, MISSING_LEVEL));
+                if let Some(any) = self.any(&known) {
+                    held.push(self.op("Not", &[&any]));
+                }
+            }
+            let Some(holds) = self.any(&held) else {
+                continue;
+            };
+            let (flag, woe) = (self.flag(&holds), self.number(*woe));
+            let part = self.op("Mul", &[&flag, &woe]);
+            sum = Some(match sum {
+                Some(sum) => self.op("Add", &[&sum, &part]),
+                None => part,
+            });
+        }
+        sum.ok_or_else(|| OnnxError::Column {
+            name: column.to_owned(),
+        })
     }
 
     fn standard(&mut self, column: &DesignColumn) -> Result<String, OnnxError> {

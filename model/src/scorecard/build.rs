@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Card, CardError, Characteristic, Kind, Points, SCHEMA, Scaling, VERSION};
 use crate::{
-    binning::{Bin, Binning},
+    binning::{Bin, Binned, Binning},
     design::{DesignColumn, MISSING_LEVEL, Source},
 };
 
@@ -105,6 +105,7 @@ fn checked(column: &str, exact: f64) -> Result<Points, CardError> {
 fn kind(factor: f64, name: &str, group: &Group<'_>) -> Result<(Kind, i64), CardError> {
     match group.first().map(|(c, _)| &c.source) {
         Some(Source::Level { .. } | Source::Other { .. }) => levels(factor, name, group),
+        Some(Source::Woe(binned)) => of_woe(factor, name, group, binned),
         _ => linear(factor, name, group),
     }
 }
@@ -129,6 +130,24 @@ fn bins(
         otherwise,
     };
     Ok((kind, best))
+}
+
+/// A column as the weight of evidence of its bins.
+fn of_woe(
+    factor: f64,
+    name: &str,
+    group: &Group<'_>,
+    binned: &Binned,
+) -> Result<(Kind, i64), CardError> {
+    let at = |woe: f64| {
+        let of = |(column, coef): &(&DesignColumn, f64)| part(column, *coef, woe);
+        checked(name, -factor * group.iter().map(of).sum::<f64>())
+    };
+    let points = binned.woe.iter().map(|woe| at(*woe));
+    let points = points.collect::<Result<Vec<_>, _>>()?;
+    let (binning, woe) = (binned.binning.clone(), binned.woe.clone());
+    // a value in no bin weighs nothing
+    bins(name, binning, woe, points, at(0.0)?)
 }
 
 /// A category with a 0/1 column for each level: the points of a level are the sum over all columns.

@@ -1,14 +1,12 @@
 //! Bins and weight of evidence: the label holder's own columns by itself, the others' by counts on shares.
 
+mod exchange;
+
 use std::sync::Arc;
 
-use paripassu_crypto::dp::{DiscreteGaussian, OsWords};
 use paripassu_job::{DisclosureId, spec};
 use paripassu_model::{
-    binning::{
-        self, Binned, Binning, Counts, Method, Order, Recipe, Woe, WoeSign, by_group, join_small,
-        prebin, weight_of_evidence,
-    },
+    binning::{self, Binned, Binning, Counts, Recipe, Woe, WoeSign},
     table::Table,
 };
 use paripassu_protocol::{
@@ -16,17 +14,11 @@ use paripassu_protocol::{
     channel::Role,
     vertical::bins::{self, Assigned},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{JobEngine, Run, blocking, own};
-
-/// Longest message about bins.
-const MAX_MESSAGE: usize = 32 << 20;
-/// No weight of evidence of fewer than 2^25 rows is larger.
-const LARGEST_WOE: f64 = 40.0;
-/// Weights of evidence are told to so many parts of one.
-const WOE_PARTS: f64 = 1e6;
+use self::exchange::{Answer, Fine, Told, answer, carried_out, counts_of, cut, join, read, told};
+use super::{Run, blocking, own, train::JobEngine};
 
 /// What became of the columns of a job with bins, as far as this party may know.
 #[derive(Debug, Clone, Serialize)]
@@ -85,35 +77,6 @@ struct Anonymous {
     kept: bool,
     iv: f64,
     bins: Vec<Row>,
-}
-
-/// What an owner tells the label holder of a column.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Told {
-    order: Order,
-    ordinary: usize,
-    method: Method,
-    max_bins: usize,
-    rows: Vec<u64>,
-}
-
-/// What the label holder answers.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Answer {
-    group: Vec<usize>,
-    woe: Vec<f64>,
-    iv: f64,
-    kept: bool,
-}
-
-/// A column cut finely by its owner.
-#[derive(Clone)]
-struct Fine {
-    binning: Binning,
-    rows: Vec<u64>,
-    recipe: Recipe,
 }
 
 impl Bins {
@@ -431,193 +394,4 @@ struct Owner<'a> {
     owner: usize,
     width: usize,
     rows: usize,
-}
-
-/// Fine bins of an owner's columns, and in which the training rows are.
-fn cut(
-    table: &Table,
-    train: &[usize],
-    columns: Vec<(String, Recipe)>,
-) -> Result<(Vec<Fine>, Assigned), binning::BinningError> {
-    let (mut all, mut assigned) = (Vec::new(), Assigned::default());
-    for (column, recipe) in columns {
-        let binning = prebin(table, train, &column, &recipe.cut)?;
-        let at = binning.assign(table, train)?;
-        let mut rows = vec![0u64; binning.bins.len()];
-        at.iter().flatten().for_each(|b| rows[*b] += 1);
-        let of = |b: Option<usize>| b.and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX);
-        assigned.columns.push(at.into_iter().map(of).collect());
-        assigned.bins.push(binning.bins.len());
-        all.push(Fine {
-            binning,
-            rows,
-            recipe,
-        });
-    }
-    Ok((all, assigned))
-}
-
-/// Joins bins that lack rows of a label; the list says which, through all columns.
-fn join(fine: &mut [Fine], enough: &[bool]) -> Result<Vec<usize>, binning::BinningError> {
-    let (mut all, mut at, mut before) = (Vec::new(), 0, 0);
-    for f in fine {
-        let here = enough.get(at..at + f.rows.len()).unwrap_or_default();
-        at += f.rows.len();
-        let (ordinary, order) = f.binning.ordinary();
-        let group = join_small(here, &f.rows, ordinary, order);
-        f.binning = f.binning.merged(&group)?;
-        f.rows = by_group(&f.rows, &group);
-        all.extend(group.iter().map(|g| g + before));
-        before += f.rows.len();
-    }
-    Ok(all)
-}
-
-fn told(fine: &[Fine]) -> Vec<Told> {
-    let of = |f: &Fine| {
-        let (ordinary, order) = f.binning.ordinary();
-        Told {
-            order,
-            ordinary,
-            method: f.recipe.method,
-            max_bins: f.recipe.limits.max_bins,
-            rows: f.rows.clone(),
-        }
-    };
-    fine.iter().map(of).collect()
-}
-
-fn read<T: for<'de> Deserialize<'de>>(body: &[u8], from: Role, step: &str) -> Result<T, Abort> {
-    let malformed = |problem: String| Abort::Malformed {
-        from,
-        step: step.to_owned(),
-        problem,
-    };
-    if body.len() > MAX_MESSAGE {
-        return Err(malformed(format!(
-            "{} bytes about bins, at most {MAX_MESSAGE}",
-            body.len()
-        )));
-    }
-    serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))
-}
-
-/// Counts of good and bad by column, where what was told and what was opened can both be true.
-fn counts_of(told: &[Told], bads: &[u64], total: Counts) -> Result<Vec<Vec<Counts>>, String> {
-    if told.iter().map(|t| t.rows.len()).sum::<usize>() != bads.len() {
-        return Err("it names another number of bins than it joined".to_owned());
-    }
-    let mut bads = bads.iter();
-    let mut all = Vec::new();
-    for (position, t) in told.iter().enumerate() {
-        let mut counts = Vec::with_capacity(t.rows.len());
-        for (rows, bad) in t.rows.iter().zip(bads.by_ref()) {
-            let good = rows.checked_sub(*bad);
-            let good =
-                good.ok_or_else(|| format!("column {position} has more bad rows than rows"))?;
-            counts.push(Counts { good, bad: *bad });
-        }
-        if counts.iter().copied().sum::<Counts>() != total || t.ordinary > counts.len() {
-            return Err(format!(
-                "the rows of column {position} are not all training rows"
-            ));
-        }
-        all.push(counts);
-    }
-    Ok(all)
-}
-
-/// Bins of one column by its counts, and what its owner is told.
-fn answer(
-    told: &Told,
-    counts: &[Counts],
-    recipe: &Recipe,
-    job: &spec::Binning,
-) -> Result<(Answer, Anonymous), Abort> {
-    let mut recipe = recipe.clone();
-    recipe.method = told.method;
-    recipe.limits.max_bins = told.max_bins;
-    let weighed = binning::weigh(counts, told.ordinary, told.order, &recipe).map_err(own)?;
-    let (group, woe) = weighed;
-    let kept = woe.bins.len() > 1 && woe.iv >= job.min_iv.value();
-    let noisy = match job.noise_rows {
-        0 => woe.clone(),
-        rows => noised(&woe, rows, &recipe)?,
-    };
-    let answer = Answer {
-        group,
-        woe: noisy
-            .bins
-            .iter()
-            .map(|b| (b.woe * WOE_PARTS).round() / WOE_PARTS)
-            .collect(),
-        iv: (noisy.iv * WOE_PARTS).round() / WOE_PARTS,
-        kept,
-    };
-    let row = |b: &binning::BinWoe| Row {
-        label: None,
-        values: None,
-        rows: b.counts.rows(),
-        bad: Some(b.counts.bad),
-        woe: b.woe,
-        iv: Some(b.iv),
-        smoothed: Some(b.smoothed),
-    };
-    let other = Anonymous {
-        party: String::new(),
-        position: 0,
-        kept,
-        iv: woe.iv,
-        bins: woe.bins.iter().map(row).collect(),
-    };
-    Ok((answer, other))
-}
-
-/// The same with noise in every count.
-fn noised(woe: &Woe, rows: u64, recipe: &Recipe) -> Result<Woe, Abort> {
-    let noise = DiscreteGaussian::new(rows.saturating_mul(rows)).map_err(own)?;
-    let mut words = OsWords::default();
-    let mut change = |count: u64| -> Result<u64, Abort> {
-        let by = noise.sample(&mut words).map_err(own)?;
-        Ok(count.saturating_add_signed(by))
-    };
-    let mut counts = Vec::with_capacity(woe.bins.len());
-    for bin in &woe.bins {
-        counts.push(Counts {
-            good: change(bin.counts.good)?,
-            bad: change(bin.counts.bad)?,
-        });
-    }
-    weight_of_evidence(&counts, recipe.sign, recipe.smoothing).map_err(own)
-}
-
-/// What the label holder answered, carried out on the owner's bins.
-fn carried_out(fine: Fine, answer: Answer) -> Result<(Binned, Vec<Row>), String> {
-    let merged = fine
-        .binning
-        .merged(&answer.group)
-        .map_err(|e| e.to_string())?;
-    let sound = |w: &f64| w.is_finite() && w.abs() <= LARGEST_WOE;
-    if answer.woe.len() != merged.bins.len() || !answer.woe.iter().all(sound) || !sound(&answer.iv)
-    {
-        return Err("weights of evidence that cannot be".to_owned());
-    }
-    let sizes = by_group(&fine.rows, &answer.group);
-    let rows = merged.bins.iter().zip(sizes).zip(&answer.woe);
-    let rows = rows.map(|((bin, rows), woe)| Row {
-        label: Some(bin.label()),
-        values: Some(bin.clone()),
-        rows,
-        bad: None,
-        woe: *woe,
-        iv: None,
-        smoothed: None,
-    });
-    let rows = rows.collect();
-    let binned = Binned {
-        binning: merged,
-        woe: answer.woe,
-        iv: answer.iv,
-    };
-    Ok((binned, rows))
 }
