@@ -83,6 +83,19 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
         "design.width" => {
             "How many columns, with the levels of categories, this party brings; no name, no value."
         }
+        "binning.fine-bins" => "How finely this party's columns are cut; no name, no value.",
+        id if id.starts_with("binning.rows.") || id.starts_with("binning.bads.") => {
+            "How customers and bad customers are spread over each column's bins, as totals; no name, no edge, not \
+             which customers."
+        }
+        id if id.starts_with("binning.enough.") => {
+            "Whether a bin holds few good or few bad customers. An owner that cuts bins around single customers learns \
+             of their labels."
+        }
+        id if id.starts_with("binning.woe.") => {
+            "How many bad customers are in each of the receiver's own bins, up to the declared noise; of single \
+             customers, if it cuts bins around them or compares two jobs."
+        }
         "train.converged" | "train.range-check" => {
             "How hard the model was to fit. Nothing of a single customer."
         }
