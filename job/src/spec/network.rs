@@ -91,6 +91,12 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
             "weights and offsets of rows are for logistic regression, not for a network",
         );
     }
+    if spec.binning.is_some() {
+        unfit(
+            "binning",
+            "weight of evidence is for logistic regression, not for a network",
+        );
+    }
     if spec.outputs.standard_errors {
         unfit(
             "outputs.standard_errors",

@@ -335,7 +335,7 @@ fn disclosures(run: &Run) -> Vec<Disclosure> {
         .collect()
 }
 
-fn notes(data: &Prepared, fit: &LogisticFit) -> Vec<String> {
+fn notes(data: &Prepared, fit: &Fit) -> Vec<String> {
     let constant = data.design.constant();
     let constant = (!constant.is_empty()).then(|| {
         format!(
@@ -344,7 +344,11 @@ fn notes(data: &Prepared, fit: &LogisticFit) -> Vec<String> {
         )
     });
     let named = data.design.columns().iter().map(|c| c.source.column());
-    let fitted: Vec<_> = named.zip(fit.coefficients.iter().copied()).collect();
+    let coefficients = match fit {
+        Fit::Logistic(fit) => &fit.coefficients[..],
+        Fit::Network(_) => &[],
+    };
+    let fitted: Vec<_> = named.zip(coefficients.iter().copied()).collect();
     let bins = data.bins.iter().flat_map(|bins| bins.notes(&fitted));
     constant.into_iter().chain(bins).collect()
 }
