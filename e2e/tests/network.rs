@@ -107,6 +107,6 @@ fn three_parties_watch_the_loss_and_stop() {
     let bundle = metrics["bundles"]["loans"].as_str().unwrap();
     let said = common::run(["audit", "show", bundle, "--json"]);
     assert_eq!(said.code, 0, "{said:?}");
-    let bits = said.out.matches("\"train.improved\"").count() as u64;
+    let bits = said.out.matches("id=train.improved ").count() as u64;
     assert!(bits >= passes - 1, "{bits} {passes}");
 }

@@ -279,7 +279,7 @@ mod tests {
                 .contains("another number of bins")
         );
         assert!(
-            of(&[60, 10], &[15, 15])
+            of(&[60, 10], &[20, 10])
                 .unwrap_err()
                 .contains("not all training rows")
         );
