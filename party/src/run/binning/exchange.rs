@@ -141,6 +141,12 @@ pub(super) fn counts_of(
     for (position, t) in told.iter().enumerate() {
         let mut counts = Vec::with_capacity(t.rows.len());
         for (rows, bad) in t.rows.iter().zip(bads.by_ref()) {
+            // what a peer says must not overflow a sum of them
+            if *rows > total.rows() {
+                return Err(format!(
+                    "a bin of column {position} has more rows than there are training rows"
+                ));
+            }
             let good = rows.checked_sub(*bad);
             let good =
                 good.ok_or_else(|| format!("column {position} has more bad rows than rows"))?;
@@ -277,6 +283,11 @@ mod tests {
             of(&[60, 40], &[10, 20, 0])
                 .unwrap_err()
                 .contains("another number of bins")
+        );
+        assert!(
+            of(&[u64::MAX - 40, 141], &[10, 20])
+                .unwrap_err()
+                .contains("more rows than there are training rows")
         );
         assert!(
             of(&[60, 10], &[20, 10])
