@@ -658,6 +658,9 @@ class Contract:
             self.metrics_to = outputs.get("metrics_to", [])
             self.own_coefficients = outputs.get("coefficients") == "own"
             self.standard_errors = outputs.get("standard_errors") is True
+            labels = [p["id"] for p in spec["party"] if p.get("role") == "label"]
+            shown = (spec.get("scorecard") or {}).get("reasons") is True
+            self.reasons_to = labels[0] if shown and labels else None
             texts = [self.job, self.submitter, self.helper] + self.parties + self.metrics_to
             need(all(isinstance(t, str) for t in texts) and self.created is not None, "a member is malformed")
         except (KeyError, TypeError, AttributeError) as e:
@@ -1422,6 +1425,8 @@ class Verifier:
             fits = True
             if name == "release.scores":
                 fits = c.scores_to is not None and to == ["party:%s" % c.scores_to]
+            elif name == "release.reasons":
+                fits = c.reasons_to is not None and to == ["party:%s" % c.reasons_to]
             elif name == "release.metrics":
                 fits = to == ["party:" + p for p in c.metrics_to]
             elif name.startswith("release.coefficients."):

@@ -56,6 +56,8 @@ pub enum DisclosureId {
     ReleaseStandardErrors(NodeId),
     /// Test scores, to the label party.
     ReleaseScores,
+    /// Codes of the other party's reasons for each test row, to the label party.
+    ReleaseReasons,
     /// Summary metrics on the test rows.
     ReleaseMetrics,
     /// Who takes part in each sum of a horizontal job.
@@ -109,6 +111,7 @@ impl fmt::Display for DisclosureId {
                 return f.pad(&format!("{STANDARD_ERRORS}{party}"));
             }
             Self::ReleaseScores => "release.scores",
+            Self::ReleaseReasons => "release.reasons",
             Self::ReleaseMetrics => "release.metrics",
             Self::SumsMembers => "sums.members",
             Self::SumsCounts => "sums.counts",
@@ -158,6 +161,7 @@ impl FromStr for DisclosureId {
             "train.improved" => Self::TrainImproved,
             "train.range-check" => Self::TrainRangeCheck,
             "release.scores" => Self::ReleaseScores,
+            "release.reasons" => Self::ReleaseReasons,
             "release.metrics" => Self::ReleaseMetrics,
             "sums.members" => Self::SumsMembers,
             "sums.counts" => Self::SumsCounts,
@@ -250,6 +254,8 @@ pub enum Shape {
         /// The step.
         step: Decimal,
     },
+    /// At most four codes of columns for each test row.
+    Reasons,
     /// A table of summary numbers.
     Summary,
     /// Sizes and times of sealed messages.
@@ -272,6 +278,7 @@ impl fmt::Display for Shape {
             Self::Coefficients => f.pad("one number per own column"),
             Self::Weights => f.pad("the network's weights of own columns"),
             Self::Scores { step } => f.pad(&format!("one number per test row, in steps of {step}")),
+            Self::Reasons => f.pad("up to four codes per test row"),
             Self::Summary => f.pad("a table of summary numbers"),
             Self::Traffic => f.pad("sizes and times"),
         }

@@ -216,6 +216,7 @@ fn common() -> Report {
             purpose: "Simulated scores, to show the layout of a report. No figure on this page is \
                       a result."
                 .into(),
+            legal_basis: "contract".into(),
             contract_digest: "9d0c2b7e51f84c36a1e0557d4b8f2e93c6107aa9d8235e4f7b1c60d29e8f3a54"
                 .into(),
             released_at: "2026-01-15T10:32:07Z".into(),

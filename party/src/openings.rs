@@ -162,6 +162,7 @@ impl Openings for Book {
                 let id = DisclosureId::BinningBads(self.party(party)?);
                 (id, format!("train/bins-{party}"))
             }
+            Opening::Reasons => (DisclosureId::ReleaseReasons, "release/reasons".to_owned()),
             Opening::Coefficients { party } => {
                 let id = DisclosureId::ReleaseCoefficients(self.party(party)?);
                 (id, "release/coefficients".to_owned())
@@ -180,7 +181,7 @@ impl Openings for Book {
             Opening::Coefficients { party } | Opening::StandardErrors { party } => {
                 Receivers::One(party)
             }
-            Opening::Scores | Opening::BinBads { .. } => Receivers::One(0),
+            Opening::Scores | Opening::Reasons | Opening::BinBads { .. } => Receivers::One(0),
             _ => Receivers::All,
         };
         if to != expected {

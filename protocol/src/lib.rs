@@ -9,6 +9,7 @@ mod compute;
 pub mod correlation;
 pub mod ctx;
 pub mod horizontal;
+pub mod reasons;
 pub mod scoring;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;

@@ -45,6 +45,7 @@ pub(super) fn shape(kind: &str, values: u64) -> String {
         "coefficients" => several(values, "coefficient", "coefficients"),
         "weights" => several(values, "weight of a network", "weights of a network"),
         "scores" => several(values, "score", "scores"),
+        "reasons" => several(values, "row's reason codes", "rows' reason codes"),
         "summary" => several(values, "summary number", "summary numbers"),
         "traffic" => "traffic".to_owned(),
         other => format!("{} ({other})", several(values, "value", "values")),

@@ -53,7 +53,18 @@ pub(crate) struct ContractView {
     pub(crate) metrics_to: Vec<String>,
     pub(crate) own_coefficients: bool,
     pub(crate) standard_errors: bool,
+    /// The label party, where it is shown reasons.
+    pub(crate) reasons_to: Option<String>,
     pub(crate) value: Value,
+}
+
+/// Who is shown reasons across the parties.
+fn reasons_to(value: &Value) -> Option<String> {
+    let asked = value.pointer("/spec/scorecard/reasons") == Some(&Value::Bool(true));
+    let parties = value.pointer("/spec/party")?.as_array()?;
+    let is_label = |p: &&Value| p.get("role").and_then(Value::as_str) == Some("label");
+    let label = parties.iter().find(is_label).filter(|_| asked)?;
+    Some(label.get("id")?.as_str()?.to_owned())
 }
 
 impl ContractView {
@@ -117,6 +128,7 @@ impl ContractView {
             metrics_to,
             standard_errors: value.pointer("/spec/outputs/standard_errors")
                 == Some(&Value::Bool(true)),
+            reasons_to: reasons_to(&value),
             own_coefficients: text("/spec/outputs/coefficients").as_deref() == Some("own"),
             value,
         })

@@ -49,6 +49,7 @@ fn matrix(contract: &ContractView, report: &mut Report) {
         let to_party = |party: &str| declared.to == [format!("party:{party}")];
         let fits = match declared.id.as_str() {
             "release.scores" => contract.scores_to.as_deref().is_some_and(to_party),
+            "release.reasons" => contract.reasons_to.as_deref().is_some_and(to_party),
             "release.metrics" => {
                 let to: Vec<_> = contract
                     .metrics_to

@@ -36,6 +36,8 @@ pub(crate) enum Data {
     Inspect(Box<Inspect>),
     /// Make the synthetic joint-credit portfolio: a file for each party, up to 10 million rows
     Synth(super::synth::Synth),
+    /// What a score would tell its receiver about this party's columns, before a job is approved
+    Leakage(super::leakage::LeakageOf),
 }
 
 /// Arguments of `data inspect`.
@@ -155,6 +157,7 @@ impl Data {
         match self {
             Self::Inspect(inspect) => inspect.run(screen),
             Self::Synth(synth) => synth.run(screen),
+            Self::Leakage(leakage) => leakage.run(screen),
         }
     }
 }

@@ -84,6 +84,8 @@ struct ModelFile {
     columns: Vec<ModelColumn>,
     #[serde(default)]
     layers: Vec<super::model::Layer>,
+    #[serde(default)]
+    edge: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -246,7 +248,10 @@ fn onnx_of(model: &ModelFile) -> Result<Vec<u8>, paripassu_model::onnx::OnnxErro
             coefficients: &coefficients,
             intercept: model.intercept.unwrap_or(0.0),
         },
-        false => Head::Network { layers: &layers },
+        false => Head::Network {
+            layers: &layers,
+            edge: model.edge.unwrap_or(f64::MAX),
+        },
     };
     onnx(&model.party, &columns, head, model.offset.as_deref())
 }

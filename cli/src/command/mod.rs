@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 mod export;
 pub(crate) mod helper;
 pub(crate) mod job;
+mod leakage;
 pub(crate) mod model;
 pub(crate) mod party;
 pub(crate) mod pki;

@@ -104,6 +104,24 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
             )
         }));
     }
+    if spec.scorecard.as_ref().is_some_and(|card| card.reasons) {
+        let (label, other) = (spec.label_party(), spec.seats().into_iter().nth(1));
+        if let (Some(label), Some(other)) = (label, other) {
+            let what = format!(
+                "For each test row, which of {0}'s columns are among the four columns of both parties in which \
+                    the row lost most points below its column's baseline: their codes, in falling order, and \
+                    so how many of the four are {0}'s; not how many points.",
+                other.id
+            );
+            list.push(opening(
+                DisclosureId::ReleaseReasons,
+                &what,
+                Shape::Reasons,
+                vec![Audience::Party(label.id.clone())],
+                1,
+            ));
+        }
+    }
     if let Some(scores) = &spec.outputs.scores {
         let others: Vec<_> = spec
             .seats()

@@ -219,6 +219,14 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     if facts.spec.outputs.standard_errors {
         steps.push(standard_errors(facts).times(1));
     }
+    if facts
+        .spec
+        .scorecard
+        .as_ref()
+        .is_some_and(|card| card.reasons)
+    {
+        steps.push(reasons(facts).times(1));
+    }
     if facts.spec.outputs.scores.is_some() {
         steps.push(scores(facts).times(1));
     }
@@ -418,6 +426,13 @@ fn standard_errors<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     for (position, width) in widths.into_iter().enumerate() {
         once.gather(position, WORD * width);
     }
+    once
+}
+
+/// A word of four comparisons and codes for each test row.
+fn reasons<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "reasons across parties");
+    once.choose(facts.test_rows, 16);
     once
 }
 

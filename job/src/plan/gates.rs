@@ -265,6 +265,20 @@ impl<'f> Once<'f> {
         self.and(pairs, 1);
     }
 
+    /// One value of each of these words' lanes where a shared difference is negative, to party 0.
+    pub(super) fn choose(&mut self, words: u64, lane: u32) {
+        self.rounds += 2;
+        self.ask(1);
+        self.broadcast(WORD * words);
+        self.correct(0, words);
+        for _ in 0..lane.ilog2() {
+            self.and(words, 2);
+        }
+        self.and(words, 1);
+        self.rounds += 1;
+        self.gather(0, WORD * words);
+    }
+
     /// Shares of whether all of these values lie within a bound: two lanes of 16 bits a value.
     pub(super) fn all_within(&mut self, values: u64) {
         self.all_negative((2 * values).div_ceil(4), 16);

@@ -15,6 +15,7 @@ mod network;
 mod overlap;
 mod parse;
 mod rows;
+mod scorecard;
 mod template;
 mod training;
 mod validate;
@@ -35,6 +36,7 @@ pub use self::{
     network::Network,
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
+    scorecard::{Preset, Scorecard},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
 };
@@ -90,6 +92,9 @@ pub struct Spec {
     /// What is released, to whom.
     #[serde(default)]
     pub outputs: Outputs,
+    /// The model as points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorecard: Option<Scorecard>,
     /// What the label party computes on the test rows beyond the comparison.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,

@@ -97,6 +97,12 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
             "weight of evidence is for logistic regression, not for a network",
         );
     }
+    if spec.scorecard.is_some() {
+        unfit(
+            "scorecard",
+            "points are of logistic regression, not of a network",
+        );
+    }
     if spec.outputs.standard_errors {
         unfit(
             "outputs.standard_errors",

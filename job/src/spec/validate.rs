@@ -7,7 +7,7 @@ use super::{
     error::{Problem, nearest},
     evaluation,
     locate::KeyPath,
-    network, overlap, rows,
+    network, overlap, rows, scorecard,
 };
 use crate::{
     constants,
@@ -40,6 +40,7 @@ pub(super) fn check(spec: &Spec) -> Found {
             }
             outputs(spec, &mut found);
             evaluation::check(spec, &mut found);
+            scorecard::check(spec, &mut found);
         }
     }
     if spec.evaluation.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
@@ -48,6 +49,14 @@ pub(super) fn check(spec: &Spec) -> Found {
             why: why.to_owned(),
         };
         found.push((KeyPath::of("evaluation"), problem));
+    }
+    if spec.scorecard.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
+        let why = "points by party are for jobs of parties with different columns; `paripassu model export` makes \
+            them of a horizontal job's model";
+        let problem = Problem::Rows {
+            why: why.to_owned(),
+        };
+        found.push((KeyPath::of("scorecard"), problem));
     }
     found
 }

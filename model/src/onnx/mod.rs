@@ -32,6 +32,8 @@ pub enum Head<'a> {
     Network {
         /// The layers.
         layers: &'a [(Vec<Vec<f64>>, Vec<f64>)],
+        /// Standardised columns are cut to ± this first.
+        edge: f64,
     },
 }
 
@@ -265,7 +267,7 @@ pub fn onnx(
 ) -> Result<Vec<u8>, OnnxError> {
     let weights = match head {
         Head::Logistic { coefficients, .. } => coefficients.len(),
-        Head::Network { layers } => layers.first().map_or(0, |l| l.0.len()),
+        Head::Network { layers, .. } => layers.first().map_or(0, |l| l.0.len()),
     };
     if weights != columns.len() {
         return Err(OnnxError::Width {
@@ -298,7 +300,10 @@ pub fn onnx(
             let intercept = b.number(intercept);
             value = b.op("Add", &[&sum, &intercept]);
         }
-        Head::Network { layers } => {
+        Head::Network { layers, edge } => {
+            let (low, high) = (b.number(-edge), b.number(edge));
+            value = b.op("Max", &[&value, &low]);
+            value = b.op("Min", &[&value, &high]);
             let mut width = columns.len();
             for (k, (weights, biases)) in layers.iter().enumerate() {
                 let flat: Vec<f64> = weights.iter().flatten().copied().collect();

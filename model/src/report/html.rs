@@ -6,7 +6,7 @@ use super::page::Rows;
 use super::table::Table;
 use super::{
     Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, page, rows,
-    tables, validation, validation_charts,
+    scorecard, tables, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -22,6 +22,7 @@ pub fn html(report: &Report) -> String {
         ("fairness", "Fairness", fairness(report)),
         ("stability", "Stability", stability(report)),
         ("coefficients", "Coefficients", coefficients(report)),
+        ("scorecard", "Scorecard", points(report)),
         ("data", "Data and parties", data(report)),
         (
             "method",
@@ -369,6 +370,15 @@ fn coefficients(report: &Report) -> String {
     let source = page::provenance(report, Rows::Training);
     let mut out = figures([rows::coefficients(own)], &source);
     out.push_str(&table(&tables::coefficients(report)));
+    out
+}
+
+fn points(report: &Report) -> String {
+    let source = page::provenance(report, Rows::HeldOut);
+    let mut out = figures([scorecard::reasons_chart(report)], &source);
+    out.push_str(&table(&scorecard::points(report)));
+    out.push_str(&table(&scorecard::rounding(report)));
+    out.push_str(&table(&scorecard::reasons(report)));
     out
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Curves;
+use super::{CardReport, Curves};
 use crate::validation::{Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -33,6 +33,8 @@ pub struct Report {
     pub validation: Option<Validation>,
     /// Stability of the receiver's own columns.
     pub drift: Option<Drift>,
+    /// The receiver's half of the scorecard.
+    pub scorecard: Option<CardReport>,
     /// The receiver's own coefficients. Those of another party are never written out.
     pub coefficients: Option<Coefficients>,
     /// What the job declared that it would open, beside what was opened.
@@ -76,6 +78,7 @@ impl Default for Report {
             curves: Vec::new(),
             validation: None,
             drift: None,
+            scorecard: None,
             coefficients: None,
             disclosures: Vec::new(),
             traffic: Vec::new(),
@@ -97,6 +100,8 @@ pub struct Job {
     pub title: String,
     /// Purpose, as approved by all parties.
     pub purpose: String,
+    /// Legal basis, as approved by all parties.
+    pub legal_basis: String,
     /// Digest of the contract, hexadecimal.
     pub contract_digest: String,
     /// When the job was released, RFC 3339.

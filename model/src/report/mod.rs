@@ -8,7 +8,8 @@
 //! - [`html`]: one file, no script, no font, no image from anywhere else, light and dark, printable.
 //! - [`tables`]: every table as CSV, full precision, an empty cell where there is no number.
 //! - [`json`], [`from_json`]: the same content for machines.
-//! - [`write()`](fn@write): `report.html`, `report.json` and `tables/*.csv`, all or nothing.
+//! - [`model_card`]: the sixteen sections of a model pack as Markdown.
+//! - [`write()`](fn@write): `report.html`, `report.json`, `model_card.md` and `tables/*.csv`, all or nothing.
 //! - [`summary_rows`]: the comparison for a terminal.
 //!
 //! ```
@@ -34,9 +35,11 @@ mod chart;
 mod curves;
 mod html;
 mod input;
+mod model_card;
 mod number;
 mod page;
 mod rows;
+mod scorecard;
 mod summary;
 mod svg;
 mod table;
@@ -53,6 +56,8 @@ pub use input::{
     Job, Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic,
     Uplift,
 };
+pub use model_card::model_card;
+pub use scorecard::{CardReport, ReasonCount, Rounding};
 pub use summary::{SummaryRows, summary_rows};
 pub use tables::tables;
 pub use verdict::Finding;

@@ -25,6 +25,7 @@ pub(super) fn job_facts(report: &Report) -> Vec<Fact> {
         fact("Job", &job.id),
         fact("Title", &job.title),
         fact("Purpose", &job.purpose),
+        fact("Legal basis", &job.legal_basis),
         fact("Contract digest", &job.contract_digest),
         fact("Released", &job.released_at),
         fact(
@@ -205,6 +206,20 @@ pub(super) fn definitions(report: &Report) -> Vec<Fact> {
     ];
     if report.validation.is_some() {
         all.extend(validation_definitions());
+    }
+    if report.scorecard.is_some() {
+        all.push(fact(
+            "Points",
+            "Score = offset + factor × ln(good / bad), factor = pdo / ln 2; a higher score is better. Rounded \
+             by characteristic to the nearest whole number, halves up; the score is the sum over all parties. \
+             After rounding, in the table of its effect: own points rounded by characteristic, the others' \
+             released parts as a whole.",
+        ));
+        all.push(fact(
+            "Reasons",
+            "Characteristics with most points below their baseline, at most four. The baseline is the most \
+             points that a bin gives; of a number that was not binned, its points at the training mean.",
+        ));
     }
     if report.validation.is_some() || report.drift.is_some() {
         all.push(fact(

@@ -78,7 +78,7 @@ pub fn from_json(text: &str) -> Result<Report, ReportError> {
     }
 }
 
-/// Writes `report.html`, `report.json` and `tables/*.csv` into `dir`, making it if need be. Every
+/// Writes `report.html`, `report.json`, `model_card.md` and `tables/*.csv` into `dir`, making it if need be. Every
 /// file is first written whole beside its place; only when all of them are on disk do they take
 /// their names. Returns the path of `report.html`.
 ///
@@ -96,19 +96,21 @@ fn write_with(
     report: &Report,
     open: &dyn Fn(&Path) -> io::Result<File>,
 ) -> Result<PathBuf, ReportError> {
-    if let Some(foreign) = report
-        .coefficients
-        .as_ref()
-        .filter(|c| c.owner != report.receiver.id)
-    {
+    let coefficients = report.coefficients.as_ref().map(|c| &c.owner);
+    let points = report.scorecard.as_ref().map(|c| &c.card.party);
+    let mut owners = coefficients.into_iter().chain(points);
+    if let Some(owner) = owners.find(|owner| **owner != report.receiver.id) {
         return Err(ReportError::ForeignCoefficients {
             receiver: report.receiver.id.clone(),
-            owner: foreign.owner.clone(),
+            owner: owner.clone(),
         });
     }
     let page = dir.join("report.html");
     let folder = dir.join("tables");
-    let mut files = vec![(dir.join("report.json"), json(report)?)];
+    let mut files = vec![
+        (dir.join("report.json"), json(report)?),
+        (dir.join("model_card.md"), super::model_card(report)),
+    ];
     files.extend(
         super::tables(report)
             .into_iter()

@@ -88,10 +88,16 @@ impl Card {
     /// Where a row lost points against the baseline, most first, then in the order of the card; at most
     /// `most`.
     pub fn missed(&self, scores: &Scores, row: usize, most: usize) -> Vec<Missed> {
-        let all = self.characteristics.iter().zip(&scores.parts).enumerate();
+        let parts = scores.parts.iter().filter_map(|p| p.get(row).copied());
+        self.most_missed(&parts.collect::<Vec<_>>(), most)
+    }
+
+    /// As [`Card::missed`], of a row's points by characteristic.
+    pub fn most_missed(&self, parts: &[i64], most: usize) -> Vec<Missed> {
+        let all = self.characteristics.iter().zip(parts).enumerate();
         let mut missed: Vec<Missed> = all
-            .filter_map(|(characteristic, (c, parts))| {
-                let shortfall = c.baseline - parts.get(row)?;
+            .filter_map(|(characteristic, (c, points))| {
+                let shortfall = c.baseline - points;
                 (shortfall > 0).then_some(Missed {
                     characteristic,
                     shortfall,

@@ -2,12 +2,14 @@
 
 mod align;
 mod binning;
+mod card;
 mod evaluate;
 mod horizontal;
 mod network;
 pub(crate) mod outputs;
 mod overlap;
 mod page;
+mod progress;
 mod rows;
 mod set_change;
 mod train;
@@ -42,12 +44,15 @@ use paripassu_protocol::{
 use paripassu_service::{
     clock::Clock,
     identity::Identity,
-    node::{JobInfo, JobState, Progress, Reporter, RunError},
+    node::{JobInfo, JobState, Reporter, RunError},
     transport::JobChannel,
 };
 
 pub use self::network::spec as network_spec;
-use self::train::{Fit, JobEngine};
+use self::{
+    progress::timed,
+    train::{Fit, JobEngine},
+};
 use crate::{
     commit,
     config::PartyConfig,
@@ -142,6 +147,8 @@ pub(crate) struct Prepared {
     pub(crate) drift: Drift,
     /// Where columns are weight of evidence: their bins.
     pub(crate) bins: Option<binning::Bins>,
+    /// Columns of the table that are features.
+    pub(crate) features: Vec<String>,
 }
 
 /// Plays this party's part; on success all results are written.
@@ -247,14 +254,14 @@ impl Run {
 
         let t = Instant::now();
         self.reporter.phase(JobState::Training, "masked features");
-        let fit = self.train(&prepared, &mut engine).await.at("train")?;
+        let (fit, half) = self.train(&prepared, &mut engine).await.at("train")?;
         self.done("train", t).at("train")?;
 
         let t = Instant::now();
         self.reporter.phase(JobState::Evaluating, "scores");
         let evaluation = self.evaluate(&prepared, &fit).await.at("evaluate")?;
         self.done("evaluate", t).at("evaluate")?;
-        self.release(selection, prepared, fit, evaluation)
+        self.release(selection, prepared, fit, half, evaluation)
             .await
             .at("release")
     }
@@ -397,6 +404,7 @@ impl Run {
                 evaluation,
                 drift,
                 bins,
+                features: columns,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
@@ -477,10 +485,17 @@ impl Run {
         selection: Selection,
         data: Prepared,
         fit: Fit,
+        half: Option<card::Half>,
         evaluation: Option<evaluate::Evaluation>,
     ) -> Result<(), Abort> {
         self.reporter.phase(JobState::Evaluating, "write results");
-        let report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
+        let mut report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
+        let mut more = Vec::new();
+        if let Some(half) = &half {
+            let rows = evaluation.as_ref().and_then(|e| e.rows.as_ref());
+            let (files, told) = self.card(half, &data, &fit, rows)?;
+            (more, report.scorecard) = (files, Some(told));
+        }
         let folder = self.site.config.results.join(self.job.job().as_str());
         let content = outputs::Content {
             party: self.site.identity.peer().id.to_string(),
@@ -496,9 +511,12 @@ impl Run {
             evaluate::figures(evaluation.as_ref()),
             self.site.identity.peer().id.clone(),
         );
-        let (staged, files) =
-            blocking(move || results.stage(content.files(&data, &fit, evaluation.as_ref())?))
-                .await?;
+        let (staged, files) = blocking(move || {
+            let mut all = content.files(&data, &fit, evaluation.as_ref())?;
+            all.extend(more);
+            results.stage(all)
+        })
+        .await?;
         let page = files.iter().find(|file| file.name == "report.html");
         if let Some(page) = page {
             self.book.event(MetricsReported {
@@ -518,29 +536,6 @@ impl Run {
             what: "model and report of this party".into(),
             to: vec![format!("party:{id}")],
         })
-    }
-}
-
-/// Progress with rate and time left by what has passed.
-fn timed(step: &str, start: Instant, done: u64, of: u64) -> Progress {
-    let elapsed = start.elapsed().as_secs_f64();
-    let rate = if elapsed > 0.0 {
-        done as f64 / elapsed
-    } else {
-        0.0
-    };
-    let left = if rate > 0.0 {
-        of.saturating_sub(done) as f64 / rate
-    } else {
-        0.0
-    };
-    Progress {
-        step: step.to_owned(),
-        iteration: done,
-        iterations: of,
-        rate,
-        waiting_for: None,
-        seconds_left: left as u64,
     }
 }
 

@@ -76,7 +76,7 @@ impl Results {
     /// Writes everything beside the final folder; returns the digests of all files, too.
     pub(super) fn stage(
         self,
-        content: Vec<(&'static str, String)>,
+        content: Vec<(&'static str, Vec<u8>)>,
     ) -> Result<(Staged, Vec<FileDigest>), Abort> {
         let mut part = self.folder.clone().into_os_string();
         part.push(".part");
@@ -92,8 +92,8 @@ impl Results {
         }
         fs::create_dir_all(dir).map_err(|e| failed(dir, &e))?;
         restrict(dir).map_err(|e| failed(dir, &e))?;
-        for (name, text) in content {
-            put(&dir.join(name), text.as_bytes())?;
+        for (name, bytes) in content {
+            put(&dir.join(name), &bytes)?;
         }
         if let Some(content) = &self.report {
             report::write(dir, content).map_err(own)?;
@@ -110,31 +110,32 @@ impl Content {
         data: &Prepared,
         fit: &Fit,
         evaluation: Option<&Evaluation>,
-    ) -> Result<Vec<(&'static str, String)>, Abort> {
+    ) -> Result<Vec<(&'static str, Vec<u8>)>, Abort> {
         let model = match fit {
-            Fit::Logistic(fit) => serde_json::to_string_pretty(&self.model(data, fit)),
+            Fit::Logistic(fit) => serde_json::to_vec_pretty(&self.model(data, fit)),
             Fit::Network(fit) => {
                 let model = super::network::model(&self.job, &self.party, data, fit);
-                serde_json::to_string_pretty(&model)
+                serde_json::to_vec_pretty(&model)
             }
         };
-        let model = model.map_err(own)?;
-        let mut files = vec![("model.json", model)];
+        let mut files = vec![("model.json", model.map_err(own)?)];
         if let Some(bins) = &data.bins {
-            let text = serde_json::to_string_pretty(bins).map_err(own)?;
-            files.push(("bins.json", text));
+            files.push(("bins.json", serde_json::to_vec_pretty(bins).map_err(own)?));
         }
         if let Some(e) = evaluation {
             let mut metrics = serde_json::to_value(&e.summary).map_err(own)?;
             if let Some(bins) = &data.bins {
                 metrics["columns"] = bins.selection();
             }
-            let metrics = serde_json::to_string_pretty(&metrics).map_err(own)?;
+            let metrics = serde_json::to_vec_pretty(&metrics).map_err(own)?;
             files.push(("metrics.json", metrics));
             if self.keep_predictions
                 && let Some(rows) = &e.rows
             {
-                files.push(("predictions.csv", predictions(&data.test_ids, rows)));
+                files.push((
+                    "predictions.csv",
+                    predictions(&data.test_ids, rows).into_bytes(),
+                ));
             }
         }
         Ok(files)

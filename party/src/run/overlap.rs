@@ -118,8 +118,10 @@ impl Run {
                 folder,
                 report: None,
             };
-            let (staged, files) =
-                results.stage(vec![("members.csv", list), ("overlap.json", summary)])?;
+            let (staged, files) = results.stage(vec![
+                ("members.csv", list.into_bytes()),
+                ("overlap.json", summary.into_bytes()),
+            ])?;
             Ok::<_, Abort>((staged, files, committed, counts))
         });
         let (staged, files, committed, counts) = written.await?;

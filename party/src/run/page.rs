@@ -24,6 +24,7 @@ pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
             id: run.job.job().to_string(),
             title: spec.name.clone(),
             purpose: spec.purpose.clone(),
+            legal_basis: spec.legal_basis.clone(),
             contract_digest: run.contract.digest().to_string(),
             released_at: time(run.site.clock.now()),
         },

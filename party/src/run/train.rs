@@ -16,7 +16,7 @@ use paripassu_protocol::{
 };
 use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
 
-use super::{Prepared, Run, network, own, rows, timed};
+use super::{Prepared, Run, card::Half, network, own, progress::timed, rows};
 
 /// What computes on shares.
 pub(super) type JobEngine = Engine<JobChannel, HelperSource<JobChannel>>;
@@ -52,21 +52,26 @@ impl Run {
         Engine::new(&self.ctx, source, Box::new(self.book.clone()))
     }
 
-    /// Trains the job's model with the others.
+    /// Trains the job's model with the others; where the job asks for points, this party's half of them.
     pub(super) async fn train(
         &self,
         data: &Prepared,
         engine: &mut JobEngine,
-    ) -> Result<Fit, Abort> {
-        let fit = match &self.spec().network {
-            None => Fit::Logistic(self.logistic(engine, data).await?),
+    ) -> Result<(Fit, Option<Half>), Abort> {
+        let (fit, half) = match &self.spec().network {
+            None => {
+                let fit = self.logistic(engine, data).await?;
+                let half = self.points(data, &fit, engine).await?;
+                (Fit::Logistic(fit), half)
+            }
             Some(network) => {
                 let spec = network::spec(self.spec(), network)?;
-                Fit::Network(self.joint_network(engine, &spec, data).await?)
+                let fit = self.joint_network(engine, &spec, data).await?;
+                (Fit::Network(fit), None)
             }
         };
         engine.source_mut().done().await?;
-        Ok(fit)
+        Ok((fit, half))
     }
 
     async fn logistic(

@@ -52,6 +52,8 @@ pub enum Opening {
     },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
+    /// Codes of the other party's reasons by row, to the label holder.
+    Reasons,
     /// A sum over all banks of a horizontal job.
     Sum(crate::horizontal::SumOf),
 }
@@ -152,6 +154,35 @@ impl<C: Channel, S> Engine<C, S> {
             bits.iter_mut().zip(theirs).for_each(|(a, b)| *a ^= b);
         }
         Ok(bits.into_iter().map(|b| b == 1).collect())
+    }
+
+    /// Opens words that are held as exclusive-or shares to party 0; elsewhere the result is empty.
+    ///
+    /// # Leakage
+    /// The words, to party 0: declared as `opening`.
+    ///
+    /// # Errors
+    /// If the ledger refuses, or the channel's.
+    pub(crate) async fn open_to_first(
+        &mut self,
+        mut words: Vec<u64>,
+        opening: Opening,
+    ) -> Result<Vec<u64>, Abort> {
+        let to = Receivers::One(0);
+        self.ledger().record(opening, to, words.len())?;
+        let name = self.name("open-words");
+        if self.me() != 0 {
+            let body = codec::put_words(&words);
+            self.at_step().send(Role::Party(0), &name, body).await?;
+            return Ok(Vec::new());
+        }
+        let peers: Vec<Role> = self.at_step().peers().collect();
+        let got = self.at_step().swap(&name, Vec::new(), &peers).await?;
+        for (from, body) in peers.into_iter().zip(got) {
+            let theirs = codec::take_words(&body, words.len(), from, self.path())?;
+            words.iter_mut().zip(theirs).for_each(|(a, b)| *a ^= b);
+        }
+        Ok(words)
     }
 
     /// Opens one bit, held as exclusive-or shares, to all data parties.

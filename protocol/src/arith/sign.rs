@@ -120,6 +120,40 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         self.open_bits(bits, opening).await
     }
 
+    /// Exclusive-or shares of the lanes of `values` where the same lane of `words`, a sum of the parties' shares
+    /// as a signed number, is negative, and of 0 elsewhere. `values` are exclusive-or shares.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's; or if the lengths differ.
+    pub(crate) async fn where_negative(
+        &mut self,
+        words: Vec<u64>,
+        lane: u32,
+        values: &[u64],
+    ) -> Result<Vec<u64>, Abort> {
+        if words.len() != values.len() {
+            return Err(Abort::Input(format!(
+                "{} words to choose by and {} to choose from",
+                words.len(),
+                values.len()
+            )));
+        }
+        let signs = self.signs(words, lane).await?;
+        // a lane's sign in each of its bits: a share of 1 becomes a share of all ones
+        let all = match lane {
+            64 => u64::MAX,
+            _ => (1 << lane) - 1,
+        };
+        let chosen: Vec<u64> = signs
+            .iter()
+            .map(|s| (s >> (lane - 1)).wrapping_mul(all))
+            .collect();
+        Ok(self.and(&chosen, values, &[]).await?.0)
+    }
+
     async fn lanes_within(&mut self, values: &Shares, limit: u16) -> Result<bool, Abort> {
         let first = self.me() == 0;
         let limit = if first { limit } else { 0 };

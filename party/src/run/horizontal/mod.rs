@@ -367,6 +367,8 @@ impl Run {
         let report = page::report(self, selection, bank, horizontal, &results)?;
         let me = self.site.identity.peer().id.clone();
         let content = files::files(self, me.as_str(), &results)?;
+        let bytes = |(name, text): (&'static str, String)| (name, text.into_bytes());
+        let content = content.into_iter().map(bytes).collect();
         let out = outputs::Results {
             folder: self.site.config.results.join(self.job.job().as_str()),
             report: Some(report),
