@@ -90,6 +90,23 @@ fn the_example_keeps_what_it_declares() {
     );
     let report = fs::read_to_string(out.join("partner/report.html")).unwrap();
     assert!(report.contains("left out: its information value"));
+    // a half of the card has points for each bin of the columns that were kept, and of no others
+    for (party, bins) in [("bank", &bank), ("partner", &partner)] {
+        let card = json(&out.join(party).join("scorecard.json"));
+        let kept = bins["columns"].as_array().unwrap().iter();
+        let kept: Vec<&Value> = kept.filter(|c| c["kept"] == true).collect();
+        let of_card = card["characteristics"].as_array().unwrap();
+        assert_eq!(of_card.len(), kept.len());
+        for (one, column) in of_card.iter().zip(kept) {
+            assert_eq!(one["column"], column["column"]);
+            let points = one["kind"]["points"].as_array().unwrap();
+            assert_eq!(points.len(), column["bins"].as_array().unwrap().len());
+            let (first, last) = (&points[0]["exact"], &points[points.len() - 1]["exact"]);
+            assert!(first != last, "{one}");
+        }
+    }
+    let told = fs::read_to_string(out.join("bank/reasons.csv")).unwrap();
+    assert!(told.contains("partner:") && told.contains("bank:"));
 }
 
 #[test]
@@ -102,6 +119,8 @@ fn without_noise_every_method_lands_on_the_plain_twin() {
         let (said, _) = german(dir.path(), method, &text);
         assert_eq!(said.code, 0, "{said:?}");
         assert_lands(&said.json());
+        let points = number(&said.json(), "points_max_diff");
+        assert!(points <= 1.0, "{method}: a point is off by {points}");
     }
 }
 
@@ -199,7 +218,8 @@ fn check(name: &str, split: &str) {
     text += "[helper]\nid = \"coordinator\"\n\
              [outputs]\nscores = { to = \"bank\" }\nmetrics_to = [\"bank\", \"partner\"]\n\
              [binning]\nmax_bins = 50\nmin_share = 0\nmin_class = 0\nnoise_rows = 0\n\
-             smoothing = \"all-cells\"\nmin_iv = 0\nmax_missing = 1\nmax_identical = 1\n";
+             smoothing = \"all-cells\"\nmin_iv = 0\nmax_missing = 1\nmax_identical = 1\n\
+             [scorecard]\n";
     text += &overrides;
     fs::write(at("job.toml"), text).unwrap();
     let out = at("out");
@@ -217,6 +237,9 @@ fn check(name: &str, split: &str) {
         coefficients <= 2e-3,
         "{name}: a coefficient is off by {coefficients}"
     );
+    // each party's points are those of the card fitted on pooled columns
+    let points = number(&told, "points_max_diff");
+    assert!(points <= 1.0, "{name}: a point is off by {points}");
     let joint = &reference["vertical"][split]["models"]["woe_lr"]["joint"];
     let auc = number(&told, "joint.auc") - number(joint, "auc");
     assert!(auc.abs() <= 5e-4, "{name}: AUC differs by {auc}");
@@ -240,7 +263,7 @@ fn check(name: &str, split: &str) {
         "{name}: an information value is off by {largest}"
     );
     eprintln!(
-        "{name}, {split}: coefficients within {coefficients:.1e}, AUC off by {auc:.1e}, information values \
+        "{name}, {split}: coefficients within {coefficients:.1e}, points within {points}, AUC off by {auc:.1e}, information values \
          within {largest:.1e}, {:.1} s",
         number(&told, "wall_s")
     );

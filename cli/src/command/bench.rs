@@ -1,5 +1,7 @@
 //! `paripassu bench`.
 
+mod binning;
+
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -27,6 +29,8 @@ pub(crate) enum Bench {
     Secagg(Secagg),
     /// Match the customers of two parties: processor time, bytes, memory
     Align(Align),
+    /// Bin the columns of two parties in a whole job: seconds and bytes
+    Binning(binning::Binning),
 }
 
 /// Match the customers of two parties: processor time, bytes, memory.
@@ -183,6 +187,7 @@ impl Bench {
             Self::Transcript(transcript) => transcript.run(screen).await,
             Self::Secagg(secagg) => secagg.run(screen).await,
             Self::Align(align) => align.run(screen).await,
+            Self::Binning(binning) => binning.run(screen).await,
         }
     }
 }

@@ -190,6 +190,11 @@ fn text(metrics: &Metrics, screen: &Screen) -> String {
         Some(apart) => format!("joint and pooled coefficients differ by {apart:.1e} at most"),
         None => "the pooled network is trained on all rows in one place".to_owned(),
     };
+    let apart = match metrics.points_max_diff {
+        Some(0) => format!("{apart}, no point of the scorecard"),
+        Some(points) => format!("{apart}, points of the scorecard by {points}"),
+        None => apart,
+    };
     out.push_str(&format!(
         "{}{apart}; only a sandbox can pool\n\n",
         match metrics.horizontal {

@@ -98,6 +98,7 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
             metrics: Scored::new(&test_y, &pd).map_err(wrong)?.metrics(),
             intercepts: Vec::new(),
             coefficients: Vec::new(),
+            cards: Vec::new(),
         });
     }
     let x = x.as_slice().ok_or_else(|| wrong("an odd layout"))?;
@@ -146,6 +147,7 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         metrics,
         intercepts,
         coefficients: tables.iter().map(|_| named.clone()).collect(),
+        cards: Vec::new(),
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use paripassu_model::{
     metrics::{self, AucDelta},
     report::{self, Finding, Report},
+    scorecard::Card,
 };
 use paripassu_service::transcript::bundle_path;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub(crate) struct Metrics {
     pub(crate) uplift: Option<Uplift>,
     /// Largest distance of a coefficient, intercept included, between joint and pooled; none of a network.
     pub(crate) coef_max_abs_diff: Option<f64>,
+    /// Most points by which the parties' scorecards and those of the pooled model differ for any customer in one
+    /// characteristic; only where the job makes scorecards.
+    pub(crate) points_max_diff: Option<u64>,
     /// Distance of AUC between joint and pooled.
     pub(crate) auc_abs_diff: Option<f64>,
     /// Distance of KS between joint and pooled.
@@ -211,6 +215,7 @@ pub(crate) async fn collect(
             .as_ref()
             .map(|summary| uplift(&summary.uplift, &content)),
         coef_max_abs_diff: distance(setup, layout, &twin)?,
+        points_max_diff: points_apart(setup, layout, &twin)?,
         auc_abs_diff: joint.map(|joint| (joint.auc - pooled.auc).abs()),
         ks_abs_diff: joint.map(|joint| (joint.ks - pooled.ks).abs()),
         rows: Rows {
@@ -306,6 +311,23 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<
         }
     }
     Ok(Some(largest))
+}
+
+/// The most points by which a party's card differs from the twin's.
+fn points_apart(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<u64>, Failure> {
+    let mut largest = None;
+    for (source, (pooled, table)) in setup.parties.iter().zip(&twin.cards) {
+        let path = layout
+            .party(source.party.id.as_str())
+            .join("scorecard.json");
+        let wrong = |e: &dyn std::fmt::Display| Failure::ours(format!("{}: {e}", path.display()));
+        let mut card = Card::from_json(&read_text(&path)?).map_err(|e| wrong(&e))?;
+        // an offset is a column as it stands, and none of the pooled card's
+        card.characteristics.truncate(pooled.characteristics.len());
+        let apart = card.apart(pooled, table).map_err(|e| wrong(&e))?;
+        largest = largest.max(Some(apart));
+    }
+    Ok(largest)
 }
 
 /// What everyone sent: parties by their own counts, the helper by what parties received from it.

@@ -1,5 +1,7 @@
 //! The plaintext twin: the same model fitted on pooled columns, which only a sandbox can do.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array2, Axis, concatenate};
 use paripassu_job::{Spec, spec};
 use paripassu_model::{
@@ -7,6 +9,7 @@ use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
+    scorecard::Card,
     split::{IdSplit, sort_by_id_hash},
     table::{ColumnData, Table},
 };
@@ -30,6 +33,8 @@ pub(crate) struct Twin {
     pub(crate) intercepts: Vec<f64>,
     /// By party, in the order of the design: column and coefficient; of a network none.
     pub(crate) coefficients: Vec<Vec<(String, f64)>>,
+    /// By party, where the job makes points: its half of the card, and its rows.
+    pub(crate) cards: Vec<(Card, Table)>,
 }
 
 /// Fits the twin on tables in the order of the parties' seats; a horizontal job's on all rows.
@@ -100,6 +105,7 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
             metrics: Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics(),
             intercepts: Vec::new(),
             coefficients: Vec::new(),
+            cards: Vec::new(),
         });
     }
     let beside = Beside::of(spec, &tables)?;
@@ -120,14 +126,46 @@ pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
     let scores = scores.iter().zip(offset(&rows.test));
     let pd: Vec<f64> = scores.map(|(z, o)| logistic::sigmoid(z + o)).collect();
     let metrics = Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics();
+    let (matched, coefficients) = (first.rows(), by_party(&designs, &model));
     Ok(Twin {
-        matched: first.rows(),
+        matched,
         train: rows.train.len(),
         test: rows.test.len(),
         metrics,
         intercepts: vec![model.intercept; designs.len()],
-        coefficients: by_party(&designs, &model),
+        cards: cards(spec, &designs, &coefficients, model.intercept, tables)?,
+        coefficients,
     })
+}
+
+/// Each party's half of the card, if the job makes one.
+fn cards(
+    spec: &Spec,
+    designs: &[Design],
+    coefficients: &[Vec<(String, f64)>],
+    intercept: f64,
+    tables: Vec<Table>,
+) -> Result<Vec<(Card, Table)>, Failure> {
+    let Some(asked) = &spec.scorecard else {
+        return Ok(Vec::new());
+    };
+    let of_party = |(at, table): (usize, Table)| {
+        let columns = designs[at].columns().iter();
+        let each = columns.zip(coefficients[at].iter().map(|(_, coef)| *coef));
+        let intercept = (at == 0).then_some(intercept);
+        let party = at.to_string();
+        let card = Card::new(
+            "",
+            &party,
+            asked.scaling(),
+            intercept,
+            each,
+            &BTreeMap::new(),
+        );
+        let card = card.map_err(|e| Failure::failed(format!("the plaintext twin: {e}")))?;
+        Ok((card, table))
+    };
+    tables.into_iter().enumerate().map(of_party).collect()
 }
 
 /// Weight of evidence of a party's columns, by the labels that only a sandbox has beside them; without the noise

@@ -60,6 +60,11 @@ impl Axis {
         }
     }
 
+    /// Where it ends.
+    pub(super) fn high(&self) -> f64 {
+        self.high
+    }
+
     /// Shares from 0 to 1.
     pub(super) fn share(label: &str) -> Self {
         Self {

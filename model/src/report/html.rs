@@ -5,8 +5,8 @@ use super::number::{bytes, count, escape, fixed, percent, signed};
 use super::page::Rows;
 use super::table::Table;
 use super::{
-    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, page, rows,
-    scorecard, tables, validation, validation_charts,
+    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins, page,
+    rows, scorecard, tables, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -21,6 +21,7 @@ pub fn html(report: &Report) -> String {
         ("decisions", "Decisions", decisions(report)),
         ("fairness", "Fairness", fairness(report)),
         ("stability", "Stability", stability(report)),
+        ("columns", "Columns and bins", columns(report)),
         ("coefficients", "Coefficients", coefficients(report)),
         ("scorecard", "Scorecard", points(report)),
         ("data", "Data and parties", data(report)),
@@ -370,6 +371,19 @@ fn coefficients(report: &Report) -> String {
     let source = page::provenance(report, Rows::Training);
     let mut out = figures([rows::coefficients(own)], &source);
     out.push_str(&table(&tables::coefficients(report)));
+    out
+}
+
+fn columns(report: &Report) -> String {
+    let source = page::provenance(report, Rows::Training);
+    let mut out = figures([bins::information(report), bins::heat_map(report)], &source);
+    out.push_str(&table(&bins::selection(report)));
+    let drawn = figures(bins::woe(report), &source);
+    if !drawn.is_empty() {
+        out.push_str(&format!("<h3>Weight of evidence</h3>\n{drawn}"));
+    }
+    out.push_str(&table(&bins::bins(report)));
+    out.push_str(&table(&bins::correlated(report)));
     out
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CardReport, Curves};
+use super::{BinsReport, CardReport, Correlations, Curves};
 use crate::validation::{Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -33,6 +33,10 @@ pub struct Report {
     pub validation: Option<Validation>,
     /// Stability of the receiver's own columns.
     pub drift: Option<Drift>,
+    /// Bins and weight of evidence, where columns are binned.
+    pub bins: Option<BinsReport>,
+    /// How the receiver's own columns move together.
+    pub correlations: Option<Correlations>,
     /// The receiver's half of the scorecard.
     pub scorecard: Option<CardReport>,
     /// The receiver's own coefficients. Those of another party are never written out.
@@ -78,6 +82,8 @@ impl Default for Report {
             curves: Vec::new(),
             validation: None,
             drift: None,
+            bins: None,
+            correlations: None,
             scorecard: None,
             coefficients: None,
             disclosures: Vec::new(),

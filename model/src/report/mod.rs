@@ -31,6 +31,7 @@
 //! ```
 
 mod axis;
+mod bins;
 mod chart;
 mod curves;
 mod html;
@@ -49,6 +50,7 @@ mod validation_charts;
 mod verdict;
 mod write;
 
+pub use bins::{BinRow, BinnedColumn, BinsReport, Correlations};
 pub use curves::{Band, CalibrationPoint, Curves, KsPoint, RocPoint, ScoreHistogram};
 pub use html::html;
 pub use input::{

@@ -56,7 +56,7 @@ pub(super) fn points(report: &Report) -> Table {
         vec![
             words("variable", "Characteristic"),
             words("bin", "Bin"),
-            figure("woe", "WOE, ln(good % / bad %)"),
+            figure("woe", "WOE"),
             figure("exact", "Exact"),
             figure("points", "Points"),
             figure("baseline", "Baseline"),

@@ -85,6 +85,31 @@ impl Card {
         Ok(Scores { points, parts })
     }
 
+    /// The most points by which this card and `other`, of the same characteristics, differ for any row of a table, in
+    /// one characteristic or in what every score starts from.
+    ///
+    /// # Errors
+    /// Other characteristics; what [`Card::score`] refuses.
+    pub fn apart(&self, other: &Self, table: &Table) -> Result<u64, CardError> {
+        let names = |card: &Self| -> Vec<String> {
+            let all = card.characteristics.iter();
+            all.map(|c| c.column.clone()).collect()
+        };
+        let (mine, theirs) = (names(self), names(other));
+        if mine != theirs {
+            let differs = mine.iter().zip(&theirs).find(|(a, b)| a != b);
+            let name = differs.map_or("(their number)", |(a, _)| a.as_str());
+            return Err(CardError::Column {
+                name: name.to_owned(),
+            });
+        }
+        let rows: Vec<usize> = (0..table.rows()).collect();
+        let (a, b) = (self.score(table, &rows)?, other.score(table, &rows)?);
+        let parts = a.parts.iter().flatten().zip(b.parts.iter().flatten());
+        let start = self.initial.points.abs_diff(other.initial.points);
+        Ok(parts.map(|(a, b)| a.abs_diff(*b)).fold(start, u64::max))
+    }
+
     /// Where a row lost points against the baseline, most first, then in the order of the card; at most
     /// `most`.
     pub fn missed(&self, scores: &Scores, row: usize, most: usize) -> Vec<Missed> {

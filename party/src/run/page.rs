@@ -3,8 +3,8 @@
 use paripassu_job::DisclosureId;
 use paripassu_model::metrics::{Interval, Intervals, normal_two_sided};
 use paripassu_model::report::{
-    Coefficient, Coefficients, Data, Disclosure, Evaluation as Row, Fact, Job, Machine, Metric,
-    ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
+    Coefficient, Coefficients, Correlations, Data, Disclosure, Evaluation as Row, Fact, Job,
+    Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
 };
 use paripassu_protocol::vertical::logistic::LogisticFit;
 
@@ -15,6 +15,9 @@ use super::{
     train::Fit,
 };
 use crate::dataset::Selection;
+
+/// Most own columns of which the report has correlations.
+const MOST_CORRELATED: usize = 120;
 
 /// What every report of a run says, whatever the job.
 pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
@@ -117,7 +120,12 @@ pub(super) fn report(
         rows: Some(data.test.nrows() as u64),
         bads: summary.map(|s| s.joint.bads as u64),
     };
+    let names: Vec<String> = data.design.names().map(str::to_owned).collect();
+    let mapped = (2..=MOST_CORRELATED).contains(&names.len());
     Report {
+        bins: (data.bins.as_ref().zip(spec.binning.as_ref()))
+            .map(|(bins, asked)| bins.report(&me, asked.min_iv.value())),
+        correlations: mapped.then(|| Correlations::of(names, data.train.view())),
         receiver,
         parties,
         solver: match (fit, &spec.network) {

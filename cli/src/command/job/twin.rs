@@ -146,7 +146,7 @@ impl Twin {
         } else {
             1.0
         };
-        let checks = vec![
+        let mut checks = vec![
             check("coefficients", metrics.coef_max_abs_diff, self.coefficient),
             check(
                 "AUC",
@@ -155,6 +155,10 @@ impl Twin {
             ),
             check("KS", metrics.ks_abs_diff, self.ks.unwrap_or(2e-3 * slack)),
         ];
+        if let Some(points) = metrics.points_max_diff {
+            // a point that stands on the edge of two whole numbers may go to either
+            checks.insert(1, check("points", Some(points as f64), 1.0));
+        }
         // what releases nothing to compare has shown nothing
         let any = checks.iter().any(|c| c.difference.is_some());
         let pass = any && checks.iter().all(|c| c.pass);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use paripassu_job::{DisclosureId, spec};
 use paripassu_model::{
     binning::{self, Binned, Binning, Counts, Recipe, Woe, WoeSign},
+    report::{BinRow, BinnedColumn, BinsReport},
     table::Table,
 };
 use paripassu_protocol::{
@@ -79,6 +80,14 @@ struct Anonymous {
     bins: Vec<Row>,
 }
 
+/// Why a column of one bin is left out.
+const ONE_BIN: &str = "all rows are in one bin";
+
+/// Why a column that tells little is left out.
+fn below(least: f64) -> String {
+    format!("its information value is below {least}")
+}
+
 impl Bins {
     fn new(sign: WoeSign) -> Self {
         Self {
@@ -95,6 +104,45 @@ impl Bins {
     pub(super) fn selection(&self) -> Value {
         let of = |c: &Column| json!({ "column": c.column, "kept": c.kept, "reason": c.reason, "iv": c.iv });
         self.columns.iter().map(of).collect()
+    }
+
+    /// For the report: own columns by name, others' by their places.
+    pub(super) fn report(&self, me: &str, least: f64) -> BinsReport {
+        let row = |(at, bin): (usize, &Row)| BinRow {
+            label: bin
+                .label
+                .clone()
+                .unwrap_or_else(|| format!("bin {}", at + 1)),
+            rows: bin.rows,
+            bad: bin.bad,
+            woe: bin.woe,
+            iv: bin.iv,
+        };
+        let rows = |bins: &[Row]| bins.iter().enumerate().map(row).collect();
+        let own = self.columns.iter().map(|c| BinnedColumn {
+            owner: me.to_owned(),
+            column: c.column.clone(),
+            kept: c.kept,
+            reason: c.reason.clone().unwrap_or_default(),
+            iv: c.iv,
+            bins: rows(&c.bins),
+        });
+        let others = self.others.iter().map(|c| BinnedColumn {
+            owner: c.party.clone(),
+            column: format!("column {}", c.position + 1),
+            kept: c.kept,
+            reason: match (c.kept, c.bins.len()) {
+                (true, _) => String::new(),
+                (false, 0 | 1) => ONE_BIN.to_owned(),
+                (false, _) => below(least),
+            },
+            iv: Some(c.iv),
+            bins: rows(&c.bins),
+        });
+        BinsReport {
+            formula: self.formula.clone(),
+            columns: own.chain(others).collect(),
+        }
     }
 
     /// What a reader of the report should know.
@@ -147,8 +195,8 @@ impl Bins {
         let (column, iv) = (binned.binning.column.clone(), binned.iv);
         if !kept {
             let reason = match bins.len() {
-                0 | 1 => "all rows are in one bin".to_owned(),
-                _ => format!("its information value is below {least}"),
+                0 | 1 => ONE_BIN.to_owned(),
+                _ => below(least),
             };
             return self.left_out(column, reason, Some(iv), bins);
         }
