@@ -307,7 +307,10 @@ pub(super) fn heat_map(report: &Report) -> Option<Figure> {
         "heat",
         "Correlation of own columns",
         "Pearson's correlation of each pair of the receiver's design columns on the training rows.",
-        Axis::slots(n, "the same columns, from left to right"),
+        Axis::named(
+            (1..=n).map(|k| k.to_string()).collect(),
+            "the same columns, from left to right",
+        ),
         Axis::slots(n, ""),
     )
     .with_rows(if n > 20 { 15.0 } else { 22.0 }, names.iter().copied());
