@@ -12,6 +12,7 @@ import base64
 import datetime
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -169,7 +170,7 @@ BODIES = {
     "step.started": dict(step="text", randomness="text"),
     "step.finished": dict(step="text", wall_s="text", cpu_s="text", peers=[PEER]),
     "disclosure": dict(id="text", ordinal="count", shape="text", values="count", to=["text"], step="text"),
-    "dp.spent": dict(dataset="text", training="text", evaluation="text", total="text", delta="text"),
+    "dp.spent": dict(dataset="text", training="text", evaluation="text", total="text", delta="text", job=["text"], before=["text"]),
     "metrics.reported": dict(report="text", sha256="text", values=("map", "text")),
     "model.committed": dict(files=[FILE]),
     "model.released": dict(what="text", to=["text"]),
@@ -727,6 +728,67 @@ def scan(value):
     if isinstance(value, dict):
         return any(personal(name) or scan(member) for name, member in value.items())
     return False
+
+
+# ---- privacy spent (section 9.9) -------------------------------------------------------------
+
+ORDERS = [i / 10 for i in range(11, 110)] + [float(i) for i in range(11, 257)]
+
+
+def digits(text):
+    """Digits with at most one point between them, as a number."""
+    need(len(text) <= 800 and re.fullmatch("[0-9]+([.][0-9]+)?", text), "a number is none")
+    value = float(text)
+    need(math.isfinite(value), "a number is none")
+    return value
+
+
+def alike(a, b):
+    return abs(a - b) <= 1e-6 * max(abs(a), abs(b)) + 1e-9
+
+
+def epsilon(curve, delta):
+    of = (d + math.log1p(-1 / a) - (math.log(delta) + math.log(a)) / (a - 1) for a, d in curve)
+    return max(0.0, min(of))
+
+
+def one_sum(order, q, sigma):
+    """The divergence of a whole order of one sum over rows taken with chance q."""
+    if q >= 1:
+        return order / (2 * sigma * sigma)
+    terms, log_choose = [], 0.0
+    for k in range(order + 1):
+        power = (order - k) * math.log1p(-q) + k * math.log(q)
+        terms.append(log_choose + power + (k * k - k) / (2 * sigma * sigma))
+        if k < order:
+            log_choose += math.log((order - k) / (k + 1))
+    most = max(terms)
+    return max(0.0, (most + math.log(math.fsum(math.exp(t - most) for t in terms))) / (order - 1))
+
+
+def spent_in_all(contract, body):
+    """The divergences of all jobs, if an account of privacy is right."""
+    spec = contract.value["spec"]["horizontal"]
+    privacy, rounds = spec["privacy"], spec["training"]["rounds"]
+    q, sigma, evaluation, delta = (float(privacy[n]) for n in ("sampling", "noise", "evaluation_noise", "delta"))
+    job, before = ([digits(text) for text in body[n]] for n in ("job", "before"))
+    need(len(job) == len(before) == len(ORDERS), "not one number for each order")
+    need(alike(digits(body["delta"]), delta), "another delta")
+    tested = [(a, a / (2 * evaluation * evaluation)) for a in ORDERS]
+    whole = [(k, rounds * one_sum(k, q, sigma)) for k in range(2, 257)]
+    for k, training in whole:
+        at = ORDERS.index(float(k))
+        need(alike(job[at], max(training, tested[at][1])), "`job` is not what so much noise gives")
+    for curve in (job, before):
+        need(all(b >= a or alike(a, b) for a, b in zip(curve, curve[1:])), "divergences fall")
+    need(alike(digits(body["evaluation"]), epsilon(tested, delta)), "`evaluation` is wrong")
+    training, most, of_job = digits(body["training"]), epsilon(whole, delta), epsilon(zip(ORDERS, job), delta)
+    below = max(training, epsilon(tested, delta))
+    need(training <= most or alike(training, most), "`training` is too much")
+    need(below <= of_job or alike(below, of_job), "`training` is more than `job` gives")
+    total = [a + b for a, b in zip(job, before)]
+    need(alike(digits(body["total"]), epsilon(zip(ORDERS, total), delta)), "`total` is not the sum")
+    return total
 
 
 # ---- the fourteen checks (section 9) ---------------------------------------------------------
@@ -1514,6 +1576,40 @@ class Verifier:
                 if event.name == "run.completed" and event.body:
                     if (event.body["disclosures"], event.body["steps"]) != (opened, steps):
                         self.find(9, self.at(log, event), "the sums do not add up")
+
+        for log in parties:
+            self.privacy_spent(log)
+
+    def privacy_spent(self, log):
+        due = int((self.contract.value["spec"].get("horizontal") or {}).get("privacy") is not None)
+        spent = [e for e in log.events if e.name == "dp.spent"]
+        ends = [e for e in log.events if e.name == "run.completed"]
+        if len(spent) > due or (ends and len(spent) < due):
+            self.find(9, self.at(log, spent[due] if len(spent) > due else ends[0]), "`dp.spent` stands %d times" % len(spent))
+        for event, body in log.bodies("dp.spent"):
+            try:
+                total = spent_in_all(self.contract, body)
+            except (Bad, KeyError, TypeError, ValueError, OverflowError) as e:
+                self.find(9, self.at(log, event), "the account of privacy is wrong: %s" % e)
+                continue
+            limit = self.privacy_limit(log)
+            if limit:
+                of = epsilon(zip(ORDERS, total), limit[1])
+                if of > limit[0] and not alike(of, limit[0]):
+                    self.find(9, self.at(log, event), "epsilon %.4f of all jobs is above the policy's limit" % of)
+
+    def privacy_limit(self, log):
+        """What the log's policy allows all jobs, and for which delta."""
+        text = ""
+        for _, piece in log.bodies("policy.stated"):
+            text = piece["text"] if piece["part"] == 1 else text + piece["text"]
+        try:
+            rules = json.loads(text).get("rules", [])
+            number = next(rule["number"] for rule in rules if rule["id"] == "privacy")
+            found = re.fullmatch("epsilon ([0-9.]+) at delta ([0-9.]+)", number)
+            return (digits(found[1]), digits(found[2])) if found else None
+        except (ValueError, AttributeError, KeyError, TypeError, StopIteration, Bad):
+            return None
 
     # 10
     def programs(self):

@@ -400,7 +400,15 @@ impl Store {
     /// # Errors
     /// [`Failed`].
     pub fn spent(&self, dataset: &str) -> Result<Spent, Failed> {
-        self.db(|db| spent(db, dataset))
+        self.db(|db| spent(db, dataset, ""))
+    }
+
+    /// The same of all jobs but this one.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn spent_beside(&self, dataset: &str, job: &str) -> Result<Spent, Failed> {
+        self.db(|db| spent(db, dataset, job))
     }
 
     /// Counts a job's divergences on a data set, once, unless `allowed` refuses their total: then it counts
@@ -418,7 +426,7 @@ impl Store {
     ) -> Result<bool, Failed> {
         self.db(|db| {
             let begun = db.unchecked_transaction()?;
-            if !allowed(&spent(db, dataset)?.and(of_job)) {
+            if !allowed(&spent(db, dataset, "")?.and(of_job)) {
                 return Ok(false); // and the transaction is rolled back
             }
             let bytes: Vec<u8> = of_job
@@ -508,9 +516,11 @@ fn count(db: &Connection, counterpart: &str, after: i64) -> rusqlite::Result<u64
     Ok(rows.unsigned_abs())
 }
 
-fn spent(db: &Connection, dataset: &str) -> rusqlite::Result<Spent> {
-    let mut query = db.prepare("SELECT divergences FROM privacy WHERE dataset = ?1")?;
-    let rows = query.query_map([dataset], |row| row.get::<_, Vec<u8>>(0))?;
+/// Of all jobs but `beside`.
+fn spent(db: &Connection, dataset: &str, beside: &str) -> rusqlite::Result<Spent> {
+    let sql = "SELECT divergences FROM privacy WHERE dataset = ?1 AND job <> ?2";
+    let mut query = db.prepare(sql)?;
+    let rows = query.query_map([dataset, beside], |row| row.get::<_, Vec<u8>>(0))?;
     let mut total = Spent::default();
     for bytes in rows {
         let bytes = bytes?;

@@ -179,7 +179,38 @@ pub(super) fn section(page: &Page<'_>) -> String {
         );
     }
     out.push_str(&table.html());
+    out.push_str(&equations(page).unwrap_or_default());
     out
+}
+
+/// How many numbers went to others, each at most one equation, against the values that this party put in.
+fn equations(page: &Page<'_>) -> Option<String> {
+    let log = page.own()?;
+    let values = log.events.iter().find_map(|event| match event.body()? {
+        Body::DataCommitted(data) => Some((data.rows, data.columns)),
+        _ => None,
+    });
+    let (rows, columns) = values?;
+    let mine = format!("party:{}", page.maker());
+    let opened = log.events.iter().filter_map(|event| match event.body()? {
+        Body::Disclosure(opened) if opened.to.iter().any(|to| *to != mine) => Some(opened.values),
+        _ => None,
+    });
+    let numbers = opened.fold(0, u64::saturating_add);
+    let unknown = rows.saturating_mul(columns);
+    let against = format!(
+        "{} went to others, each at most one equation; this institution put in {} × {}, {} unknown to them.",
+        several(numbers, "number", "numbers"),
+        several(rows, "row", "rows"),
+        several(columns, "column", "columns"),
+        several(unknown, "value", "values"),
+    );
+    Some(note(&match numbers < unknown {
+        true => format!(
+            "{against} Fewer equations than unknowns: they cannot be solved for all of them."
+        ),
+        false => format!("{against} AS MANY EQUATIONS AS UNKNOWNS, or more: ask what they tell."),
+    }))
 }
 
 /// What the contract says about it.

@@ -29,6 +29,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         unlike(case, report);
         matched(case, contract, report);
         told(case, contract, report);
+        super::budget::check(case, contract, report);
     }
     for log in &case.logs {
         sums(log, report);

@@ -4,6 +4,7 @@ mod logs;
 mod meaning;
 mod omissions;
 mod policies;
+mod privacy;
 mod signatures;
 mod special;
 
@@ -185,6 +186,7 @@ pub(crate) fn cases() -> Vec<Case> {
     meaning::add_to(&mut add);
     omissions::add_to(&mut add);
     policies::add_to(&mut add);
+    privacy::add_to(&mut add);
     special::add_to(&mut cases);
     cases
 }

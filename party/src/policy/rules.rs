@@ -286,10 +286,9 @@ impl PolicyFile {
             "wait until earlier jobs have left the period, or ask the party for more",
         );
         let limited = self.privacy.max_epsilon.is_some() || self.privacy.required;
-        let limit = self
-            .privacy
-            .max_epsilon
-            .map_or("noise".to_owned(), |e| format!("epsilon {e}"));
+        let limit = self.privacy.max_epsilon.map_or("noise".to_owned(), |e| {
+            format!("epsilon {e} at delta {}", self.privacy.delta)
+        });
         let refused = used.privacy.clone();
         let spent = refused.is_some().then(|| judge.asked.dataset.clone());
         judge.unspent(

@@ -301,7 +301,12 @@ impl World {
     /// The honest job, in which the bank's policy has rules of its own and its approval is signed by two people
     /// with keys of their own; `change` alters what they signed and the text of the policy.
     pub(crate) fn signed(change: impl Fn(&mut Consent, &mut String)) -> Self {
-        let mut world = Self::new();
+        Self::signed_of(contract(), change)
+    }
+
+    /// The same under another contract.
+    pub(crate) fn signed_of(contract: &str, change: impl Fn(&mut Consent, &mut String)) -> Self {
+        let mut world = Self::of(contract);
         let mut consent = consent();
         consent.people = vec![
             person_signs(&world.contract, "bank", "data-owner", "data_owner", 31),

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Instant};
 
 use ndarray::Array2;
 use paripassu_audit::event::bodies::{DpSpent, MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_crypto::dp::Spent;
 use paripassu_job::{
     DisclosureId, Guarantee,
     spec::{self, Horizontal, Intercept},
@@ -117,13 +118,17 @@ impl Run {
             .await
             .at("prepare")?;
         if let Some(guarantee) = Guarantee::of(self.spec()).map_err(own).at("prepare")? {
-            let total = privacy::after(self, &guarantee).at("prepare")?;
+            let before = privacy::before(self).at("prepare")?;
+            let total = before.and(&guarantee.spent).epsilon(guarantee.delta);
+            let texts = |curve: &Spent| curve.divergences().iter().map(f64::to_string).collect();
             let spent = DpSpent {
                 dataset: selection.name().to_owned(),
                 training: guarantee.training.to_string(),
                 evaluation: guarantee.evaluation.to_string(),
                 total: total.to_string(),
                 delta: guarantee.delta.to_string(),
+                job: texts(&guarantee.spent),
+                before: texts(&before),
             };
             self.book.event(spent).at("prepare")?;
         }

@@ -1,20 +1,27 @@
 //! What a job with noise says of itself, in the terms of NIST SP 800-226.
 
+use paripassu_crypto::dp::Spent;
 use paripassu_job::Guarantee;
 use paripassu_protocol::abort::Abort;
 use serde_json::{Value, json};
 
 use crate::run::{Run, own};
 
-/// ε of all jobs on this data set, this one included, for this job's δ.
-pub(super) fn after(run: &Run, guarantee: &Guarantee) -> Result<f64, Abort> {
+/// What all other jobs so far have spent of this data set.
+pub(super) fn before(run: &Run) -> Result<Spent, Abort> {
     let me = run.site.identity.peer().id.to_string();
     let seat = run.spec().party.iter().find(|p| p.id.to_string() == me);
     let dataset = &seat
         .ok_or_else(|| own("this party is not in the contract"))?
         .dataset;
-    let spent = run.site.store.spent(dataset).map_err(own)?;
-    Ok(spent.epsilon(guarantee.delta))
+    let job = run.job.job().to_string();
+    run.site.store.spent_beside(dataset, &job).map_err(own)
+}
+
+/// ε of all jobs on this data set, this one included, for this job's δ.
+pub(super) fn after(run: &Run, guarantee: &Guarantee) -> Result<f64, Abort> {
+    let all = before(run)?.and(&guarantee.spent);
+    Ok(all.epsilon(guarantee.delta))
 }
 
 /// Everything that a claim of differential privacy must name.
