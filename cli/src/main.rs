@@ -1,5 +1,6 @@
 //! The paripassu command: every node, and everything one asks of them.
 
+mod allocator;
 mod app;
 mod client;
 mod command;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
+    allocator::settle(&cli.command);
     let screen = Screen::new(cli.json, cli.color);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -123,7 +123,7 @@ pub const ROW_WEIGHT_MAX_HEADROOM: f64 = 4.0;
 /// Least rows of the Hessian's subsample per design column.
 pub const HESSIAN_ROWS_PER_COLUMN: u64 = 64;
 /// Passes at full precision that share a Hessian.
-pub const FINE_PASSES_PER_HESSIAN: u64 = 3;
+pub const FINE_PASSES_PER_HESSIAN: u64 = 4;
 /// Passes that share a Hessian while steps are large, where it is made of a sample; else each has its own.
 pub const COARSE_PASSES_PER_SAMPLED_HESSIAN: u64 = 3;
 /// The inverse is begun at a multiple of the identity and reaches eigenvalues of two to minus this, less a

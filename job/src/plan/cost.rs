@@ -28,8 +28,6 @@ pub(super) struct Passes {
     pub(super) coarse: u64,
     /// At full precision.
     pub(super) fine: u64,
-    /// At full precision that make a new Hessian.
-    fine_hessians: u64,
     /// After which one bit says whether training has settled.
     tests: u64,
 }
@@ -45,7 +43,6 @@ impl Passes {
                 Self {
                     coarse,
                     fine,
-                    fine_hessians: fine.div_ceil(FINE_PASSES_PER_HESSIAN),
                     tests: all,
                 }
             }
@@ -55,7 +52,6 @@ impl Passes {
                 Self {
                     coarse,
                     fine,
-                    fine_hessians: fine.div_ceil(FINE_PASSES_PER_HESSIAN),
                     tests: 1,
                 }
             }
@@ -120,14 +116,29 @@ impl Facts<'_> {
         owners.filter(move |owner| !by_zero || *owner > 0)
     }
 
-    /// Passes that make a new Hessian while steps are large.
-    fn coarse_hessians(&self) -> u64 {
-        let share = match self.sampled() {
+    /// Passes that make a new Hessian, while steps are large and at full precision.
+    fn hessians(&self) -> (u64, u64) {
+        let large = match self.sampled() {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
-        // the first, of the bound or of the label party's own fit, is for one pass
-        self.passes.coarse.min(1) + self.passes.coarse.saturating_sub(1).div_ceil(share)
+        // of all rows, the last early one serves on
+        let keep = !self.sampled() && !self.spec.outputs.standard_errors;
+        let (mut early, mut last, mut since) = (0, 0, u64::MAX / 2);
+        for pass in 0..self.passes.all() {
+            let fine = pass >= self.passes.coarse;
+            if pass == self.passes.coarse && !keep {
+                since = u64::MAX / 2;
+            }
+            let share = if fine { FINE_PASSES_PER_HESSIAN } else { large };
+            if since >= share {
+                *if fine { &mut last } else { &mut early } += 1;
+                // the first, of the bound or of the label party's own fit, is for one pass
+                since = if pass == 0 { u64::MAX / 2 } else { 0 };
+            }
+            since += 1;
+        }
+        (early, last)
     }
 
     /// Whether Hessians are made of a sample of the rows.
@@ -178,8 +189,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         0 => facts.coarse_hessian_rows(),
         _ => facts.hessian_rows,
     };
-    let large = facts.coarse_hessians();
-    let last = passes.fine_hessians;
+    let (large, last) = facts.hessians();
     let inverse_steps = large * facts.iterations(facts.coarse_hessian_rows())
         + last * facts.iterations(facts.hessian_rows);
     let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
@@ -208,7 +218,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
             facts.hessian_rows,
             Some(true),
         )
-        .times(passes.fine_hessians - first_fine),
+        .times(last - first_fine),
         inverse_begun(facts).times(large + last),
         inverse_step(facts).times(inverse_steps),
         newton_step(facts).times(passes.all()),

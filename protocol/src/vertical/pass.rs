@@ -19,6 +19,8 @@ use crate::{
 
 /// Passes whose masks are made together.
 const PASSES_AHEAD: usize = 4;
+/// Passes at final precision that share a Hessian.
+const FINE_PASSES: u32 = 4;
 /// Most rows of all passes whose masks are made together.
 const ROWS_AHEAD: usize = 1 << 22;
 
@@ -262,17 +264,21 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Final precision, whose first pass makes a Hessian of its own.
-    pub(super) fn last(self) -> Self {
+    /// Final precision, whose first pass makes a Hessian of its own, unless the last one is to be kept.
+    pub(super) fn last(self, keep: bool) -> Self {
         Self {
             fine: true,
-            since_hessian: u32::MAX / 2,
+            since_hessian: match keep {
+                true => self.since_hessian,
+                false => u32::MAX / 2,
+            },
             ..self
         }
     }
 
     pub(super) fn wants_hessian(&self) -> bool {
-        self.since_hessian >= if self.fine { 3 } else { self.large }
+        let passes = if self.fine { FINE_PASSES } else { self.large };
+        self.since_hessian >= passes
     }
 }
 

@@ -227,6 +227,9 @@ impl Run {
         let mut weights = self.begin(engine.me(), points.weight)?;
         let mut short = self.begin(engine.me(), points::SHORT)?;
         let all_rows = self.hessian_rows == self.rows;
+        // of all rows, the Hessian of the last early pass is as good as a new one; standard errors want one at
+        // final precision
+        let keep = all_rows && !self.spec.standard_errors;
         let mut stage = Stage {
             fine: false,
             large: if careful || all_rows { 1 } else { 3 },
@@ -245,7 +248,7 @@ impl Run {
                 && t + 3 > n
                 && !stage.fine
             {
-                stage = stage.last();
+                stage = stage.last(keep);
             }
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
@@ -311,7 +314,7 @@ impl Run {
                         inverse: inverse.map(|i| i.inverse),
                     });
                 }
-                stage = stage.last();
+                stage = stage.last(keep);
             }
         }
         Ok(Attempt {
