@@ -158,6 +158,67 @@ fn reasons_across_parties_are_those_of_the_pooled_card() {
 }
 
 #[test]
+fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("german_credit.toml")).unwrap();
+    let asked = "\n[tuning]\nfolds = 3\nl2 = [0.1, 10, 10000]\n";
+    let (said, out) = sandbox(&format!("{text}{asked}"), dir.path(), "tuned");
+    assert_eq!(said.code, 0, "{said:?}");
+    // the pooled twin is fitted with the ridge that was chosen
+    common::assert_lands(&said.json());
+    let report = |party: &str| -> Value {
+        let text = fs::read(out.join(party).join("report.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    let (bank, partner) = (report("bank"), report("partner"));
+    assert_eq!(bank["trials"], partner["trials"]);
+    let rows = bank["trials"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let chosen: Vec<&Value> = rows.iter().filter(|r| r["chosen"] == true).collect();
+    assert_eq!(chosen.len(), 1);
+    assert_eq!(bank["solver"]["l2"], chosen[0]["l2"]);
+    // errors of a PD where three in ten are bad, and a ridge that leaves nothing of the columns
+    for row in rows {
+        assert_eq!(row["folds"].as_array().unwrap().len(), 3);
+        assert!(
+            (0.12..0.25).contains(&row["mean"].as_f64().unwrap()),
+            "{row}"
+        );
+    }
+    assert!(rows[2]["mean"].as_f64() > rows[1]["mean"].as_f64() && chosen[0]["l2"] != 10_000.0);
+    let opened = bank["disclosures"].as_array().unwrap();
+    let trials = opened
+        .iter()
+        .find(|d| d["what"].as_str().unwrap().starts_with("train.trials"));
+    assert_eq!(trials.unwrap()["happened"], 9);
+    for node in ["bank", "partner"] {
+        let files = fs::read_dir(out.join(node))
+            .unwrap()
+            .flatten()
+            .map(|e| e.path());
+        let bundle = files
+            .into_iter()
+            .find(|p| p.extension().is_some_and(|e| e == "bundle"));
+        let said = common::run(["audit", "verify", bundle.unwrap().to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{said:?}");
+    }
+    // and what makes no sense is refused
+    for (asked, want) in [
+        ("folds = 1", "1 is outside 2 to 20"),
+        ("l2 = [1, 0.1]", "each is larger than the one before it"),
+        ("l2 = [1]", "1 is outside 2 to 24"),
+    ] {
+        let (said, _) = sandbox(
+            &format!("{text}\n[tuning]\n{asked}\n"),
+            dir.path(),
+            "refused",
+        );
+        let told = said.out.clone() + &said.err;
+        assert!(said.code != 0 && told.contains(want), "{want}: {told}");
+    }
+}
+
+#[test]
 fn scorecards_that_make_no_sense_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(example("german_credit.toml")).unwrap();

@@ -48,6 +48,8 @@ pub enum DisclosureId {
     TrainConverged,
     /// Whether the loss on the watched rows fell: one bit an epoch.
     TrainImproved,
+    /// The error of each trial on the rows that it left out.
+    TrainTrials,
     /// Whether all scores lie within the sigmoid series, one bit a range tried.
     TrainRangeCheck,
     /// The coefficients of a party's own columns, to that party.
@@ -105,6 +107,7 @@ impl fmt::Display for DisclosureId {
             Self::DesignWidth => "design.width",
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
+            Self::TrainTrials => "train.trials",
             Self::TrainRangeCheck => "train.range-check",
             Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
             Self::ReleaseStandardErrors(party) => {
@@ -159,6 +162,7 @@ impl FromStr for DisclosureId {
             "design.width" => Self::DesignWidth,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
+            "train.trials" => Self::TrainTrials,
             "train.range-check" => Self::TrainRangeCheck,
             "release.scores" => Self::ReleaseScores,
             "release.reasons" => Self::ReleaseReasons,

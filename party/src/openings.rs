@@ -151,6 +151,9 @@ impl Openings for Book {
             Opening::Improved { epoch } => {
                 (DisclosureId::TrainImproved, format!("train/epoch-{epoch}"))
             }
+            Opening::TrialLoss { trial } => {
+                (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
+            }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
             Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),

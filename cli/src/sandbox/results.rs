@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use paripassu_job::Decimal;
 use paripassu_model::{
     metrics::{self, AucDelta},
     report::{self, Finding, Report},
@@ -192,13 +193,17 @@ pub(crate) async fn collect(
     for (source, table) in setup.parties.iter().zip(&tables) {
         rows.insert(source.party.id.to_string(), table.rows() as u64);
     }
-    let spec = setup.spec.clone();
+    let label = layout.party(setup.label_party());
+    let content = read_report(&label)?;
+    let mut spec = setup.spec.clone();
+    // which rows are in which fold only the label party knows: the twin takes the ridge that was chosen
+    if let (Some(_), Some(l2)) = (&spec.tuning, content.solver.l2) {
+        spec.model.l2 = Decimal::new(l2).map_err(Failure::ours)?;
+    }
     let twin = tokio::task::spawn_blocking(move || twin::fit(&spec, tables))
         .await
         .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
 
-    let label = layout.party(setup.label_party());
-    let content = read_report(&label)?;
     let summary = read_summary(&label)?;
     let pooled = Figures::from(&twin.metrics);
     let joint = summary

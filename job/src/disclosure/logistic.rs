@@ -19,6 +19,32 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         at_most,
     };
     let mut list = Vec::new();
+    let trials = spec.tuning.as_ref().map_or(0, |tuning| tuning.trials());
+    let trials = u32::try_from(trials).unwrap_or(u32::MAX);
+    let fits = trials.saturating_add(1);
+    let also = |text: &str| match trials {
+        0 => text.to_owned(),
+        _ => format!("{text} The same in each of {trials} trials."),
+    };
+    if let Some(tuning) = &spec.tuning {
+        let label = spec
+            .label_party()
+            .map_or("the label party", |p| p.id.as_str());
+        let ridges: Vec<String> = tuning.l2.iter().map(ToString::to_string).collect();
+        list.push(opening(
+            DisclosureId::TrainTrials,
+            &format!(
+                "For each of {} folds of the training rows and each l2 of {}: the squared error of the PD, summed over the \
+                    rows of the fold, of a model fitted on the others and then forgotten. Which rows are in which fold {label} \
+                    draws and keeps; from the errors all take the same l2.",
+                tuning.folds,
+                ridges.join(", ")
+            ),
+            Shape::Count,
+            parties.to_vec(),
+            trials,
+        ));
+    }
     let (settled, settled_at_most) = match spec.solver.stop {
         Stop::Bit => (
             "After each pass, whether training has settled: no coefficient moved more than the \
@@ -35,10 +61,10 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     };
     list.push(opening(
         DisclosureId::TrainConverged,
-        settled,
+        &also(settled),
         Shape::Bit,
         with_helper(),
-        settled_at_most,
+        settled_at_most.saturating_mul(fits),
     ));
     let (in_range, else_) = match spec.solver.ranges().as_slice() {
         [only] => (only.to_string(), "the job ends"),
@@ -53,14 +79,14 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     };
     list.push(opening(
         DisclosureId::TrainRangeCheck,
-        &format!(
+        &also(&format!(
             "Once training has settled with the sigmoid series of a range ({in_range}), whether \
                 the scores of all training rows lie within it; if not, {else_}. The helper sees \
                 from the requests it serves whether another range follows."
-        ),
+        )),
         Shape::Bit,
         with_helper(),
-        ranges,
+        ranges.saturating_mul(fits),
     ));
     let weighed = match spec.row_weights().is_empty() {
         true => "",

@@ -3,7 +3,7 @@
 use super::{
     Assumptions, PartySize, Series, StepCost,
     gates::{Once, Product, series_word},
-    vole,
+    trials, vole,
 };
 use paripassu_model::newton_schulz;
 
@@ -117,7 +117,7 @@ impl Facts<'_> {
     }
 
     /// Passes that make a new Hessian, while steps are large and at full precision.
-    fn hessians(&self) -> (u64, u64) {
+    pub(super) fn hessians(&self) -> (u64, u64) {
         let large = match self.sampled() {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
@@ -147,13 +147,13 @@ impl Facts<'_> {
     }
 
     /// Rows of Hessians while steps are large.
-    fn coarse_hessian_rows(&self) -> u64 {
+    pub(super) fn coarse_hessian_rows(&self) -> u64 {
         coarse_hessian_rows(self.hessian_rows, self.train_rows, self.columns)
     }
 
     /// Steps to the inverse of a Hessian of so many rows; a sample's has bits of
     /// headroom, because at most N / m times its share of a column is in it, and so have weights of rows.
-    fn iterations(&self, hessian_rows: u64) -> u64 {
+    pub(super) fn iterations(&self, hessian_rows: u64) -> u64 {
         let most = self.train_rows.div_ceil(hessian_rows.max(1));
         let bits = most.max(1).next_power_of_two().trailing_zeros();
         let most: f64 = self.spec.row_weights().iter().map(|(_, max)| max).product();
@@ -197,8 +197,16 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     if let Some(binning) = &facts.spec.binning {
         steps.extend(super::bins::steps(facts, binning));
     }
+    steps.push(masked_features(facts).times(1));
+    if let Some(tuning) = &facts.spec.tuning {
+        let spec = trials::in_trials(facts.spec);
+        let facts = Facts {
+            spec: &spec,
+            ..*facts
+        };
+        steps.extend(trials::steps(&facts, tuning));
+    }
     steps.extend([
-        masked_features(facts).times(1),
         masks_ahead(facts).times(groups),
         gradient(facts, "gradient, first pass", None, false).times(first_coarse + first_fine),
         gradient(facts, "gradient, early passes", Some(coarse), false)
@@ -290,7 +298,7 @@ fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// Masks for the scores and gradients of some passes.
-fn masks_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn masks_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "masks for some passes");
     let (rows, columns) = (facts.train_rows, facts.columns);
     let count = passes_ahead(rows);
@@ -302,7 +310,7 @@ fn masks_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 
 /// Scores, series and gradient of one pass over all training rows; at full precision residuals are cut.
 /// The first pass has no series: its residuals are the label party's own.
-fn gradient<'f>(
+pub(super) fn gradient<'f>(
     facts: &'f Facts<'f>,
     step: &'static str,
     terms: Option<u32>,
@@ -330,7 +338,7 @@ fn gradient<'f>(
 /// X' diag(s) X on a subsample, from the shares of s: each owner's block by weighting its rows, mixed
 /// blocks by products with the weighted rows. The first takes the largest slope there can be, or those of
 /// the label party's own fit; later ones have slopes of their own, at full precision or not.
-fn hessian<'f>(
+pub(super) fn hessian<'f>(
     facts: &'f Facts<'f>,
     step: &'static str,
     rows: u64,
@@ -363,14 +371,14 @@ fn hessian<'f>(
 }
 
 /// What all steps of an inverse begin with: the masked Hessian, opened with the first step's matrix.
-fn inverse_begun<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn inverse_begun<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "inverse, begun");
     once.inverse_begun(facts.columns);
     once
 }
 
 /// One step of the inverse: two products of shared matrices, each cut back.
-fn inverse_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn inverse_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "inverse");
     let d = facts.columns;
     once.inverse_step(d);
@@ -379,7 +387,7 @@ fn inverse_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// The step of all weights, cut for the scores and for the ridge.
-fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "Newton step");
     let d = facts.columns;
     once.matmul(d, d, 1);
@@ -388,7 +396,7 @@ fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// Whether no coefficient moved more than the tolerance and the inverse is one.
-fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "settled?");
     let d = facts.columns;
     once.products(facts.each(|width| (width, width)));
@@ -401,7 +409,7 @@ fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// Whether all scores lie within the range of the series.
-fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "within range?");
     once.truncate(&facts.widths());
     once.made(facts.margins(), []);

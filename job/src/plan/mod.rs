@@ -14,6 +14,7 @@ mod memory;
 mod network;
 mod overlap;
 mod table;
+mod trials;
 mod vole;
 
 use std::collections::BTreeMap;

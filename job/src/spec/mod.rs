@@ -18,6 +18,7 @@ mod rows;
 mod scorecard;
 mod template;
 mod training;
+mod tuning;
 mod validate;
 
 use std::fmt;
@@ -39,6 +40,7 @@ pub use self::{
     scorecard::{Preset, Scorecard},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
+    tuning::{Tuning, TuningRule},
 };
 use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
 
@@ -89,6 +91,9 @@ pub struct Spec {
     /// How it is fitted.
     #[serde(default)]
     pub solver: Solver,
+    /// Which ridge is taken, by cross-validation; without it, `model.l2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
     /// What is released, to whom.
     #[serde(default)]
     pub outputs: Outputs,

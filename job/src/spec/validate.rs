@@ -7,7 +7,7 @@ use super::{
     error::{Problem, nearest},
     evaluation,
     locate::KeyPath,
-    network, overlap, rows, scorecard,
+    network, overlap, rows, scorecard, tuning,
 };
 use crate::{
     constants,
@@ -41,6 +41,7 @@ pub(super) fn check(spec: &Spec) -> Found {
             outputs(spec, &mut found);
             evaluation::check(spec, &mut found);
             scorecard::check(spec, &mut found);
+            tuning::check(spec, &mut found);
         }
     }
     if spec.evaluation.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
@@ -49,6 +50,12 @@ pub(super) fn check(spec: &Spec) -> Found {
             why: why.to_owned(),
         };
         found.push((KeyPath::of("evaluation"), problem));
+    }
+    if spec.tuning.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
+        let problem = Problem::Rows {
+            why: "trials are for jobs of parties with different columns".to_owned(),
+        };
+        found.push((KeyPath::of("tuning"), problem));
     }
     if spec.scorecard.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
         let why = "points by party are for jobs of parties with different columns; `paripassu model export` makes \

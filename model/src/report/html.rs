@@ -6,7 +6,7 @@ use super::page::Rows;
 use super::table::Table;
 use super::{
     Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins, page,
-    rows, scorecard, tables, validation, validation_charts,
+    rows, scorecard, tables, trials, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -25,11 +25,7 @@ pub fn html(report: &Report) -> String {
         ("coefficients", "Coefficients", coefficients(report)),
         ("scorecard", "Scorecard", points(report)),
         ("data", "Data and parties", data(report)),
-        (
-            "method",
-            "Model and solver",
-            facts(&page::solver_facts(report)),
-        ),
+        ("method", "Model and solver", method(report)),
         ("disclosures", "Disclosures", disclosures(report)),
         ("security", "Security profile", security(report)),
         ("cost", "Traffic and time", cost(report)),
@@ -400,6 +396,14 @@ fn data(report: &Report) -> String {
     let mut out = facts(&page::data_facts(report));
     out.push_str(&table(&tables::parties(report)));
     out.push_str(&table(&tables::samples(report)));
+    out
+}
+
+fn method(report: &Report) -> String {
+    let mut out = facts(&page::solver_facts(report));
+    let source = page::provenance(report, Rows::Training);
+    out.push_str(&figures([trials::chart(report)], &source));
+    out.push_str(&table(&trials::table(report)));
     out
 }
 

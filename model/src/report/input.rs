@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BinsReport, CardReport, Correlations, Curves};
+use super::{BinsReport, CardReport, Correlations, Curves, Trials};
 use crate::validation::{Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -33,6 +33,8 @@ pub struct Report {
     pub validation: Option<Validation>,
     /// Stability of the receiver's own columns.
     pub drift: Option<Drift>,
+    /// Which ridge cross-validation chose.
+    pub trials: Option<Trials>,
     /// Bins and weight of evidence, where columns are binned.
     pub bins: Option<BinsReport>,
     /// How the receiver's own columns move together.
@@ -82,6 +84,7 @@ impl Default for Report {
             curves: Vec::new(),
             validation: None,
             drift: None,
+            trials: None,
             bins: None,
             correlations: None,
             scorecard: None,

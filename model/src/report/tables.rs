@@ -2,7 +2,7 @@
 
 use super::curves::band_rows;
 use super::table::{Cell, Table, figure, words};
-use super::{Curves, Disclosure, DisclosureStatus, Report, bins, scorecard, validation};
+use super::{Curves, Disclosure, DisclosureStatus, Report, bins, scorecard, trials, validation};
 
 /// Every table as file name (without folder) and CSV text. Tables without rows are left out.
 pub fn tables(report: &Report) -> Vec<(String, String)> {
@@ -36,6 +36,7 @@ fn all(report: &Report) -> Vec<Table> {
         validation::swap(report),
         validation::fairness(report),
         validation::stability(report),
+        trials::table(report),
         bins::bins(report),
         bins::selection(report),
         bins::correlated(report),

@@ -40,6 +40,7 @@ use paripassu_protocol::{
     abort::Abort,
     channel::{Channel, Role},
     ctx::Ctx,
+    vertical::tuning::Tuned,
 };
 use paripassu_service::{
     clock::Clock,
@@ -130,6 +131,8 @@ struct Run {
     /// Rows of this party's table in memory.
     held: Arc<AtomicU64>,
     seconds: Vec<(&'static str, f64)>,
+    /// What the trials of the ridge showed.
+    tuned: Option<Tuned>,
 }
 
 /// Aligned rows of this party's table, split, as a design.
@@ -211,6 +214,7 @@ impl Run {
             label,
             held,
             seconds: Vec::new(),
+            tuned: None,
         })
     }
 
@@ -455,7 +459,7 @@ impl Run {
         };
         let (train, test) = (data.train.clone(), data.test.clone());
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
-        let l2 = self.spec().model.l2.value();
+        let l2 = self.l2();
         let rows = data.rows.clone();
         let asked = data.evaluation.clone();
         let network = self.spec().network.as_ref();

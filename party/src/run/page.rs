@@ -4,9 +4,10 @@ use paripassu_job::DisclosureId;
 use paripassu_model::metrics::{Interval, Intervals, normal_two_sided};
 use paripassu_model::report::{
     Coefficient, Coefficients, Correlations, Data, Disclosure, Evaluation as Row, Fact, Job,
-    Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Uplift,
+    Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Trial,
+    Trials, Uplift,
 };
-use paripassu_protocol::vertical::logistic::LogisticFit;
+use paripassu_protocol::vertical::{logistic::LogisticFit, tuning::Tuned};
 
 use super::{
     Prepared, Run,
@@ -15,6 +16,20 @@ use super::{
     train::Fit,
 };
 use crate::dataset::Selection;
+
+/// What the trials showed.
+fn trials(tuned: &Tuned) -> Trials {
+    let of = |(at, l2): (usize, &f64)| Trial {
+        l2: *l2,
+        mean: tuned.mean(at),
+        se: tuned.standard_error(at),
+        folds: tuned.losses[at].clone(),
+        chosen: at == tuned.chosen,
+    };
+    Trials {
+        rows: tuned.l2.iter().enumerate().map(of).collect(),
+    }
+}
 
 /// Most own columns of which the report has correlations.
 const MOST_CORRELATED: usize = 120;
@@ -126,6 +141,7 @@ pub(super) fn report(
         bins: (data.bins.as_ref().zip(spec.binning.as_ref()))
             .map(|(bins, asked)| bins.report(&me, asked.min_iv.value())),
         correlations: mapped.then(|| Correlations::of(names, data.train.view())),
+        trials: run.tuned.as_ref().map(trials),
         receiver,
         parties,
         solver: match (fit, &spec.network) {
@@ -174,7 +190,7 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
         method:
             "Newton on shares, columns whitened by their owners, Hessian and its inverse shared"
                 .into(),
-        l2: Some(run.contract.spec().model.l2.value()),
+        l2: Some(run.l2()),
         passes: Some(f.passes),
         converged: Some(true),
         sigmoid_terms: u32::try_from(f.terms).ok(),

@@ -12,9 +12,11 @@ use paripassu_protocol::{
     vertical::{
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
         network::NetworkFit,
+        tuning::{Rule, Tuned, Tuning, stratified},
     },
 };
 use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
+use rand::{TryRng, rngs::SysRng};
 
 use super::{Prepared, Run, card::Half, network, own, progress::timed, rows};
 
@@ -54,13 +56,14 @@ impl Run {
 
     /// Trains the job's model with the others; where the job asks for points, this party's half of them.
     pub(super) async fn train(
-        &self,
+        &mut self,
         data: &Prepared,
         engine: &mut JobEngine,
     ) -> Result<(Fit, Option<Half>), Abort> {
         let (fit, half) = match &self.spec().network {
             None => {
-                let fit = self.logistic(engine, data).await?;
+                let (fit, tuned) = self.logistic(engine, data).await?;
+                self.tuned = tuned;
                 let half = self.points(data, &fit, engine).await?;
                 (Fit::Logistic(fit), half)
             }
@@ -78,7 +81,7 @@ impl Run {
         &self,
         engine: &mut JobEngine,
         data: &Prepared,
-    ) -> Result<LogisticFit, Abort> {
+    ) -> Result<(LogisticFit, Option<Tuned>), Abort> {
         let input = LogisticInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
@@ -98,7 +101,31 @@ impl Run {
             reporter.progress(&timed(step, start, done.into(), of.into()));
         };
         let spec = logistic_spec(self.spec())?;
-        logistic::train(engine, &spec, input, &mut progress).await
+        let Some(tuning) = &self.spec().tuning else {
+            let fit = logistic::train(engine, &spec, input, &mut progress).await?;
+            return Ok((fit, None));
+        };
+        let tuning = Tuning {
+            folds: usize::try_from(tuning.folds).map_err(own)?,
+            l2: tuning.l2.iter().map(|l2| l2.value()).collect(),
+            rule: match tuning.rule {
+                spec::TuningRule::OneStandardError => Rule::OneStandardError,
+                spec::TuningRule::Least => Rule::Least,
+            },
+        };
+        let folds = match &input.label {
+            Some(label) => Some(drawn(label, tuning.folds)?),
+            None => None,
+        };
+        let trials = (&tuning, folds);
+        let fit = logistic::train_tuned(engine, &spec, trials, input, &mut progress).await;
+        fit.map(|(fit, tuned)| (fit, Some(tuned)))
+    }
+
+    /// The ridge that the model is fitted with: the job's, or the one that trials chose.
+    pub(super) fn l2(&self) -> f64 {
+        let tuned = self.tuned.as_ref().and_then(|t| t.l2.get(t.chosen));
+        tuned.copied().unwrap_or(self.spec().model.l2.value())
     }
 
     /// Log-odds of bad of the test rows, at the label holder.
@@ -127,6 +154,19 @@ impl Run {
         let ctx = self.ctx.narrow("evaluate");
         scoring::joint(&ctx, &mut book, &parts, scores.step.value()).await
     }
+}
+
+/// Folds of the training rows, drawn from the system's randomness: the order of rows by a random word each.
+fn drawn(label: &[u8], folds: usize) -> Result<Vec<u8>, Abort> {
+    let mut order = Vec::with_capacity(label.len());
+    for row in 0..label.len() {
+        let word = SysRng.try_next_u64();
+        let word = word.map_err(|e| own(format!("the system gives no randomness: {e}")))?;
+        order.push((word, row));
+    }
+    order.sort_unstable();
+    let order: Vec<usize> = order.into_iter().map(|(_, row)| row).collect();
+    Ok(stratified(label, folds, &order))
 }
 
 fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {

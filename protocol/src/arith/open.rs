@@ -50,6 +50,11 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// The loss of a trial on the rows that it left out.
+    TrialLoss {
+        /// The trial, from 0.
+        trial: u32,
+    },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
     /// Codes of the other party's reasons by row, to the label holder.

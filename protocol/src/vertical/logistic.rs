@@ -1,7 +1,11 @@
 //! Logistic regression over columns of several parties: parameters, result, and the order of attempts.
 
 pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
-use super::{points::Points, run::Run};
+use super::{
+    points::Points,
+    run::Run,
+    tuning::{Tuned, Tuning, with_first},
+};
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
 
 /// When training stops.
@@ -50,6 +54,21 @@ impl Default for LogisticSpec {
             standard_errors: false,
             row_weights: Vec::new(),
         }
+    }
+}
+
+impl LogisticSpec {
+    /// Ranges of the sigmoid that are tried, as log2, narrowest first.
+    pub(super) fn ranges(&self) -> Vec<u32> {
+        match self.range_log2 {
+            Some(r) => vec![r],
+            None => vec![4, 5, 6],
+        }
+    }
+
+    /// Weights of rows in trials: those of party 0 say which rows count.
+    pub(super) fn row_weights_in_trials(&self) -> Vec<RowWeights> {
+        with_first(&self.row_weights)
     }
 }
 
@@ -166,19 +185,61 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     input: LogisticInput,
     progress: &mut dyn Progress,
 ) -> Result<LogisticFit, Abort> {
+    let (fit, _) = train_all(engine, spec, None, input, progress).await?;
+    Ok(fit)
+}
+
+/// As [`train()`](fn@train), with the ridge that trials choose; `folds` says at party 0 in which fold each row is left out
+/// ([`stratified`](super::tuning::stratified)).
+///
+/// # Leakage
+/// As of training, for each trial; and the openings `TrialLoss`.
+///
+/// # Errors
+/// As of training, in any trial.
+pub async fn train_tuned<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    spec: &LogisticSpec,
+    (tuning, folds): (&Tuning, Option<Vec<u8>>),
+    input: LogisticInput,
+    progress: &mut dyn Progress,
+) -> Result<(LogisticFit, Tuned), Abort> {
+    let tuning = Some((tuning, folds));
+    match train_all(engine, spec, tuning, input, progress).await? {
+        (fit, Some(tuned)) => Ok((fit, tuned)),
+        (_, None) => Err(Abort::Input("no trials were made".into())),
+    }
+}
+
+async fn train_all<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    spec: &LogisticSpec,
+    tuning: Option<(&Tuning, Option<Vec<u8>>)>,
+    input: LogisticInput,
+    progress: &mut dyn Progress,
+) -> Result<(LogisticFit, Option<Tuned>), Abort> {
     engine.step("train/shapes");
     let me = engine.me();
     let mut input = input;
+    // columns are whitened for the largest ridge
+    let mut spec = spec.clone();
+    if let Some((tuning, _)) = &tuning {
+        spec.l2 = tuning.l2.iter().copied().fold(0.0, f64::max);
+    }
+    let spec = &spec;
     if input.x.len() != input.rows * input.cols {
         return Err(Abort::Input("design matrix and its sizes disagree".into()));
     }
     let label = label_words(me, input.rows, input.label.take())?;
+    let weights = input.row_weights.clone();
     let mut run = Run::prepare(engine, spec, input, label).await?;
-    let ranges: Vec<u32> = match spec.range_log2 {
-        Some(r) => vec![r],
-        None => vec![4, 5, 6],
+    let tuned = match tuning {
+        Some((tuning, folds)) => Some(run.tune(engine, tuning, folds, weights, progress).await?),
+        None => None,
     };
-    let mut passes = 0;
+    let ranges = spec.ranges();
+    let before = tuned.as_ref().map_or(0, |t| t.passes);
+    let mut passes = before;
     let mut hessians = 0;
     let last = ranges.len() - 1;
     for (i, range_log2) in ranges.into_iter().enumerate() {
@@ -191,8 +252,10 @@ pub async fn train<C: Channel, S: CorrelationSource>(
         hessians += attempt.hessians;
         let problem = match attempt.settled {
             true if run.within_range(engine, &attempt).await? => {
-                let facts = run.facts(&attempt, hessians)?;
-                return run.release(engine, attempt, facts).await;
+                let mut facts = run.facts(&attempt, hessians)?;
+                facts.passes -= before;
+                let fit = run.release(engine, attempt, facts).await?;
+                return Ok((fit, tuned));
             }
             true => "scores leave the sigmoid's range",
             false => "its steps stay above the tolerance",
@@ -204,7 +267,7 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     Err(Abort::Input("no range to try".into()))
 }
 
-fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {
+pub(super) fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {
     let advice = "winsorise or bin the columns with long tails, drop columns that two parties both \
                   hold, or raise model.l2";
     if problem.starts_with("scores") {

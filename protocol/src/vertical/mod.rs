@@ -46,6 +46,7 @@ mod pass;
 pub mod points;
 mod row_weights;
 mod run;
+pub mod tuning;
 mod whiten;
 
 #[cfg(test)]

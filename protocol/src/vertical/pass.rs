@@ -145,8 +145,18 @@ impl Run {
         weights: &[Shares],
         how: &How<'_>,
     ) -> Result<(Shares, Option<Shares>), Abort> {
-        let p = how.points;
         let z = self.margins(engine, masks, weights).await?;
+        self.residuals_of(engine, &z, how).await
+    }
+
+    /// Residuals of rows with these scores, and slopes of the first ones.
+    pub(super) async fn residuals_of<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        z: &Shares,
+        how: &How<'_>,
+    ) -> Result<(Shares, Option<Shares>), Abort> {
+        let p = how.points;
         let spec = SigmoidSpec {
             series: Arc::clone(how.series),
             precision: how.precision(),
@@ -155,7 +165,7 @@ impl Run {
             slope_gain: how.slopes.map_or(0.0, |s| self.slope_gain(p, s)),
             slope_frac: how.slopes.map_or(0, |s| s.frac),
         };
-        let (mut residual, slope) = engine.sigmoid(&z, &spec).await?;
+        let (mut residual, slope) = engine.sigmoid(z, &spec).await?;
         let slope = how.slopes.map(|_| slope);
         if let Some(y) = &self.label {
             let one = 1u64 << how.residual();

@@ -37,25 +37,27 @@ const INVERSE_POINT: u32 = 54;
 
 /// What stays the same through all attempts.
 pub(super) struct Run {
-    spec: LogisticSpec,
+    pub(super) spec: LogisticSpec,
     pub(super) rows: usize,
     hessian_rows: usize,
-    widths: Vec<usize>,
-    mine: Whitened,
-    ridge: Vec<u64>,
+    pub(super) widths: Vec<usize>,
+    pub(super) mine: Whitened,
+    pub(super) ridge: Vec<u64>,
     pub(super) label: Option<Arc<Zeroizing<Vec<u8>>>>,
     pub(super) weighting: Weighting,
     pub(super) offset: Option<Arc<Zeroizing<Vec<f64>>>>,
     /// What weights of rows are divided by.
-    scale: Scale,
+    pub(super) scale: Scale,
     /// The ridge, divided likewise.
-    l2: f64,
+    pub(super) l2: f64,
     pub(super) features: Vec<OwnerMatrix>,
     /// Whitened weights to begin with: party 0's own fit, zeros elsewhere.
     start: Zeroizing<Vec<f64>>,
     pub(super) ridges: Vec<OwnerMatrix>,
     unwhiten: Vec<OwnerMatrix>,
-    masks: Masks,
+    pub(super) masks: Masks,
+    /// Whether it is enough that steps are small, before the last passes' precision: in trials.
+    pub(super) rough: bool,
 }
 
 /// One attempt at one range.
@@ -63,9 +65,9 @@ pub(super) struct Attempt {
     pub(super) settled: bool,
     pub(super) passes: u32,
     pub(super) hessians: u32,
-    series: Arc<Sine>,
-    points: Points,
-    weights: Vec<Shares>,
+    pub(super) series: Arc<Sine>,
+    pub(super) points: Points,
+    pub(super) weights: Vec<Shares>,
     /// Of the Hessian that the last step was made with.
     inverse: Option<Shares>,
 }
@@ -153,6 +155,7 @@ impl Run {
             ridges: Vec::new(),
             unwhiten: Vec::new(),
             masks: Masks::default(),
+            rough: false,
         };
         engine.step("train/features");
         for p in 0..engine.parties() {
@@ -303,7 +306,7 @@ impl Run {
             progress.pass(pass, passes_before + most, stage.fine);
             let ask = self.spec.stop == Stop::Bit || t == most;
             if ask && self.settled(engine, &steps, inv, stage.fine, pass).await? {
-                if stage.fine {
+                if stage.fine || self.rough {
                     return Ok(Attempt {
                         settled: true,
                         passes: pass,

@@ -1,4 +1,5 @@
 mod row_weights;
+mod tuning;
 
 use std::time::Instant;
 

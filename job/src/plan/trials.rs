@@ -1,0 +1,102 @@
+//! What cross-validation costs: about as many early passes a trial as training makes.
+
+use super::{
+    StepCost,
+    cost::{
+        Facts, gradient, hessian, inverse_begun, inverse_step, masks_ahead, newton_step,
+        range_check, settled,
+    },
+    gates::{Once, Product},
+};
+use crate::{
+    constants::{RING_MACS_PER_S, WORD, passes_ahead},
+    decimal::Decimal,
+    life::State,
+    spec::{ClassWeight, Spec, Tuning},
+};
+
+/// The same job as in its trials, where the label party always holds weights of rows.
+pub(super) fn in_trials(spec: &Spec) -> Spec {
+    let mut spec = spec.clone();
+    if spec
+        .row_weights()
+        .first()
+        .is_none_or(|(position, _)| *position > 0)
+    {
+        let one = Decimal::literal(1.0);
+        spec.model.class_weight = Some(ClassWeight {
+            good: one,
+            bad: one,
+        });
+    }
+    spec
+}
+
+/// The steps of all trials; `facts` are of the job [`in_trials`].
+pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
+    let trials = tuning.trials();
+    let passes = facts.passes.coarse.max(1);
+    let (rows, terms) = (facts.coarse_hessian_rows(), facts.series.coarse_terms);
+    let hessians = facts.hessians().0.max(1);
+    let groups = (trials * passes).div_ceil(passes_ahead(facts.train_rows));
+    vec![
+        folds(facts).times(tuning.folds),
+        ridges(facts).times(trials + 1),
+        masks_ahead(facts).times(groups),
+        gradient(facts, "trials: gradient, first pass", None, false).times(trials),
+        gradient(facts, "trials: gradient", Some(terms), false).times(trials * (passes - 1)),
+        hessian(facts, "trials: first Hessian", rows, None).times(trials),
+        hessian(facts, "trials: Hessian", rows, Some(false)).times(trials * (hessians - 1)),
+        inverse_begun(facts).times(trials * hessians),
+        inverse_step(facts).times(trials * hessians * facts.iterations(rows)),
+        newton_step(facts).times(trials * passes),
+        settled(facts).times(trials * passes),
+        range_check(facts).times(trials),
+        loss(facts).times(trials),
+    ]
+}
+
+/// Which rows count in a fold, and which are left out.
+fn folds<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "trials: folds");
+    once.rounds = 2;
+    once.ask(2);
+    once.spread(0, 2 * WORD * facts.train_rows);
+    once
+}
+
+/// Each owner's matrix of the ridge's term.
+fn ridges<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "trials: ridge");
+    once.rounds = 1;
+    for (position, width) in facts.widths().into_iter().enumerate() {
+        once.ask(1);
+        once.spread(position, WORD * width * width);
+    }
+    once
+}
+
+/// Residuals at full precision, multiplied with the marks of rows left out and with themselves; the sum to all.
+fn loss<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "trials: error");
+    let rows = facts.train_rows;
+    let margins = facts
+        .widths()
+        .into_iter()
+        .enumerate()
+        .map(|(owner, width)| Product {
+            owner,
+            operand: width,
+            output: rows,
+        });
+    once.products(margins.collect::<Vec<_>>());
+    once.sigmoid(rows, facts.series.terms.into(), true);
+    once.cut(rows, true);
+    once.truncate(&[rows]);
+    once.weigh(rows, [0]);
+    once.matmul(1, rows, 1);
+    once.truncate(&[1]);
+    once.open_bit();
+    once.compute_s = (4 * rows * facts.columns) as f64 / RING_MACS_PER_S;
+    once
+}

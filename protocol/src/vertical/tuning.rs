@@ -1,0 +1,362 @@
+//! Which ridge predicts best: cross-validation on shares.
+//!
+//! **Functionality.** For each of k folds of the training rows and each ridge of a list, the model is fitted on the other folds and its
+//! squared error summed over the rows of the fold: `sum (sigma(z_i) - y_i)^2`, k times the length of the list numbers in all. All data
+//! parties learn these sums; from them all pick the same ridge ([`Tuned::chosen`]). Party 0 alone knows which rows are in which fold.
+//! Coefficients, scores and residuals of trials stay shared and are forgotten.
+//!
+//! **How.** Which rows count is a column of zeros and ones of party 0's, as weights of rows are ([`RowWeights`]), so that the same masked
+//! columns serve all trials; with a fold's column another one marks the rows left out. A trial is training that ends when a step is small
+//! before the last passes' precision (at most 5e-3 a standardised coefficient, and Newton's next would be far smaller), then the check of the
+//! sigmoid's range, then residuals at full precision, multiplied with the marks and with themselves. The ridge's term is linear in the
+//! ridge: columns are whitened for the largest of the list.
+//!
+//! **Adversary.** As of training: passive, up to all but one data party if the source joins none. **Learns** what the openings `TrialLoss`,
+//! `Converged` and `RangeExceeded` declare, these two for each trial. A sum over the rows of a fold is an aggregate of at least N/k rows,
+//! cut to 2^-10; the folds of one ridge add up to about the error over all rows, and differ by ridge as little as ridges do.
+//!
+//! **Cost.** A trial: the passes to a small step (3 to 6), a range check, one more pass of scores and residuals, 16 bytes a row from each party for
+//! the product. A fold: 16 bytes a row from party 0 to each other.
+//! **Source.** Cross-validation and the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and Regression Trees
+//! (1984), section 3.4.3; the gates are those of training.
+
+use paripassu_crypto::{fixed, share::Shares};
+use zeroize::Zeroizing;
+
+use super::{
+    logistic::{Progress, give_up},
+    newton,
+    pass::How,
+    points,
+    row_weights::{self, RowWeights, Weighting},
+    run::{Attempt, Run},
+    whiten::{encode_matrix, ridge_words},
+};
+use crate::{
+    abort::Abort,
+    arith::{Engine, Opening, Operand, Receivers},
+    channel::Channel,
+    correlation::CorrelationSource,
+};
+
+/// Fraction bits of residuals whose squares are summed, at most.
+const RESIDUAL: u32 = 20;
+/// Fraction bits of the sums that are opened.
+const LOSS: u32 = 10;
+
+/// What is tried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// Folds, at least 2.
+    pub folds: usize,
+    /// Ridges, each above 0, rising.
+    pub l2: Vec<f64>,
+    /// Which of them is taken.
+    pub rule: Rule,
+}
+
+/// Which ridge is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// The largest whose mean error is within one standard error of the least.
+    OneStandardError,
+    /// That of the least mean error.
+    Least,
+}
+
+/// What the trials showed: the same at all parties.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuned {
+    /// The ridges.
+    pub l2: Vec<f64>,
+    /// By ridge and fold: mean squared error of the probability on the rows left out.
+    pub losses: Vec<Vec<f64>>,
+    /// Position of the ridge that is taken.
+    pub chosen: usize,
+    /// Passes of all trials.
+    pub passes: u32,
+}
+
+impl Tuned {
+    fn new(tuning: &Tuning, losses: Vec<Vec<f64>>, passes: u32) -> Self {
+        let mut tuned = Self {
+            l2: tuning.l2.clone(),
+            losses,
+            chosen: 0,
+            passes,
+        };
+        let means: Vec<f64> = (0..tuned.l2.len()).map(|g| tuned.mean(g)).collect();
+        let best = (0..means.len()).min_by(|a, b| means[*a].total_cmp(&means[*b]));
+        let best = best.unwrap_or_default();
+        tuned.chosen = match tuning.rule {
+            Rule::Least => best,
+            Rule::OneStandardError => {
+                let limit = means[best] + tuned.standard_error(best);
+                // ridges rise, so that the last one is the most cautious
+                (0..means.len())
+                    .rfind(|g| means[*g] <= limit)
+                    .unwrap_or(best)
+            }
+        };
+        tuned
+    }
+
+    /// Mean over the folds of a ridge's error.
+    pub fn mean(&self, ridge: usize) -> f64 {
+        let all = &self.losses[ridge];
+        all.iter().sum::<f64>() / all.len() as f64
+    }
+
+    /// Standard error of that mean, from the folds.
+    pub fn standard_error(&self, ridge: usize) -> f64 {
+        let (all, mean) = (&self.losses[ridge], self.mean(ridge));
+        let k = all.len() as f64;
+        let squares: f64 = all.iter().map(|v| (v - mean) * (v - mean)).sum();
+        (squares / (k - 1.0) / k).sqrt()
+    }
+}
+
+/// Rows of a fold: of so many rows dealt out in turn.
+fn rows_of_fold(rows: usize, folds: usize, fold: usize) -> usize {
+    rows / folds + usize::from(fold < rows % folds)
+}
+
+/// Which fold each row is left out in, stratified by the label and otherwise by `order`, a random permutation of the rows: folds differ by at
+/// most one row in all, and by at most one of each label.
+pub fn stratified(label: &[u8], folds: usize, order: &[usize]) -> Vec<u8> {
+    let mut all = vec![0; label.len()];
+    let bads = order.iter().filter(|row| label[**row] == 1);
+    let goods = order.iter().filter(|row| label[**row] != 1);
+    for (place, row) in bads.chain(goods).enumerate() {
+        all[*row] = (place % folds.max(1)) as u8;
+    }
+    all
+}
+
+impl Run {
+    /// Makes all trials, and leaves this run with the ridge that was chosen.
+    pub(super) async fn tune<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        tuning: &Tuning,
+        folds: Option<Vec<u8>>,
+        weights: Option<Vec<f64>>,
+        progress: &mut dyn Progress,
+    ) -> Result<Tuned, Abort> {
+        let (rows, k) = (self.rows, tuning.folds);
+        let sound = (2..=50).contains(&k) && rows >= 2 * k && !tuning.l2.is_empty();
+        let rising =
+            tuning.l2.windows(2).all(|w| w[0] < w[1]) && tuning.l2.iter().all(|v| *v > 0.0);
+        let given = folds.is_some() == (engine.me() == 0)
+            && folds.as_ref().is_none_or(|f| {
+                f.len() == rows
+                    && (0..k).all(|j| {
+                        f.iter().filter(|x| usize::from(**x) == j).count()
+                            == rows_of_fold(rows, k, j)
+                    })
+            });
+        if !(sound && rising && given) {
+            return Err(Abort::Input(
+                "trials need 2 to 50 folds, rising ridges above 0, and the folds of party 0 alone"
+                    .into(),
+            ));
+        }
+        let folds = folds.map(Zeroizing::new);
+        let prepared = self.l2;
+        let whole = std::mem::take(&mut self.weighting);
+        let mut losses = vec![Vec::with_capacity(k); tuning.l2.len()];
+        let (mut passes, mut trial) = (0, 0);
+        self.rough = true;
+        for fold in 0..k {
+            engine.step(format_args!("train/fold-{fold}"));
+            let counts = |row: usize| folds.as_ref().is_some_and(|f| usize::from(f[row]) != fold);
+            let mine = self.fold_weights(engine.me(), weights.as_deref(), &counts)?;
+            row_weights::check_enough(mine.as_deref(), &self.widths)?;
+            let declared = self.spec.row_weights_in_trials();
+            self.weighting = Weighting::register(engine, &declared, rows, mine).await?;
+            let left_out =
+                (engine.me() == 0).then(|| (0..rows).map(|row| i32::from(!counts(row))).collect());
+            let left_out = engine.register(0, rows, 1, 0, left_out).await?;
+            // the strongest ridge first: it settles soonest, and what does not settle is known before all is done
+            for (g, l2) in tuning.l2.iter().enumerate().rev() {
+                engine.step(format_args!("train/trial-{trial}"));
+                self.use_ridge(engine, prepared, *l2 / self.scale.by)
+                    .await?;
+                let attempt = self.trial(engine, &mut passes, progress).await?;
+                engine.step(format_args!("train/loss-{trial}"));
+                let sum = self.loss(engine, &attempt, &left_out, trial).await?;
+                losses[g].push(sum / rows_of_fold(rows, k, fold) as f64);
+                trial += 1;
+            }
+        }
+        self.rough = false;
+        self.weighting = whole;
+        let tuned = Tuned::new(tuning, losses, passes);
+        engine.step("train/chosen");
+        let chosen = tuned.l2[tuned.chosen] / self.scale.by;
+        self.use_ridge(engine, prepared, chosen).await?;
+        Ok(tuned)
+    }
+
+    /// This party's weights where only some rows count: party 0's are 0 elsewhere, the others' as ever.
+    fn fold_weights(
+        &self,
+        me: usize,
+        weights: Option<&[f64]>,
+        counts: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Vec<f64>>, Abort> {
+        let declared = self.spec.row_weights_in_trials();
+        let given = match (me, weights) {
+            (0, Some(weights)) => Some(weights.to_vec()),
+            (0, None) => Some(vec![1.0; self.rows]),
+            (_, weights) => weights.map(<[f64]>::to_vec),
+        };
+        let given = given.map(|mut weights| {
+            for (row, w) in weights.iter_mut().enumerate().filter(|_| me == 0) {
+                *w *= f64::from(u8::from(counts(row)));
+            }
+            weights
+        });
+        row_weights::own(&declared, self.scale, me, self.rows, given)
+    }
+
+    /// The ridge from now on; `prepared` is the one that columns were whitened for.
+    async fn use_ridge<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        prepared: f64,
+        l2: f64,
+    ) -> Result<(), Abort> {
+        self.l2 = l2;
+        let ridge: Vec<f64> = self
+            .mine
+            .ridge()
+            .iter()
+            .map(|r| r * (l2 / prepared))
+            .collect();
+        self.ridge = ridge_words(&ridge)?;
+        let mut own = Some(encode_matrix(&ridge, points::RIDGE)?);
+        self.ridges.clear();
+        for (p, d) in self.widths.clone().into_iter().enumerate() {
+            let r = own.take_if(|_| p == engine.me());
+            self.ridges
+                .push(engine.register(p, d, d, points::RIDGE, r).await?);
+        }
+        Ok(())
+    }
+
+    /// Trains until steps are small, at the narrowest range that holds all scores.
+    async fn trial<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        passes: &mut u32,
+        progress: &mut dyn Progress,
+    ) -> Result<Attempt, Abort> {
+        let ranges = self.spec.ranges();
+        let mut problem = ("no range to try", 0);
+        for range_log2 in ranges {
+            let attempt = self
+                .attempt(engine, range_log2, *passes, false, progress)
+                .await?;
+            *passes = attempt.passes;
+            problem = match attempt.settled {
+                true if self.within_range(engine, &attempt).await? => return Ok(attempt),
+                true => ("scores leave the sigmoid's range", range_log2),
+                false => ("its steps stay above the tolerance", range_log2),
+            };
+        }
+        Err(give_up(problem.0, *passes, problem.1))
+    }
+
+    /// The sum of squared residuals over the rows left out, opened to all.
+    async fn loss<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        attempt: &Attempt,
+        left_out: &crate::arith::OwnerMatrix,
+        trial: u32,
+    ) -> Result<f64, Abort> {
+        let how = How {
+            series: &attempt.series,
+            points: &attempt.points,
+            fine: true,
+            slopes: None,
+        };
+        let jobs: Vec<_> = self
+            .features
+            .iter()
+            .zip(&attempt.weights)
+            .map(|(m, w)| (m, Operand::Plain(w, 1)))
+            .collect();
+        let mut parts = engine.products(&jobs).await?.into_iter();
+        let mut z = parts
+            .next()
+            .ok_or_else(|| Abort::Input("no parties".into()))?;
+        parts.for_each(|p| z.add(&p));
+        self.add_offset(engine.me(), &mut z)?;
+        let (residual, _) = self.residuals_of(engine, &z, &how).await?;
+        // squares of values below 1 summed over N' rows stay below 2^62 units
+        let room = (61 - attempt.points.rows_log2) / 2;
+        let frac = RESIDUAL.min(room).min(residual.frac() - 1);
+        let residual = newton::one(engine.truncate(vec![(residual, frac)]).await?)?;
+        let marked = engine
+            .weighted(std::slice::from_ref(left_out), &residual)
+            .await?;
+        let marked: Vec<Shares> = marked.into_iter().map(|w| w.rows).collect();
+        let marked = newton::one(marked)?;
+        let sum = engine.matmul(&marked, &residual, 1, self.rows, 1).await?;
+        let sum = newton::one(engine.truncate(vec![(sum, LOSS)]).await?)?;
+        let opened = engine
+            .open(sum, Opening::TrialLoss { trial }, Receivers::All)
+            .await?;
+        Ok(opened.first().map_or(f64::NAN, |w| fixed::decode(*w, LOSS)))
+    }
+}
+
+/// Weights of rows as trials declare them: party 0 always has some.
+pub(super) fn with_first(declared: &[RowWeights]) -> Vec<RowWeights> {
+    let mut all = declared.to_vec();
+    if all.first().is_none_or(|w| w.party != 0) {
+        all.insert(0, RowWeights { party: 0, max: 1.0 });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_have_as_many_of_each_label() {
+        let label: Vec<u8> = (0..103).map(|i| u8::from(i % 7 == 0)).collect();
+        let order: Vec<usize> = (0..103).map(|i| (i * 29) % 103).collect();
+        let folds = stratified(&label, 5, &order);
+        let count = |of: &dyn Fn(usize) -> bool| (0..103).filter(|i| of(*i)).count();
+        for fold in 0..5 {
+            let all = count(&|i| usize::from(folds[i]) == fold);
+            let bad = count(&|i| usize::from(folds[i]) == fold && label[i] == 1);
+            assert_eq!(all, rows_of_fold(103, 5, fold));
+            assert!((3..=3).contains(&bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_rule_takes_the_most_cautious_within_a_standard_error() {
+        let tuning = |rule| Tuning {
+            folds: 2,
+            l2: vec![0.1, 1.0, 10.0, 100.0],
+            rule,
+        };
+        // means 0.21, 0.20, 0.204, 0.25; the best has a standard error of 0.005
+        let losses = vec![
+            vec![0.20, 0.22],
+            vec![0.195, 0.205],
+            vec![0.20, 0.208],
+            vec![0.24, 0.26],
+        ];
+        let tuned = Tuned::new(&tuning(Rule::OneStandardError), losses.clone(), 0);
+        assert_eq!(tuned.chosen, 2);
+        assert!((tuned.standard_error(1) - 0.005).abs() < 1e-12);
+        assert_eq!(Tuned::new(&tuning(Rule::Least), losses, 0).chosen, 1);
+    }
+}
