@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Spec, error::Problem, locate::KeyPath};
 use crate::{constants, decimal::Decimal};
 
+/// The last ridge by the first, at most.
+const WIDEST: f64 = 1_000.0;
+
 /// `[tuning]`: the model is fitted on all folds but one for each ridge and fold, and all parties learn its error on the fold left
 /// out. Matching, bins and masked columns are made once. Replaces `model.l2`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,7 +15,8 @@ use crate::{constants, decimal::Decimal};
 pub struct Tuning {
     /// Folds of the training rows, 2 to 20, stratified by the label; which row is in which the label party draws and keeps. Default 5.
     pub folds: u64,
-    /// Ridges that are tried, rising, 2 to 24 of them, each as `model.l2`. Default 0.1, 1, 10, 100.
+    /// Ridges that are tried, rising, 2 to 24 of them, each as `model.l2`; the last at most 1,000 times the first, because columns are
+    /// whitened for the last. Default 0.1, 1, 10, 100.
     pub l2: Vec<Decimal>,
     /// Which one is taken.
     pub rule: TuningRule,
@@ -69,6 +73,11 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
             "tuning.l2",
             "ridges rise: each is larger than the one before it",
         );
+    }
+    let ends = tuning.l2.first().zip(tuning.l2.last());
+    if ends.is_some_and(|(first, last)| last.value() > WIDEST * first.value() * (1.0 + 1e-9)) {
+        let why = "the last ridge is at most 1,000 times the first: columns are prepared for the last, and far below it fits do not settle";
+        unfit("tuning.l2", why);
     }
     if spec.network.is_some() {
         unfit(

@@ -241,7 +241,7 @@ fn of_column(report: &Report, formula: &str, at: usize, c: &BinnedColumn) -> Fig
     let finite = || c.bins.iter().map(|b| b.woe).filter(|w| w.is_finite());
     let (low, high) = (finite().fold(0.0, f64::min), finite().fold(0.0, f64::max));
     let room = 0.02 * (high - low).max(0.1);
-    let axis = Axis::nice(low - room, high + room, 4, Ticks::Signed, formula);
+    let axis = Axis::nice(low - room, high + room, 3, Ticks::Signed, formula);
     let edge = axis.high();
     let mut plot = Plot::new(
         &format!("woe{at}"),
