@@ -19,6 +19,10 @@ const ROLES: &[(&str, &str)] = &[
         "a modeler (user/…) or a party (party/…); nobody else's proposal is taken, a regulator's neither",
     ),
     (
+        "job resume",
+        "a modeler (user/…) or a party (party/…), as with any proposal",
+    ),
+    (
         "job",
         "members of the job, users and regulators of the consortium; each sees the jobs that its certificate entitles to",
     ),

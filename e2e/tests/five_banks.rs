@@ -151,6 +151,61 @@ fn weights_offsets_a_lasso_and_own_intercepts_are_those_of_the_pooled_fit() {
     }
 }
 
+#[test]
+fn joint_bins_and_their_model_are_those_of_the_pooled_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("five_banks_woe.toml")).unwrap();
+    for (name, method) in [("monotone", "monotone"), ("quantiles", "quantile")] {
+        let job = dir.path().join("job.toml");
+        let of_method = text.replace("method = \"monotone\"", &format!("method = \"{method}\""));
+        fs::write(&job, of_method).unwrap();
+        let out = dir.path().join(name);
+        let said = run(&job, &example("data/lending_club_banks"), &out);
+        assert_eq!(said.code, 0, "{said:?}");
+        let told = said.json();
+        assert!(number(&told, "coef_max_abs_diff") < 1e-7, "{told}");
+        assert!(number(&told, "auc_abs_diff") < 1e-9, "{told}");
+        verified(&told);
+        let mut all = Vec::new();
+        for bank in BANKS {
+            let bins = json(&out.join(bank).join("bins.json"));
+            let columns = bins["columns"].as_array().unwrap();
+            assert_eq!(columns.len(), 8, "{bins}");
+            // every bank has the counts of all banks
+            let term = columns.iter().find(|c| c["column"] == "term").unwrap();
+            let sum = |key: &str| -> u64 {
+                let bins = term["bins"].as_array().unwrap().iter();
+                bins.map(|b| b[key].as_u64().unwrap()).sum()
+            };
+            assert!(
+                (6_700..7_100).contains(&sum("rows")) && sum("bad") > 300,
+                "{term}"
+            );
+            let model = json(&out.join(bank).join("model.json"));
+            let kept = columns.iter().filter(|c| c["kept"] == true).count();
+            assert_eq!(model["columns"].as_array().unwrap().len(), kept);
+            assert!(
+                model["columns"][0]["name"]
+                    .as_str()
+                    .unwrap()
+                    .ends_with("__woe")
+            );
+            let report = fs::read_to_string(out.join(bank).join("report.json")).unwrap();
+            assert!(
+                report.contains("Columns are weight of evidence"),
+                "{report}"
+            );
+            let metrics = json(&out.join(bank).join("metrics.json"));
+            assert!(number(&metrics, "joint.auc") > 0.5, "{metrics}");
+            all.push(bins);
+        }
+        assert!(
+            all.windows(2).all(|w| w[0] == w[1]),
+            "banks have different bins"
+        );
+    }
+}
+
 /// Every node's bundle verifies.
 fn verified(told: &Value) {
     let bundles = told["bundles"].as_object().unwrap();

@@ -141,6 +141,9 @@ pub const MAX_PASSES_AHEAD: u64 = 4;
 pub const MAX_ROWS_AHEAD: u64 = 1 << 22;
 /// Points that a federated Newton fit usually looks at.
 pub const NEWTON_SUMS: u64 = 10;
+
+/// The same where it begins at the mean of the banks' own models.
+pub const NEWTON_SUMS_FROM_MODELS: u64 = 7;
 /// Sums on the way to a median: 64 bits, six at a time.
 pub const QUANTILE_SUMS: u32 = 11;
 /// Most design columns of one party, the intercept included.

@@ -70,8 +70,12 @@ pub enum DisclosureId {
     SumsQuantiles,
     /// Powers of two of largest magnitudes.
     SumsRanges,
+    /// Rows and bads of fine bins of columns over all banks.
+    SumsBins,
     /// Sums and squared deviations of columns over all banks.
     SumsMoments,
+    /// Hessians at the banks' own models, and their products with these.
+    SumsStart,
     /// Loss, gradient and Hessian over all banks.
     SumsNewton,
     /// Updates of a network by group of banks.
@@ -80,6 +84,8 @@ pub enum DisclosureId {
     SumsGradients,
     /// Which groups' updates each bank finds helpful.
     SumsVotes,
+    /// Which rounds of an aborted job each bank holds.
+    SumsHeld,
     /// Histograms of scores over all banks' test rows.
     SumsEvaluation,
     /// What the relay sees of sealed traffic.
@@ -120,11 +126,14 @@ impl fmt::Display for DisclosureId {
             Self::SumsCounts => "sums.counts",
             Self::SumsQuantiles => "sums.quantiles",
             Self::SumsRanges => "sums.ranges",
+            Self::SumsBins => "sums.bins",
             Self::SumsMoments => "sums.moments",
+            Self::SumsStart => "sums.start",
             Self::SumsNewton => "sums.newton",
             Self::SumsUpdates => "sums.updates",
             Self::SumsGradients => "sums.gradients",
             Self::SumsVotes => "sums.votes",
+            Self::SumsHeld => "sums.held",
             Self::SumsEvaluation => "sums.evaluation",
             Self::RelayTraffic => "relay.traffic",
         })
@@ -171,11 +180,14 @@ impl FromStr for DisclosureId {
             "sums.counts" => Self::SumsCounts,
             "sums.quantiles" => Self::SumsQuantiles,
             "sums.ranges" => Self::SumsRanges,
+            "sums.bins" => Self::SumsBins,
             "sums.moments" => Self::SumsMoments,
+            "sums.start" => Self::SumsStart,
             "sums.newton" => Self::SumsNewton,
             "sums.updates" => Self::SumsUpdates,
             "sums.gradients" => Self::SumsGradients,
             "sums.votes" => Self::SumsVotes,
+            "sums.held" => Self::SumsHeld,
             "sums.evaluation" => Self::SumsEvaluation,
             "relay.traffic" => Self::RelayTraffic,
             other => {

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use paripassu_job::{
-    Assumptions, Contract, DisclosureId, JobId, Ledger, NodeId, Spec, Submitter, Timestamp,
+    Assumptions, Contract, Disclosure, DisclosureId, JobId, Ledger, NodeId, Spec, Submitter,
+    Timestamp,
     plan::plan,
     spec::{TemplateKind, template},
 };
@@ -194,4 +195,109 @@ async fn bytes_of_a_sum_are_exactly_those_planned() {
             .iter()
             .any(|w| w.contains("every bank is needed"))
     );
+}
+
+fn opened(spec: &Spec) -> Vec<Disclosure> {
+    plan(spec, &Assumptions::usual(spec)).unwrap().disclosures
+}
+
+/// A section behind those of the template.
+fn with(section: &str, more: &str) -> String {
+    let text = horizontal("[horizontal]\n", &format!("[horizontal]\n{more}"));
+    format!("{text}\n{section}")
+}
+
+#[test]
+fn bins_of_a_horizontal_job_are_of_sums_alone() {
+    let bins = "[binning]\nmethod = \"monotone\"\nspecial = [-1]\nnoise_rows = 0\n";
+    let spec = Spec::from_toml(&with(bins, ""), "job.toml").unwrap();
+    let declared: BTreeMap<String, u32> = opened(&spec)
+        .into_iter()
+        .map(|d| (d.id.to_string(), d.at_most))
+        .collect();
+    assert_eq!((declared["sums.bins"], declared["sums.quantiles"]), (1, 11));
+    // what only a standardised design needs is not opened, and nothing to one bank alone
+    for id in ["sums.ranges", "sums.moments"] {
+        assert!(!declared.contains_key(id), "{id}");
+    }
+    assert!(!declared.keys().any(|id| id.starts_with("binning.")));
+    let text = plan(&spec, &Assumptions::usual(&spec)).unwrap().to_string();
+    assert!(text.contains("rows and bads of bins"), "{text}");
+    for (section, more, want) in [
+        ("[binning]\n", "", "write noise_rows = 0"),
+        (
+            "[binning]\nnoise_rows = 0\nmethod = \"equal-range\"\n",
+            "",
+            "take quantiles",
+        ),
+        (
+            "[binning]\nnoise_rows = 0\nmax_identical = 0.3\n",
+            "",
+            "0.5 to 1",
+        ),
+        (
+            "[binning]\nnoise_rows = 0\nmax_vif = 10\n",
+            "",
+            "not compared before the fit",
+        ),
+        (
+            "[binning]\nnoise_rows = 0\n[[binning.column]]\nparty = \"bank-a\"\ncolumn = \"age\"\nmax_bins = 3\n",
+            "",
+            "binned alike",
+        ),
+        (
+            "[binning]\nnoise_rows = 0\n",
+            "weight = \"age\"\n",
+            "as one each",
+        ),
+    ] {
+        let error = Spec::from_toml(&with(section, more), "job.toml").unwrap_err();
+        assert!(error.to_string().contains(want), "{section}: {error}");
+    }
+}
+
+#[test]
+fn a_job_goes_on_from_one_of_the_same_banks_columns_and_model() {
+    let aborted = Spec::from_toml(&horizontal("", ""), "job.toml").unwrap();
+    let id = JobId::from_bytes([9; 16]);
+    let on = with("", &format!("resume = \"{id}\"\n"))
+        .replace("small-banks-joint", "again")
+        .replace("max_passes = 20", "max_passes = 40")
+        .replace("job_deadline_s = 3600", "job_deadline_s = 7200")
+        .replace("id = \"coordinator\"", "id = \"another\"");
+    let on_spec = Spec::from_toml(&on, "job.toml").unwrap();
+    assert!(on_spec.goes_on_from(&aborted) && aborted.goes_on_from(&on_spec));
+    let held = opened(&on_spec)
+        .into_iter()
+        .find(|d| d.id == DisclosureId::SumsHeld)
+        .unwrap();
+    assert!(held.what.contains(&id.to_string()) && held.at_most == 1);
+    assert!(
+        !opened(&aborted)
+            .iter()
+            .any(|d| d.id == DisclosureId::SumsHeld)
+    );
+    for (from, to) in [
+        ("l2 = 1.0", "l2 = 2.0"),
+        ("\"income\", \"age\"", "\"age\", \"income\""),
+        ("test_tenths = 3", "test_tenths = 2"),
+        ("id = \"bank-c\"", "id = \"bank-d\""),
+        ("tolerance = 2e-5", "tolerance = 1e-5"),
+        ("purpose = \"application_score\"", "purpose = \"marketing\""),
+    ] {
+        assert!(on.contains(from), "{from}");
+        let other = Spec::from_toml(&on.replace(from, to), "job.toml").unwrap();
+        assert!(!other.goes_on_from(&aborted), "{to}");
+    }
+    let wrong = with("", "resume = \"latest\"\n");
+    let error = Spec::from_toml(&wrong, "job.toml").unwrap_err().to_string();
+    assert!(error.contains("no job id"), "{error}");
+    let network = template(TemplateKind::HorizontalMlp);
+    let wrong = network.replacen(
+        "[horizontal]\n",
+        "[horizontal]\nstart = \"own-models\"\n",
+        1,
+    );
+    let error = Spec::from_toml(&wrong, "job.toml").unwrap_err().to_string();
+    assert!(error.contains("goes with logistic regression"), "{error}");
 }

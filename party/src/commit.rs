@@ -68,6 +68,33 @@ pub(crate) fn commit(
     })
 }
 
+/// Whether a data set is still what was committed to in a job; none where nothing is kept of that.
+///
+/// # Errors
+/// When what is kept cannot be read.
+pub(crate) fn is_as_committed(
+    state: &Path,
+    job: &str,
+    dataset: &str,
+    table: &Table,
+) -> std::io::Result<Option<bool>> {
+    let kept = match fs::read(state.join("commitments").join(format!("{job}.json"))) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let kept: serde_json::Value = serde_json::from_slice(&kept)?;
+    let text = |key: &str| kept.get(key).and_then(serde_json::Value::as_str);
+    let salt = text("salt").and_then(paripassu_audit::event::unhex::<32>);
+    let (Some(salt), Some(then)) = (salt, text("root")) else {
+        return Err(std::io::Error::other(
+            "the commitment to the data is not what it should be",
+        ));
+    };
+    let all: Vec<usize> = (0..table.rows()).collect();
+    let same = text("dataset") == Some(dataset) && hex(&root(&salt, table, &all)) == then;
+    Ok(Some(same))
+}
+
 fn root(salt: &[u8; 32], table: &Table, rows: &[usize]) -> [u8; 32] {
     let mut tree = Tree::new();
     let mut text = Vec::new();

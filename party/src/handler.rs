@@ -20,6 +20,7 @@ use paripassu_service::{
 };
 
 use crate::{
+    checkpoints,
     config::PartyConfig,
     dataset::Selection,
     policy::{
@@ -71,6 +72,7 @@ impl PartyHandler {
         let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
         if spec.horizontal.is_some() {
             privacy::allowed(&config.privacy, &self.site.store, &contract, &seat.dataset)?;
+            checkpoints::goes_on(&self.site.store, &contract)?;
         }
         Selection::new(config, contract.spec(), seat, label)
             .map(drop)

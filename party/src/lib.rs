@@ -4,6 +4,7 @@
 //! runs only after every party has approved its contract, and only over data sets and columns that
 //! this node's own configuration offers.
 
+mod checkpoints;
 mod commit;
 pub mod config;
 pub mod dataset;
@@ -13,6 +14,8 @@ pub mod policy;
 mod privacy;
 mod run;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod testing;
 
 pub use run::network_spec;
 

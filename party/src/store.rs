@@ -343,6 +343,17 @@ impl Store {
         })
     }
 
+    /// The contract of a job that this node knows.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn contract(&self, id: &str) -> Result<Option<Vec<u8>>, Failed> {
+        self.db(|db| {
+            let sql = "SELECT contract FROM job WHERE id = ?1";
+            db.query_row(sql, [id], |row| row.get(0)).optional()
+        })
+    }
+
     /// Notes that this node begins a job. False if it has begun it before, or knows no such contract:
     /// then it must not run.
     ///

@@ -66,6 +66,7 @@ async fn federated(set: Arc<Set>, train: Vec<Vec<usize>>) -> (Joint, NewtonFit) 
                         tolerance: 2e-5,
                         max_passes: 30,
                         own_intercepts: false,
+                        begin: newton::Begin::OwnModels,
                     };
                     let fit =
                         newton::fit(&mut client, &mut ledger, &spec, rows, &mut |_, _| {}).await?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
+use paripassu_crypto::masking::derive;
 use paripassu_proto::{IdError, Peer, limits};
 use rustls::{
     pki_types::{
@@ -386,6 +387,12 @@ impl Identity {
     /// Who this is.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// A key for what this node keeps on its own disk, which whoever has the disk without the node's key cannot make.
+    pub fn storage_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let secret = Zeroizing::new(self.key.to_bytes());
+        derive(&secret, b"paripassu/v1 storage", &[purpose.as_bytes()])
     }
 
     /// The certificate chain, leaf first.

@@ -6,6 +6,7 @@ use paripassu_job::{
     spec::{self, AutoOr, Columns, Horizontal, Intercept, Training},
 };
 use paripassu_model::{
+    binning::{bin, shares},
     design::{ConstantColumns, Design, DesignOptions},
     logistic::{LogisticModel, Parts, Penalty, TrainingSet, sigmoid},
     metrics::Scored,
@@ -75,11 +76,17 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         },
         rare_level_rows: usize::try_from(spec.design.rare_level_rows).map_err(wrong)?,
     };
-    let design = Design::fit(&all, &train, &numeric, &categorical, options)?;
     let labels = |rows: &[usize]| -> Vec<u8> {
         rows.iter()
             .filter_map(|r| all.label()?.get(*r).copied())
             .collect()
+    };
+    let design = match &spec.binning {
+        Some(binning) => {
+            let columns = numeric.iter().chain(&categorical).copied();
+            binned(spec, binning, (&all, &train, &labels(&train)), columns)?
+        }
+        None => Design::fit(&all, &train, &numeric, &categorical, options)?,
     };
     let (x, y) = (design.transform(&all, &train)?, labels(&train));
     let (weights, offset) = (
@@ -149,6 +156,31 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         coefficients: tables.iter().map(|_| named.clone()).collect(),
         cards: Vec::new(),
     })
+}
+
+/// Weight of evidence of bins of all rows, of the columns that the job keeps.
+fn binned<'a>(
+    spec: &Spec,
+    job: &spec::Binning,
+    (all, train, labels): (&Table, &[usize], &[u8]),
+    columns: impl Iterator<Item = &'a String>,
+) -> Result<Design, Failure> {
+    let recipe = job.recipe("", "", train.len(), spec.design.rare_level_rows);
+    let mut kept = Vec::new();
+    for name in columns {
+        let column = all
+            .column(name)
+            .ok_or_else(|| wrong(format!("no column `{name}`")))?;
+        let of = shares(column.data(), train);
+        if of.missing > job.max_missing.value() || of.most_common > job.max_identical.value() {
+            continue;
+        }
+        let (binned, _) = bin(all, train, labels, name, &recipe).map_err(wrong)?;
+        if binned.woe.len() > 1 && binned.iv >= job.min_iv.value() {
+            kept.push(binned);
+        }
+    }
+    Ok(Design::of_woe(all, train, kept)?)
 }
 
 /// Log-odds of test rows by the same network trained on all rows in one place, for about as many passes.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -142,15 +142,28 @@ impl Rig {
 
     /// Starts a node and waits until it is up.
     pub fn start(&mut self, kind: &str, id: &str, config: &Path) {
-        let ready = self.path(&format!("{id}.ready.json"));
-        // left by one that was killed
-        let _ = fs::remove_file(&ready);
-        let log = fs::File::create(self.log_path(id)).unwrap();
-        let mut child = paripassu()
+        let ready = self.ready_path(id);
+        let mut command = paripassu();
+        command
             .args([kind, "serve", "--config"])
             .arg(config)
             .arg("--ready-file")
-            .arg(&ready)
+            .arg(&ready);
+        self.start_as(kind, id, command);
+    }
+
+    /// The file that a node writes when it is up.
+    pub fn ready_path(&self, id: &str) -> PathBuf {
+        self.path(&format!("{id}.ready.json"))
+    }
+
+    /// Starts a node by a command of one's own and waits until it has written its ready file.
+    pub fn start_as(&mut self, kind: &str, id: &str, mut command: Command) {
+        let ready = self.ready_path(id);
+        // left by one that was killed
+        let _ = fs::remove_file(&ready);
+        let log = fs::File::create(self.log_path(id)).unwrap();
+        let mut child = command
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -190,6 +203,14 @@ impl Rig {
         let (_, node) = self.nodes.iter_mut().find(|(name, _)| name == id).unwrap();
         node.kill().unwrap();
         node.wait().unwrap();
+    }
+
+    /// Sends a node a signal, such as `STOP` or `CONT`.
+    pub fn signal(&self, id: &str, signal: &str) {
+        let (_, node) = self.nodes.iter().find(|(name, _)| name == id).unwrap();
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}")).arg(node.id().to_string());
+        assert!(kill.status().unwrap().success());
     }
 
     /// `paripassu job ARGS`, as the owner of the identity in the folder `who`.

@@ -4,7 +4,7 @@ use super::{Audience, Disclosure, DisclosureId, Shape};
 use crate::{
     constants::QUANTILE_SUMS,
     privacy::Guarantee,
-    spec::{AutoOr, Horizontal, Intercept, Privacy, Robust, Spec, Training},
+    spec::{AutoOr, Binning, Horizontal, Intercept, Privacy, Robust, Spec, Start, Training},
 };
 
 /// Everything that a horizontal job opens, in the order in which it happens.
@@ -31,6 +31,17 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
         .collect();
     let sum = |id, what: &str, at_most| to(id, what.to_owned(), Shape::Summary, &banks, at_most);
     let mut list = always(&to, &everyone, threshold);
+    if let Some(job) = &horizontal.resume {
+        list.push(sum(
+            DisclosureId::SumsHeld,
+            &format!(
+                "Which of the last rounds of the aborted job {job} each bank still holds, by name, and a \
+                 digest of the state after each, which all banks know. Training goes on from the last \
+                 that all hold alike; the helper is not told."
+            ),
+            1,
+        ));
+    }
     if let (Some(training), Some(privacy)) = (&horizontal.training, &horizontal.privacy) {
         list.extend(private(spec, horizontal, training, privacy, &sum));
         return list;
@@ -39,7 +50,48 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
         Intercept::Shared => "",
         Intercept::PerBank => ", each bank's own intercept set to its best and kept at home",
     };
-    list.extend([
+    match &spec.binning {
+        Some(binning) => list.extend(bins(binning, &sum)),
+        None => list.extend(standardised(&sum)),
+    }
+    match &horizontal.training {
+        Some(training) => list.extend(network(training, &banks, &sum)),
+        None => {
+            if horizontal.start == Start::OwnModels {
+                list.push(sum(
+                    DisclosureId::SumsStart,
+                    &format!(
+                        "Over all banks, once: the Hessian of each bank's log loss at the coefficients of \
+                         a model of its own rows, and its product with these coefficients{newton}. The \
+                         point at which the fit begins follows from these."
+                    ),
+                    1,
+                ));
+            }
+            list.push(sum(
+            DisclosureId::SumsNewton,
+            &format!(
+                "At each point that the fit looks at, over all banks' training rows: the log loss, \
+                 its gradient and its Hessian{newton}. The joint coefficients and their standard \
+                 errors follow from these."
+            ),
+            passes,
+            ));
+        }
+    }
+    list.push(sum(
+        DisclosureId::SumsEvaluation,
+        "Over all banks' test rows: good and bad rows and the sum of PDs in 128 bands of the \
+             joint score, the sums of log losses and of squared errors. AUC, KS and calibration \
+             follow from these.",
+        1,
+    ));
+    list
+}
+
+/// What leads to standardised columns.
+fn standardised(sum: OfSum<'_>) -> [Disclosure; 4] {
+    [
         sum(
             DisclosureId::SumsCounts,
             "Over all banks: training rows, bads, missing values by numeric column, rows by level of \
@@ -64,27 +116,44 @@ pub(super) fn disclosures(spec: &Spec, horizontal: &Horizontal) -> Vec<Disclosur
              squared distances from the joint mean, roughly and then finely.",
             3,
         ),
-    ]);
-    match &horizontal.training {
-        Some(training) => list.extend(network(training, &banks, &sum)),
-        None => list.push(sum(
-            DisclosureId::SumsNewton,
+    ]
+}
+
+/// What leads to weight of evidence of joint bins.
+fn bins(binning: &Binning, sum: OfSum<'_>) -> [Disclosure; 3] {
+    let special = match binning.special.is_empty() {
+        true => "",
+        false => " and each special value",
+    };
+    let fine = match binning.method.merges() {
+        true => binning.fine_bins,
+        false => binning.max_bins,
+    };
+    [
+        sum(
+            DisclosureId::SumsCounts,
             &format!(
-                "At each point that the fit looks at, over all banks' training rows: the log loss, \
-                 its gradient and its Hessian{newton}. The joint coefficients and their standard \
-                 errors follow from these."
+                "Over all banks: training rows, bads, by numeric column rows with missing values{special}, rows by \
+                 level of the list in the job and rows of all other levels together."
             ),
-            passes,
-        )),
-    }
-    list.push(sum(
-        DisclosureId::SumsEvaluation,
-        "Over all banks' test rows: good and bad rows and the sum of PDs in 128 bands of the \
-             joint score, the sums of log losses and of squared errors. AUC, KS and calibration \
-             follow from these.",
-        1,
-    ));
-    list
+            1,
+        ),
+        sum(
+            DisclosureId::SumsQuantiles,
+            &format!(
+                "For each numeric column, how many training rows of all banks lie at or below thresholds that \
+                 close in on its least value, its median and the edges of {fine} bins with equally many rows."
+            ),
+            QUANTILE_SUMS,
+        ),
+        sum(
+            DisclosureId::SumsBins,
+            "Over all banks: how many training rows, and how many bad ones, are in each fine bin of each \
+             column, and how many have a numeric column's median. Bins, weights of evidence and which \
+             columns are kept follow from these.",
+            1,
+        ),
+    ]
 }
 
 /// What a job says to a receiver: what, in which shape, to whom, how often.

@@ -7,11 +7,11 @@ use super::{
 };
 use crate::{
     constants::{
-        CORES, FRAMES_MEMORY, LINK_EFFICIENCY, NEWTON_SUMS, NODE_MEMORY, PRG_BYTES_PER_S,
-        QUANTILE_SUMS, RING_MACS_PER_S, WORD,
+        CORES, FRAMES_MEMORY, LINK_EFFICIENCY, NEWTON_SUMS, NEWTON_SUMS_FROM_MODELS, NODE_MEMORY,
+        PRG_BYTES_PER_S, QUANTILE_SUMS, RING_MACS_PER_S, WORD,
     },
     life::State,
-    spec::{AutoOr, Columns, Horizontal, Method, Robust, Spec, Training},
+    spec::{AutoOr, Columns, Horizontal, Method, Robust, Spec, Start, Training},
 };
 
 /// Waits of one sum: keys, shares, vector, agreement, reveal, result.
@@ -59,7 +59,7 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         None => kind(
             State::Training,
             "loss, gradient and Hessian",
-            NEWTON_SUMS.min(spec.solver.max_passes),
+            newton_sums(spec),
             1 + width + width * (width + 1) / 2,
             macs / (RING_MACS_PER_S * CORES),
         ),
@@ -75,6 +75,42 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         );
         return vec![training, evaluation];
     }
+    let evaluation = kind(
+        State::Evaluating,
+        "masked histogram of scores",
+        1,
+        EVALUATION_WORDS,
+        none,
+    );
+    if let Some(binning) = &spec.binning {
+        let fine = match binning.method.merges() {
+            true => binning.fine_bins,
+            false => binning.max_bins,
+        };
+        let special = binning.special.len() as u64;
+        // two values about each edge, the least and the median
+        let statistics = numeric * 2 * fine;
+        let bins = numeric * (2 * (fine + 1 + special) + 1) + 2 * levels;
+        return vec![
+            kind(
+                prepare,
+                "counts",
+                1,
+                2 + numeric * (1 + special) + levels,
+                none,
+            ),
+            kind(
+                prepare,
+                "quantiles",
+                QUANTILE_SUMS.into(),
+                63 * statistics,
+                none,
+            ),
+            kind(prepare, "rows and bads of bins", 1, bins, none),
+            training,
+            evaluation,
+        ];
+    }
     vec![
         kind(prepare, "counts", 1, 2 + numeric + levels, none),
         kind(
@@ -87,14 +123,18 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         kind(prepare, "ranges", 1, 128 * (numeric + 1), none),
         kind(prepare, "means and deviations", 3, columns, none),
         training,
-        kind(
-            State::Evaluating,
-            "masked histogram of scores",
-            1,
-            EVALUATION_WORDS,
-            none,
-        ),
+        evaluation,
     ]
+}
+
+/// Points that a fit looks at on most data, that of the banks' own models included.
+fn newton_sums(spec: &Spec) -> u64 {
+    let start = spec.horizontal.as_ref().map(|horizontal| horizontal.start);
+    let usual = match start {
+        Some(Start::OwnModels) => NEWTON_SUMS_FROM_MODELS,
+        _ => NEWTON_SUMS,
+    };
+    usual.min(spec.solver.max_passes)
 }
 
 /// Parameters of a network over so many columns, and how many of them travel.
@@ -230,7 +270,7 @@ pub(super) fn plan(
     }
     let passes = match &horizontal.training {
         Some(training) => training.rounds,
-        None => NEWTON_SUMS.min(spec.solver.max_passes),
+        None => newton_sums(spec),
     };
     let training: u64 = steps
         .iter()

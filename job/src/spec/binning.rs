@@ -1,4 +1,4 @@
-//! Columns as weight of evidence of their bins, in a vertical job.
+//! Columns as weight of evidence of their bins.
 
 use std::collections::BTreeSet;
 
@@ -45,10 +45,11 @@ pub struct Binning {
     pub special: Vec<Decimal>,
     /// Who sees counts of bins. `bank-sees` (default): the label party sees how many rows, and how many bad,
     /// are in each bin of the others' columns, without names or edges; the owner gets the weights of
-    /// evidence of its bins.
+    /// evidence of its bins. In a horizontal job all banks see sums over all of them.
     pub counts: BinCounts,
     /// The label party changes the counts of good and bad in each of another's bins by random whole numbers
-    /// of this standard deviation before it makes weights of evidence of them, 0 to 1000. Default 2.
+    /// of this standard deviation before it makes weights of evidence of them, 0 to 1000. Default 2. In a
+    /// horizontal job 0: sums are exact.
     pub noise_rows: u64,
     /// `good-bad` (default): ln(good% / bad%), higher is safer. `bad-good`: the opposite.
     pub woe_sign: WoeSign,

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Align, AutoOr, Columns, PartyRole, Privacy, Profile, Solver, Spec, Training, error::Problem,
-    locate::KeyPath, training,
+    Align, AutoOr, BinMethod, Binning, Columns, PartyRole, Privacy, Profile, Solver, Spec,
+    Training, error::Problem, locate::KeyPath, training,
 };
-use crate::{constants, decimal::Decimal, id::excerpt};
+use crate::{
+    constants,
+    decimal::Decimal,
+    id::{JobId, excerpt},
+};
 
 /// `[horizontal]`: its presence makes the job one of many banks that hold the same columns of different
 /// customers. Only sums over all banks are opened; `helper` is the node that adds up masked vectors.
@@ -40,6 +44,32 @@ pub struct Horizontal {
     /// Noise for each customer's sake, with `method = "private-sgd"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privacy: Option<Privacy>,
+    /// Where the fit of a logistic regression begins. `zero` (default): at coefficients of 0. `own-models`: at the mean of
+    /// the banks' own models, weighted by their Hessians, which saves half of the points on most data; these two
+    /// sums are then opened too.
+    #[serde(skip_serializing_if = "Start::is_zero")]
+    pub start: Start,
+    /// An aborted job of the same banks, columns and model whose training this one goes on with, from the last round that
+    /// all banks still hold. Default: none. `paripassu job resume` fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<JobId>,
+}
+
+/// Where a fit begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// All coefficients 0.
+    #[default]
+    Zero,
+    /// Where the banks' own models say.
+    OwnModels,
+}
+
+impl Start {
+    fn is_zero(&self) -> bool {
+        *self == Self::Zero
+    }
 }
 
 impl Default for Horizontal {
@@ -54,6 +84,8 @@ impl Default for Horizontal {
             levels: BTreeMap::new(),
             training: None,
             privacy: None,
+            start: Start::Zero,
+            resume: None,
         }
     }
 }
@@ -66,6 +98,26 @@ pub enum Intercept {
     Shared,
     /// Each bank's own.
     PerBank,
+}
+
+impl Spec {
+    /// Whether a job with this specification may go on where `aborted` was ended: both say the same but for name, limits,
+    /// the most passes, the node that adds up and the last day.
+    pub fn goes_on_from(&self, aborted: &Self) -> bool {
+        let of = |spec: &Self| {
+            let mut spec = spec.clone();
+            spec.name = String::new();
+            spec.expires = None;
+            spec.limits = super::Limits::default();
+            spec.solver.max_passes = 0;
+            spec.helper.id.clone_from(&self.helper.id);
+            if let Some(horizontal) = &mut spec.horizontal {
+                horizontal.resume = None;
+            }
+            spec
+        };
+        self.horizontal.is_some() && of(self) == of(aborted)
+    }
 }
 
 impl Horizontal {
@@ -115,6 +167,12 @@ pub(super) fn check(spec: &Spec, horizontal: &Horizontal) -> Vec<(KeyPath, Probl
         }
     } else {
         found.push((KeyPath::of("party"), Problem::Banks { got: banks }));
+    }
+    if horizontal.start != Start::Zero && horizontal.training.is_some() {
+        found.push(unfit(
+            "horizontal.start",
+            "a network begins where the contract's digest says: `start` goes with logistic regression",
+        ));
     }
     parties(spec, &mut found);
     columns(spec, horizontal, &mut found);
@@ -171,6 +229,53 @@ fn parties(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
     }
 }
 
+/// What bins made by masked sums cannot do.
+fn bins(binning: &Binning, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Problem)>) {
+    let usual = Binning::default();
+    let refused = [
+        (
+            horizontal.privacy.is_some(),
+            "binning",
+            "bins are made of exact counts, which a job with noise does not open",
+        ),
+        (
+            horizontal.weight.is_some(),
+            "binning",
+            "rows are counted in bins as one each: leave out [binning], or horizontal.weight",
+        ),
+        (
+            !binning.column.is_empty(),
+            "binning.column",
+            "all columns of a horizontal job are binned alike",
+        ),
+        (
+            binning.method == BinMethod::EqualRange,
+            "binning.method",
+            "bins of equal width need the least and largest value of a bank, which no sum opens: take quantiles",
+        ),
+        (
+            binning.noise_rows != 0,
+            "binning.noise_rows",
+            "counts of bins are opened as exact sums over all banks: write noise_rows = 0",
+        ),
+        (
+            binning.max_identical.value() < 0.5,
+            "binning.max_identical",
+            "what one value has is counted at the median, which is that value from a half on: 0.5 to 1",
+        ),
+        (
+            binning.max_correlation != usual.max_correlation || binning.max_vif != usual.max_vif,
+            "binning.max_correlation",
+            "columns of a horizontal job are not compared before the fit: leave out max_correlation and max_vif",
+        ),
+    ];
+    for (wrong, key, why) in refused {
+        if wrong {
+            found.push(unfit(key, why));
+        }
+    }
+}
+
 fn columns(spec: &Spec, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Problem)>) {
     let Some(Columns::Listed {
         numeric,
@@ -192,11 +297,8 @@ fn columns(spec: &Spec, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Probl
             found.push((path, Problem::Horizontal { why }));
         }
     }
-    if spec.binning.is_some() {
-        found.push(unfit(
-            "binning",
-            "a horizontal job has no bins: its banks' columns are taken as they are",
-        ));
+    if let Some(binning) = &spec.binning {
+        bins(binning, horizontal, found);
     }
     if super::rows::any(&spec.model) {
         found.push(unfit(

@@ -33,7 +33,7 @@ pub use self::{
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
     evaluation::{Evaluation, Fairness, Higher, Incumbent, LossGivenDefault},
-    horizontal::{Horizontal, Intercept},
+    horizontal::{Horizontal, Intercept, Start},
     network::Network,
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},

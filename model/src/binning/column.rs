@@ -140,6 +140,18 @@ pub fn bin(
     let fine = prebin(table, rows, column, &recipe.cut)?;
     let assigned = fine.assign(table, rows)?;
     let of_fine = counts(&assigned, labels, fine.bins.len())?;
+    of_counts(fine, &of_fine, recipe)
+}
+
+/// Bins of a column from its fine ones, each with enough rows, and the counts in them.
+///
+/// # Errors
+/// As [`weight_of_evidence`].
+pub fn of_counts(
+    fine: Binning,
+    of_fine: &[Counts],
+    recipe: &Recipe,
+) -> Result<(Binned, Woe), BinningError> {
     let (ordinary, order) = fine.ordinary();
     let least = recipe.limits.min_class;
     let enough: Vec<bool> = of_fine
@@ -148,7 +160,7 @@ pub fn bin(
         .collect();
     let sizes: Vec<u64> = of_fine.iter().map(|c| c.rows()).collect();
     let group = join_small(&enough, &sizes, ordinary, order);
-    let (fine, of_fine) = (fine.merged(&group)?, by_group(&of_fine, &group));
+    let (fine, of_fine) = (fine.merged(&group)?, by_group(of_fine, &group));
     let (ordinary, order) = fine.ordinary();
     let (group, woe) = weigh(&of_fine, ordinary, order, recipe)?;
     let binned = Binned {

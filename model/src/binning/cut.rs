@@ -54,7 +54,7 @@ pub fn prebin(
         column: column.to_owned(),
     })?;
     let bins = match found.data() {
-        ColumnData::Numeric(values) => numbers(values, rows, column, options)?,
+        ColumnData::Numeric(values) => of_values(values, rows, column, options)?,
         ColumnData::Categorical { levels, codes } => {
             let mut count = vec![0usize; levels.names().len() + 1];
             for &i in rows {
@@ -71,10 +71,113 @@ pub fn prebin(
         column: column.to_owned(),
         bins,
     };
-    with_enough_rows(binning, table, rows, options.min_rows.max(1))
+    let mut count = vec![0u64; binning.bins.len()];
+    for bin in binning.assign(table, rows)?.into_iter().flatten() {
+        count[bin] += 1;
+    }
+    Ok(with_enough_rows(binning, count, options.min_rows.max(1)).0)
 }
 
-fn numbers(
+/// What is known of all rows of a number, wherever they are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Numbers {
+    /// Rows with values that are neither missing nor special.
+    pub plain: u64,
+    /// The least of these values.
+    pub least: f64,
+    /// Their quantiles, where [`Cut::Quantile`] asks for them: see [`Place::of`].
+    pub quantiles: Vec<f64>,
+    /// Whether any row misses a value.
+    pub missing: bool,
+    /// Special values that occur.
+    pub special: Vec<Edge>,
+}
+
+/// Where a quantile lies among sorted values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Position of the value below it, from 0.
+    pub below: u64,
+    /// Position of the value above it.
+    pub above: u64,
+    part: f64,
+}
+
+impl Place {
+    /// The places of the inner quantiles that cut `rows` values into `bins`.
+    pub fn of(rows: u64, bins: usize) -> Vec<Self> {
+        let last = rows.saturating_sub(1);
+        let place = |k: usize| {
+            let at = last as f64 * k as f64 / bins as f64;
+            let below = (at.floor() as u64).min(last);
+            Self {
+                below,
+                above: (below + 1).min(last),
+                part: at - below as f64,
+            }
+        };
+        (1..bins).map(place).collect()
+    }
+
+    /// The quantile between the values there.
+    pub fn between(self, below: f64, above: f64) -> f64 {
+        match below == above {
+            true => below,
+            false => below + (above - below) * self.part,
+        }
+    }
+}
+
+/// Fine bins of a number, before any is joined to another, as [`prebin`] makes them.
+///
+/// # Errors
+/// [`BinningError::Order`]; [`BinningError::Edge`]; a cut that these figures do not say: [`BinningError::Bins`].
+pub fn bins_of_numbers(
+    column: &str,
+    options: &CutOptions,
+    of: &Numbers,
+) -> Result<Binning, BinningError> {
+    let edges = match &options.cut {
+        Cut::Edges(edges) => ordered(column, edges)?,
+        Cut::Quantile(_) => inner(&[of.least], of.quantiles.iter().copied())?,
+        Cut::EqualRange(_) => {
+            return Err(BinningError::Bins {
+                column: column.to_owned(),
+                why: "bins of equal width need the largest value".into(),
+            });
+        }
+    };
+    Ok(Binning {
+        column: column.to_owned(),
+        bins: numbers(&edges, of.plain > 0, of.missing, of.special.clone()),
+    })
+}
+
+/// Fine bins of a category by rows of each level, those of missing values last, before any is joined to another.
+pub fn bins_of_levels(
+    column: &str,
+    names: &[String],
+    count: &[usize],
+    options: &CutOptions,
+) -> Binning {
+    Binning {
+        column: column.to_owned(),
+        bins: categories(names, count, options),
+    }
+}
+
+fn ordered(column: &str, edges: &[Edge]) -> Result<Vec<Edge>, BinningError> {
+    match edges.windows(2).find(|w| w[0] >= w[1]) {
+        Some(w) => Err(BinningError::Order {
+            column: column.to_owned(),
+            first: w[0],
+            second: w[1],
+        }),
+        None => Ok(edges.to_vec()),
+    }
+}
+
+fn of_values(
     values: &[f64],
     rows: &[usize],
     column: &str,
@@ -85,17 +188,15 @@ fn numbers(
     let mut plain: Vec<f64> = seen().filter(|v| !v.is_nan() && !special(*v)).collect();
     plain.sort_unstable_by(f64::total_cmp);
     let edges = match &options.cut {
-        Cut::Edges(edges) => {
-            if let Some(w) = edges.windows(2).find(|w| w[0] >= w[1]) {
-                return Err(BinningError::Order {
-                    column: column.to_owned(),
-                    first: w[0],
-                    second: w[1],
-                });
-            }
-            edges.clone()
+        Cut::Edges(edges) => ordered(column, edges)?,
+        Cut::Quantile(bins) => {
+            let at = |place: u64| {
+                let place = usize::try_from(place).ok();
+                place.and_then(|p| plain.get(p)).copied().unwrap_or(0.0)
+            };
+            let places = Place::of(plain.len() as u64, *bins).into_iter();
+            inner(&plain, places.map(|p| p.between(at(p.below), at(p.above))))?
         }
-        Cut::Quantile(bins) => inner(&plain, (1..*bins).map(|k| quantile(&plain, k, *bins)))?,
         Cut::EqualRange(bins) => {
             let low = plain.first().copied().unwrap_or(0.0);
             let high = plain.last().copied().unwrap_or(0.0);
@@ -103,30 +204,36 @@ fn numbers(
             inner(&plain, (1..*bins).map(at))?
         }
     };
+    let mut special: Vec<Edge> = options.special.clone();
+    special.retain(|v| seen().any(|x| x == v.value()));
+    let missing = seen().any(f64::is_nan);
+    Ok(numbers(&edges, !plain.is_empty(), missing, special))
+}
+
+/// Ranges between edges, then missing and each special value.
+fn numbers(edges: &[Edge], plain: bool, missing: bool, mut special: Vec<Edge>) -> Vec<Bin> {
     let mut bins = Vec::new();
     let lows = std::iter::once(None).chain(edges.iter().copied().map(Some));
     let highs = edges.iter().copied().map(Some).chain([None]);
-    if !plain.is_empty() {
+    if plain {
         bins.extend(lows.zip(highs).map(|(low, high)| Bin {
             range: Some(Range { low, high }),
             ..Bin::default()
         }));
     }
-    if seen().any(f64::is_nan) {
+    if missing {
         bins.push(Bin {
             missing: true,
             ..Bin::default()
         });
     }
-    let mut values: Vec<Edge> = options.special.clone();
-    values.sort();
-    values.dedup();
-    values.retain(|v| seen().any(|x| x == v.value()));
-    bins.extend(values.into_iter().map(|v| Bin {
+    special.sort();
+    special.dedup();
+    bins.extend(special.into_iter().map(|v| Bin {
         special: vec![v],
         ..Bin::default()
     }));
-    Ok(bins)
+    bins
 }
 
 /// Edges above the least value, each once.
@@ -140,18 +247,6 @@ fn inner(sorted: &[f64], edges: impl Iterator<Item = f64>) -> Result<Vec<Edge>, 
         .collect::<Result<Vec<_>, _>>()?;
     all.dedup();
     Ok(all)
-}
-
-/// The k-th of n quantiles of sorted values, interpolated between neighbours.
-fn quantile(sorted: &[f64], k: usize, n: usize) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    let at = last as f64 * k as f64 / n as f64;
-    let below = (at.floor() as usize).min(last);
-    let (Some(&a), Some(&b)) = (sorted.get(below), sorted.get((below + 1).min(last))) else {
-        return 0.0;
-    };
-    let part = at - below as f64;
-    if a == b { a } else { a + (b - a) * part }
 }
 
 fn categories(names: &[String], count: &[usize], options: &CutOptions) -> Vec<Bin> {
@@ -188,21 +283,17 @@ fn categories(names: &[String], count: &[usize], options: &CutOptions) -> Vec<Bi
     bins
 }
 
-/// Joins bins until each has so many rows, the smallest first.
-fn with_enough_rows(
+/// Joins bins until each has so many rows, the smallest first; which of the bins before are in each.
+pub fn with_enough_rows(
     mut binning: Binning,
-    table: &Table,
-    rows: &[usize],
+    mut count: Vec<u64>,
     least: usize,
-) -> Result<Binning, BinningError> {
-    let mut count = vec![0usize; binning.bins.len()];
-    for bin in binning.assign(table, rows)?.into_iter().flatten() {
-        count[bin] += 1;
-    }
+) -> (Binning, Vec<Vec<usize>>) {
+    let mut parts: Vec<Vec<usize>> = (0..count.len()).map(|i| vec![i]).collect();
     loop {
         let smallest = (0..count.len()).min_by_key(|i| count[*i]);
-        let Some(at) = smallest.filter(|i| count[*i] < least && count.len() > 1) else {
-            return Ok(binning);
+        let Some(at) = smallest.filter(|i| count[*i] < least as u64 && count.len() > 1) else {
+            return (binning, parts);
         };
         let numeric = binning.bins[at].range.is_some();
         let near = |i: &usize| !numeric || i.abs_diff(at) == 1 && binning.bins[*i].range.is_some();
@@ -215,12 +306,15 @@ fn with_enough_rows(
             false => candidates().min_by_key(|i| count[*i]),
         };
         let Some(into) = into.or_else(|| (0..count.len()).find(|i| *i != at)) else {
-            return Ok(binning);
+            return (binning, parts);
         };
         let taken = binning.bins[at].clone();
         binning.bins[into].join(&taken);
         count[into] += count[at];
+        let taken = parts[at].clone();
+        parts[into].extend(taken);
         binning.bins.remove(at);
         count.remove(at);
+        parts.remove(at);
     }
 }

@@ -25,8 +25,10 @@ mod select;
 mod tree;
 mod woe;
 
-pub use column::{Binned, Recipe, Shares, bin, by_group, join_small, shares, weigh};
-pub use cut::{Cut, CutOptions, prebin};
+pub use column::{Binned, Recipe, Shares, bin, by_group, join_small, of_counts, shares, weigh};
+pub use cut::{
+    Cut, CutOptions, Numbers, Place, bins_of_levels, bins_of_numbers, prebin, with_enough_rows,
+};
 pub use edge::Edge;
 pub use merge::{Limits, Method, Order, Trend, merge};
 pub use select::{InCommon, Redundant, redundant};

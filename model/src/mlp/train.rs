@@ -33,6 +33,24 @@ impl Adam {
         }
     }
 
+    /// Steps made and both moments, to be kept.
+    pub fn moments(&self) -> (i32, &[f64], &[f64]) {
+        (self.steps, &self.first, &self.second)
+    }
+
+    /// With what [`Adam::moments`] gave.
+    ///
+    /// # Errors
+    /// Moments of two lengths.
+    pub fn resumed(steps: i32, first: Vec<f64>, second: Vec<f64>) -> Result<Self, MlpError> {
+        length("second moments", first.len(), second.len())?;
+        Ok(Self {
+            first,
+            second,
+            steps,
+        })
+    }
+
     /// Steps against `gradient`; `damp` is added to the root of the second moment.
     pub fn step(&mut self, params: &mut [f64], gradient: &[f64], rate: f64, damp: f64) {
         self.steps = self.steps.saturating_add(1);
@@ -91,6 +109,21 @@ impl Local {
             adam: (optimiser == Optimiser::Adam).then(|| Adam::new(parameters)),
             order: Vec::new(),
         }
+    }
+
+    /// Moments, where it has any, and the rows still to come, to be kept.
+    pub fn kept(&self) -> (Option<&Adam>, &[usize]) {
+        (self.adam.as_ref(), &self.order)
+    }
+
+    /// With what [`Local::kept`] gave, over so many rows.
+    ///
+    /// # Errors
+    /// A row that there is not.
+    pub fn resumed(adam: Option<Adam>, order: Vec<usize>, rows: usize) -> Result<Self, MlpError> {
+        let most = order.iter().max().map_or(0, |row| row + 1);
+        length("rows still to come", rows, most.max(rows))?;
+        Ok(Self { adam, order })
     }
 
     /// Trains `params` on rows in batches in an order drawn afresh for each pass; the mean log loss of the rows of

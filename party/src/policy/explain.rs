@@ -105,16 +105,19 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
              tell of these few."
         }
         "sums.members" => "Which banks took part in each sum.",
-        "sums.counts" | "sums.quantiles" | "sums.ranges" | "sums.moments" => {
+        "sums.counts" | "sums.quantiles" | "sums.ranges" | "sums.bins" | "sums.moments" => {
             "Totals over all banks. Who knows all others' totals knows this party's: the more banks, the less."
         }
-        "sums.newton" | "sums.updates" => {
+        "sums.start" | "sums.newton" | "sums.updates" => {
             "Totals over all banks that training needs. Who knows all others' share of a sum knows this party's."
         }
         "sums.gradients" => {
             "Noisy totals over all banks: how much they can tell of one customer is limited by the job's epsilon."
         }
         "sums.votes" => "Which groups of banks help which. Nothing of a single customer.",
+        "sums.held" => {
+            "Which rounds of an aborted job each bank still holds. Nothing of a customer."
+        }
         "sums.evaluation" => "How scores are spread over all banks' held-out customers.",
         id if id.starts_with("release.coefficients.") => {
             "How strongly each of the receiver's own columns weighs beside all others; with few customers, averages of \

@@ -1,13 +1,17 @@
 //! Training where banks hold the same columns of different customers: only masked sums travel.
 //!
-//! [`prepare`] finds the joint design, [`newton`] or [`federated`] fits, [`evaluate`] measures. Each opens sums over all banks by
+//! [`prepare`] finds the joint design, or [`bins`] one of weight of evidence, [`newton`] or [`federated`] fits, [`evaluate`] measures, [`course`] is how a fit goes on
+//! where another was ended. Each opens sums over all banks by
 //! [`secagg`] and nothing else; each sum is one [`Opening::Sum`] of the job's ledger.
 
+pub mod bins;
+pub mod course;
 pub mod evaluate;
 pub mod federated;
 mod fixed;
 pub mod newton;
 pub mod prepare;
+mod quantiles;
 pub mod secagg;
 
 use secagg::{Client, Members, Sum};
@@ -28,8 +32,12 @@ pub enum SumOf {
     Ranges,
     /// Rows up to thresholds on the way to a median.
     Quantiles,
+    /// Rows and bads of fine bins of columns.
+    Bins,
     /// Sums of columns, then of squares about their means.
     Moments,
+    /// Hessians at the banks' own models, and their products with these.
+    Start,
     /// Loss, gradient and Hessian at one point.
     Newton,
     /// Updates of a network by group of banks, and the loss on validation rows.
@@ -38,6 +46,8 @@ pub enum SumOf {
     Gradients,
     /// Which groups' updates make the model better, by bank.
     Votes,
+    /// Which rounds of an aborted job each bank holds, by bank.
+    Held,
     /// Test rows, bads and PDs by band of the joint score.
     Evaluation,
 }

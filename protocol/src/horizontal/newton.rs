@@ -6,8 +6,15 @@
 //!
 //! **Each pass** is one sum of `1 + d + d (d + 1) / 2` words; from it every bank makes the same step in the clear
 //! (Cholesky, or coordinate descent where there is an `l1`). A point whose objective is not lower is taken
-//! back to half the step. The point itself is part of the sum's purpose, so banks that differ in one bit of
+//! back to half the step, unless other banks are in its sum than in the last one's. The point itself is part of the sum's purpose, so banks that differ in one bit of
 //! it are told apart. The fit has settled when a step is below the tolerance; that step is still made.
+//!
+//! **Where it begins** ([`Begin`]): at 0, or where the banks' own models say. For the latter each bank fits its own rows,
+//! with a ridge that grows where it has few bads for its columns, and gives the Hessian there and its product
+//! with the coefficients found: two sums, whose quotient is the mean of the banks' models weighted by what each knows.
+//! From there Newton converges at once where from 0 it would halve and creep.
+//!
+//! **Going on** where an aborted job stopped: the state between two points is kept through [`Course`].
 //!
 //! **With an intercept for each bank** a bank fits its own for given w, by itself, and gives the sums of the loss
 //! so minimised (gradient and Schur complement). The optimum is that of one free indicator column a bank; the
@@ -23,17 +30,32 @@
 //! [`every_split_lands_on_the_pooled_optimum`](../../tests/horizontal.rs).
 //!
 //! **Source.** Newton-Raphson from per-site gradients and Hessians, as GLORE (Wu et al., JAMIA 19(5), 2012); here
-//! no site's are seen.
+//! no site's are seen. The first point is that of meta-analysis: estimates weighted by their information (Lin and
+//! Zeng, Biometrika 97(2), 2010).
 
 use paripassu_model::logistic::{LogisticError, Parts, Penalty, TrainingSet, triangle};
 
+mod start;
+mod walk;
+
 use super::{
     SumOf,
+    course::Course,
     fixed::{Point, bits},
-    secagg::Client,
+    secagg::{Client, Members},
     sum,
 };
 use crate::{abort::Abort, arith::Openings, channel::Channel, compute::offload};
+use walk::Walk;
+
+/// The first point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// All coefficients 0.
+    Zero,
+    /// The mean of the banks' own models, weighted by their Hessians.
+    OwnModels,
+}
 
 /// What is fitted, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +70,8 @@ pub struct NewtonSpec {
     pub max_passes: u32,
     /// Whether each bank has an intercept of its own, which it keeps.
     pub own_intercepts: bool,
+    /// Where it begins.
+    pub begin: Begin,
 }
 
 /// A bank's training rows.
@@ -78,8 +102,10 @@ pub struct NewtonFit {
     pub intercept: f64,
     /// Standard errors of the coefficients and, where it is shared, of the intercept; none with `l1`.
     pub errors: Option<Vec<f64>>,
-    /// Points looked at.
+    /// Points looked at; that the banks' own models gave the first counts for one.
     pub passes: u32,
+    /// After how many of them it went on from an aborted job; 0 where it did not.
+    pub resumed: u32,
     /// The objective at the last of them.
     pub objective: f64,
     /// Banks in the sums: fewest of any pass.
@@ -111,15 +137,18 @@ impl Rows {
 
 /// A point, and the sums there.
 struct At {
+    /// Whose rows are in the sums.
+    members: Members,
     params: Vec<f64>,
     objective: f64,
     parts: Parts,
 }
 
-/// Fits. `progress` is told of each pass, and of the most there may be.
+/// Fits. `course` is told of each pass, and of the most there may be.
 ///
 /// # Leakage
-/// Loss, gradient and Hessian over all banks at each point, to all banks: declared as [`SumOf::Newton`].
+/// Loss, gradient and Hessian over all banks at each point, to all banks: declared as [`SumOf::Newton`]. With
+/// [`Begin::OwnModels`] the sums that the first point follows from: [`SumOf::Start`].
 ///
 /// # Errors
 /// No convergence; columns that depend on one another without a penalty; a bank with one class and an
@@ -129,7 +158,7 @@ pub async fn fit<C: Channel>(
     ledger: &mut dyn Openings,
     spec: &NewtonSpec,
     rows: Rows,
-    progress: &mut (dyn FnMut(u32, u32) + Send),
+    course: &mut dyn Course,
 ) -> Result<NewtonFit, Abort> {
     let columns = rows.columns.len();
     let width = columns + usize::from(!spec.own_intercepts);
@@ -141,13 +170,23 @@ pub async fn fit<C: Channel>(
     let magnitude = bits(rows.all_rows) + rows.weight_exponent.max(0);
     let point = Point::for_sums_up_to(magnitude, client.clients());
     let rows = std::sync::Arc::new(rows);
-    // not at the share of bads: where few rows are bad, weights are small there, and steps far too long
-    let (mut params, mut home) = (vec![0.0; width], 0.0);
-    let mut before: Option<(At, Vec<f64>, f64)> = None;
-    let mut fewest = client.clients();
-    for pass in 1..=spec.max_passes {
-        progress(pass, spec.max_passes);
-        let (here, data, own_intercepts) = (params.clone(), rows.clone(), spec.own_intercepts);
+    let kept = course.from();
+    let resumed = kept.as_ref().map_or(0, |state| state.round);
+    let mut walk = match &kept {
+        Some(state) => Walk::read(state, width)?,
+        None => Walk::from_zero(width, client.clients()),
+    };
+    for pass in resumed + 1..=spec.max_passes {
+        course.progress(pass, spec.max_passes);
+        if pass == 1 && spec.begin == Begin::OwnModels {
+            start::own_models(client, ledger, (spec, &penalty), &rows, point, &mut walk).await?;
+            continue;
+        }
+        if pass > resumed + 1 && course.keeps() {
+            course.keep(walk.state(pass - 1)).await?;
+        }
+        let (here, data) = (walk.params.clone(), rows.clone());
+        let (own_intercepts, home) = (spec.own_intercepts, walk.home);
         let parts = offload(move || {
             let set = data.set()?;
             match own_intercepts {
@@ -157,25 +196,29 @@ pub async fn fit<C: Channel>(
         })
         .await;
         let (parts, intercept) = parts.map_err(|e| refused(&e))?;
-        home = intercept;
+        walk.home = intercept;
         let values = encode(&parts, point, client.clients(), &rows)?;
-        let purpose = purpose(pass, &params);
+        let purpose = purpose(pass, &walk.params);
         let got = sum(client, ledger, SumOf::Newton, &purpose, values).await?;
-        fewest = fewest.min(got.members.count());
+        walk.fewest = walk.fewest.min(got.members.count());
         let parts = decode(&got.words, point, width);
-        let objective = parts.loss + penalty.value(&params);
+        let objective = parts.loss + penalty.value(&walk.params);
         let at = At {
-            params: params.clone(),
+            members: got.members,
+            params: walk.params.clone(),
             objective,
             parts,
         };
 
-        // not lower than the point before, beyond what rounding does: go back half the way
-        if let Some((last, step, length)) = &mut before {
+        // not lower than the point before, beyond what rounding does: go back half the way. Sums over other banks are of
+        // another objective: there is nothing to compare
+        if let Some((last, step, length)) = &mut walk.before
+            && last.members == at.members
+        {
             let slack = 1e-12 * (1.0 + last.objective.abs());
             if at.objective > last.objective + slack {
                 *length /= 2.0;
-                params = moved(&last.params, step, *length);
+                walk.params = moved(&last.params, step, *length);
                 continue;
             }
         }
@@ -190,13 +233,13 @@ pub async fn fit<C: Channel>(
             },
             other => own(other),
         })?;
-        params = moved(&at.params, &step, 1.0);
+        let mut params = moved(&at.params, &step, 1.0);
         let largest = step.iter().fold(0.0f64, |m, s| m.max(s.abs()));
         if largest <= spec.tolerance {
             let errors = (spec.l1 == 0.0).then(|| penalty.standard_errors(&at.parts));
             let errors = errors.transpose().map_err(own)?;
             let intercept = match spec.own_intercepts {
-                true => finish_intercept(&rows, &params, home).await?,
+                true => finish_intercept(&rows, &params, walk.home).await?,
                 false => params.pop().unwrap_or_default(),
             };
             return Ok(NewtonFit {
@@ -204,12 +247,14 @@ pub async fn fit<C: Channel>(
                 intercept,
                 errors,
                 passes: pass,
+                resumed,
                 objective: at.objective,
-                fewest_banks: fewest,
+                fewest_banks: walk.fewest,
                 frac: point.frac,
             });
         }
-        before = Some((at, step, 1.0));
+        walk.params = params;
+        walk.before = Some((at, step, 1.0));
     }
     Err(Abort::NotConverged {
         passes: spec.max_passes,
@@ -260,11 +305,21 @@ fn purpose(pass: u32, params: &[f64]) -> String {
 const LOSS_BITS: i32 = 12;
 
 fn encode(parts: &Parts, point: Point, clients: usize, rows: &Rows) -> Result<Vec<u64>, Abort> {
-    let mut out = Vec::with_capacity(1 + parts.gradient.len() + parts.hessian.len());
     let loss = Point {
         frac: point.frac - LOSS_BITS,
     };
-    out.push(loss.encode(parts.loss, clients, || "the log loss".into())?);
+    let mut out = vec![loss.encode(parts.loss, clients, || "the log loss".into())?];
+    out.extend(encode_slopes(parts, point, clients, rows)?);
+    Ok(out)
+}
+
+fn encode_slopes(
+    parts: &Parts,
+    point: Point,
+    clients: usize,
+    rows: &Rows,
+) -> Result<Vec<u64>, Abort> {
+    let mut out = Vec::with_capacity(1 + parts.gradient.len() + parts.hessian.len());
     for (j, g) in parts.gradient.iter().enumerate() {
         let what = || format!("the gradient of column `{}`", rows.name(j));
         out.push(point.encode(*g, clients, what)?);

@@ -28,6 +28,7 @@ use paripassu_model::{
 use super::{
     SumOf,
     fixed::{Point, bits},
+    quantiles::order_statistics,
     secagg::Client,
     sum,
 };
@@ -35,9 +36,6 @@ use crate::{abort::Abort, arith::Openings, channel::Channel};
 
 /// Powers of two that a largest magnitude may lie in: 2^-64 to 2^63.
 const EXPONENTS: usize = 128;
-
-/// Thresholds at a time on the way to a median.
-const THRESHOLDS: u64 = 63;
 
 /// A bank's rows and what the job says of its columns, which all banks have alike.
 #[derive(Debug)]
@@ -79,25 +77,6 @@ fn count(n: usize) -> u64 {
     n as u64
 }
 
-/// A number as an integer in the same order.
-fn key(x: f64) -> u64 {
-    // 0 and -0 are one value
-    let bits = (x + 0.0).to_bits();
-    if bits >> 63 == 1 {
-        !bits
-    } else {
-        bits | 1 << 63
-    }
-}
-
-fn value(key: u64) -> f64 {
-    f64::from_bits(if key >> 63 == 1 {
-        key & !(1 << 63)
-    } else {
-        !key
-    })
-}
-
 /// The exponent e with |x| < 2^e, within what is counted.
 fn exponent(x: f64) -> usize {
     if x == 0.0 {
@@ -121,13 +100,7 @@ pub async fn prepare<C: Channel>(
     ledger: &mut dyn Openings,
     book: &Book<'_>,
 ) -> Result<Joint, Abort> {
-    if count(book.train.len()) < book.min_rows {
-        return Err(Abort::Input(format!(
-            "{} training rows, fewer than the {} that the job asks of each bank",
-            book.train.len(),
-            book.min_rows
-        )));
-    }
+    book.has_enough_rows()?;
     let counts = sum(client, ledger, SumOf::Counts, "counts", own_counts(book)?).await?;
     let mut words = counts.words.into_iter();
     let mut next = || words.next().unwrap_or_default();
@@ -188,7 +161,7 @@ pub async fn prepare<C: Channel>(
 }
 
 /// The job's levels in one order, each once, and the one that stands for a missing category.
-fn with_missing(levels: &[String]) -> impl Iterator<Item = &str> {
+pub(super) fn with_missing(levels: &[String]) -> impl Iterator<Item = &str> {
     let mut all: Vec<&str> = levels
         .iter()
         .map(String::as_str)
@@ -199,7 +172,7 @@ fn with_missing(levels: &[String]) -> impl Iterator<Item = &str> {
     all.into_iter()
 }
 
-fn numbers<'t>(table: &'t Table, name: &str) -> Result<&'t [f64], Abort> {
+pub(super) fn numbers<'t>(table: &'t Table, name: &str) -> Result<&'t [f64], Abort> {
     match table.column(name).map(|c| c.data()) {
         Some(ColumnData::Numeric(values)) => Ok(values),
         Some(_) => Err(Abort::Input(format!("column `{name}` is no number"))),
@@ -207,17 +180,61 @@ fn numbers<'t>(table: &'t Table, name: &str) -> Result<&'t [f64], Abort> {
     }
 }
 
+impl Book<'_> {
+    /// Refuses a bank with fewer training rows than the job asks for.
+    pub(super) fn has_enough_rows(&self) -> Result<(), Abort> {
+        match count(self.train.len()) < self.min_rows {
+            true => Err(Abort::Input(format!(
+                "{} training rows, fewer than the {} that the job asks of each bank",
+                self.train.len(),
+                self.min_rows
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn labels(&self) -> Result<&[u8], Abort> {
+        self.table
+            .label()
+            .ok_or_else(|| own("the data set has no label"))
+    }
+
+    pub(super) fn rows_and_bads(&self) -> Result<Vec<u64>, Abort> {
+        let labels = self.labels()?;
+        let bads = self
+            .train
+            .iter()
+            .filter(|r| labels.get(**r) == Some(&1))
+            .count();
+        Ok(vec![count(self.train.len()), count(bads)])
+    }
+
+    /// Training rows of each level of the list and of the one for missing, then of all others together.
+    pub(super) fn rows_by_level(&self, name: &str, listed: &[String]) -> Result<Vec<u64>, Abort> {
+        let Some(ColumnData::Categorical { levels, codes }) =
+            self.table.column(name).map(|c| c.data())
+        else {
+            return Err(Abort::Input(format!(
+                "column `{name}` is no category of the data set"
+            )));
+        };
+        let mut by_level: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in self.train {
+            let code = codes.get(*row).and_then(|c| usize::try_from(*c).ok());
+            let level = code.and_then(|c| levels.names().get(c));
+            *by_level
+                .entry(level.map_or(MISSING_LEVEL, String::as_str))
+                .or_default() += 1;
+        }
+        let of_list = with_missing(listed).map(|level| by_level.remove(level).unwrap_or_default());
+        let mut out: Vec<u64> = of_list.collect();
+        out.push(by_level.values().sum());
+        Ok(out)
+    }
+}
+
 fn own_counts(book: &Book<'_>) -> Result<Vec<u64>, Abort> {
-    let labels = book
-        .table
-        .label()
-        .ok_or_else(|| own("the data set has no label"))?;
-    let bads = book
-        .train
-        .iter()
-        .filter(|r| labels.get(**r) == Some(&1))
-        .count();
-    let mut out = vec![count(book.train.len()), count(bads)];
+    let mut out = book.rows_and_bads()?;
     for name in book.numeric {
         let values = numbers(book.table, name)?;
         let missing = book
@@ -227,57 +244,9 @@ fn own_counts(book: &Book<'_>) -> Result<Vec<u64>, Abort> {
         out.push(count(missing.count()));
     }
     for (name, listed) in book.levels {
-        let Some(ColumnData::Categorical { levels, codes }) =
-            book.table.column(name).map(|c| c.data())
-        else {
-            return Err(Abort::Input(format!(
-                "column `{name}` is no category of the data set"
-            )));
-        };
-        let mut by_level: BTreeMap<&str, u64> = BTreeMap::new();
-        for row in book.train {
-            let code = codes.get(*row).and_then(|c| usize::try_from(*c).ok());
-            let level = code.and_then(|c| levels.names().get(c));
-            *by_level
-                .entry(level.map_or(MISSING_LEVEL, String::as_str))
-                .or_default() += 1;
-        }
-        for level in with_missing(listed) {
-            out.push(by_level.remove(level).unwrap_or_default());
-        }
-        out.push(by_level.values().sum());
+        out.extend(book.rows_by_level(name, listed)?);
     }
     Ok(out)
-}
-
-/// One order statistic that is searched for.
-struct Search {
-    column: usize,
-    /// How many present values are to be at or below it.
-    rank: u64,
-    low: u64,
-    high: u64,
-}
-
-impl Search {
-    fn thresholds(&self) -> impl Iterator<Item = u64> + use<> {
-        let (low, span) = (self.low, u128::from(self.high - self.low));
-        (1..=THRESHOLDS)
-            .map(move |i| low + (span * u128::from(i) / u128::from(THRESHOLDS + 1)) as u64)
-    }
-
-    /// Takes in how many values are at or below each threshold.
-    fn narrow(&mut self, counts: &[u64]) {
-        let known: Vec<(u64, u64)> = self.thresholds().zip(counts.iter().copied()).collect();
-        for (threshold, below) in known {
-            if below >= self.rank {
-                self.high = self.high.min(threshold);
-            } else {
-                self.low = self.low.max(threshold.saturating_add(1));
-            }
-        }
-        self.low = self.low.min(self.high);
-    }
 }
 
 async fn medians<C: Channel>(
@@ -299,12 +268,7 @@ async fn medians<C: Channel>(
             continue;
         }
         for rank in [present.div_ceil(2), present / 2 + 1] {
-            searches.push(Search {
-                column,
-                rank,
-                low: 0,
-                high: u64::MAX,
-            });
+            searches.push((column, rank));
         }
     }
     if searches.is_empty() {
@@ -316,44 +280,18 @@ async fn medians<C: Channel>(
         )?;
         return Ok(fills);
     }
-    let mut sorted: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
-    for search in &searches {
-        let values = numbers(book.table, &book.numeric[search.column])?;
-        let present = book
-            .train
-            .iter()
-            .filter_map(|r| values.get(*r))
-            .filter(|v| !v.is_nan());
-        let mut keys: Vec<u64> = present.map(|v| key(*v)).collect();
-        keys.sort_unstable();
-        sorted.insert(search.column, keys);
+    let mut values = BTreeMap::new();
+    for (column, _) in &searches {
+        let of = numbers(book.table, &book.numeric[*column])?;
+        let present = book.train.iter().filter_map(|r| of.get(*r)).copied();
+        values.insert(*column, present.filter(|v| !v.is_nan()).collect());
     }
-    for round in 1.. {
-        if searches.iter().all(|s| s.low == s.high) {
-            break;
-        }
-        let own = searches.iter().flat_map(|s| {
-            let keys = sorted.get(&s.column).map_or(&[][..], Vec::as_slice);
-            s.thresholds()
-                .map(|t| count(keys.partition_point(|k| *k <= t)))
-        });
-        let own = own.collect();
-        let purpose = format!("quantiles {round}");
-        let got = sum(client, ledger, SumOf::Quantiles, &purpose, own).await?;
-        for (search, counts) in searches
-            .iter_mut()
-            .zip(got.words.chunks(THRESHOLDS as usize))
-        {
-            search.narrow(counts);
-        }
-    }
-    for pair in searches.chunks(2) {
-        if let [a, b] = pair {
-            let (lower, upper) = (value(a.low), value(b.low));
-            fills[a.column] = if a.low == b.low {
-                lower
-            } else {
-                (lower + upper) / 2.0
+    let found = order_statistics(client, ledger, values, &searches).await?;
+    for (pair, column) in found.chunks(2).zip(searches.iter().step_by(2)) {
+        if let [lower, upper] = pair {
+            fills[column.0] = match lower == upper {
+                true => *lower,
+                false => (lower + upper) / 2.0,
             };
         }
     }
@@ -485,48 +423,6 @@ async fn standardise<C: Channel>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_keep_the_order_of_numbers() {
-        let values = [
-            f64::NEG_INFINITY,
-            -1e300,
-            -2.5,
-            -1e-300,
-            0.0,
-            1e-310,
-            3.0,
-            1e308,
-        ];
-        assert!(values.windows(2).all(|w| key(w[0]) < key(w[1])));
-        assert!(values.iter().all(|v| value(key(*v)) == *v));
-        assert_eq!(key(0.0), key(-0.0));
-    }
-
-    #[test]
-    fn a_search_ends_at_the_order_statistic() {
-        let mut keys: Vec<u64> = (0..101).map(|i| key(f64::from(i * i) - 300.5)).collect();
-        keys.sort_unstable();
-        for rank in [1, 50, 51, 101] {
-            let mut search = Search {
-                column: 0,
-                rank,
-                low: 0,
-                high: u64::MAX,
-            };
-            let mut rounds = 0;
-            while search.low < search.high {
-                let counts: Vec<u64> = search
-                    .thresholds()
-                    .map(|t| count(keys.partition_point(|k| *k <= t)))
-                    .collect();
-                search.narrow(&counts);
-                rounds += 1;
-            }
-            assert_eq!(search.low, keys[rank as usize - 1]);
-            assert!(rounds <= 11, "{rounds}");
-        }
-    }
 
     #[test]
     fn magnitudes_lie_below_their_power_of_two() {

@@ -166,6 +166,7 @@ fn spec() -> NewtonSpec {
         tolerance: 1e-6,
         max_passes: 30,
         own_intercepts: false,
+        begin: newton::Begin::OwnModels,
     }
 }
 

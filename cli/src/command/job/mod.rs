@@ -6,6 +6,7 @@ mod list;
 mod new;
 mod plan;
 mod report;
+mod resume;
 mod show;
 mod sign;
 mod submit;
@@ -33,6 +34,8 @@ pub(crate) enum Job {
     Twin(twin::Twin),
     /// Propose a job to its parties; prints the job's id
     Submit(submit::Submit),
+    /// Propose a job that goes on where an aborted horizontal job was ended
+    Resume(resume::Resume),
     /// List jobs, newest first
     List(list::List),
     /// Say in one line where a job stands
@@ -60,6 +63,7 @@ impl Job {
             Self::Plan(plan) => plan.run(),
             Self::Twin(twin) => twin.run(screen).await,
             Self::Submit(submit) => submit.run(screen).await,
+            Self::Resume(resume) => resume.run(screen).await,
             Self::List(list) => list.run(screen).await,
             Self::Status(status) => status.run(screen).await,
             Self::Show(show) => show.run(screen).await,

@@ -13,6 +13,7 @@ use paripassu_model::{
 use paripassu_protocol::{
     abort::Abort,
     channel::Role,
+    horizontal::bins::{LeftOut, OfColumn},
     vertical::bins::{self, Assigned},
 };
 use serde::Serialize;
@@ -89,6 +90,29 @@ fn below(least: f64) -> String {
 }
 
 impl Bins {
+    /// What became of a column whose bins all banks made of their sums.
+    pub(crate) fn of_sums(sign: WoeSign, job: &spec::Binning, all: Vec<OfColumn>) -> Self {
+        let mut bins = Self::new(sign);
+        for of in all {
+            let reason = match of.left_out {
+                Some(LeftOut::Missing) => Some(too_many_missing(job)),
+                Some(LeftOut::Identical) => Some(too_many_identical(job)),
+                _ => None,
+            };
+            match (of.bins, reason) {
+                (Some((binned, woe)), None) => {
+                    let rows = rows_of(&binned.binning, &woe);
+                    let kept = of.left_out.is_none();
+                    bins.decide(binned, rows, kept, job.min_iv.value());
+                }
+                (_, reason) => {
+                    bins.left_out(of.column, reason.unwrap_or_default(), None, Vec::new());
+                }
+            }
+        }
+        bins
+    }
+
     fn new(sign: WoeSign) -> Self {
         Self {
             format: 1,
@@ -101,7 +125,7 @@ impl Bins {
     }
 
     /// What became of each own column, and why.
-    pub(super) fn selection(&self) -> Value {
+    pub(crate) fn selection(&self) -> Value {
         let of = |c: &Column| json!({ "column": c.column, "kept": c.kept, "reason": c.reason, "iv": c.iv });
         self.columns.iter().map(of).collect()
     }
@@ -146,7 +170,7 @@ impl Bins {
     }
 
     /// What a reader of the report should know.
-    pub(super) fn notes(&self, fitted: &[(&str, f64)]) -> Vec<String> {
+    pub(crate) fn notes(&self, fitted: &[(&str, f64)]) -> Vec<String> {
         let mut notes = vec![format!(
             "Columns are weight of evidence, {}, of bins that are closed on the left; bins.json has them.",
             self.formula
@@ -215,12 +239,19 @@ impl Bins {
 fn unfit(table: &Table, rows: &[usize], column: &str, job: &spec::Binning) -> Option<String> {
     let shares = binning::shares(table.column(column)?.data(), rows);
     if shares.missing > job.max_missing.value() {
-        let most = job.max_missing;
-        return Some(format!("more than {most} of its training rows are missing"));
+        return Some(too_many_missing(job));
     }
-    let most_allowed = job.max_identical;
-    (shares.most_common > most_allowed.value())
-        .then(|| format!("more than {most_allowed} of its training rows have one value"))
+    (shares.most_common > job.max_identical.value()).then(|| too_many_identical(job))
+}
+
+fn too_many_missing(job: &spec::Binning) -> String {
+    let most = job.max_missing;
+    format!("more than {most} of its training rows are missing")
+}
+
+fn too_many_identical(job: &spec::Binning) -> String {
+    let most = job.max_identical;
+    format!("more than {most} of its training rows have one value")
 }
 
 fn rows_of(binning: &Binning, woe: &Woe) -> Vec<Row> {

@@ -3,6 +3,7 @@
 use ndarray::Array2;
 use paripassu_job::spec::{Horizontal, LocalOptimiser, Training};
 use paripassu_model::{
+    binning::{Binned, bin},
     design::Design,
     logistic::{self, FitOptions, TrainingSet},
     metrics::Scored,
@@ -38,9 +39,26 @@ impl Run {
         let weights = bank.weights.clone();
         let (train_offset, test_offset) = (bank.offset_of(&bank.train), bank.offset_of(&bank.test));
         let training = horizontal.training.clone();
+        // bins of its own rows, by the same rules
+        let rare = self.spec().design.rare_level_rows;
+        let binned = self.spec().binning.as_ref().map(|binning| {
+            let recipe = binning.recipe("", "", bank.train.len(), rare);
+            (recipe, binning.min_iv.value())
+        });
         let compared = blocking(move || -> Result<evaluate::Evaluation, String> {
-            let design =
-                Design::fit(&table, &train, &numeric, &categorical, options).map_err(text)?;
+            let design = match &binned {
+                Some((recipe, least)) => {
+                    let columns = numeric.iter().chain(&categorical);
+                    let bins = columns.map(|column| bin(&table, &train, &train_y, column, recipe));
+                    let bins = bins.collect::<Result<Vec<_>, _>>().map_err(text)?;
+                    let says = |b: &Binned| b.woe.len() > 1 && b.iv >= *least;
+                    let kept = bins.into_iter().map(|(binned, _)| binned).filter(says);
+                    Design::of_woe(&table, &train, kept).map_err(text)?
+                }
+                None => {
+                    Design::fit(&table, &train, &numeric, &categorical, options).map_err(text)?
+                }
+            };
             let x = design.transform(&table, &train).map_err(text)?;
             let x_test = design.transform(&table, &test).map_err(text)?;
             let mut margins = match &training {

@@ -24,8 +24,12 @@ pub(super) fn files(
         Fitted::Network(fit) => network(&job, party, results, fit),
     };
     let model = serde_json::to_string_pretty(&model).map_err(own)?;
-    let metrics = serde_json::to_string_pretty(&metrics(results)?).map_err(own)?;
+    let metrics = serde_json::to_string_pretty(&metrics(run, results)?).map_err(own)?;
     let mut files = vec![("model.json", model), ("metrics.json", metrics)];
+    if let Some(bins) = &results.bins {
+        let text = serde_json::to_string_pretty(bins).map_err(own)?;
+        files.push(("bins.json", text));
+    }
     if let Fitted::Network(fit) = &results.fit
         && let Some(guarantee) = &fit.guarantee
     {
@@ -91,13 +95,26 @@ fn over_all(of: &Evaluation) -> Value {
     })
 }
 
-fn metrics(results: &Results) -> Result<Value, Abort> {
+fn metrics(run: &Run, results: &Results) -> Result<Value, Abort> {
     let mut all = match &results.own {
         OwnTest::Compared(own_test) => serde_json::to_value(&own_test.summary).map_err(own)?,
         OwnTest::Not(why) => json!({ "not_compared": why }),
     };
     if let Some(object) = all.as_object_mut() {
         object.insert("all_banks".into(), over_all(&results.all_banks));
+        if let Some(bins) = &results.bins {
+            object.insert("columns".into(), bins.selection());
+        }
+        if let Some(before) = run
+            .contract
+            .spec()
+            .horizontal
+            .as_ref()
+            .and_then(|h| h.resume.as_ref())
+        {
+            let went_on = json!({ "job": before, "after_round": results.fit.resumed() });
+            object.insert("resumed".into(), went_on);
+        }
         // with noise nothing is counted: the job's own word
         object.insert("train_rows_all_banks".into(), json!(results.joint.rows));
     }

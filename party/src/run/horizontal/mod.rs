@@ -1,6 +1,7 @@
 //! A horizontal job at this bank: join, prepare, fit and evaluate by masked sums, release.
 
 mod compare;
+mod course;
 mod files;
 mod network;
 mod page;
@@ -9,11 +10,13 @@ mod privacy;
 use std::{sync::Arc, time::Instant};
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{DpSpent, MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_audit::event::bodies::{
+    DataErased, DpSpent, MetricsReported, ModelCommitted, ModelReleased,
+};
 use paripassu_crypto::dp::Spent;
 use paripassu_job::{
     DisclosureId, Guarantee,
-    spec::{self, Horizontal, Intercept},
+    spec::{self, Horizontal, Intercept, Start},
 };
 use paripassu_model::{
     design::{ConstantColumns, DesignOptions},
@@ -25,6 +28,7 @@ use paripassu_protocol::{
     abort::Abort,
     channel::Role,
     horizontal::{
+        bins::{self, Keep},
         evaluate::{self, Evaluation},
         federated::private,
         newton::{self, NewtonFit, NewtonSpec, Rows},
@@ -39,7 +43,7 @@ use paripassu_service::{
 };
 use zeroize::Zeroizing;
 
-use super::{At, Failure, Run, blocking, outputs, own, timed};
+use super::{At, Failure, Run, binning::Bins, blocking, outputs, own};
 use crate::{commit, dataset::Selection};
 
 /// This bank's rows.
@@ -61,6 +65,14 @@ enum Fitted {
 }
 
 impl Fitted {
+    /// After which round of an aborted job it went on; 0 where it did not.
+    fn resumed(&self) -> u32 {
+        match self {
+            Self::Logistic(fit) => fit.resumed,
+            Self::Network(fit) => fit.resumed,
+        }
+    }
+
     /// Log-odds of rows of the standardised design, without their offsets.
     fn log_odds(&self, x: &Array2<f64>) -> Result<Vec<f64>, Abort> {
         match self {
@@ -82,6 +94,8 @@ struct Results {
     fit: Fitted,
     all_banks: Evaluation,
     own: OwnTest,
+    /// Where columns are weight of evidence: their bins.
+    bins: Option<Bins>,
 }
 
 /// This bank's own test rows: its own model beside the joint one, or why there is no comparison.
@@ -140,13 +154,18 @@ impl Run {
         self.reporter.phase(JobState::Preparing, "exchange keys");
         let mut client = Client::join(&self.ctx, params, roots).await.at("join")?;
         self.reporter.phase(JobState::Preparing, "joint design");
+        let mut bins = None;
         let joint = match &horizontal.privacy {
             Some(privacy) => network::declared(&bank, privacy).at("prepare")?,
             None => self
-                .joint(&mut client, &bank, horizontal)
+                .joint(&mut client, &bank, horizontal, &mut bins)
                 .await
                 .at("prepare")?,
         };
+        let mut course = self
+            .course(&client, &selection, &bank, &joint)
+            .await
+            .at("resume")?;
         self.took("prepare", t);
 
         let t = Instant::now();
@@ -154,13 +173,20 @@ impl Run {
             Some(training) => {
                 self.reporter.phase(JobState::Training, "rounds");
                 let fit = self
-                    .network(&mut client, &bank, &joint, (horizontal, training))
+                    .network(
+                        &mut client,
+                        &bank,
+                        &joint,
+                        (horizontal, training),
+                        &mut course,
+                    )
                     .await;
                 Fitted::Network(Box::new(fit.at("train")?))
             }
             None => {
                 self.reporter.phase(JobState::Training, "passes");
-                let fit = self.newton(&mut client, &bank, &joint, horizontal).await;
+                let fit = self.newton(&mut client, &bank, &joint, horizontal, &mut course);
+                let fit = fit.await;
                 Fitted::Logistic(fit.at("train")?)
             }
         };
@@ -194,6 +220,7 @@ impl Run {
             fit,
             all_banks,
             own,
+            bins,
         };
         self.release_horizontal(&selection, &bank, horizontal, results)
             .await
@@ -306,6 +333,7 @@ impl Run {
         client: &mut Client<JobChannel>,
         bank: &Own,
         horizontal: &Horizontal,
+        made: &mut Option<Bins>,
     ) -> Result<Joint, Abort> {
         let largest_weight = match &bank.weights {
             Some(weights) => weights.iter().copied().fold(0.0, f64::max),
@@ -322,7 +350,20 @@ impl Run {
             largest_weight,
         };
         let mut book = self.book.clone();
-        prepare(client, &mut book, &view).await
+        let Some(binning) = &self.spec().binning else {
+            return prepare(client, &mut book, &view).await;
+        };
+        let rare = self.spec().design.rare_level_rows;
+        // the same for all columns of all banks
+        let recipe = |rows: usize| binning.recipe("", "", rows, rare);
+        let keep = Keep {
+            max_missing: binning.max_missing.value(),
+            max_identical: binning.max_identical.value(),
+            min_iv: binning.min_iv.value(),
+        };
+        let (joint, all) = bins::prepare(client, &mut book, &view, &recipe, keep).await?;
+        *made = Some(Bins::of_sums(recipe(0).sign, binning, all));
+        Ok(joint)
     }
 
     async fn newton(
@@ -331,6 +372,7 @@ impl Run {
         bank: &Own,
         joint: &Joint,
         horizontal: &Horizontal,
+        course: &mut course::AtBank,
     ) -> Result<NewtonFit, Abort> {
         let x = joint
             .design
@@ -352,13 +394,13 @@ impl Run {
             tolerance: spec.solver.tolerance.value(),
             max_passes: u32::try_from(spec.solver.max_passes).map_err(own)?,
             own_intercepts: horizontal.intercept == Intercept::PerBank,
-        };
-        let (start, reporter) = (Instant::now(), self.reporter.clone());
-        let mut progress = move |done: u32, of: u32| {
-            reporter.progress(&timed("passes", start, done.into(), of.into()));
+            begin: match horizontal.start {
+                Start::Zero => newton::Begin::Zero,
+                Start::OwnModels => newton::Begin::OwnModels,
+            },
         };
         let mut book = self.book.clone();
-        newton::fit(client, &mut book, &newton, rows, &mut progress).await
+        newton::fit(client, &mut book, &newton, rows, course).await
     }
 
     async fn release_horizontal(
@@ -397,6 +439,14 @@ impl Run {
         self.book.event(ModelReleased {
             what: "model and report of this bank".into(),
             to: vec![format!("party:{me}")],
+        })?;
+        let count = self.erase_checkpoints().await;
+        let what = "checkpoints".into();
+        let subject = None;
+        self.book.event(DataErased {
+            what,
+            count,
+            subject,
         })
     }
 }

@@ -1,7 +1,5 @@
 //! A network trained by masked sums, with noise where the job says so.
 
-use std::time::Instant;
-
 use paripassu_job::{
     Guarantee,
     spec::{Horizontal, LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
@@ -21,8 +19,8 @@ use paripassu_protocol::{
 };
 use paripassu_service::transport::JobChannel;
 
-use super::Own;
-use crate::run::{Run, blocking, own, timed};
+use super::{Own, course::AtBank};
+use crate::run::{Run, blocking, own};
 
 /// The trained network.
 pub(super) struct NetworkFit {
@@ -41,6 +39,8 @@ pub(super) struct NetworkFit {
     /// Banks whose updates were proved too long.
     pub(super) refused: Vec<usize>,
     pub(super) guarantee: Option<Guarantee>,
+    /// After which round of an aborted job it went on; 0 where it did not.
+    pub(super) resumed: u32,
 }
 
 /// Widths of the hidden layers.
@@ -131,6 +131,7 @@ impl Run {
         bank: &Own,
         joint: &Joint,
         (horizontal, training): (&Horizontal, &Training),
+        course: &mut AtBank,
     ) -> Result<NetworkFit, Abort> {
         let least = usize::try_from(horizontal.min_rows).map_err(own)?;
         if bank.train.len() < least {
@@ -141,17 +142,10 @@ impl Run {
         }
         match &horizontal.privacy {
             Some(privacy) => {
-                self.with_noise(client, bank, joint, (horizontal, training, privacy))
+                self.with_noise(client, bank, joint, (horizontal, training, privacy), course)
                     .await
             }
-            None => self.by_updates(client, bank, joint, training).await,
-        }
-    }
-
-    fn rounds_done(&self) -> impl FnMut(u32, u32) + Send + use<> {
-        let (start, reporter) = (Instant::now(), self.reporter.clone());
-        move |done: u32, of: u32| {
-            reporter.progress(&timed("rounds", start, done.into(), of.into()));
+            None => self.by_updates(client, bank, joint, training, course).await,
         }
     }
 
@@ -161,6 +155,7 @@ impl Run {
         bank: &Own,
         joint: &Joint,
         training: &Training,
+        course: &mut AtBank,
     ) -> Result<NetworkFit, Abort> {
         let tenths = u32::try_from(training.validation_tenths).map_err(own)?;
         let ids = bank.table.ids();
@@ -183,7 +178,7 @@ impl Run {
         let network = Network::new(joint.design.width(), &hidden(training));
         let banks = self.contract.parties().len();
         let spec = federated::Training {
-            start: *self.contract.digest().as_bytes(),
+            start: course.start,
             rounds: u32::try_from(training.rounds).map_err(own)?,
             step: Step {
                 epochs: usize::try_from(training.local_epochs).map_err(own)?,
@@ -233,7 +228,13 @@ impl Run {
             all_rows: joint.rows,
         };
         let mut book = self.book.clone();
-        let fit = federated::fit(client, &mut book, &spec, rows, &mut self.rounds_done()).await?;
+        #[cfg(feature = "test-util")]
+        let fit = match crate::testing::harm() {
+            Some(by) => federated::fit_harmfully(client, &mut book, &spec, rows, by).await?,
+            None => federated::fit(client, &mut book, &spec, rows, course).await?,
+        };
+        #[cfg(not(feature = "test-util"))]
+        let fit = federated::fit(client, &mut book, &spec, rows, course).await?;
         Ok(NetworkFit {
             network,
             params: fit.params,
@@ -246,6 +247,7 @@ impl Run {
             left_out: fit.left_out,
             refused: fit.refused,
             guarantee: None,
+            resumed: fit.resumed,
         })
     }
 
@@ -255,6 +257,7 @@ impl Run {
         bank: &Own,
         joint: &Joint,
         (horizontal, training, privacy): (&Horizontal, &Training, &Privacy),
+        course: &mut AtBank,
     ) -> Result<NetworkFit, Abort> {
         let x = joint
             .design
@@ -264,7 +267,7 @@ impl Run {
         let banks = self.contract.parties().len();
         let spec = private::PrivateTraining {
             network: network.clone(),
-            start: *self.contract.digest().as_bytes(),
+            start: course.start,
             rounds: u32::try_from(training.rounds).map_err(own)?,
             rate: training.rate.value(),
             schedule: schedule(training),
@@ -278,8 +281,7 @@ impl Run {
         };
         let labels = bank.labels(&bank.train);
         let mut book = self.book.clone();
-        let fit =
-            private::fit(client, &mut book, &spec, x, labels, &mut self.rounds_done()).await?;
+        let fit = private::fit(client, &mut book, &spec, x, labels, course).await?;
         Ok(NetworkFit {
             network,
             params: fit.params,
@@ -291,6 +293,7 @@ impl Run {
             left_out: Vec::new(),
             refused: Vec::new(),
             guarantee: Guarantee::of(self.spec()).map_err(own)?,
+            resumed: fit.resumed,
         })
     }
 }

@@ -29,6 +29,9 @@
 //! length a bank may send what it likes; votes and medians limit what comes of it as long as most groups, and
 //! more than half of the voters, are honest. A single bank is named as one of its group and not closer.
 //!
+//! **Going on** where an aborted job stopped: the state between two rounds is kept through [`Course`]. A bank that was refused
+//! is judged anew.
+//!
 //! **Precision.** Fixed point of 2^-(61 - log2 n - log2 N - 6); an update of 64 or more in one parameter is refused.
 //!
 //! **Source.** McMahan et al., AISTATS 2017 (FedAvg); Li et al., MLSys 2020 (FedProx); Reddi et al., ICLR 2021
@@ -37,6 +40,7 @@
 mod bank;
 mod combine;
 pub mod private;
+mod state;
 
 use std::sync::Arc;
 
@@ -46,6 +50,7 @@ use paripassu_model::mlp::{Adam, MlpError, Network, Optimiser, Step};
 
 use super::{
     SumOf,
+    course::Course,
     fixed::{Point, bits},
     secagg::{Client, Members},
     sum_by_groups,
@@ -176,6 +181,8 @@ pub struct Fit {
     pub left_out: Vec<u32>,
     /// Banks whose updates were longer than the bound, and that are in no sum from then on.
     pub refused: Vec<usize>,
+    /// After how many rounds it went on from an aborted job; 0 where it did not.
+    pub resumed: u32,
 }
 
 pub(super) fn own(e: impl std::fmt::Display) -> Abort {
@@ -242,7 +249,7 @@ const DAMP: f64 = 1e-6;
 /// Largest magnitude of one parameter's update, as a power of two.
 const UPDATE: i32 = 6;
 
-/// Trains. `progress` is told of each round, and of the most there may be.
+/// Trains. `course` is told of each round, and of the most there may be.
 ///
 /// # Leakage
 /// Weighted sums of updates by group and the joint validation loss at each round, to all banks: declared as
@@ -255,9 +262,9 @@ pub async fn fit<C: Channel>(
     ledger: &mut dyn Openings,
     training: &Training,
     rows: Rows,
-    progress: &mut (dyn FnMut(u32, u32) + Send),
+    course: &mut dyn Course,
 ) -> Result<Fit, Abort> {
-    rounds(client, ledger, training, (rows, None), progress).await
+    rounds(client, ledger, training, (rows, None), course).await
 }
 
 /// [`fit`] at a bank that multiplies its update by `harm` after it is cut, and checks nothing: for tests.
@@ -280,8 +287,9 @@ async fn rounds<C: Channel>(
     ledger: &mut dyn Openings,
     training: &Training,
     (rows, harm): (Rows, Option<f64>),
-    progress: &mut (dyn FnMut(u32, u32) + Send),
+    course: &mut dyn Course,
 ) -> Result<Fit, Abort> {
+    let kept = course.from();
     let all = first_parameters(&training.network, &training.start);
     let own_layer = match training.own_last_layer {
         true => training.network.last_layer(),
@@ -314,16 +322,27 @@ async fn rounds<C: Channel>(
         frac: point.frac,
         left_out: vec![0; training.groups.len()],
         refused: Vec::new(),
+        resumed: 0,
     };
     let mut best = (f64::INFINITY, Vec::new());
+    if let Some(state) = &kept {
+        let progress = state::read(state, (&fit, &bank), server.is_some())?;
+        fit = progress.fit;
+        (joint, server, best) = (progress.joint, progress.server, progress.best);
+        (weighed, bank.head, bank.local) = (progress.weighed, progress.head, progress.local);
+    }
     let watching = training.patience > 0;
-    for round in 1..=training.rounds + 1 {
+    for round in fit.resumed + 1..=training.rounds + 1 {
         let last = round > training.rounds;
         if last && !watching {
             break;
         }
+        if round > fit.resumed + 1 && course.keeps() {
+            let done = state::write(round - 1, &fit, (&joint, &server), &best, &weighed, &bank);
+            course.keep(done).await?;
+        }
         if !last {
-            progress(round, training.rounds);
+            course.progress(round, training.rounds);
         }
         let drawn = training
             .banks_in_a_round

@@ -14,6 +14,8 @@
 //! **Not covered.** What a bank does with its own rows; which banks are there; that a bank with too few rows ends
 //! the job; times. The design must not depend on the data: it is declared in the job.
 //!
+//! **Going on** where an aborted job stopped spends anew: fresh coins and fresh noise, and the budget counts both jobs whole.
+//!
 //! **Evaluation** ([`evaluate`]) counts test rows, which are other customers, by band of the score with noise in each
 //! count. Counts are not cut at 0, which would make rows out of noise; losses and calibration are not told, because
 //! over bands that hold few rows they would be those of the noise. How much of the AUC is noise is told.
@@ -28,13 +30,13 @@ use ndarray::Array2;
 use paripassu_crypto::dp::{DiscreteGaussian, NoiseError, OsWords, Words};
 use paripassu_model::mlp::{Adam, MlpError, Network, Optimiser, clipped_sum};
 
-use super::{Schedule, first_parameters, own, purpose, trained};
+use super::{Schedule, first_parameters, own, purpose, state, trained};
 use crate::{
     abort::Abort,
     arith::Openings,
     channel::Channel,
     compute::offload,
-    horizontal::{SumOf, evaluate::Evaluation, secagg::Client, sum},
+    horizontal::{SumOf, course::Course, evaluate::Evaluation, secagg::Client, sum},
 };
 
 /// Units in the length to which gradients are cut.
@@ -81,6 +83,8 @@ pub struct PrivateFit {
     pub rounds: u32,
     /// Banks in the sums: fewest of any round.
     pub fewest_banks: usize,
+    /// After how many of them it went on from an aborted job; 0 where it did not.
+    pub resumed: u32,
 }
 
 fn noise(e: NoiseError) -> Abort {
@@ -130,7 +134,7 @@ fn sum_of_rows(
     Ok(out)
 }
 
-/// Trains. `progress` is told of each round.
+/// Trains. `course` is told of each round.
 ///
 /// # Leakage
 /// The noisy sum at each round, to all banks: declared as [`SumOf::Gradients`].
@@ -143,17 +147,26 @@ pub async fn fit<C: Channel>(
     training: &PrivateTraining,
     x: Array2<f64>,
     y: Vec<u8>,
-    progress: &mut (dyn FnMut(u32, u32) + Send),
+    course: &mut dyn Course,
 ) -> Result<PrivateFit, Abort> {
     let noise = part(training.noise * f64::from(UNITS), training.honest)?;
     let mut params = first_parameters(&training.network, &training.start);
     let mut adam = (training.optimiser == Optimiser::Adam).then(|| Adam::new(params.len()));
     let rows = Arc::new((training.clone(), x, y));
     let mut fewest = client.clients();
+    let kept = course.from();
+    let resumed = kept.as_ref().map_or(0, |state| state.round);
+    if let Some(state) = &kept {
+        (params, adam, fewest) = state::read_private(state, params.len(), adam.is_some())?;
+    }
     // of one unit, in the mean over the rows that a round expects
     let unit = training.clip / f64::from(UNITS) / (training.sampling * training.rows as f64);
-    for round in 1..=training.rounds {
-        progress(round, training.rounds);
+    for round in resumed + 1..=training.rounds {
+        if round > resumed + 1 && course.keeps() {
+            let done = state::write_private(round - 1, &params, adam.as_ref(), fewest);
+            course.keep(done).await?;
+        }
+        course.progress(round, training.rounds);
         let (here, data) = (params.clone(), rows.clone());
         let values = offload(move || sum_of_rows(&data.0, &here, &data.1, &data.2, noise)).await?;
         let named = purpose("gradients", round, &params);
@@ -183,6 +196,7 @@ pub async fn fit<C: Channel>(
         params,
         rounds: training.rounds,
         fewest_banks: fewest,
+        resumed,
     })
 }
 

@@ -200,6 +200,9 @@ impl<C: Channel> Server<'_, C> {
 
         let (sum, tag, vectors) = self.vectors(ctx, index, sharers, (words, kind)).await?;
         let survivors = self.enough(&vectors, "survivors", sharers, sharers)?;
+        for bank in all.without(&survivors).without(&self.refused).roles() {
+            tracing::warn!(sum = index, %bank, "is not in the sum: it did not answer in time");
+        }
         let body = msg::going_on(survivors, 0).freeze();
         self.tell(ctx, sharers, "survivors", |_| body.clone()).await;
 

@@ -2,14 +2,14 @@
 
 mod network;
 
-use paripassu_job::spec::{Horizontal, Intercept};
+use paripassu_job::spec::{Horizontal, Intercept, Start};
 use paripassu_model::{
     metrics::normal_two_sided,
     report::{Coefficient, Coefficients, Fact, ModelKind, Party, Report, Sample, Security, Solver},
 };
 use paripassu_protocol::{abort::Abort, horizontal::newton::NewtonFit};
 
-use super::{Fitted, Own, OwnTest, Results};
+use super::{Fitted, Own, OwnTest, Results, course};
 use crate::{
     dataset::Selection,
     run::{
@@ -82,6 +82,18 @@ pub(super) fn report(
     }
     report.security = security(run, horizontal);
     report.notes = notes(results);
+    if let Some(bins) = &results.bins {
+        let names = bins.kept.iter().map(|b| b.binning.column.as_str());
+        let fitted: Vec<(&str, f64)> = match &results.fit {
+            Fitted::Logistic(fit) => names.zip(fit.coefficients.iter().copied()).collect(),
+            Fitted::Network(_) => Vec::new(),
+        };
+        report.notes.extend(bins.notes(&fitted));
+    }
+    let before = horizontal.resume.as_ref();
+    report
+        .notes
+        .extend(course::note(results.fit.resumed(), before));
     if let Fitted::Network(fit) = &results.fit {
         report.notes.extend(network::notes(run, fit)?);
     }
@@ -152,7 +164,13 @@ fn solver(run: &Run, horizontal: &Horizontal, results: &Results, fit: &NewtonFit
                 "logistic regression, horizontal split, each bank its own intercept".into()
             }
         },
-        method: "Newton on masked sums of gradients and Hessians".into(),
+        method: match horizontal.start {
+            Start::Zero => "Newton on masked sums of gradients and Hessians".into(),
+            Start::OwnModels => {
+                "Newton on masked sums of gradients and Hessians, from the mean of the banks' own models"
+                    .into()
+            }
+        },
         l2: Some(run.contract.spec().model.l2.value()),
         passes: Some(fit.passes),
         converged: Some(true),

@@ -1,0 +1,69 @@
+//! `paripassu job resume`.
+
+use clap::Args;
+use paripassu_job::State;
+
+use super::submit::propose;
+use crate::{
+    client::{Client, Connect, contract_of, present},
+    failure::Failure,
+    outcome::Outcome,
+    screen::Screen,
+    view::{JobView, StatusView},
+};
+
+/// Propose a job that goes on where an aborted horizontal job was ended; prints its id.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  paripassu job resume JOB --identity modeler
+  NEW=$(paripassu job resume latest) && paripassu job watch $NEW
+
+The new job has the aborted one's contract and names it. Every bank decides on it anew. Training goes on
+after the last round that all banks still hold, with fresh keys, masks and noise; if there is none, it
+begins anew. What the aborted job spent of customers' privacy stays spent.")]
+pub(crate) struct Resume {
+    /// Id of the aborted job, the beginning of it, or `latest`
+    #[arg(value_name = "JOB")]
+    job: String,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Resume {
+    pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
+        let mut client = Client::connect(&self.connect).await?;
+        let job = client.resolve(&self.job).await?;
+        let shown = client.show(&job).await?;
+        let status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
+        let aborted = contract_of(&shown, &job)?;
+        let mut spec = aborted.spec().clone();
+        let Some(horizontal) = &mut spec.horizontal else {
+            return Err(Failure::user(format!(
+                "job {job} is not horizontal: nothing of its run was kept"
+            ))
+            .hint("propose it anew with `paripassu job submit`"));
+        };
+        if status.job.state != State::Aborted {
+            let state = status.job.state.as_str();
+            return Err(Failure::user(format!(
+                "job {job} is {state}: only an aborted job can be gone on with"
+            )));
+        }
+        horizontal.resume = Some(aborted.job().clone());
+        let (contract, summary) = propose(&mut client, spec).await?;
+        let mut view = JobView::from(&summary);
+        screen.say(format_args!(
+            "proposed as {}, which goes on with {job}: waiting for {}",
+            contract.job(),
+            view.waiting_for.join(" and "),
+        ));
+        screen.say(format_args!(
+            "contract {}",
+            screen.err().strong(contract.digest())
+        ));
+        view.by_contract(&contract);
+        let id = view.job.clone();
+        Outcome::new(&view, id)
+    }
+}

@@ -1,0 +1,311 @@
+//! States of horizontal jobs after their last rounds, kept so that another job can go on if a node is lost.
+//!
+//! One file a round in `checkpoints/JOB` of the state folder, sealed under a key that follows from this node's own key and
+//! a fresh salt: whoever has the disk and not the key reads nothing. What the banks know together and what this
+//! bank keeps to itself are in it; rows, keys, masks and random numbers are not. Files are gone when the job, or one that
+//! went on with it, is released, and after [`KEPT_DAYS`].
+
+use std::{
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use paripassu_crypto::masking::{derive, fresh, open_once, seal_once};
+use paripassu_job::{Contract, JobId};
+use paripassu_protocol::horizontal::course::State;
+use paripassu_service::identity::Identity;
+use zeroize::Zeroizing;
+
+use crate::store::Store;
+
+/// Which rounds of a job are kept: of the multiples of each of these the last so many. Where a bank is lost, the others may
+/// be many rounds on before the job ends.
+const KEPT: [(u32, usize); 3] = [(1, 4), (8, 6), (64, 6)];
+
+/// Days after which what is kept of a job is destroyed.
+pub(crate) const KEPT_DAYS: u64 = 30;
+
+/// Longest file: a network of some million numbers.
+const LONGEST: u64 = 1 << 30;
+
+/// What is kept of one round.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoint {
+    /// The digest that first parameters and turns of banks follow from.
+    pub(crate) start: [u8; 32],
+    /// Digest of the joint design that the state belongs to.
+    pub(crate) design: [u8; 32],
+    pub(crate) state: State,
+}
+
+/// The folder of checkpoints.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoints {
+    folder: PathBuf,
+    key: Zeroizing<[u8; 32]>,
+}
+
+fn name(round: u32) -> String {
+    format!("{round:010}.state")
+}
+
+impl Checkpoints {
+    pub(crate) fn new(state: &Path, identity: &Identity) -> Self {
+        Self {
+            folder: state.join("checkpoints"),
+            key: identity.storage_key("checkpoints"),
+        }
+    }
+
+    fn key_of(&self, salt: &[u8; 32], header: &[u8]) -> Zeroizing<[u8; 32]> {
+        derive(&self.key, salt, &[header])
+    }
+
+    /// Keeps the state after a round, all or nothing, and lets go of rounds long past.
+    ///
+    /// # Errors
+    /// Those of the disk; no randomness.
+    pub(crate) fn keep(&self, job: &str, checkpoint: &Checkpoint) -> io::Result<()> {
+        let (folder, round) = (self.folder.join(job), checkpoint.state.round);
+        fs::create_dir_all(&folder)?;
+        let salt = fresh().map_err(io::Error::other)?;
+        let header = header(job, round);
+        let mut text = Zeroizing::new(Vec::new());
+        text.extend_from_slice(&checkpoint.start);
+        text.extend_from_slice(&checkpoint.design);
+        text.extend_from_slice(&(checkpoint.state.joint.len() as u64).to_le_bytes());
+        text.extend_from_slice(&checkpoint.state.joint);
+        text.extend_from_slice(&checkpoint.state.own);
+        let sealed = seal_once(&self.key_of(&salt, &header), &header, &text);
+        let part = folder.join("part");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&part)?;
+        file.write_all(&*salt)?;
+        file.write_all(&sealed)?;
+        file.sync_all()?;
+        fs::rename(&part, folder.join(name(round)))?;
+        for old in past(rounds(&folder)?) {
+            fs::remove_file(folder.join(name(old)))?;
+        }
+        Ok(())
+    }
+
+    /// What is kept of a job, the latest round last. What cannot be read, as under another key of the node, is not there.
+    pub(crate) fn held(&self, job: &str) -> Vec<Checkpoint> {
+        let folder = self.folder.join(job);
+        let mut rounds = rounds(&folder).unwrap_or_default();
+        rounds.sort_unstable();
+        let read = |round: &u32| self.read(&folder, job, *round);
+        rounds.iter().filter_map(read).collect()
+    }
+
+    fn read(&self, folder: &Path, job: &str, round: u32) -> Option<Checkpoint> {
+        let path = folder.join(name(round));
+        let fits = fs::metadata(&path).is_ok_and(|of| of.len() <= LONGEST);
+        let bytes = fits.then(|| fs::read(&path).ok())??;
+        let (salt, sealed) = bytes.split_first_chunk::<32>()?;
+        let header = header(job, round);
+        let opened = open_once(&self.key_of(salt, &header), &header, sealed);
+        if opened.is_err() {
+            tracing::warn!(
+                job,
+                round,
+                "a checkpoint cannot be opened: was the node's key renewed?"
+            );
+        }
+        let text = Zeroizing::new(opened.ok()?.to_vec());
+        let (start, rest) = text.split_first_chunk::<32>()?;
+        let (design, rest) = rest.split_first_chunk::<32>()?;
+        let (len, rest) = rest.split_first_chunk::<8>()?;
+        let (joint, own) =
+            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        Some(Checkpoint {
+            start: *start,
+            design: *design,
+            state: State {
+                round,
+                joint: joint.to_vec(),
+                own: Zeroizing::new(own.to_vec()),
+            },
+        })
+    }
+
+    /// Destroys what is kept of a job; how many rounds that were.
+    pub(crate) fn erase(&self, job: &str) -> u64 {
+        let folder = self.folder.join(job);
+        let held = rounds(&folder).unwrap_or_default().len() as u64;
+        match fs::remove_dir_all(&folder) {
+            Ok(()) => held,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => {
+                tracing::error!(job, %error, "checkpoints could not be destroyed");
+                0
+            }
+        }
+    }
+
+    /// Destroys what is kept of jobs whose last round is long past.
+    pub(crate) fn erase_old(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let most = Duration::from_secs(KEPT_DAYS * 86_400);
+        for entry in entries.flatten() {
+            let written = entry.metadata().and_then(|of| of.modified());
+            let age = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            if let (true, Some(job)) = (age.is_ok_and(|age| age > most), entry.file_name().to_str())
+            {
+                self.erase(job);
+            }
+        }
+    }
+}
+
+/// Which of these rounds are of no use any more.
+fn past(mut rounds: Vec<u32>) -> Vec<u32> {
+    rounds.sort_unstable_by(|a, b| b.cmp(a));
+    let last = |(every, many): (u32, usize)| -> Vec<u32> {
+        let of = rounds.iter().copied().filter(|round| round % every == 0);
+        of.take(many).collect()
+    };
+    let kept: Vec<u32> = KEPT.into_iter().flat_map(last).collect();
+    rounds.retain(|round| !kept.contains(round));
+    rounds
+}
+
+fn header(job: &str, round: u32) -> Vec<u8> {
+    format!("paripassu/v1 checkpoint of {job} after {round}").into_bytes()
+}
+
+fn rounds(folder: &Path) -> io::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let file = entry?.file_name();
+        let round = file.to_str().and_then(|name| name.strip_suffix(".state"));
+        all.extend(round.and_then(|round| round.parse::<u32>().ok()));
+    }
+    Ok(all)
+}
+
+/// Whether this party could go on with the aborted job that a contract names.
+///
+/// # Errors
+/// A sentence for the modeler.
+pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> {
+    let horizontal = contract.spec().horizontal.as_ref();
+    let Some(job) = horizontal.and_then(|h| h.resume.as_ref()) else {
+        return Ok(());
+    };
+    let text = |e: crate::store::Failed| e.to_string();
+    let kept = store.contract(&job.to_string()).map_err(text)?;
+    let state = store.job(&job.to_string()).map_err(text)?;
+    let (Some(kept), Some(row)) = (kept, state) else {
+        return Err(format!("horizontal.resume: this party knows no job {job}"));
+    };
+    if row.state != "aborted" {
+        return Err(format!(
+            "horizontal.resume: job {job} is {}, and only an aborted one can be gone on with",
+            row.state
+        ));
+    }
+    let aborted = Contract::parse(&kept).map_err(|e| e.to_string())?;
+    let same =
+        contract.spec().goes_on_from(aborted.spec()) && contract.parties() == aborted.parties();
+    match same {
+        true => Ok(()),
+        false => Err(format!(
+            "horizontal.resume: job {job} was of other banks, columns or model; only name, last day, limits, \
+             solver.max_passes and the helper may differ (`paripassu job resume` makes such a job)"
+        )),
+    }
+}
+
+/// A job that this one goes on with, where there is one.
+pub(crate) fn resumed(contract: &Contract) -> Option<&JobId> {
+    contract.spec().horizontal.as_ref()?.resume.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(round: u32) -> Checkpoint {
+        Checkpoint {
+            start: [1; 32],
+            design: [2; 32],
+            state: State {
+                round,
+                joint: b"what all banks know".repeat(3),
+                own: Zeroizing::new(b"what stays at home".to_vec()),
+            },
+        }
+    }
+
+    fn checkpoints(folder: &Path, key: u8) -> Checkpoints {
+        Checkpoints {
+            folder: folder.to_owned(),
+            key: Zeroizing::new([key; 32]),
+        }
+    }
+
+    #[test]
+    fn of_rounds_long_past_a_few_are_kept() {
+        let mut all = Vec::new();
+        for round in 1..=1000 {
+            all.push(round);
+            let gone = past(all.clone());
+            all.retain(|r| !gone.contains(r));
+            assert!(all.len() <= paripassu_protocol::horizontal::course::MOST_HELD);
+            // a bank that stopped 40 rounds ago goes back by 8 at most
+            let then = round.saturating_sub(40);
+            assert!(
+                then < 8 || all.iter().any(|r| *r <= then && r + 8 >= then),
+                "{round}: {all:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_last_rounds_are_kept_sealed_and_are_gone_when_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = checkpoints(dir.path(), 1);
+        assert!(kept.held("job").is_empty());
+        for round in 4..=9 {
+            kept.keep("job", &at(round)).unwrap();
+        }
+        let held = kept.held("job");
+        let rounds: Vec<u32> = held.iter().map(|c| c.state.round).collect();
+        assert_eq!(rounds, [6, 7, 8, 9]);
+        assert_eq!(
+            (held[3].state.clone(), held[3].start),
+            (at(9).state, [1; 32])
+        );
+        for entry in fs::read_dir(dir.path().join("job")).unwrap() {
+            let bytes = fs::read(entry.unwrap().path()).unwrap();
+            for plain in [&b"what all"[..], b"what stays"] {
+                assert!(!bytes.windows(plain.len()).any(|w| w == plain));
+            }
+        }
+        // another node's key, another job's or round's file, an altered one: not there
+        assert!(checkpoints(dir.path(), 2).held("job").is_empty());
+        let of = |job: &str, round| dir.path().join(job).join(name(round));
+        fs::create_dir(dir.path().join("other")).unwrap();
+        fs::copy(of("job", 9), of("other", 9)).unwrap();
+        fs::copy(of("job", 9), of("job", 8)).unwrap();
+        let mut bytes = fs::read(of("job", 7)).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(of("job", 7), bytes).unwrap();
+        fs::write(of("job", 6), b"short").unwrap();
+        assert!(kept.held("other").is_empty());
+        let rounds: Vec<u32> = kept.held("job").iter().map(|c| c.state.round).collect();
+        assert_eq!(rounds, [9]);
+        assert_eq!((kept.erase("job"), kept.erase("job")), (4, 0));
+        kept.erase_old();
+        assert!(!dir.path().join("job").exists() && dir.path().join("other").exists());
+    }
+}
