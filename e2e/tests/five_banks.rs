@@ -59,6 +59,7 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
     assert_eq!(number(&told, "rows.matched"), 9_857.0);
 
     let mut over_all = Vec::new();
+    let mut told_no_gain = 0;
     for bank in BANKS {
         let metrics = json(&out.join(bank).join("metrics.json"));
         let all = &metrics["all_banks"];
@@ -70,6 +71,8 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
         over_all.push(all.clone());
         let report = json(&out.join(bank).join("report.json"));
         let notes = report["notes"].to_string();
+        let page = fs::read_to_string(out.join(bank).join("report.html")).unwrap();
+        assert!(page.contains("Every bank has the joint model") && !page.contains("partners add"));
         let [low, high] = [0, 1].map(|i| metrics["uplift"]["ci95"][i].as_f64().unwrap());
         let word = match (low > 0.0, high < 0.0) {
             (true, _) => "This bank gains",
@@ -77,10 +80,13 @@ fn five_banks_land_on_the_pooled_optimum_and_each_is_told_what_it_gains() {
             _ => "No gain is shown for this bank",
         };
         assert!(notes.contains(word), "{bank}: {notes}");
+        assert!(page.contains(word), "{bank}: its page does not say so");
+        told_no_gain += usize::from(word != "This bank gains");
         let model = json(&out.join(bank).join("model.json"));
         assert!(model["columns"][0]["se"].as_f64().unwrap() > 0.0);
         assert_eq!(model["columns"].as_array().unwrap().len(), 11);
     }
+    assert!(told_no_gain > 0, "of these five not all gain");
     assert!(
         over_all.windows(2).all(|w| w[0] == w[1]),
         "banks were told different results"
@@ -196,7 +202,7 @@ fn joint_bins_and_their_model_are_those_of_the_pooled_rows() {
                 "{report}"
             );
             let metrics = json(&out.join(bank).join("metrics.json"));
-            assert!(number(&metrics, "joint.auc") > 0.5, "{metrics}");
+            assert!(number(&metrics, "all_banks.auc") > 0.6, "{metrics}");
             all.push(bins);
         }
         assert!(

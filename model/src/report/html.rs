@@ -85,10 +85,16 @@ fn header(report: &Report, title: &str) -> String {
         .collect();
     out.push_str(&facts(&shown));
     if !receiver.is_empty() && report.own_coefficients().is_some() {
-        out.push_str(&format!(
-            "<p class=\"copy\">Of the model, this copy holds the coefficients of {receiver} only. \
-             Every other party's are in its own copy.</p>"
-        ));
+        out.push_str(&match report.is_horizontal() {
+            true => format!(
+                "<p class=\"copy\">Every bank has the joint model. The comparison on held-out rows is \
+                 {receiver}'s own and in no other copy.</p>"
+            ),
+            false => format!(
+                "<p class=\"copy\">Of the model, this copy holds the coefficients of {receiver} only. \
+                 Every other party's are in its own copy.</p>"
+            ),
+        });
     }
     out.push_str("</header>\n");
     out

@@ -61,6 +61,11 @@ impl Report {
     /// Version of the layout that this build writes.
     pub const FORMAT: u32 = 1;
 
+    /// Whether the parties are banks with the same columns of different customers: then each has the whole model.
+    pub fn is_horizontal(&self) -> bool {
+        self.security.profile == "masked-sums"
+    }
+
     /// The coefficients, if they belong to the receiver.
     pub fn own_coefficients(&self) -> Option<&Coefficients> {
         self.coefficients

@@ -351,7 +351,11 @@ pub(super) fn samples(report: &Report) -> Table {
         figure("bads", "Bads"),
         figure("bad_rate", "Bad rate"),
     ];
-    let mut table = Table::new("samples", "Matched rows by sample", columns);
+    let title = match report.is_horizontal() {
+        true => "This bank's rows by sample",
+        false => "Matched rows by sample",
+    };
+    let mut table = Table::new("samples", title, columns);
     for (name, sample) in [
         ("training", report.data.train),
         ("held-out", report.data.test),

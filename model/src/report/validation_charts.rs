@@ -392,14 +392,18 @@ pub(super) fn waterfall(report: &Report) -> Option<Figure> {
     let find = |kind| report.comparison.iter().find(|e| e.kind == kind);
     let (alone, joint) = (find(ModelKind::Alone)?, find(ModelKind::Joint)?);
     let (a, j) = (alone.gini?, joint.gini?);
-    let names = vec![
-        alone.name.clone(),
-        "partners add".into(),
-        joint.name.clone(),
-    ];
+    let (adds, what, title) = match report.is_horizontal() {
+        true => (
+            "banks add",
+            "What the other banks' customers add",
+            "the other banks",
+        ),
+        false => ("partners add", "What the partners' columns add", "partners"),
+    };
+    let names = vec![alone.name.clone(), adds.into(), joint.name.clone()];
     let mut plot = Plot::new(
         "waterfall",
-        "What the partners' columns add",
+        what,
         "Gini of the bank alone, the difference, and Gini of the joint model.",
         Axis::named(names, ""),
         Axis::nice(
@@ -422,7 +426,7 @@ pub(super) fn waterfall(report: &Report) -> Option<Figure> {
     plot.line([(1.34, a), (1.66, a)], "reference");
     plot.line([(2.34, j), (2.66, j)], "reference");
     Some(Figure {
-        title: format!("{} with and without partners", Metric::Gini.label()),
+        title: format!("{} with and without {title}", Metric::Gini.label()),
         svg: plot.finish(),
         note: String::new(),
     })

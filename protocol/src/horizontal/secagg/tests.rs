@@ -310,7 +310,10 @@ async fn no_altered_message_ever_gives_a_wrong_sum() {
 #[tokio::test]
 async fn an_altered_vector_or_sum_is_found_by_its_tag() {
     for name in ["masked", "result"] {
-        let world = world(3).with_attack(flip(name, |len| len / 2));
+        // nobody waits long for those that have found it
+        let world = world(3)
+            .with_deadline(Duration::from_secs(1))
+            .with_attack(flip(name, |len| len / 2));
         let (results, _) = run(&world, &params(3, None), 1, 50).await;
         let found = results.into_iter().filter_map(Result::err);
         let texts: Vec<_> = found.map(|e| (e.code(), e.to_string())).collect();
@@ -330,7 +333,9 @@ async fn an_adder_that_shows_two_sets_of_survivors_gets_no_second_kind_of_share(
         other[1] &= !(1 << 4);
         Intercept::Replace(other.into())
     };
-    let world = world(5).with_attack(attack);
+    let world = world(5)
+        .with_deadline(Duration::from_secs(1))
+        .with_attack(attack);
     let params = Params {
         limit: Duration::from_millis(500),
         ..params(5, None)
