@@ -106,7 +106,13 @@ fn split(name: &str, split: &str) {
         .build()
         .unwrap();
     let (joint, fit) = runtime.block_on(federated(set.clone(), train.clone()));
-    assert!(fit.passes <= 15, "{name}, {split}: {} passes", fit.passes);
+    // where a bank has fewer bads than columns its own model says little of where to begin
+    let most = if name == "polish_bankruptcy_5y" {
+        10
+    } else {
+        8
+    };
+    assert!(fit.passes <= most, "{name}, {split}: {} passes", fit.passes);
     eprintln!(
         "{name}, {split}: {} passes, {} fraction bits",
         fit.passes, fit.frac

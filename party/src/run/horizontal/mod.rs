@@ -154,11 +154,10 @@ impl Run {
         self.reporter.phase(JobState::Preparing, "exchange keys");
         let mut client = Client::join(&self.ctx, params, roots).await.at("join")?;
         self.reporter.phase(JobState::Preparing, "joint design");
-        let mut bins = None;
-        let joint = match &horizontal.privacy {
-            Some(privacy) => network::declared(&bank, privacy).at("prepare")?,
+        let (joint, bins) = match &horizontal.privacy {
+            Some(privacy) => (network::declared(&bank, privacy).at("prepare")?, None),
             None => self
-                .joint(&mut client, &bank, horizontal, &mut bins)
+                .joint(&mut client, &bank, horizontal)
                 .await
                 .at("prepare")?,
         };
@@ -333,8 +332,7 @@ impl Run {
         client: &mut Client<JobChannel>,
         bank: &Own,
         horizontal: &Horizontal,
-        made: &mut Option<Bins>,
-    ) -> Result<Joint, Abort> {
+    ) -> Result<(Joint, Option<Bins>), Abort> {
         let largest_weight = match &bank.weights {
             Some(weights) => weights.iter().copied().fold(0.0, f64::max),
             // of exactly 1 for all rows: the exponent of what lies below
@@ -351,7 +349,8 @@ impl Run {
         };
         let mut book = self.book.clone();
         let Some(binning) = &self.spec().binning else {
-            return prepare(client, &mut book, &view).await;
+            let joint = prepare(client, &mut book, &view).await?;
+            return Ok((joint, None));
         };
         let rare = self.spec().design.rare_level_rows;
         // the same for all columns of all banks
@@ -362,8 +361,8 @@ impl Run {
             min_iv: binning.min_iv.value(),
         };
         let (joint, all) = bins::prepare(client, &mut book, &view, &recipe, keep).await?;
-        *made = Some(Bins::of_sums(recipe(0).sign, binning, all));
-        Ok(joint)
+        let made = Bins::of_sums(recipe(0).sign, binning, all);
+        Ok((joint, Some(made)))
     }
 
     async fn newton(

@@ -25,6 +25,9 @@ const ROWS: usize = 160;
 
 type Held = BTreeMap<u32, State>;
 
+/// What a bank kept, and the rounds that it made.
+type Noted = (Held, Vec<u32>);
+
 /// A bank that keeps every state.
 #[derive(Default)]
 struct Notes {
@@ -194,8 +197,7 @@ async fn run(
     );
     let served = params.clone();
     let held = Arc::new(held);
-    let notes: Arc<Mutex<Vec<(Held, Vec<u32>)>>> =
-        Arc::new(Mutex::new(vec![Default::default(); BANKS]));
+    let notes: Arc<Mutex<Vec<Noted>>> = Arc::new(Mutex::new(vec![Default::default(); BANKS]));
     let results = world
         .run(
             |me, ctx| {
