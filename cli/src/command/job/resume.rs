@@ -50,7 +50,7 @@ impl Resume {
                 "job {job} is {state}: only an aborted job can be gone on with"
             )));
         }
-        horizontal.resume = Some(aborted.job().clone());
+        horizontal.resume = Some(aborted.job());
         let (contract, summary) = propose(&mut client, spec).await?;
         let mut view = JobView::from(&summary);
         screen.say(format_args!(
