@@ -537,6 +537,7 @@ mod tests {
             ("parties_number", &["2"]),
             ("kind", &["vertical"]),
             ("open_days", &["10"]),
+            ("results_days", &["999999999"]),
             (
                 "openings",
                 &["release.scores>party:bank", "relay.traffic>relay"],

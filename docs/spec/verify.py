@@ -1435,6 +1435,10 @@ class Verifier:
             return (kinds + ["vertical"])[:1]
         if of == "openings":
             return ["%s>%s" % (name, to) for name, _, receivers, _ in self.contract.declared for to in receivers]
+        if of == "results_days":
+            retention = spec.get("retention")
+            days = retention.get("results_days") if isinstance(retention, dict) else None
+            return ["999999999"] if days is None else [scalar(days)]
         if of == "open_days":
             if self.contract.expires is None:
                 return ["999999999"]

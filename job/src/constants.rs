@@ -77,6 +77,8 @@ pub const HESSIAN_ROWS: RangeInclusive<u64> = 256..=HESSIAN_MAX_ROWS;
 pub const SCORE_STEP: RangeInclusive<f64> = 0.000_015_258_789_062_5..=1.0;
 /// Allowed `limits.message_deadline_s`.
 pub const MESSAGE_DEADLINE_S: RangeInclusive<u64> = 1..=3_600;
+/// Allowed `retention.results_days`.
+pub const RESULTS_DAYS: RangeInclusive<u64> = 1..=3_650;
 /// Allowed `limits.job_deadline_s`.
 pub const JOB_DEADLINE_S: RangeInclusive<u64> = 10..=604_800;
 
@@ -227,8 +229,8 @@ pub const REQUEST: u64 = 40;
 pub const SCORE: u64 = 8;
 /// What two parties besides the label party exchange to mask their parts.
 pub const SCORE_SEED: u64 = 32;
-/// A summary of metrics.
-pub const METRICS: u64 = 16 * 1024;
+/// A summary of metrics, about.
+pub const METRICS: u64 = 930;
 
 // ---- rounds: a message to wait for before the next can be sent ---------------------------------
 
@@ -238,8 +240,6 @@ pub const ALIGN_ROUNDS: u64 = 4;
 /// with its check (2); trees, challenge, proof, table, outputs, what was found; compare. Buckets travel
 /// one behind the other.
 pub const ALIGN_VOLE_ROUNDS: u64 = 16;
-/// Scores, then metrics.
-pub const EVALUATE_ROUNDS: u64 = 2;
 
 // ---- rates of one node, per second: helper and parties work largely in turn --------------------
 
@@ -256,14 +256,20 @@ pub const RING_MACS_PER_S: f64 = 1.5e9;
 pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
 /// Bytes of expanded seeds.
 pub const PRG_BYTES_PER_S: f64 = 1.5e9;
+/// What a round takes beside the network: sealing, relaying, waking up, in seconds.
+pub const ROUND_S: f64 = 0.000_5;
+/// What an opening takes beside the network: every member writes it down to disk and countersigns, in seconds.
+pub const COUNTERSIGN_S: f64 = 0.04;
 /// Share of a link's bandwidth left after TLS, framing and sealing.
 pub const LINK_EFFICIENCY: f64 = 0.8;
 
 // ---- memory -----------------------------------------------------------------------------------
 
 /// A node without a job, in bytes.
-pub const NODE_MEMORY: u64 = 48 << 20;
-/// Frames in flight, in bytes.
+pub const NODE_MEMORY: u64 = 36 << 20;
+/// What any job adds: its keys, tasks, ledger and transcript, in bytes.
+pub const JOB_MEMORY: u64 = 8 << 20;
+/// Most frames in flight, in bytes.
 pub const FRAMES_MEMORY: u64 = 32 << 20;
 /// An own id before it is sent, its tag, and a peer's tag, while aligning, in bytes.
 pub const ALIGN_MEMORY: [u64; 3] = [52, 20, 16];
@@ -273,7 +279,9 @@ pub const ALIGN_MEMORY_BUDGET: [u64; 3] = [128 << 20, 64 << 20, 64 << 20];
 pub const ALIGN_VOLE_MEMORY: u64 = 40;
 /// Most of these in memory; the rest goes to a temporary file.
 pub const ALIGN_VOLE_MEMORY_BUDGET: u64 = 128 << 20;
-/// Buckets in flight of it: tables, trees and outputs, in bytes.
+/// An item of a bucket in flight: table, trees and outputs, in bytes.
+pub const ALIGN_VOLE_BUCKET_ITEM: u64 = 400;
+/// Most buckets in flight of it, in bytes.
 pub const ALIGN_VOLE_BUCKETS_MEMORY: u64 = 96 << 20;
 /// A common row while aligning, in bytes.
 pub const ALIGN_MEMORY_PER_MATCH: u64 = 4;

@@ -162,8 +162,9 @@ async fn bytes_of_a_sum_are_exactly_those_planned() {
         let link = counts.links.iter().find(|l| l.from == *from && l.to == *to);
         link.unwrap().bytes
     };
-    // rows, bads, two columns, and a level for each of the usual eight design columns
-    let words = 2 + 2 + 8;
+    // rows, bads, two columns; of each category the levels listed, one for what is missing and one for all others
+    let levels = &spec.horizontal.as_ref().unwrap().levels;
+    let words = 2 + 2 + levels.values().map(|l| l.len() + 2).sum::<usize>();
     let params = Params::new(3, None, [0; 32], Duration::from_secs(10)).unwrap();
     let served = params.clone();
     let results = World::new(3)
@@ -184,6 +185,8 @@ async fn bytes_of_a_sum_are_exactly_those_planned() {
     for cost in results {
         let cost = cost.unwrap();
         assert_eq!(cost.bytes_sent, joining + planned(bank, &spec.helper.id));
+        // two to join, and those of the sum
+        assert_eq!(cost.rounds, 2 + counts.waits_of(bank));
         assert_eq!(
             cost.bytes_received,
             joining + planned(&spec.helper.id, bank)

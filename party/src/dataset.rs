@@ -1,6 +1,12 @@
 //! Loading the columns that a job asks for, from the data set that this party offers.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use paripassu_job::spec::{Columns, Party, Spec};
 use paripassu_model::{
@@ -193,7 +199,12 @@ impl Selection {
 /// The ids of a data file, read as an alignment asks for them and never held all at once. Whether one
 /// is repeated is the alignment's to find.
 #[derive(Debug)]
-pub struct FileIds(TableReader);
+pub struct FileIds {
+    reader: TableReader,
+    /// Rows read so far, and who is told the most of them.
+    rows: u64,
+    told: Option<Arc<AtomicU64>>,
+}
 
 impl FileIds {
     /// Opens a file; of `columns` only the id and its rules are used.
@@ -207,9 +218,20 @@ impl FileIds {
             categorical: Vec::new(),
             ..columns.clone()
         };
-        Ok(Self(
-            TableReader::open(path, &only)?.without_repeats_check(),
-        ))
+        Ok(Self {
+            reader: TableReader::open(path, &only)?.without_repeats_check(),
+            rows: 0,
+            told: None,
+        })
+    }
+
+    /// The same; `told` is raised to the number of rows read.
+    #[must_use]
+    pub fn telling(self, told: Arc<AtomicU64>) -> Self {
+        Self {
+            told: Some(told),
+            ..self
+        }
     }
 }
 
@@ -232,9 +254,9 @@ impl FileIds {
             }
             row = row.saturating_add(1);
         };
-        while self.0.read_ids(1 << 14, &mut take)? > 0 {}
+        while self.reader.read_ids(1 << 14, &mut take)? > 0 {}
         match wanted.next() {
-            None => Ok((ids, self.0.id_rule_counts().to_vec())),
+            None => Ok((ids, self.reader.id_rule_counts().to_vec())),
             Some(_) => Err(DatasetError::Changed),
         }
     }
@@ -242,7 +264,11 @@ impl FileIds {
 
 impl Ids for FileIds {
     fn read(&mut self, limit: usize, batch: &mut IdBatch) -> Result<(), Abort> {
-        let read = self.0.read_ids(limit, |id| batch.push(id.as_bytes()));
+        let read = self.reader.read_ids(limit, |id| batch.push(id.as_bytes()));
+        self.rows += batch.len() as u64;
+        if let Some(told) = &self.told {
+            told.fetch_max(self.rows, Ordering::Relaxed);
+        }
         // the message names file, row and column, and holds no id
         read.map(drop).map_err(|e| Abort::Input(e.without_values()))
     }

@@ -12,6 +12,7 @@ mod handler;
 mod openings;
 pub mod policy;
 mod privacy;
+mod retention;
 mod run;
 pub mod store;
 #[cfg(feature = "test-util")]
@@ -160,8 +161,16 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         settings: Settings::default(),
     };
     let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
+    let config = Arc::new(config);
+    let keep = retention::Keep {
+        config: Arc::clone(&config),
+        store: Arc::clone(&store),
+        transcript: Arc::clone(&transcript),
+        clock: clock.clone(),
+    };
+    tokio::spawn(keep.run(shutdown.child()));
     let site = run::Site {
-        config: Arc::new(config),
+        config,
         identity: Arc::clone(&identity),
         clock,
         store,

@@ -193,6 +193,19 @@ impl Store {
         })
     }
 
+    /// Released jobs: id, contract, and when each was released.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn released(&self) -> Result<Vec<(String, Vec<u8>, i64)>, Failed> {
+        self.db(|db| {
+            let mut all =
+                db.prepare("SELECT id, contract, changed_at FROM job WHERE state = 'released'")?;
+            let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        })
+    }
+
     /// Version and digest of the policy in force.
     ///
     /// # Errors

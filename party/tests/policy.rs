@@ -94,7 +94,7 @@ fn every_case_is_decided_as_expected_and_each_refusal_is_signed() {
         let mut seen = Vec::new();
         for entry in transcript.log().job_entries(&job).unwrap() {
             let envelope = Envelope::parse(&entry.envelope).unwrap();
-            envelope.verify(identity.public_key()).unwrap();
+            envelope.verify(&identity.public_key()).unwrap();
             let body = String::from_utf8(entry.body.unwrap()).unwrap();
             seen.push(Body::parse(&envelope.event, &body).unwrap());
         }
@@ -293,5 +293,84 @@ fn every_opening_of_every_template_is_explained_to_every_party() {
             let alone = |opening: &paripassu_party::policy::explain::Opening| opening.to == [party];
             assert!(page.comes.iter().all(alone) && !page.leaves.iter().any(alone));
         }
+    }
+}
+
+/// What stands between two marks, each time.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> Vec<&'a str> {
+    let parts = page.split(from).skip(1);
+    parts
+        .filter_map(|part| part.split_once(to).map(|(text, _)| text))
+        .collect()
+}
+
+#[test]
+fn every_column_recipient_and_opening_on_the_page_of_the_demo_is_true_to_its_contract() {
+    let job = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/lending_club.toml");
+    let text = std::fs::read_to_string(job).unwrap();
+    let contract = contract(
+        Spec::from_toml(&text, "job.toml").unwrap(),
+        "user/modeler",
+        NOW,
+    )
+    .unwrap();
+    let value: serde_json::Value = serde_json::from_str(contract.canonical()).unwrap();
+    let config = "coordinator = \"c:1\"\nidentity = \"i\"\nstate = \"s\"\nresults = \"r\"\n";
+    let config = PartyConfig::from_toml(config, "p.toml".as_ref()).unwrap();
+    for (position, party) in ["bank", "partner"].into_iter().enumerate() {
+        let asked = Asked::of(&value, party, "user/modeler").unwrap();
+        let bench = Bench {
+            party,
+            version: 1,
+            now: NOW,
+            ..Bench::default()
+        };
+        let judgement = judge(&config, bench, Some(&asked), "user/modeler");
+        let page = explain(&contract, party, None, None, &judgement, false).html();
+        // the columns of the contract, all of them and no other
+        let seat = &value["spec"]["party"][position];
+        let listed = ["numeric", "categorical"].map(|kind| {
+            let names = seat["columns"][kind].as_array().cloned();
+            names.unwrap_or_default()
+        });
+        let mut wanted: Vec<&str> = listed.iter().flatten().filter_map(|n| n.as_str()).collect();
+        let mut columns = between(&page, "<span>", " <small>");
+        wanted.sort_unstable();
+        columns.sort_unstable();
+        assert_eq!(columns, wanted, "{party}");
+        assert!(!columns.is_empty());
+
+        // the openings of the contract with their receivers and numbers, row by row
+        let rows = between(&page, "<tr><td><code>", "</tr>");
+        let mut told: Vec<(String, String, u64)> = Vec::new();
+        for row in rows {
+            let id = row.split_once("</code>").unwrap().0;
+            let to = between(row, "<td data-h=\"to\">", "<td")[0];
+            let shape = between(row, "<td data-h=\"shape\">", "<td")[0];
+            let most = between(shape, "at most ", "&nbsp;")[0].parse().unwrap();
+            told.push((id.to_owned(), to.to_owned(), most));
+        }
+        let mut declared: Vec<(String, String, u64)> = value["disclosures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|disclosure| {
+                let to = disclosure["to"].as_array().unwrap().iter();
+                let to = to.map(|to| match to.as_str().unwrap().split_once(':') {
+                    Some(("party", id)) => id.to_owned(),
+                    Some(("helper", id)) => format!("{id} (helper)"),
+                    _ => "the coordinator".to_owned(),
+                });
+                let text = |name: &str| disclosure[name].as_str().unwrap().to_owned();
+                (
+                    text("id"),
+                    to.collect::<Vec<_>>().join(", "),
+                    disclosure["at_most"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        told.sort();
+        declared.sort();
+        assert_eq!(told, declared, "{party}");
     }
 }

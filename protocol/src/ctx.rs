@@ -6,7 +6,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,12 +45,16 @@ impl Cost {
 
 /// Counts what a role sent and received, per phase.
 #[derive(Debug, Default)]
-pub struct Meter(Mutex<BTreeMap<String, Cost>>);
+pub struct Meter {
+    phases: Mutex<BTreeMap<String, Cost>>,
+    rounds: AtomicU64,
+}
 
 impl Meter {
     fn count(&self, path: &str, cost: &Cost) {
         let phase = path.split('/').next().unwrap_or_default();
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.rounds.fetch_add(cost.rounds, Ordering::Relaxed);
+        let mut map = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
         match map.get_mut(phase) {
             Some(c) => c.add(cost),
             None => {
@@ -58,10 +65,15 @@ impl Meter {
 
     /// Cost so far, per phase (first element of the step path).
     pub fn by_phase(&self) -> BTreeMap<String, Cost> {
-        self.0
+        self.phases
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Rounds so far, all phases together.
+    pub fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
     }
 
     /// Cost so far, all phases together.
@@ -206,14 +218,28 @@ impl<C: Channel> Ctx<C> {
     /// # Errors
     /// The channel's, naming the peer.
     pub async fn recv(&self, from: Role, name: &str) -> Result<Bytes, Abort> {
-        self.meter.count(
-            &self.path,
-            &Cost {
-                rounds: 1,
-                ..Cost::default()
-            },
-        );
+        self.round();
         self.take(from, name).await
+    }
+
+    /// Receives the answer to what was asked for when `asked` rounds had passed: one round, unless another
+    /// message has been waited for since, which the answer came along with.
+    ///
+    /// # Errors
+    /// The channel's, naming the peer.
+    pub async fn recv_asked(&self, from: Role, name: &str, asked: u64) -> Result<Bytes, Abort> {
+        if self.meter.rounds() <= asked {
+            self.round();
+        }
+        self.take(from, name).await
+    }
+
+    fn round(&self) {
+        let cost = Cost {
+            rounds: 1,
+            ..Cost::default()
+        };
+        self.meter.count(&self.path, &cost);
     }
 
     /// Sends a message of its own to each peer in `out` and receives one of the same name from
@@ -227,13 +253,7 @@ impl<C: Channel> Ctx<C> {
         out: Vec<(Role, Bytes)>,
         from: &[Role],
     ) -> Result<Vec<Bytes>, Abort> {
-        self.meter.count(
-            &self.path,
-            &Cost {
-                rounds: 1,
-                ..Cost::default()
-            },
-        );
+        self.round();
         let sends = future::try_join_all(out.into_iter().map(|(to, b)| self.send(to, name, b)));
         let recvs = future::try_join_all(from.iter().map(|r| self.take(*r, name)));
         let (_, got) = future::try_join(sends, recvs).await?;

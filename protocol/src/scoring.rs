@@ -81,6 +81,9 @@ pub async fn joint<C: Channel>(
 /// Adds masks that cancel over all parties but party 0.
 async fn mask<C: Channel>(ctx: &Ctx<C>, me: u8, words: &mut [u64]) -> Result<(), Abort> {
     let others: Vec<Role> = ctx.peers().filter(|r| *r != Role::Party(0)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
     let mut out = Vec::new();
     let mut own = Vec::new();
     for r in &others {

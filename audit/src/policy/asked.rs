@@ -65,7 +65,7 @@ impl Asked {
     }
 
     /// What the contract says of `of`: a path of members, such as `/spec/purpose`, or one of `parties`, `pairs`,
-    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind` and `open_days`. Nothing for a member that is not
+    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind`, `results_days` and `open_days`. Nothing for a member that is not
     /// there; none for what is neither.
     pub fn values(&self, of: &str) -> Option<Vec<String>> {
         let ids = self.ids()?;
@@ -101,6 +101,10 @@ impl Asked {
                     _ => "vertical",
                 };
                 vec![kind.to_owned()]
+            }
+            "results_days" => {
+                let days = self.contract.pointer("/spec/retention/results_days");
+                vec![days.map_or_else(|| FOR_EVER.to_owned(), plain)]
             }
             "openings" => {
                 let mut openings = Vec::new();
@@ -150,7 +154,7 @@ impl Asked {
     }
 }
 
-/// Days for which a contract without an end is open.
+/// Days for which a contract without an end is open, and for which results are kept that nobody has to erase.
 const FOR_EVER: &str = "999999999";
 const DAY: i64 = 86_400;
 

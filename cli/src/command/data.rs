@@ -216,14 +216,10 @@ impl Inspect {
             (&self.share, &self.config, &self.dataset, &self.purpose)
         {
             let config = PartyConfig::load(config).map_err(Failure::user)?;
-            let policy = config
-                .policy
-                .as_deref()
-                .map(super::policy::read_policy)
-                .transpose()?;
+            let policy = share::signed_policy(&config)?;
             let told = share::shared(
                 &config,
-                policy.as_ref(),
+                &policy,
                 (dataset, purpose),
                 &inspected.columns,
                 &inspected.quality,

@@ -198,6 +198,16 @@ impl Rig {
         fs::read_to_string(self.log_path(id)).unwrap()
     }
 
+    /// Ends a node as its operator would, and waits for it.
+    pub fn stop(&mut self, id: &str) {
+        let (_, node) = self.nodes.iter_mut().find(|(name, _)| name == id).unwrap();
+        let told = std::process::Command::new("kill")
+            .args(["-TERM", &node.id().to_string()])
+            .status();
+        assert!(told.unwrap().success());
+        node.wait().unwrap();
+    }
+
     /// Kills a node at once, as a power cut would.
     pub fn kill(&mut self, id: &str) {
         let (_, node) = self.nodes.iter_mut().find(|(name, _)| name == id).unwrap();

@@ -1,7 +1,7 @@
 //! Rounds, bytes and time, step by step.
 
 use super::{
-    Assumptions, PartySize, Series, StepCost,
+    Assumptions, PartySize, Series, Stage, StepCost, Taken,
     gates::{Once, Product, series_word},
     trials, vole,
 };
@@ -10,8 +10,8 @@ use paripassu_model::newton_schulz;
 use crate::{
     constants::{
         ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, EVALUATE_ROUNDS,
-        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, FINE_PASSES,
+        FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
         PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
         SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows,
         passes_ahead,
@@ -39,22 +39,27 @@ impl Passes {
             Stop::Bit => {
                 let all = USUAL_PASSES.min(most);
                 let coarse = USUAL_COARSE_PASSES.min(all);
-                let fine = all - coarse;
-                Self {
-                    coarse,
-                    fine,
-                    tests: all,
-                }
+                Self::of(spec, coarse, all - coarse)
             }
             Stop::Fixed => {
                 let fine = FINE_PASSES.min(most);
-                let coarse = most - fine;
-                Self {
-                    coarse,
-                    fine,
-                    tests: 1,
-                }
+                Self::of(spec, most - fine, fine)
             }
+        }
+    }
+
+    pub(super) fn taken(spec: &Spec, taken: &Taken) -> Self {
+        Self::of(spec, taken.passes, taken.fine_passes)
+    }
+
+    fn of(spec: &Spec, coarse: u64, fine: u64) -> Self {
+        Self {
+            coarse,
+            fine,
+            tests: match spec.solver.stop {
+                Stop::Bit => coarse + fine,
+                Stop::Fixed => 1,
+            },
         }
     }
 
@@ -219,14 +224,14 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
             facts.coarse_hessian_rows(),
             Some(false),
         )
-        .times(large - first_coarse),
+        .times(large.saturating_sub(first_coarse)),
         hessian(
             facts,
             "Hessian, last passes",
             facts.hessian_rows,
             Some(true),
         )
-        .times(last - first_fine),
+        .times(last.saturating_sub(first_fine)),
         inverse_begun(facts).times(large + last),
         inverse_step(facts).times(inverse_steps),
         newton_step(facts).times(passes.all()),
@@ -247,6 +252,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     }
     if facts.spec.outputs.scores.is_some() {
         steps.push(scores(facts).times(1));
+        steps.push(metrics(facts).times(1));
     }
     steps
 }
@@ -254,6 +260,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
 /// Matching, by the method that the job names.
 pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Aligning, "match customers");
+    once.opening();
     let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
     let any = facts.spec.overlap.as_ref().map(|overlap| overlap.of) == Some(OverlapOf::Any);
     let spokes = 1..items.len();
@@ -261,6 +268,14 @@ pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items),
         AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
         AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
+    }
+    if any {
+        // whether there are enough of all pairs together
+        for spoke in 1..items.len() {
+            once.send(0, spoke, 1);
+            once.waits(spoke, 1);
+        }
+        once.rounds += 1;
     }
     once
 }
@@ -272,13 +287,15 @@ fn curve(once: &mut Once<'_>, items: &[u64], other: usize) {
     for (from, to) in [(0, other), (other, 0)] {
         let bytes = ALIGN_FIXED + ALIGN_ITEM * items[from] + ALIGN_RETURN * (both - items[from]);
         once.send(from, to, bytes);
+        // agreement, every frame of either, comparison
+        once.waits(from, 2 + both / ALIGN_FRAME_ITEMS);
     }
     once.compute_s += both as f64 / (ALIGN_MASKS_PER_S * CORES);
 }
 
 /// Each owner sends its masked columns to the others, and two small matrices.
 fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Preparing, "masked features");
+    let mut once = Once::new(facts, State::Preparing, "masked features").counted(Stage::Train);
     once.rounds = 3;
     once.broadcast(2 * WORD);
     let rows = facts.train_rows;
@@ -286,10 +303,13 @@ fn masked_features<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     for (position, width) in widths.iter().enumerate() {
         once.ask(3);
         once.spread(position, WORD * (rows * width + 2 * width * width));
+        once.take_in(position, [rows * width, width * width, width * width]);
+        once.waits(position, 1);
     }
     for owner in facts.weighing(false) {
         once.ask(1);
         once.spread(owner, WORD * rows);
+        once.take_in(owner, [rows]);
     }
     let widest = widths.iter().max().copied().unwrap_or(0);
     once.compute_s = (WORD * rows * widest) as f64 / PRG_BYTES_PER_S
@@ -422,7 +442,8 @@ pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 
 /// The shares of each party's coefficients to that party, and word to the helper that all is done.
 fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Evaluating, "own coefficients");
+    let mut once = Once::new(facts, State::Evaluating, "own coefficients").counted(Stage::Train);
+    once.opening();
     once.rounds = 1;
     for (position, width) in facts.widths().into_iter().enumerate() {
         once.gather(position, WORD * width);
@@ -433,7 +454,8 @@ fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 
 /// Each party's block of the inverse Hessian, multiplied from both sides; the diagonal to that party.
 fn standard_errors<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Evaluating, "own standard errors");
+    let mut once = Once::new(facts, State::Evaluating, "own standard errors").counted(Stage::Train);
+    once.opening();
     let widths = facts.widths();
     let blocks: Vec<_> = widths.iter().map(|width| width * width).collect();
     for _ in 0..2 {
@@ -449,16 +471,20 @@ fn standard_errors<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 
 /// A word of four comparisons and codes for each test row.
 fn reasons<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Evaluating, "reasons across parties");
+    let mut once =
+        Once::new(facts, State::Evaluating, "reasons across parties").counted(Stage::Train);
+    once.opening();
     once.choose(facts.test_rows, 16);
     once
 }
 
-/// The other parties' part of every test score, masked where they are several, to the label party; metrics to their receivers.
+/// The other parties' part of every test score, masked where they are several, to the label party.
 fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Evaluating, "scores and metrics");
-    once.rounds = EVALUATE_ROUNDS;
+    let mut once = Once::new(facts, State::Evaluating, "test scores");
+    once.opening();
+    once.rounds = 1;
     let parties = facts.ids().len();
+    let seeds = u64::from(parties > 2);
     if parties > 2 {
         once.rounds += 1;
         let others = (1..parties).flat_map(|p| (1..parties).map(move |q| (p, q)));
@@ -466,12 +492,24 @@ fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
             once.send(from, to, SCORE_SEED);
         }
     }
+    once.waits(0, 1);
+    (1..parties).for_each(|party| once.waits(party, seeds));
     once.gather(0, SCORE * facts.test_rows);
-    for (position, id) in facts.ids().iter().enumerate().skip(1) {
-        if facts.spec.outputs.metrics_to.contains(id) {
+    once.compute_s = (facts.test_rows * facts.columns) as f64 / RING_MACS_PER_S;
+    once
+}
+
+/// Metrics to their receivers.
+pub(super) fn metrics<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "metrics");
+    let told = &facts.spec.outputs.metrics_to;
+    once.rounds = u64::from(!told.is_empty());
+    for (position, id) in facts.ids().iter().enumerate() {
+        let receives = position > 0 && told.contains(id);
+        if receives {
             once.send(0, position, METRICS);
         }
+        once.waits(position, u64::from(receives));
     }
-    once.compute_s = (facts.test_rows * facts.columns) as f64 / RING_MACS_PER_S;
     once
 }

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{LinkBytes, StepCost, cost::Facts};
+use super::{LinkBytes, Stage, StepCost, cost::Facts};
 use crate::{
-    constants::{LINK_EFFICIENCY, PHASE, REQUEST, SERIES_ROWS, SERIES_WORDS, WORD},
+    constants::{
+        COUNTERSIGN_S, FEATURE_CHUNK, LINK_EFFICIENCY, PHASE, REQUEST, ROUND_S, SERIES_ROWS,
+        SERIES_WORDS, WORD,
+    },
     id::NodeId,
     life::State,
 };
@@ -31,8 +34,14 @@ pub(super) struct Once<'f> {
     ids: Vec<NodeId>,
     phase: State,
     step: &'static str,
+    stage: Stage,
     pub(super) rounds: u64,
+    /// Of these, waits of the first party alone: mostly for what the helper corrects.
+    first: u64,
+    /// Waits of parties for whom the rounds are others.
+    waits: BTreeMap<NodeId, u64>,
     links: BTreeMap<(NodeId, NodeId), u64>,
+    openings: u64,
     pub(super) compute_s: f64,
 }
 
@@ -51,10 +60,48 @@ impl<'f> Once<'f> {
             ids: facts.ids(),
             phase,
             step,
+            stage: Stage::of(phase),
             rounds: 0,
+            first: 0,
+            waits: BTreeMap::new(),
             links: BTreeMap::new(),
+            openings: 0,
             compute_s: 0.0,
         }
+    }
+
+    /// The same where a party's node counts it in another stage than the state of the job says.
+    pub(super) fn counted(self, stage: Stage) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// Waits of the first party for a correction that it asks for when its gate begins.
+    fn wait_for_helper(&mut self, times: u64) {
+        self.rounds += times;
+        self.first += times;
+    }
+
+    /// All of it was asked of the helper before: its corrections come along with other messages.
+    pub(super) fn asked_ahead(&mut self) {
+        self.rounds -= self.first;
+        self.first = 0;
+    }
+
+    /// Chunks of masked columns, of so many words each in one matrix after another, that every party but their owner
+    /// takes in one by one.
+    pub(super) fn take_in(&mut self, owner: usize, matrices: impl IntoIterator<Item = u64>) {
+        let chunks = matrices
+            .into_iter()
+            .map(|words| words.div_ceil(FEATURE_CHUNK))
+            .sum();
+        for party in (0..self.ids.len()).filter(|party| *party != owner) {
+            self.waits(party, chunks);
+        }
+    }
+
+    /// How often this party, by position, waits, where that is not the rounds; several times add up.
+    pub(super) fn waits(&mut self, party: usize, times: u64) {
+        *self.waits.entry(self.ids[party].clone()).or_insert(0) += times;
     }
 
     /// Common customers assumed.
@@ -164,7 +211,8 @@ impl<'f> Once<'f> {
     /// The sigmoid series of this many terms for all rows, at full precision or in half words.
     pub(super) fn sigmoid(&mut self, rows: u64, terms: u64, full: bool) {
         let blocks = rows.div_ceil(SERIES_ROWS);
-        self.rounds += 1 + blocks;
+        self.wait_for_helper(1);
+        self.rounds += blocks;
         self.ask(blocks);
         self.broadcast(PHASE * rows);
         let (helper, to) = (self.facts.helper().clone(), self.ids[0].clone());
@@ -176,7 +224,8 @@ impl<'f> Once<'f> {
         match full {
             true => self.truncate(&[values]),
             false => {
-                self.rounds += 2;
+                self.wait_for_helper(1);
+                self.rounds += 1;
                 self.ask(1);
                 self.broadcast(PHASE * values);
                 self.correct(0, 2 * values);
@@ -186,7 +235,7 @@ impl<'f> Once<'f> {
 
     /// What comes before the first step of an inverse of `[d, d]`.
     pub(super) fn inverse_begun(&mut self, d: u64) {
-        self.rounds += 1;
+        self.wait_for_helper(1);
         self.broadcast(WORD * triangle(d));
     }
 
@@ -202,7 +251,7 @@ impl<'f> Once<'f> {
     pub(super) fn truncate(&mut self, lengths: &[u64]) {
         let values: u64 = lengths.iter().sum();
         for _ in lengths {
-            self.rounds += 1;
+            self.wait_for_helper(1);
             self.ask(1);
         }
         self.rounds += 1;
@@ -212,7 +261,8 @@ impl<'f> Once<'f> {
 
     /// The product of shared matrices `[rows, inner] [inner, cols]`.
     pub(super) fn matmul(&mut self, rows: u64, inner: u64, cols: u64) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * (rows * inner + inner * cols));
         self.correct(0, rows * cols);
@@ -220,7 +270,8 @@ impl<'f> Once<'f> {
 
     /// The products of so many shared values with as many others.
     pub(super) fn entrywise(&mut self, values: u64) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * 2 * values);
         self.correct(0, values);
@@ -228,7 +279,8 @@ impl<'f> Once<'f> {
 
     /// `factors` conjunctions with one common factor, word by word.
     fn and(&mut self, words: u64, factors: u64) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * words * (1 + factors));
         self.correct(0, 2 * words);
@@ -236,7 +288,8 @@ impl<'f> Once<'f> {
 
     /// Shares of whether all lanes, of `lane` bits in these words, are negative.
     pub(super) fn all_negative(&mut self, words: u64, lane: u32) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * words);
         self.correct(0, words);
@@ -255,7 +308,8 @@ impl<'f> Once<'f> {
 
     /// Shares of whether neither of two values is negative, for so many pairs.
     pub(super) fn both_signs(&mut self, pairs: u64) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * 2 * pairs);
         self.correct(0, 2 * pairs);
@@ -267,7 +321,8 @@ impl<'f> Once<'f> {
 
     /// One value of each of these words' lanes where a shared difference is negative, to party 0.
     pub(super) fn choose(&mut self, words: u64, lane: u32) {
-        self.rounds += 2;
+        self.wait_for_helper(1);
+        self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * words);
         self.correct(0, words);
@@ -275,7 +330,9 @@ impl<'f> Once<'f> {
             self.and(words, 2);
         }
         self.and(words, 1);
+        // opened to the first party alone
         self.rounds += 1;
+        self.first += 1;
         self.gather(0, WORD * words);
     }
 
@@ -289,8 +346,14 @@ impl<'f> Once<'f> {
         self.and(1, 1);
     }
 
+    /// Something is opened: every member countersigns it first.
+    pub(super) fn opening(&mut self) {
+        self.openings += 1;
+    }
+
     /// Opens one bit to all parties.
     pub(super) fn open_bit(&mut self) {
+        self.opening();
         self.rounds += 1;
         self.broadcast(WORD);
     }
@@ -306,7 +369,10 @@ impl<'f> Once<'f> {
         let busiest = sent.values().chain(received.values()).copied().max();
         let assumed = self.facts.assumptions;
         let bytes_per_s = assumed.mbit_per_s * 1e6 / 8.0 * LINK_EFFICIENCY;
-        self.rounds as f64 * assumed.rtt_ms / 1e3 + busiest.unwrap_or(0) as f64 / bytes_per_s
+        let rtt = assumed.rtt_ms / 1e3;
+        self.rounds as f64 * (rtt + ROUND_S)
+            + self.openings as f64 * (2.0 * rtt + COUNTERSIGN_S)
+            + busiest.unwrap_or(0) as f64 / bytes_per_s
     }
 
     pub(super) fn times(self, times: u64) -> StepCost {
@@ -316,11 +382,28 @@ impl<'f> Once<'f> {
             to,
             bytes: bytes * times,
         });
+        let others = (self.first > 0).then(|| self.rounds - self.first);
+        let others = self
+            .ids
+            .iter()
+            .skip(1)
+            .cloned()
+            .zip(std::iter::repeat(others));
+        let mut waits: BTreeMap<NodeId, u64> = others
+            .filter_map(|(id, waits)| Some((id, waits? * times)))
+            .collect();
+        waits.extend(
+            self.waits
+                .into_iter()
+                .map(|(id, waits)| (id, waits * times)),
+        );
         StepCost {
             phase: self.phase,
+            stage: self.stage,
             step: self.step.to_owned(),
             times,
             rounds: self.rounds * times,
+            waits,
             links: links.collect(),
             seconds: once * times as f64,
         }

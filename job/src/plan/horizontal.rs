@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Assumptions, LinkBytes, Memory, PartySize, Plan, StepCost, disclosures, learn, warnings_of_time,
+    Assumptions, LinkBytes, Memory, PartySize, Plan, Stage, StepCost, Taken, disclosures, learn,
+    memory::{add_frames, base},
+    warnings_of_time,
 };
 use crate::{
     constants::{
-        CORES, FRAMES_MEMORY, LINK_EFFICIENCY, NEWTON_SUMS, NEWTON_SUMS_FROM_MODELS, NODE_MEMORY,
-        PRG_BYTES_PER_S, QUANTILE_SUMS, RING_MACS_PER_S, WORD,
+        CORES, COUNTERSIGN_S, LINK_EFFICIENCY, NEWTON_SUMS, NEWTON_SUMS_FROM_MODELS, PRG_BYTES_PER_S,
+        QUANTILE_SUMS, RING_MACS_PER_S, ROUND_S, WORD,
     },
     life::State,
     spec::{AutoOr, Columns, Horizontal, Method, Robust, Spec, Start, Training},
@@ -35,11 +37,19 @@ struct Kind {
     waits: u64,
 }
 
-fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
-    let (numeric, levels) = match spec.party.first().map(|p| &p.columns) {
-        Some(Columns::Listed { numeric, .. }) => (numeric.len() as u64, columns),
-        _ => (columns, columns),
+fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64, taken: Option<&Taken>) -> Vec<Kind> {
+    let horizontal = spec.horizontal.as_ref();
+    let numeric = match spec.party.first().map(|p| &p.columns) {
+        Some(Columns::Listed { numeric, .. }) => numeric.len() as u64,
+        _ => columns,
     };
+    // each level that the job lists, one for what is missing and one for all others
+    let levels: u64 = horizontal.map_or(0, |horizontal| {
+        let listed = horizontal.levels.values();
+        listed.map(|levels| levels.len() as u64 + 2).sum()
+    });
+    let missing = taken.map_or(numeric, |taken| taken.missing_columns);
+    let medians = if missing > 0 { QUANTILE_SUMS } else { 0 };
     let width = columns + 1;
     let rows = sizes.iter().map(|s| s.rows).max().unwrap_or(0);
     let macs = (rows * width * width / 2 + 4 * rows * width) as f64;
@@ -53,13 +63,12 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         waits: ROUNDS,
     };
     let (prepare, none) = (State::Preparing, 0.0);
-    let horizontal = spec.horizontal.as_ref();
     let training = match horizontal.and_then(|h| h.training.as_ref()) {
         Some(training) => network(spec, training, columns, rows),
         None => kind(
             State::Training,
             "loss, gradient and Hessian",
-            newton_sums(spec),
+            points(spec, taken),
             1 + width + width * (width + 1) / 2,
             macs / (RING_MACS_PER_S * CORES),
         ),
@@ -116,8 +125,8 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
         kind(
             prepare,
             "medians, if values are missing",
-            QUANTILE_SUMS.into(),
-            126 * numeric,
+            medians.into(),
+            126 * missing,
             none,
         ),
         kind(prepare, "ranges", 1, 128 * (numeric + 1), none),
@@ -127,14 +136,14 @@ fn kinds(spec: &Spec, sizes: &[PartySize], columns: u64) -> Vec<Kind> {
     ]
 }
 
-/// Points that a fit looks at on most data, that of the banks' own models included.
-fn newton_sums(spec: &Spec) -> u64 {
+/// Points that a fit looks at on most data, that of the banks' own models included; or those that a run took.
+fn points(spec: &Spec, taken: Option<&Taken>) -> u64 {
     let start = spec.horizontal.as_ref().map(|horizontal| horizontal.start);
     let usual = match start {
         Some(Start::OwnModels) => NEWTON_SUMS_FROM_MODELS,
         _ => NEWTON_SUMS,
     };
-    usual.min(spec.solver.max_passes)
+    taken.map_or(usual.min(spec.solver.max_passes), |taken| taken.passes)
 }
 
 /// Parameters of a network over so many columns, and how many of them travel.
@@ -210,18 +219,21 @@ const PROVED_BITS: u64 = 16;
 /// Multiplications in the field of a proof, a second and core.
 const FIELD_MACS_PER_S: f64 = 4e8;
 
+/// Bytes of a bank's keys for a sum.
+const KEYS: u64 = 169;
+
 /// Bytes of one sum from and to each bank.
 fn sum_bytes(banks: u64, words: u64) -> (u64, u64) {
-    let up = 169 + 80 * (banks - 1) + (WORD * words + 16) + 64 + 32 * banks;
-    let down = (33 + 169 * banks) + (33 + 80 * (banks - 1)) + 33 + (33 + 64 * banks);
+    let up = KEYS + 80 * (banks - 1) + (WORD * words + 16) + 64 + 32 * banks;
+    let down = (33 + KEYS * banks) + (33 + 80 * (banks - 1)) + 33 + (33 + 64 * banks);
     (up, down + 33 + WORD * words + 16)
 }
 
 pub(super) fn plan(
-    spec: &Spec,
-    horizontal: &Horizontal,
+    (spec, horizontal): (&Spec, &Horizontal),
     assumptions: &Assumptions,
     sizes: &[PartySize],
+    taken: Option<&Taken>,
 ) -> Plan {
     let banks = spec.party.len() as u64;
     let all: u64 = sizes.iter().map(|size| size.rows).sum();
@@ -235,7 +247,7 @@ pub(super) fn plan(
     let per_s = assumptions.mbit_per_s * 1e6 / 8.0 * LINK_EFFICIENCY;
     let helper = &spec.helper.id;
     let mut steps = vec![join(spec, assumptions, per_s)];
-    for kind in kinds(spec, sizes, columns) {
+    for kind in kinds(spec, sizes, columns, taken) {
         let (mut up, down) = sum_bytes(banks, kind.words);
         up += WORD * kind.beside;
         let links = spec.party.iter().flat_map(|bank| {
@@ -249,12 +261,17 @@ pub(super) fn plan(
         });
         let masks = (2 * banks + 1) * WORD * kind.words;
         // all vectors come in on one line, and go out on it
-        let seconds = kind.waits as f64 * assumptions.rtt_ms / 1e3
+        let rtt = assumptions.rtt_ms / 1e3;
+        let seconds = kind.waits as f64 * (rtt + ROUND_S)
+            + 2.0 * rtt
+            + COUNTERSIGN_S
             + (banks * up.max(down)) as f64 / per_s
             + masks as f64 / PRG_BYTES_PER_S
             + kind.seconds;
         steps.push(StepCost {
             phase: kind.phase,
+            stage: Stage::of(kind.phase),
+            waits: BTreeMap::new(),
             step: kind.step.to_owned(),
             times: kind.times,
             rounds: kind.waits * kind.times,
@@ -262,6 +279,7 @@ pub(super) fn plan(
             seconds: seconds * kind.times as f64,
         });
     }
+    steps.push(end_of_sums(spec));
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links
@@ -270,7 +288,7 @@ pub(super) fn plan(
     }
     let passes = match &horizontal.training {
         Some(training) => training.rounds,
-        None => newton_sums(spec),
+        None => points(spec, taken),
     };
     let training: u64 = steps
         .iter()
@@ -278,6 +296,8 @@ pub(super) fn plan(
         .flat_map(|step| &step.links)
         .map(|link| link.bytes)
         .sum();
+    let mut needs = memory(spec, horizontal, sizes, columns + 1);
+    add_frames(&mut needs, &steps);
     let mut plan = Plan {
         name: spec.name.clone(),
         assumptions: assumptions.clone(),
@@ -301,7 +321,7 @@ pub(super) fn plan(
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
-        memory: memory(spec, horizontal, sizes, columns + 1),
+        memory: needs,
         learns: learn::horizontal(spec),
         disclosures: disclosures(spec),
         warnings: Vec::new(),
@@ -325,6 +345,25 @@ pub(super) fn plan(
     plan
 }
 
+/// Word to the helper that no more sums follow.
+fn end_of_sums(spec: &Spec) -> StepCost {
+    let links = spec.party.iter().map(|bank| LinkBytes {
+        from: bank.id.clone(),
+        to: spec.helper.id.clone(),
+        bytes: KEYS,
+    });
+    StepCost {
+        phase: State::Evaluating,
+        stage: Stage::Evaluate,
+        waits: BTreeMap::new(),
+        step: "no more sums".into(),
+        times: 1,
+        rounds: 0,
+        seconds: 0.0,
+        links: links.collect(),
+    }
+}
+
 /// Keys of every bank to every other.
 fn join(spec: &Spec, assumptions: &Assumptions, per_s: f64) -> StepCost {
     let ids = || spec.party.iter().map(|party| &party.id);
@@ -339,6 +378,8 @@ fn join(spec: &Spec, assumptions: &Assumptions, per_s: f64) -> StepCost {
         .collect();
     StepCost {
         phase: State::Preparing,
+        stage: Stage::Prepare,
+        waits: BTreeMap::new(),
         step: "exchange keys".into(),
         times: 1,
         rounds: 2,
@@ -352,7 +393,7 @@ fn memory(spec: &Spec, horizontal: &Horizontal, sizes: &[PartySize], width: u64)
         Some(training) => WORD * training.groups * parameters(training, width).0,
         None => WORD * width * (width + 1) / 2,
     };
-    let base = NODE_MEMORY + FRAMES_MEMORY;
+    let base = base();
     let bank = |(party, size): (&crate::spec::Party, &PartySize)| Memory {
         node: party.id.clone(),
         role: "bank".into(),

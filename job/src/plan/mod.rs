@@ -13,6 +13,7 @@ mod learn;
 mod memory;
 mod network;
 mod overlap;
+mod stage;
 mod table;
 mod trials;
 mod vole;
@@ -21,8 +22,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::learn::Learns;
 pub(crate) use self::table::{Table, count, duration};
+pub use self::{
+    learn::Learns,
+    stage::{Stage, StageCost},
+};
 use crate::{
     constants,
     disclosure::{Disclosure, disclosures},
@@ -186,12 +190,17 @@ pub struct LinkBytes {
 pub struct StepCost {
     /// State of the job meanwhile.
     pub phase: State,
+    /// Where a party's node counts it.
+    pub stage: Stage,
     /// Name of the step.
     pub step: String,
     /// How often it happens.
     pub times: u64,
     /// Rounds of messages in all.
     pub rounds: u64,
+    /// How often a party waits in it, where that differs from the rounds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waits: BTreeMap<NodeId, u64>,
     /// Bytes in all, by link.
     pub links: Vec<LinkBytes>,
     /// Expected time in all, in seconds.
@@ -256,20 +265,56 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// How often steps were made whose number a run finds out: with it a plan says what that very run had to cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Passes while steps are large; of a federated fit or a network, all points or rounds.
+    pub passes: u64,
+    /// Passes at full precision.
+    pub fine_passes: u64,
+    /// Columns of a horizontal job in which values are missing.
+    pub missing_columns: u64,
+    /// Common customers held out, where that is known and not only their share.
+    pub test_rows: Option<u64>,
+}
+
 /// The plan of a job under these assumptions.
 ///
 /// # Errors
 /// When the specification is not valid, or the assumptions are incomplete or impossible.
 pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
+    plan_of(spec, assumptions, None)
+}
+
+/// What a run that settled in the first range had to cost: the plan with the passes that it took.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_taken(
+    spec: &Spec,
+    assumptions: &Assumptions,
+    taken: &Taken,
+) -> Result<Plan, PlanError> {
+    plan_of(spec, assumptions, Some(taken))
+}
+
+fn plan_of(
+    spec: &Spec,
+    assumptions: &Assumptions,
+    taken: Option<&Taken>,
+) -> Result<Plan, PlanError> {
     spec.check()?;
     let sizes = check(spec, assumptions)?;
     if let Some(horizontal) = &spec.horizontal {
-        return Ok(horizontal::plan(spec, horizontal, assumptions, &sizes));
+        let job = (spec, horizontal);
+        return Ok(horizontal::plan(job, assumptions, &sizes, taken));
     }
     if spec.overlap.is_some() {
         return Ok(overlap::plan(spec, assumptions, &sizes));
     }
-    let test_rows = assumptions.matched * spec.split.test_tenths / 10;
+    let held_out = assumptions.matched * spec.split.test_tenths / 10;
+    let test_rows = taken.and_then(|taken| taken.test_rows);
+    let test_rows = test_rows.unwrap_or(held_out).min(assumptions.matched);
     let train_rows = assumptions.matched - test_rows;
     let columns: u64 = sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1;
     if train_rows > constants::MAX_TRAIN_ROWS {
@@ -291,7 +336,10 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         || u32::try_from(constants::hessian_rows(train_rows, columns)).unwrap_or(u32::MAX);
     let hessian_rows =
         u64::from(spec.solver.hessian_rows.unwrap_or_else(automatic)).min(train_rows);
-    let passes = cost::Passes::expected(spec);
+    let passes = match (taken, &spec.network) {
+        (Some(taken), None) => cost::Passes::taken(spec, taken),
+        _ => cost::Passes::expected(spec),
+    };
 
     let facts = cost::Facts {
         spec,
@@ -304,13 +352,14 @@ pub fn plan(spec: &Spec, assumptions: &Assumptions) -> Result<Plan, PlanError> {
         series: first,
         hessian_rows,
     };
-    let (steps, memory) = match &spec.network {
+    let (steps, mut memory) = match &spec.network {
         Some(network) => (
-            network::steps(&facts, network),
+            network::steps(&facts, network, taken.map(|taken| taken.passes)),
             network::memory(&facts, network),
         ),
         None => (cost::steps(&facts), memory::memory(&facts)),
     };
+    memory::add_frames(&mut memory, &steps);
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links

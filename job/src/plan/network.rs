@@ -1,16 +1,15 @@
 //! Rounds, bytes, time and memory of a network on columns of several parties: the engine's steps, counted.
 
 use super::{
-    Memory, StepCost,
-    cost::{Facts, align},
+    Memory, Stage, StepCost,
+    cost::{Facts, align, metrics},
     gates::{Once, Product},
     memory,
 };
 use crate::{
     constants::{
-        EVALUATE_ROUNDS, FEATURE_CHUNK, LOOKED_AT_ROWS, METRICS, NETWORK_HIDDEN_TERMS,
-        NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S,
-        STORED_FEATURE, WORD,
+        FEATURE_CHUNK, LOOKED_AT_ROWS, NETWORK_HIDDEN_TERMS, NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S,
+        RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, SERIES_WORDS, STORED_FEATURE, WORD,
     },
     life::State,
     spec::Network,
@@ -23,7 +22,9 @@ struct Sizes<'f> {
     hidden: Vec<u64>,
 }
 
-pub(super) fn steps(facts: &Facts<'_>, network: &Network) -> Vec<StepCost> {
+/// The steps; of so many epochs where it is known how many there were.
+pub(super) fn steps(facts: &Facts<'_>, network: &Network, epochs: Option<u64>) -> Vec<StepCost> {
+    let epochs = epochs.unwrap_or(network.epochs);
     let sizes = Sizes {
         facts,
         widths: facts.widths(),
@@ -41,19 +42,20 @@ pub(super) fn steps(facts: &Facts<'_>, network: &Network) -> Vec<StepCost> {
         .chain(looked_at(scored));
     let mut steps = vec![align(facts).times(1), sizes.features(all).times(1)];
     for (rows, count) in counted(batches.iter().copied()) {
-        steps.push(sizes.batch(rows).times(count * network.epochs));
+        steps.push(sizes.batch(rows).times(count * epochs));
     }
-    steps.push(sizes.decay().times(network.epochs));
+    steps.push(sizes.decay().times(epochs));
     if watched > 0 {
-        steps.push(sizes.watched(looked_at(watched)).times(network.epochs));
-        steps.push(improved(facts).times(network.epochs - 1));
+        steps.push(sizes.watched(looked_at(watched)).times(epochs));
+        steps.push(improved(facts).times(epochs.saturating_sub(1)));
     }
     if scored > 0 {
         steps.push(sizes.scored(looked_at(scored)).times(1));
     }
     steps.push(sizes.weights().times(1));
     if scored > 0 {
-        steps.push(released(facts).times(1));
+        steps.push(test_scores(facts).times(1));
+        steps.push(metrics(facts).times(1));
     }
     steps
 }
@@ -97,14 +99,17 @@ impl<'f> Sizes<'f> {
 
     /// Each owner sends its masked columns of every batch to the others.
     fn features(&self, batches: impl Iterator<Item = u64>) -> Once<'f> {
-        let mut once = Once::new(self.facts, State::Preparing, "masked features");
+        let mut once =
+            Once::new(self.facts, State::Preparing, "masked features").counted(Stage::Train);
         once.rounds = 1;
         once.broadcast(2 * WORD);
+        (0..self.widths.len()).for_each(|party| once.waits(party, 1));
         let mut words = 0;
         for rows in batches {
             for (owner, width) in self.widths.iter().enumerate() {
                 once.ask(1);
                 once.spread(owner, WORD * rows * width);
+                once.take_in(owner, [rows * width]);
                 words += rows * width;
                 if owner > 0 {
                     once.rounds += (rows * width).div_ceil(FEATURE_CHUNK);
@@ -169,6 +174,7 @@ impl<'f> Sizes<'f> {
                 }),
         );
         self.cut_steps(&mut once);
+        once.asked_ahead();
         once.compute_s += (6 * rows * self.macs()) as f64 / RING_MACS_PER_S;
         once
     }
@@ -208,7 +214,9 @@ impl<'f> Sizes<'f> {
 
     /// The shares of each party's weights to that party, and word to the helper that all is done.
     fn weights(&self) -> Once<'f> {
-        let mut once = Once::new(self.facts, State::Evaluating, "own weights");
+        let mut once =
+            Once::new(self.facts, State::Evaluating, "own weights").counted(Stage::Train);
+        once.opening();
         once.rounds = 1;
         let blocks = self.blocks();
         let (own, further) = blocks.split_at(self.widths.len());
@@ -233,16 +241,13 @@ fn improved<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// The shares of every test score to the label party; metrics to their receivers.
-fn released<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Evaluating, "scores and metrics");
-    once.rounds = EVALUATE_ROUNDS;
+/// The shares of every test score to the label party.
+fn test_scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Evaluating, "test scores").counted(Stage::Train);
+    once.opening();
+    once.rounds = 1;
     once.gather(0, SCORE * facts.test_rows);
-    for (position, id) in facts.ids().iter().enumerate().skip(1) {
-        if facts.spec.outputs.metrics_to.contains(id) {
-            once.send(0, position, METRICS);
-        }
-    }
+    (1..facts.ids().len()).for_each(|party| once.waits(party, 0));
     once
 }
 
@@ -250,13 +255,18 @@ fn released<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 pub(super) fn memory(facts: &Facts<'_>, network: &Network) -> Vec<Memory> {
     let base = memory::base();
     let rows = facts.train_rows + facts.test_rows;
-    let values: u64 = network.hidden.iter().map(|h| u64::from(*h)).sum();
     let batch = network
         .batch
         .min(facts.train_rows)
         .max(LOOKED_AT_ROWS.min(rows));
-    // as made, as sent, as read: the series, and what else is dealt of a batch
-    let work = 3 * WORD * batch * values * (NETWORK_HIDDEN_TERMS + 8);
+    let all: u64 = network.hidden.iter().map(|h| u64::from(*h)).sum();
+    let widest = network.hidden.iter().map(|h| u64::from(*h)).max();
+    // the series of a layer in half words, that of the output in whole ones
+    let hidden = SERIES_WORDS * WORD / 2 * NETWORK_HIDDEN_TERMS * widest.unwrap_or(0);
+    let output = SERIES_WORDS * WORD * NETWORK_OUTPUT_TERMS;
+    let dealt = batch * hidden.max(output);
+    // scores, activations and slopes of all layers, and what of them is cut
+    let work = 4 * WORD * batch * (all + 1);
     let parties = facts.ids().into_iter().zip(facts.widths()).zip(facts.sizes);
     let mut list: Vec<Memory> = parties
         .enumerate()
@@ -271,14 +281,15 @@ pub(super) fn memory(facts: &Facts<'_>, network: &Network) -> Vec<Memory> {
             Memory {
                 node,
                 role: role.to_owned(),
-                bytes: base + aligning.max(own + masked + work),
+                bytes: base
+                    + aligning.max(own + masked + work + memory::dealt_at(position) * dealt),
             }
         })
         .collect();
     list.push(Memory {
         node: facts.helper().clone(),
         role: "helper".to_owned(),
-        bytes: base + work,
+        bytes: base + work + memory::DEALT_AT_HELPER * dealt,
     });
     list
 }

@@ -39,6 +39,7 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         role: "helper".into(),
         bytes: memory::base(),
     });
+    memory::add_frames(&mut needs, &steps);
     let mut plan = Plan {
         name: spec.name.clone(),
         assumptions: assumptions.clone(),

@@ -58,6 +58,9 @@ pub(super) fn align(once: &mut Once<'_>, items: &[u64], other: usize) {
         return;
     };
     let pair = pair(buckets);
+    // hello, coin, size and outcome; the set-up; two messages a bucket
+    once.waits(encoder, 4 + 4 + 3 * pair.buckets);
+    once.waits(sender, 4 + 5 + 2 * pair.buckets);
     let outputs = buckets.looked_up();
     let found = outputs.div_ceil(8) as u64 + ALIGN_VOLE_HASH;
     let [fixed, each] = pair.encoder;
@@ -77,6 +80,12 @@ pub(super) fn star(once: &mut Once<'_>, items: &[u64]) {
     };
     let pair = pair(buckets);
     let common = ELEMENT * once.matched();
+    let spokes = items.len() as u64 - 1;
+    once.waits(0, 4 * spokes + spokes * (4 + 3 * pair.buckets));
+    for (position, spoke) in (1..).zip(1..items.len()) {
+        // a secret from each that comes before
+        once.waits(spoke, 4 * spokes + position + 5 + 2 * pair.buckets);
+    }
     for from in 0..items.len() {
         for to in (0..items.len()).filter(|to| *to != from) {
             let secret = if from < to { ALIGN_VOLE_HASH } else { 0 };

@@ -109,6 +109,18 @@ pub struct Spec {
     /// Deadlines.
     #[serde(default)]
     pub limits: Limits,
+    /// How long results are kept. Default: as long as each party likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// `[retention]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// So many days after the release each party's node erases what the job has left it: model, lists, scores,
+    /// report; 1 to 3650. The transcript, which holds none of them, stays.
+    pub results_days: u64,
 }
 
 /// One data party.

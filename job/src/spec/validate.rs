@@ -268,6 +268,14 @@ fn numbers(spec: &Spec, found: &mut Found) {
         &constants::RARE_LEVEL_ROWS,
         found,
     );
+    if let Some(retention) = &spec.retention {
+        within(
+            "retention.results_days",
+            retention.results_days,
+            &constants::RESULTS_DAYS,
+            found,
+        );
+    }
     within("model.l2", spec.model.l2.value(), &constants::L2, found);
     within(
         "solver.max_passes",

@@ -473,6 +473,19 @@ fn security(report: &Report) -> String {
     out
 }
 
+/// What the plan said beside what was counted.
+fn planned(report: &Report) -> String {
+    let content = super::planned::table(report.planned.as_ref());
+    let Some(planned) = report.planned.as_ref().filter(|_| !content.rows.is_empty()) else {
+        return String::new();
+    };
+    let mut out = table(&content);
+    for note in &planned.notes {
+        out.push_str(&format!("<p>{}</p>\n", escape(note)));
+    }
+    out
+}
+
 fn cost(report: &Report) -> String {
     let mut out = String::new();
     let traffic = tables::traffic(report);
@@ -488,6 +501,7 @@ fn cost(report: &Report) -> String {
         ));
         out.push_str(&table(&traffic));
     }
+    out.push_str(&planned(report));
     out.push_str(&figures(
         [rows::timing(&report.timing)],
         &page::provenance(report, Rows::Training),

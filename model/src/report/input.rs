@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BinsReport, CardReport, Correlations, Curves, Trials};
+use super::{BinsReport, CardReport, Correlations, Curves, Planned, Trials};
 use crate::validation::{Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -49,6 +49,9 @@ pub struct Report {
     pub traffic: Vec<Traffic>,
     /// Wall time by phase.
     pub timing: Vec<Phase>,
+    /// What the plan said, beside what this party counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
     /// The security profile in plain words.
     pub security: Security,
     /// Remarks to print with the definitions.
@@ -97,6 +100,7 @@ impl Default for Report {
             disclosures: Vec::new(),
             traffic: Vec::new(),
             timing: Vec::new(),
+            planned: None,
             security: Security::default(),
             notes: Vec::new(),
             machine: Machine::default(),

@@ -39,6 +39,7 @@ mod input;
 mod model_card;
 mod number;
 mod page;
+mod planned;
 mod rows;
 mod scorecard;
 mod summary;
@@ -60,6 +61,7 @@ pub use input::{
     Uplift,
 };
 pub use model_card::model_card;
+pub use planned::{Compared, Planned, PlannedStage};
 pub use scorecard::{CardReport, ReasonCount, Rounding};
 pub use summary::{SummaryRows, summary_rows};
 pub use tables::tables;

@@ -46,6 +46,7 @@ fn all(report: &Report) -> Vec<Table> {
         disclosures(report),
         traffic(report),
         timing(report),
+        super::planned::table(report.planned.as_ref()),
         definitions(report),
     ]
 }

@@ -226,6 +226,25 @@ pub fn explain(
         .expires_at()
         .map_or_else(|| "no last day".to_owned(), |end| format!("until {end}"));
     facts.push(("may start".to_owned(), until));
+    let kept = spec.retention.as_ref().map_or_else(
+        || "as long as each party likes".to_owned(),
+        |retention| {
+            format!(
+                "{} days after the release; then each party's node erases them",
+                retention.results_days
+            )
+        },
+    );
+    facts.push(("results are kept".to_owned(), kept));
+    if let Some(binning) = &spec.binning {
+        facts.push((
+            "bins".to_owned(),
+            format!(
+                "of at least {} rows of each label and a share of {} of the training rows; noise of {} rows (one standard deviation) on counts",
+                binning.min_class, binning.min_share, binning.noise_rows
+            ),
+        ));
+    }
 
     let mut columns = Vec::new();
     if let Some(seat) = seat {
@@ -426,7 +445,7 @@ impl Explained {
                     [&rule.id, &rule.measured, &rule.remedy].map(|text| escaped(or_dash(text)));
                 let _ = write!(
                     out,
-                    "<tr><td><code>{}</code><td>{}<td>{}</tr>",
+                    "<tr><td><code>{}</code><td data-h=\"found\">{}<td data-h=\"what would satisfy it\">{}</tr>",
                     cells[0], cells[1], cells[2]
                 );
             }
@@ -465,7 +484,8 @@ impl Explained {
             for opening in openings {
                 let _ = write!(
                     out,
-                    "<tr><td><code>{}</code><br>{}<td>{}<td>{}, at most {} ×<td>{}</tr>",
+                    "<tr><td><code>{}</code><br>{}<td data-h=\"to\">{}<td data-h=\"shape\">{}, at most {}&nbsp;×\
+                     <td data-h=\"could be inferred\">{}</tr>",
                     escaped(&opening.id),
                     escaped(&opening.what),
                     escaped(&opening.to.join(", ")),
@@ -517,4 +537,7 @@ dl{display:grid;grid-template-columns:11rem 1fr;gap:.2rem .8rem}dt{color:#566}dd
 table{border-collapse:collapse;width:100%;font-size:.93rem}th{text-align:left;color:#566;font-weight:600}\
 th,td{padding:.45rem .6rem;border-bottom:1px solid #e3e6ea;vertical-align:top}code{font-size:.9em;overflow-wrap:anywhere}\
 .columns span{display:inline-block;margin:0 .4rem .4rem 0;padding:.1rem .6rem;background:#eef1f4;border-radius:1rem}\
-small{color:#566}.next{margin-top:1.5rem;padding:.6rem 1rem;background:#eef1f4}";
+small{color:#566}.next{margin-top:1.5rem;padding:.6rem 1rem;background:#eef1f4}\
+@media(max-width:44rem){main{margin:0;padding:1rem;border:0}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}\
+table,tbody,tr,td{display:block}th{display:none}tr{padding:.5rem 0;border-bottom:1px solid #e3e6ea}td{padding:.15rem 0;border:0}\
+td[data-h]::before{content:attr(data-h)\": \";color:#566}}";

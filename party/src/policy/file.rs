@@ -254,6 +254,21 @@ pub struct Purpose {
     /// Most days from the proposal to the last on which it may start. Default: no limit.
     #[serde(default)]
     pub max_open_days: Option<u64>,
+    /// Least `binning.min_class`: fewest rows of each label in a bin that is counted. Default: no limit.
+    #[serde(default)]
+    pub min_bin_class: Option<u64>,
+    /// Least `binning.min_share`, a decimal. Default: no limit.
+    #[serde(default)]
+    pub min_bin_share: Option<String>,
+    /// Least `binning.noise_rows`. Default: no limit.
+    #[serde(default)]
+    pub min_bin_noise: Option<u64>,
+    /// Who may see counts of bins: values of `binning.counts`. Default: no limit.
+    #[serde(default)]
+    pub bin_counts: Option<Vec<String>>,
+    /// Most `retention.results_days`; a job that does not say how long results are kept is denied. Default: no limit.
+    #[serde(default)]
+    pub max_results_days: Option<u64>,
     /// Output matrix: what may be opened, to whom. Keys are names of disclosures, or their beginning and `*`; values
     /// are ids of parties, `parties` (every data party), `owner` (the party that the disclosure's name ends with),
     /// `helper` and `relay`.
@@ -304,6 +319,12 @@ impl PolicyFile {
         let file: Self = toml::from_str(text)?;
         file.check()?;
         Ok(file)
+    }
+
+    /// Whether its last day has passed at this time.
+    pub fn is_over(&self, now: i64) -> bool {
+        let last = self.policy.expires.as_deref();
+        last.is_some_and(|day| end_of(day).is_none_or(|end| end <= now))
     }
 
     fn check(&self) -> Result<(), PolicyFileError> {
@@ -396,13 +417,16 @@ impl PolicyFile {
                     "too few different people have these roles: nobody could approve".into(),
                 );
             }
-            if let Some(step) = &purpose.min_score_step
-                && !is_decimal(step)
-            {
-                return wrong(
-                    &key,
-                    format!("min_score_step = \"{step}\" is no decimal such as 0.0625"),
-                );
+            for (name, text) in [
+                ("min_score_step", &purpose.min_score_step),
+                ("min_bin_share", &purpose.min_bin_share),
+            ] {
+                if let Some(text) = text
+                    && !is_decimal(text)
+                {
+                    let what = format!("{name} = \"{text}\" is no decimal such as 0.0625");
+                    return wrong(&key, what);
+                }
             }
             for to in purpose.outputs.values().flatten() {
                 if to.contains(':') {
@@ -501,6 +525,17 @@ impl PolicyFile {
                     "min_level_rows",
                     "levels of fewer than 20 rows may become columns of their own",
                 );
+            }
+            if purpose.min_bin_class.unwrap_or(0) < 5
+                && purpose.kinds.iter().any(|k| k == "vertical")
+            {
+                find(
+                    "min_bin_class",
+                    "bins with fewer than 5 rows of a label may be counted: such counts tell of single customers",
+                );
+            }
+            if purpose.max_results_days.is_none() {
+                find("max_results_days", "results may be kept for ever");
             }
             if purpose.contract_ref.is_none() || purpose.dpia_ref.is_none() {
                 find(

@@ -10,7 +10,10 @@ use std::{
 use paripassu_audit::event::bodies::{Incident, PolicyChanged, PolicySigned};
 use paripassu_service::{clock::Clock, transcript::Transcript};
 
-use super::signed::{NotTaken, Taken, digest, take};
+use super::{
+    file::PolicyFile,
+    signed::{NotTaken, Taken, digest, take},
+};
 use crate::{StartError, config::PartyConfig, store::Store};
 
 /// Folder of taken policies within the node's state folder.
@@ -114,6 +117,19 @@ impl Keeper {
     }
 }
 
+/// The policy file of a party as its node would take it now, without taking it; none where the configuration names none.
+///
+/// # Errors
+/// When it cannot be read, or is not signed as it and the one taken before it ask.
+pub fn in_force(
+    config: &PartyConfig,
+    party: &str,
+    now: i64,
+) -> Result<Option<PolicyFile>, StartError> {
+    let found = find(config, party, now)?;
+    Ok(found.map(|(taken, _, _)| taken.file))
+}
+
 fn stamp(config: &PartyConfig) -> Stamp {
     let of = |path: &Path| {
         let data = fs::metadata(path).ok()?;
@@ -134,6 +150,21 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> StartError {
 }
 
 fn read(config: &PartyConfig, party: &str, now: i64) -> Result<Option<Taken>, StartError> {
+    let Some((taken, signatures, new)) = find(config, party, now)? else {
+        return Ok(None);
+    };
+    if new {
+        keep(&config.state, &taken, &signatures)?;
+    }
+    Ok(Some(taken))
+}
+
+/// The policy file with its signatures, and whether it is another than the one taken last.
+fn find(
+    config: &PartyConfig,
+    party: &str,
+    now: i64,
+) -> Result<Option<(Taken, String, bool)>, StartError> {
     let before = taken_before(&config.state)?;
     let Some(path) = &config.policy else {
         return match before {
@@ -156,10 +187,8 @@ fn read(config: &PartyConfig, party: &str, now: i64) -> Result<Option<Taken>, St
         source: Box::new(source),
     };
     let taken = take(&text, &signatures, party, before.as_ref(), now).map_err(not_taken)?;
-    if before.is_none_or(|before| before.text != taken.text) {
-        keep(&config.state, &taken, &signatures)?;
-    }
-    Ok(Some(taken))
+    let new = before.is_none_or(|before| before.text != taken.text);
+    Ok(Some((taken, signatures, new)))
 }
 
 /// The policy that was taken last.
@@ -167,11 +196,10 @@ fn taken_before(state: &Path) -> Result<Option<Taken>, StartError> {
     let path = state.join(FOLDER).join(TAKEN);
     match fs::read_to_string(&path) {
         Ok(text) => {
-            let file =
-                super::file::PolicyFile::parse(&text).map_err(|source| StartError::PolicyFile {
-                    path: path.clone(),
-                    source: Box::new(source.into()),
-                })?;
+            let file = PolicyFile::parse(&text).map_err(|source| StartError::PolicyFile {
+                path: path.clone(),
+                source: Box::new(source.into()),
+            })?;
             Ok(Some(Taken {
                 file,
                 text,

@@ -9,8 +9,8 @@ pub mod judge;
 pub mod rules;
 pub mod signed;
 
-pub use force::signatures_beside;
 pub(crate) use force::{Force, Keeper};
+pub use force::{in_force, signatures_beside};
 
 use paripassu_audit::{
     canonical::CanonicalError,

@@ -411,6 +411,41 @@ impl PolicyFile {
             purpose.min_score_step.clone(),
             "raise outputs.scores.step",
         );
+        let raise = "raise it in [binning], or leave [binning] out";
+        for (id, of, least) in [
+            (
+                "min_bin_class",
+                "/spec/binning/min_class",
+                number(purpose.min_bin_class),
+            ),
+            (
+                "min_bin_share",
+                "/spec/binning/min_share",
+                purpose.min_bin_share.clone(),
+            ),
+            (
+                "min_bin_noise",
+                "/spec/binning/noise_rows",
+                number(purpose.min_bin_noise),
+            ),
+        ] {
+            judge.limit(id, Is::Least, of, least, raise);
+        }
+        if let Some(counts) = &purpose.bin_counts {
+            judge.within(
+                "bin_counts",
+                "/spec/binning/counts",
+                among(counts),
+                "choose a way of counting that this party allows: binning.counts",
+            );
+        }
+        judge.limit(
+            "max_results_days",
+            Is::Most,
+            "results_days",
+            number(purpose.max_results_days),
+            "say in [retention] results_days that results are erased as soon as this party asks",
+        );
         judge.limit(
             "min_parties",
             Is::Least,

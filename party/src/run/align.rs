@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use paripassu_audit::event::bodies::{AlignDone, DataCommitted};
-use paripassu_job::{DisclosureId, spec};
+use paripassu_job::{DisclosureId, constants, spec};
 use paripassu_model::table::Table;
 use paripassu_protocol::{
     abort::Abort,
@@ -79,7 +79,13 @@ impl Run {
         Ok(())
     }
 
-    pub(super) async fn align(&self, table: &Table) -> Result<Vec<usize>, Abort> {
+    /// Rows of a peer that has sent so many frames: as many as they hold.
+    pub(super) fn rows_in(frames: u32) -> u64 {
+        let held = u64::from(frames) * constants::ALIGN_FRAME_ITEMS;
+        held.saturating_sub(constants::ALIGN_MIN_PADDING)
+    }
+
+    pub(super) async fn align(&mut self, table: &Table) -> Result<Vec<usize>, Abort> {
         let (method, params) = self.alignment();
         let progress = self.alignment_progress();
         let ids: Vec<String> = table.ids().to_vec();
@@ -93,6 +99,7 @@ impl Run {
         )
         .await?;
         self.aligned(method, aligned.rows.len() as u64)?;
+        self.peer_rows = Self::rows_in(aligned.peer_batches);
         let rows: Vec<usize> = aligned.rows.into_iter().map(|r| r as usize).collect();
         let ids = rows.iter().filter_map(|row| table.ids().get(*row));
         self.set_may_follow(ids.map(String::as_str))?;

@@ -5,6 +5,7 @@ mod binning;
 mod card;
 mod evaluate;
 mod horizontal;
+mod measured;
 mod network;
 pub(crate) mod outputs;
 mod overlap;
@@ -20,13 +21,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ndarray::Array2;
 use paripassu_audit::event::bodies::{DataErased, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
+    plan::{Stage, Taken},
     spec::{self, Spec},
 };
 use paripassu_model::{
@@ -51,6 +53,7 @@ use paripassu_service::{
 
 pub use self::network::spec as network_spec;
 use self::{
+    measured::Measured,
     progress::timed,
     train::{Fit, JobEngine},
 };
@@ -130,9 +133,13 @@ struct Run {
     label: bool,
     /// Rows of this party's table in memory.
     held: Arc<AtomicU64>,
-    seconds: Vec<(&'static str, f64)>,
     /// What the trials of the ridge showed.
     tuned: Option<Tuned>,
+    measured: Measured,
+    /// Rows of each other party as far as they are known: as many as its frames hold.
+    peer_rows: u64,
+    /// What the run took.
+    taken: Taken,
 }
 
 /// Aligned rows of this party's table, split, as a design.
@@ -213,8 +220,10 @@ impl Run {
             book,
             label,
             held,
-            seconds: Vec::new(),
             tuned: None,
+            measured: Measured::new(),
+            peer_rows: 0,
+            taken: Taken::default(),
         })
     }
 
@@ -243,41 +252,39 @@ impl Run {
         if let Some(overlap) = self.spec().overlap.clone() {
             return self.overlap(&overlap).await;
         }
-        let t = Instant::now();
         self.reporter.phase(JobState::Aligning, "read data");
         let (table, selection) = self.load().await.at("align/load")?;
         let rows = self.align(&table).await.at("align")?;
-        self.done("align", t).at("align")?;
+        self.done(Stage::Align).at("align")?;
 
-        let t = Instant::now();
         self.reporter.phase(JobState::Preparing, "design columns");
         let mut engine = self.engine().at("prepare")?;
         let prepared = self.prepare(table, &selection, rows, &mut engine);
         let prepared = prepared.await.at("prepare")?;
-        self.done("prepare", t).at("prepare")?;
+        self.done(Stage::Prepare).at("prepare")?;
+        self.taken.test_rows = Some(prepared.test.nrows() as u64);
 
-        let t = Instant::now();
         self.reporter.phase(JobState::Training, "masked features");
-        let (fit, half) = self.train(&prepared, &mut engine).await.at("train")?;
-        self.done("train", t).at("train")?;
+        let (fit, half, passes) = self.train(&prepared, &mut engine).await.at("train")?;
+        (self.taken.passes, self.taken.fine_passes) = passes;
+        self.done(Stage::Train).at("train")?;
 
-        let t = Instant::now();
         self.reporter.phase(JobState::Evaluating, "scores");
         let evaluation = self.evaluate(&prepared, &fit).await.at("evaluate")?;
-        self.done("evaluate", t).at("evaluate")?;
+        self.done(Stage::Evaluate).at("evaluate")?;
         self.release(selection, prepared, fit, half, evaluation)
             .await
             .at("release")
     }
 
-    /// A phase is over: nothing of its steps is under way any more.
-    fn done(&mut self, phase: &'static str, since: Instant) -> Result<(), Abort> {
-        let s = since.elapsed().as_secs_f64();
-        tracing::info!(job = %self.job.job(), phase, seconds = s, "phase done");
-        self.seconds.push((phase, s));
-        let over = |step: &str| match phase {
-            "train" => step.starts_with("train") || step.starts_with("release/"),
-            phase => step.starts_with(phase),
+    /// A stage is over: nothing of its steps is under way any more.
+    fn done(&mut self, stage: Stage) -> Result<(), Abort> {
+        self.measured.over(stage, self.ctx.meter());
+        tracing::info!(job = %self.job.job(), %stage, "stage done");
+        let name = stage.to_string();
+        let over = |step: &str| match stage {
+            Stage::Train => step.starts_with("train") || step.starts_with("release/"),
+            _ => step.starts_with(&name),
         };
         let written = self.book.record().steps_done(&self.channel, over);
         written.map_err(own)

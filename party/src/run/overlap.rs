@@ -1,12 +1,21 @@
 //! A job of matching alone: the party keeps the list of its own customers that are common.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use paripassu_audit::event::{
     bodies::{ModelCommitted, ModelReleased},
     hex,
 };
-use paripassu_job::spec::{Overlap, OverlapOf};
+use paripassu_job::{
+    plan::Stage,
+    spec::{Overlap, OverlapOf},
+};
 use paripassu_model::table::Table;
 use paripassu_protocol::{
     abort::Abort,
@@ -26,22 +35,29 @@ struct Found {
     /// At the first party of a job over pairs: with whom each row is common.
     pairs: Vec<Alignment>,
     fingerprint: [u8; 32],
+    /// Frames that a peer has sent, at most.
+    peer_batches: u32,
+    /// Rows of this party's file.
+    own_rows: u64,
 }
 
 impl Run {
     /// Matches, and keeps the list.
     pub(super) async fn overlap(&mut self, overlap: &Overlap) -> Result<(), Failure> {
-        let start = Instant::now();
         self.reporter.phase(JobState::Aligning, "read data");
         let found = self.find(overlap).await.at("align")?;
-        self.done("align", start).at("align")?;
+        self.done(Stage::Align).at("align")?;
         self.reporter.phase(JobState::Evaluating, "write results");
         self.keep(overlap, found).await.at("release")
     }
 
     async fn find(&self, overlap: &Overlap) -> Result<Found, Abort> {
         let selection = self.selection()?;
-        let ids = || selection.ids().map_err(|e| own(e.without_hints()));
+        let own_rows = Arc::new(AtomicU64::new(0));
+        let ids = || {
+            let ids = selection.ids().map_err(|e| own(e.without_hints()))?;
+            Ok(ids.telling(Arc::clone(&own_rows)))
+        };
         let (method, params) = self.alignment();
         let progress = self.alignment_progress();
         self.book_alignment(1)?;
@@ -52,6 +68,8 @@ impl Run {
                     rows: aligned.rows,
                     pairs: Vec::new(),
                     fingerprint: aligned.fingerprint,
+                    peer_batches: aligned.peer_batches,
+                    own_rows: own_rows.load(Ordering::Relaxed),
                 }
             }
             OverlapOf::Any => {
@@ -66,8 +84,11 @@ impl Run {
                     prints = one.fingerprint;
                 }
                 let centre = self.channel.role() == Role::Party(0);
+                let frames = pairs.iter().map(|pair| pair.peer_batches);
                 Found {
                     rows,
+                    peer_batches: frames.max().unwrap_or_default(),
+                    own_rows: own_rows.load(Ordering::Relaxed),
                     pairs: if centre { pairs } else { Vec::new() },
                     fingerprint: prints,
                 }
@@ -91,6 +112,8 @@ impl Run {
         };
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
         let party = self.site.identity.peer().id.to_string();
+        self.peer_rows = Self::rows_in(found.peer_batches);
+        let planned = self.planned(found.own_rows, found.rows.len() as u64, &[]);
         let summary = json!({
             "format": 1,
             "job": job,
@@ -103,6 +126,7 @@ impl Run {
                 .map(|(pair, id)| (id.clone(), pair.rows.len()))
                 .collect::<BTreeMap<_, _>>(),
             "fingerprint": hex(&found.fingerprint),
+            "planned": planned,
         });
         let summary = serde_json::to_string_pretty(&summary).map_err(own)?;
         let folder = self.site.config.results.join(&job);
@@ -122,9 +146,11 @@ impl Run {
                 ("members.csv", list.into_bytes()),
                 ("overlap.json", summary.into_bytes()),
             ])?;
-            Ok::<_, Abort>((staged, files, committed, counts))
+            Ok::<_, Abort>((staged, files, committed, counts, table))
         });
-        let (staged, files, committed, counts) = written.await?;
+        let (staged, files, committed, counts, table) = written.await?;
+        // what was matched is known to both ends by now; lists that differ by few are given to nobody
+        self.set_may_follow(table.ids().iter().map(String::as_str))?;
         // counts stay in this node's own log
         for count in counts {
             tracing::info!(
@@ -199,6 +225,8 @@ mod tests {
             rows: vec![4, 2],
             pairs: Vec::new(),
             fingerprint: [0; 32],
+            peer_batches: 1,
+            own_rows: 5,
         };
         let ids = ["a,\"b".to_owned(), "c".to_owned()];
         assert_eq!(list(&ids, &found, &[]), "id\n\"a,\"\"b\"\nc\n");

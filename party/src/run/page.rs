@@ -71,12 +71,9 @@ pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
             })
             .collect(),
         timing: run
-            .seconds
-            .iter()
-            .map(|(name, seconds)| Phase {
-                name: (*name).into(),
-                seconds: *seconds,
-            })
+            .measured
+            .seconds()
+            .map(|(name, seconds)| Phase { name, seconds })
             .collect(),
         machine: Machine {
             version: format!("paripassu {}", env!("CARGO_PKG_VERSION")),
@@ -144,6 +141,7 @@ pub(super) fn report(
         trials: run.tuned.as_ref().map(trials),
         receiver,
         parties,
+        planned: run.planned(data.table_rows as u64, data.matched as u64, fit.widths()),
         solver: match (fit, &spec.network) {
             (Fit::Logistic(fit), _) => solver(run, fit),
             (Fit::Network(fit), Some(network)) => network::solver(run, network, fit),

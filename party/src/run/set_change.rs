@@ -1,5 +1,9 @@
 //! Two jobs over common customers that differ by few tell of these few: by the party's policy the second ends
-//! before training.
+//! before training, or before a list of them is kept.
+//!
+//! In a job of matching alone both ends know by then which of their own customers are common: what the rule keeps back
+//! is the list, at every party, and what a second list beside the first would tell. How often anybody may match at all
+//! is for quotas to say.
 
 use paripassu_audit::event::bodies::Denied;
 use paripassu_protocol::abort::Abort;
@@ -92,8 +96,8 @@ impl Run {
                 })?;
                 return Err(own(format!(
                     "policy of `{}`, rule `min_set_change`: the common customers differ from those of an earlier \
-                     job with the same parties by some, but fewer than {}: two models over them would tell of the few. \
-                     Train on the same customers, or wait until more have changed",
+                     job with the same parties by some, but fewer than {}: two results over them would tell of the few. \
+                     Take the same customers, or wait until more have changed",
                     self.site.identity.peer().id,
                     limit.least
                 )));

@@ -54,34 +54,36 @@ impl Run {
         Engine::new(&self.ctx, source, Box::new(self.book.clone()))
     }
 
-    /// Trains the job's model with the others; where the job asks for points, this party's half of them.
+    /// Trains the job's model with the others; where the job asks for points, this party's half of them; passes while
+    /// steps are large and at full precision, or epochs.
     pub(super) async fn train(
         &mut self,
         data: &Prepared,
         engine: &mut JobEngine,
-    ) -> Result<(Fit, Option<Half>), Abort> {
-        let (fit, half) = match &self.spec().network {
+    ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
+        let (fit, half, passes) = match &self.spec().network {
             None => {
-                let (fit, tuned) = self.logistic(engine, data).await?;
+                let (fit, tuned, passes) = self.logistic(engine, data).await?;
                 self.tuned = tuned;
                 let half = self.points(data, &fit, engine).await?;
-                (Fit::Logistic(fit), half)
+                (Fit::Logistic(fit), half, passes)
             }
             Some(network) => {
                 let spec = network::spec(self.spec(), network)?;
                 let fit = self.joint_network(engine, &spec, data).await?;
-                (Fit::Network(fit), None)
+                let epochs = fit.facts.epochs as u64;
+                (Fit::Network(fit), None, (epochs, 0))
             }
         };
         engine.source_mut().done().await?;
-        Ok((fit, half))
+        Ok((fit, half, passes))
     }
 
     async fn logistic(
         &self,
         engine: &mut JobEngine,
         data: &Prepared,
-    ) -> Result<(LogisticFit, Option<Tuned>), Abort> {
+    ) -> Result<(LogisticFit, Option<Tuned>, (u64, u64)), Abort> {
         let input = LogisticInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
@@ -92,7 +94,9 @@ impl Run {
         };
         let start = Instant::now();
         let reporter = self.reporter.clone();
-        let mut progress = move |done: u32, of: u32, fine: bool| {
+        let (mut coarse, mut at_full) = (0, 0);
+        let mut progress = |done: u32, of: u32, fine: bool| {
+            *(if fine { &mut at_full } else { &mut coarse }) += 1;
             let step = if fine {
                 "passes, final precision"
             } else {
@@ -103,7 +107,7 @@ impl Run {
         let spec = logistic_spec(self.spec())?;
         let Some(tuning) = &self.spec().tuning else {
             let fit = logistic::train(engine, &spec, input, &mut progress).await?;
-            return Ok((fit, None));
+            return Ok((fit, None, (coarse, at_full)));
         };
         let tuning = Tuning {
             folds: usize::try_from(tuning.folds).map_err(own)?,
@@ -119,7 +123,7 @@ impl Run {
         };
         let trials = (&tuning, folds);
         let fit = logistic::train_tuned(engine, &spec, trials, input, &mut progress).await;
-        fit.map(|(fit, tuned)| (fit, Some(tuned)))
+        fit.map(|(fit, tuned)| (fit, Some(tuned), (coarse, at_full)))
     }
 
     /// The ridge that the model is fitted with: the job's, or the one that trials chose.

@@ -43,15 +43,24 @@ struct Shape {
     cols: usize,
 }
 
+/// A request that was sent: its number, and how many rounds had passed by then.
+#[derive(Clone, Copy)]
+struct Asked {
+    id: u32,
+    at: u64,
+}
+
 /// A [`CorrelationSource`] served by an independent helper.
 pub struct HelperSource<C> {
     ctx: Ctx<C>,
     me: u8,
     prg: Prg,
     next: u32,
-    announced: VecDeque<(Request, u32)>,
+    announced: VecDeque<(Request, Asked)>,
     /// Asked for before gates announce it, in the order in which they will.
-    prefetched: VecDeque<(Request, u32)>,
+    prefetched: VecDeque<(Request, Asked)>,
+    /// When the steps of the inverse under way were asked for.
+    inverse_at: u64,
     matrices: Vec<Shape>,
 }
 
@@ -79,16 +88,17 @@ impl<C: Channel> HelperSource<C> {
             next: 0,
             announced: VecDeque::new(),
             prefetched: VecDeque::new(),
+            inverse_at: 0,
             matrices: Vec::new(),
         })
     }
 
-    async fn send(&mut self, request: &Request) -> Result<u32, Abort> {
+    async fn send(&mut self, request: &Request) -> Result<Asked, Abort> {
         self.send_all(std::slice::from_ref(request)).await
     }
 
     /// Sends requests in one message; the number of the first.
-    async fn send_all(&mut self, requests: &[Request]) -> Result<u32, Abort> {
+    async fn send_all(&mut self, requests: &[Request]) -> Result<Asked, Abort> {
         let id = self.next;
         self.next = u32::try_from(requests.len())
             .ok()
@@ -98,48 +108,55 @@ impl<C: Channel> HelperSource<C> {
         self.ctx
             .send(Role::Helper, &format!("ask-{id}"), body)
             .await?;
-        Ok(id)
+        let at = self.ctx.meter().rounds();
+        Ok(Asked { id, at })
     }
 
     /// The number of a request that was asked for ahead, if it is the next of these.
-    fn next_prefetched(&mut self, request: &Request) -> Option<u32> {
+    fn next_prefetched(&mut self, request: &Request) -> Option<Asked> {
         let next = self.prefetched.front().filter(|(r, _)| r == request);
         next.is_some()
             .then(|| self.prefetched.pop_front())?
-            .map(|(_, id)| id)
+            .map(|(_, asked)| asked)
     }
 
-    async fn ticket(&mut self, request: &Request) -> Result<u32, Abort> {
+    async fn ticket(&mut self, request: &Request) -> Result<Asked, Abort> {
         match self.announced.iter().position(|(r, _)| r == request) {
             Some(at) => match self.announced.remove(at) {
-                Some((_, id)) => Ok(id),
+                Some((_, asked)) => Ok(asked),
                 None => self.send(request).await,
             },
             None => match self.next_prefetched(request) {
-                Some(id) => Ok(id),
+                Some(asked) => Ok(asked),
                 None => self.send(request).await,
             },
         }
     }
 
     /// What the helper sends to the corrected party.
-    async fn correction(&self, id: u32) -> Result<Bytes, Abort> {
-        self.ctx.recv(Role::Helper, &format!("correct-{id}")).await
+    async fn correction(&self, asked: Asked) -> Result<Bytes, Abort> {
+        let name = format!("correct-{}", asked.id);
+        self.ctx.recv_asked(Role::Helper, &name, asked.at).await
     }
 
-    fn words(&self, id: u32, part: u8, len: usize) -> Words {
-        Zeroizing::new(self.prg.words(Label::request(id, part), len))
+    fn words(&self, asked: Asked, part: u8, len: usize) -> Words {
+        Zeroizing::new(self.prg.words(Label::request(asked.id, part), len))
     }
 
     /// Words at `part`: the correction at the corrected party, the seed's elsewhere.
-    async fn corrected(&self, id: u32, at: u8, parts: &[(u8, usize)]) -> Result<Vec<Words>, Abort> {
+    async fn corrected(
+        &self,
+        asked: Asked,
+        at: u8,
+        parts: &[(u8, usize)],
+    ) -> Result<Vec<Words>, Abort> {
         if self.me != at {
             return Ok(parts
                 .iter()
-                .map(|(p, len)| self.words(id, *p, *len))
+                .map(|(p, len)| self.words(asked, *p, *len))
                 .collect());
         }
-        let body = self.correction(id).await?;
+        let body = self.correction(asked).await?;
         let total = parts.iter().map(|(_, len)| len).sum();
         let mut all = codec::take_words(&body, total, Role::Helper, self.ctx.path())?;
         if let [_] = parts {
@@ -153,9 +170,9 @@ impl<C: Channel> HelperSource<C> {
         Ok(out)
     }
 
-    async fn cut(&self, id: u32, mask: Words, len: usize) -> Result<Truncate, Abort> {
+    async fn cut(&self, asked: Asked, mask: Words, len: usize) -> Result<Truncate, Abort> {
         let parts = [(part::OUTPUT, len), (part::THIRD, len)];
-        let mut out = self.corrected(id, 0, &parts).await?;
+        let mut out = self.corrected(asked, 0, &parts).await?;
         let top = out.pop().unwrap_or_default();
         Ok(Truncate {
             mask,
@@ -172,10 +189,10 @@ impl<C: Channel> HelperSource<C> {
     }
 
     /// The mask of what this party adds to an operation on another's matrix; nothing at the owner.
-    fn not_owners(&self, id: u32, shape: Shape, len: usize) -> Words {
+    fn not_owners(&self, asked: Asked, shape: Shape, len: usize) -> Words {
         match shape.owner == self.me {
             true => Zeroizing::new(Vec::new()),
-            false => self.words(id, part::OPERAND, len),
+            false => self.words(asked, part::OPERAND, len),
         }
     }
 }
@@ -183,11 +200,11 @@ impl<C: Channel> HelperSource<C> {
 impl<C: Channel> CorrelationSource for HelperSource<C> {
     async fn announce(&mut self, next: &[Request]) -> Result<(), Abort> {
         for r in next {
-            let id = match self.next_prefetched(r) {
-                Some(id) => id,
+            let asked = match self.next_prefetched(r) {
+                Some(asked) => asked,
                 None => self.send(r).await?,
             };
-            self.announced.push_back((r.clone(), id));
+            self.announced.push_back((r.clone(), asked));
         }
         Ok(())
     }
@@ -195,8 +212,9 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     async fn prefetch(&mut self, next: &[Request]) -> Result<(), Abort> {
         for part in next.chunks(MAX_ASKED) {
             let first = self.send_all(part).await?;
-            let numbered = part.iter().cloned().zip(first..);
-            self.prefetched.extend(numbered);
+            let at = first.at;
+            let numbered = (first.id..).map(|id| Asked { id, at });
+            self.prefetched.extend(part.iter().cloned().zip(numbered));
         }
         Ok(())
     }
@@ -235,10 +253,10 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             true => (rows, shape.cols),
             false => (shape.cols, rows),
         };
-        let id = self.ticket(&request).await?;
-        let operand = self.not_owners(id, shape, inner * k);
+        let asked = self.ticket(&request).await?;
+        let operand = self.not_owners(asked, shape, inner * k);
         let parts = [(part::OUTPUT, outer * k)];
-        let mut out = self.corrected(id, shape.owner, &parts).await?;
+        let mut out = self.corrected(asked, shape.owner, &parts).await?;
         Ok(Product {
             operand,
             output: out.pop().unwrap_or_default(),
@@ -261,9 +279,9 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             true => (shape.rows, shape.cols),
             false => (shape.cols, shape.rows),
         };
-        let id = self.ticket(&request).await?;
+        let asked = self.ticket(&request).await?;
         if shape.owner == self.me {
-            let body = self.correction(id).await?;
+            let body = self.correction(asked).await?;
             let all = codec::take_parts(&body, count, outer, Role::Helper, self.ctx.path())?;
             let product = |output| Product {
                 operand: Zeroizing::default(),
@@ -274,7 +292,8 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
         let stream = |part: u8, len: usize, t: usize| {
             let mut words = Zeroizing::new(vec![0; len]);
             let from = (t * len) as u64;
-            self.prg.fill(Label::request(id, part), from, &mut words);
+            self.prg
+                .fill(Label::request(asked.id, part), from, &mut words);
             words
         };
         let product = |t| Product {
@@ -290,11 +309,11 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             matrix,
             rows: rows as u64,
         };
-        let id = self.ticket(&request).await?;
-        let weights = self.not_owners(id, shape, rows);
+        let asked = self.ticket(&request).await?;
+        let weights = self.not_owners(asked, shape, rows);
         let (spread, gram) = (rows * shape.cols, shape.cols * shape.cols);
         let parts = [(part::OUTPUT, spread), (part::THIRD, gram)];
-        let mut out = self.corrected(id, shape.owner, &parts).await?;
+        let mut out = self.corrected(asked, shape.owner, &parts).await?;
         let gram = out.pop().unwrap_or_default();
         Ok(Weighted {
             weights,
@@ -318,10 +337,10 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             frac,
             narrow,
         };
-        let id = self.ticket(&request).await?;
-        let mask = self.words(id, part::OPERAND, rows);
+        let asked = self.ticket(&request).await?;
+        let mask = self.words(asked, part::OPERAND, rows);
         let len = rows * terms * if narrow { 1 } else { 2 };
-        let mut out = self.corrected(id, 0, &[(part::OUTPUT, len)]).await?;
+        let mut out = self.corrected(asked, 0, &[(part::OUTPUT, len)]).await?;
         Ok(Sine {
             mask,
             terms: out.pop().unwrap_or_default(),
@@ -329,14 +348,14 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     }
 
     async fn truncate(&mut self, len: usize, by: u32) -> Result<Truncate, Abort> {
-        let id = self
+        let asked = self
             .ticket(&Request::Truncate {
                 len: len as u64,
                 by,
             })
             .await?;
-        let mask = self.words(id, part::OPERAND, len);
-        self.cut(id, mask, len).await
+        let mask = self.words(asked, part::OPERAND, len);
+        self.cut(asked, mask, len).await
     }
 
     async fn lift(&mut self, len: usize, by: u32) -> Result<Truncate, Abort> {
@@ -344,24 +363,24 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             len: len as u64,
             by,
         };
-        let id = self.ticket(&request).await?;
-        let mask = self.words(id, part::OPERAND, len.div_ceil(2));
-        self.cut(id, mask, len).await
+        let asked = self.ticket(&request).await?;
+        let mask = self.words(asked, part::OPERAND, len.div_ceil(2));
+        self.cut(asked, mask, len).await
     }
 
     async fn matmul(&mut self, rows: usize, inner: usize, cols: usize) -> Result<Triple, Abort> {
         let (r, i, c) = (rows as u64, inner as u64, cols as u64);
-        let id = self
+        let asked = self
             .ticket(&Request::Matmul {
                 rows: r,
                 inner: i,
                 cols: c,
             })
             .await?;
-        let a = self.words(id, part::OPERAND, rows * inner);
-        let b = self.words(id, part::THIRD, inner * cols);
+        let a = self.words(asked, part::OPERAND, rows * inner);
+        let b = self.words(asked, part::THIRD, inner * cols);
         let mut out = self
-            .corrected(id, 0, &[(part::OUTPUT, rows * cols)])
+            .corrected(asked, 0, &[(part::OUTPUT, rows * cols)])
             .await?;
         Ok(Triple {
             a,
@@ -371,10 +390,10 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     }
 
     async fn entrywise(&mut self, len: usize) -> Result<Triple, Abort> {
-        let id = self.ticket(&Request::Entrywise { len: len as u64 }).await?;
-        let a = self.words(id, part::OPERAND, len);
-        let b = self.words(id, part::THIRD, len);
-        let mut out = self.corrected(id, 0, &[(part::OUTPUT, len)]).await?;
+        let asked = self.ticket(&Request::Entrywise { len: len as u64 }).await?;
+        let a = self.words(asked, part::OPERAND, len);
+        let b = self.words(asked, part::THIRD, len);
+        let mut out = self.corrected(asked, 0, &[(part::OUTPUT, len)]).await?;
         Ok(Triple {
             a,
             b,
@@ -394,11 +413,14 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             first,
             cuts,
         };
+        let at = self.ctx.meter().rounds();
         for _ in 0..steps {
             self.send(&request).await?;
         }
+        self.inverse_at = at;
+        let begun = Asked { id: first, at };
         Ok(InverseMasks {
-            mask: self.words(first, part::OPERAND, triangle_len(d)),
+            mask: self.words(begun, part::OPERAND, triangle_len(d)),
             d,
             next: first,
         })
@@ -412,8 +434,10 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             ));
         }
         of.next += 1;
+        let at = self.inverse_at;
+        let asked = Asked { id, at };
         let masks = [(part::THIRD, upper), (part::FOURTH, full)];
-        let masks = masks.map(|(part, len)| self.words(id, part, len));
+        let masks = masks.map(|(part, len)| self.words(asked, part, len));
         let [p, y] = part::CUTS;
         let parts = [
             (part::OUTPUT, full),
@@ -423,11 +447,11 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             (y[1], upper),
             (y[2], upper),
         ];
-        let mut out = self.corrected(id, 0, &parts).await?.into_iter();
+        let mut out = self.corrected(asked, 0, &parts).await?.into_iter();
         let mut next = || out.next().unwrap_or_default();
         let products = [next(), next()];
         let cut = [(p, full), (y, upper)].map(|([mask, ..], len)| Truncate {
-            mask: self.words(id, mask, len),
+            mask: self.words(asked, mask, len),
             shifted: next(),
             top: next(),
         });
@@ -439,14 +463,14 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     }
 
     async fn bits(&mut self, words: usize, lane: u32) -> Result<Masked, Abort> {
-        let id = self
+        let asked = self
             .ticket(&Request::Bits {
                 words: words as u64,
                 lane,
             })
             .await?;
-        let mask = self.words(id, part::OPERAND, words);
-        let mut out = self.corrected(id, 0, &[(part::OUTPUT, words)]).await?;
+        let mask = self.words(asked, part::OPERAND, words);
+        let mut out = self.corrected(asked, 0, &[(part::OUTPUT, words)]).await?;
         Ok(Masked {
             mask,
             bits: out.pop().unwrap_or_default(),
@@ -454,16 +478,16 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
     }
 
     async fn and(&mut self, words: usize) -> Result<And, Abort> {
-        let id = self
+        let asked = self
             .ticket(&Request::And {
                 words: words as u64,
             })
             .await?;
-        let a = self.words(id, part::OPERAND, words);
-        let b = self.words(id, part::THIRD, words);
-        let d = self.words(id, part::FOURTH, words);
+        let a = self.words(asked, part::OPERAND, words);
+        let b = self.words(asked, part::THIRD, words);
+        let d = self.words(asked, part::FOURTH, words);
         let mut out = self
-            .corrected(id, 0, &[(part::OUTPUT, words), (part::FIFTH, words)])
+            .corrected(asked, 0, &[(part::OUTPUT, words), (part::FIFTH, words)])
             .await?;
         let e = out.pop().unwrap_or_default();
         Ok(And {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use paripassu_audit::event::bodies::Denied;
 use paripassu_proto::{
     JobId, Peer,
     control::v1::{self as pb, JobState, node_control},
+    limits,
 };
 
 use super::{
@@ -72,6 +74,34 @@ impl<H: NodeHandler> EventLoop<H> {
         written
             .inspect_err(|error| self.unwritten(&decision.job, error))
             .ok()
+    }
+
+    /// Writes a refusal down: of a job that this node has written down, in that job's events, else in its own.
+    pub(super) fn denied(&self, job: &str, code: &str) {
+        let Some(audit) = &self.audit else { return };
+        let denied = Denied {
+            code: code.to_owned(),
+            subject: limits::bounded_text(job),
+            to: None,
+        };
+        let of = match audit.transcript.is_open(job) {
+            true => job,
+            false => "",
+        };
+        if let Err(error) = audit.transcript.write(of, denied) {
+            tracing::error!(job, %error, "a refusal is not in the transcript");
+        }
+    }
+
+    /// Takes a renewed certificate between jobs: what runs ends with the key that it was begun with, which counts until
+    /// it is over or revoked. Connections are dialled with it from the next on.
+    pub(super) fn renew(&self) {
+        let Some(audit) = &self.audit else { return };
+        match audit.transcript.renew() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the node's certificate was renewed and is in use"),
+            Err(error) => tracing::error!(%error, "the renewed certificate is not taken"),
+        }
     }
 
     /// A node that cannot write its transcript takes part in nothing.

@@ -222,6 +222,9 @@ impl<H: NodeHandler> EventLoop<H> {
             }
             Body::Start(message) => {
                 match job::start(me, trust, &self.heads, &message, self.clock.now()) {
+                    Ok(info) if self.handler.has_ended(info.job()) => {
+                        self.refuse(info.job().as_str(), &RefusedJob::RunBefore);
+                    }
                     Ok(info) => {
                         let written = message
                             .proposal
@@ -259,12 +262,13 @@ impl<H: NodeHandler> EventLoop<H> {
     /// Tells the coordinator that this node does not take part, and why.
     fn refuse(&self, job: &str, error: &RefusedJob) {
         tracing::warn!(job, %error, "refused a job");
+        self.denied(job, error.code());
         let abort = pb::Abort {
             culprit: String::new(),
             reported_by: String::new(),
             step: "start".into(),
             code: error.code().into(),
-            reason: limits::bounded_text(&error.to_string()),
+            reason: limits::bounded_text(&format!("`{}` refuses: {error}", self.port.me.id)),
         };
         self.tell_abort(job, abort);
     }
@@ -530,6 +534,9 @@ impl<H: NodeHandler> EventLoop<H> {
     fn tick(&mut self) {
         if let Err(error) = self.identity.trust().refresh() {
             tracing::error!(%error, "the old revocation list stays in force");
+        }
+        if self.running.is_empty() {
+            self.renew();
         }
         let settings = Arc::clone(&self.port.settings);
         if self

@@ -28,15 +28,27 @@ pub(super) enum RefusedJob {
     Missing(&'static str),
     #[error("the contract is of job {contract}, the message of job {message}")]
     OtherJob { contract: JobId, message: JobId },
-    #[error("the submitter signed another contract than the one sent")]
+    #[error(
+        "rule `contract`: the submitter signed another contract than the one sent, which was altered since: propose \
+         the job anew"
+    )]
     OtherContract,
     #[error("{0} may not propose jobs: it takes a user or party certificate")]
     Submitter(Peer),
     #[error("this node, {0}, is not a member of the job in a role its certificate entitles it to")]
     NotMember(Peer),
-    #[error("party `{0}` has not approved this contract")]
+    #[error(
+        "rule `approval`: party `{0}` has not approved this contract: it approves with the digest that `job show` \
+         prints"
+    )]
     NotApproved(NodeId),
-    #[error("the approval of party `{party}` ended at {ended}: propose the job anew")]
+    #[error(
+        "rule `once`: this node has run this job before, or knows how it ended: propose it anew"
+    )]
+    RunBefore,
+    #[error(
+        "rule `approval`: the approval of party `{party}` ended at {ended}: propose the job anew"
+    )]
     Lapsed { party: NodeId, ended: String },
 }
 
@@ -45,6 +57,9 @@ impl RefusedJob {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Lapsed { .. } => "approval_expired",
+            Self::OtherContract | Self::OtherJob { .. } => "contract_altered",
+            Self::RunBefore => "replayed",
+            Self::NotApproved(_) => "not_approved",
             _ => "job_refused",
         }
     }

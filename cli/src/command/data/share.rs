@@ -1,11 +1,15 @@
 //! What of a data set's quality a modeler at another institution is told: columns that the party's policy lists
 //! for the purpose, in coarse classes, and no value.
 
-use paripassu_party::{config::PartyConfig, policy::file::PolicyFile};
+use paripassu_party::{
+    config::PartyConfig,
+    policy::{file::PolicyFile, in_force},
+};
+use paripassu_service::{clock::Clock, identity::Identity};
 use serde::Serialize;
 
 use super::{ColumnFacts, Kind, quality::Quality};
-use crate::failure::Failure;
+use crate::{command::policy::read_policy, failure::Failure};
 
 /// A summary that may be sent.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -32,13 +36,43 @@ fn class<T: PartialOrd>(value: T, ends: &[(T, &'static str)], above: &'static st
     fits.next().map_or(above, |(_, name)| name)
 }
 
+/// The party's policy, as its node would take it: signed by as many people as it and the one in force ask for, and not
+/// over.
+///
+/// # Errors
+/// Where there is none, or where it is not signed as it must be: then nothing may be told.
+pub(crate) fn signed_policy(config: &PartyConfig) -> Result<PolicyFile, Failure> {
+    let path = config.policy.as_deref().ok_or_else(|| {
+        Failure::user("the configuration names no policy: what may be sent is nobody's decision")
+            .hint("`paripassu policy new` makes one; people sign it")
+    })?;
+    // whoever prepares data need not have the node's key beside them
+    let party = match Identity::load(&config.identity) {
+        Ok(me) => me.peer().id.to_string(),
+        Err(_) => read_policy(path)?.policy.owner,
+    };
+    let now = Clock::system().now();
+    let file = in_force(config, &party, now).map_err(|error| {
+        Failure::user(format!("{}: {error}", path.display()))
+            .hint("nothing is told before the data owner and compliance have signed the policy: `paripassu policy sign`")
+    })?;
+    let file = file.ok_or_else(|| Failure::user("the configuration names no policy"))?;
+    if file.is_over(now) {
+        return Err(Failure::user(format!(
+            "policy of `{party}`, rule `policy_expires`: it is over"
+        ))
+        .hint("the institution has to sign a new version of its policy"));
+    }
+    Ok(file)
+}
+
 /// The summary of a data set for a purpose, by the party's policy.
 ///
 /// # Errors
 /// When the policy allows the purpose nothing of the data set.
 pub(crate) fn shared(
     config: &PartyConfig,
-    policy: Option<&PolicyFile>,
+    policy: &PolicyFile,
     (dataset, purpose): (&str, &str),
     facts: &[ColumnFacts],
     quality: &Quality,
@@ -47,10 +81,6 @@ pub(crate) fn shared(
     let offered = config
         .dataset(dataset)
         .ok_or_else(|| Failure::user(format!("the configuration has no data set `{dataset}`")))?;
-    let policy = policy.ok_or_else(|| {
-        Failure::user("the configuration names no policy: what may be sent is nobody's decision")
-            .hint("`paripassu policy new` makes one; people sign it")
-    })?;
     let owner = &policy.policy.owner;
     let allowed = policy.purposes.get(purpose).ok_or_else(|| {
         Failure::user(format!(

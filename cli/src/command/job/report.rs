@@ -3,9 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use paripassu_model::report::{self, Report as Content};
+use paripassu_model::report::{self, Planned, Report as Content};
+use serde::{Deserialize, Serialize};
 
-use crate::{command::read_text, failure::Failure, outcome::Outcome, screen::Screen};
+use crate::{
+    command::read_text,
+    failure::Failure,
+    outcome::Outcome,
+    screen::{Screen, bytes, count, seconds},
+};
 
 /// Print the results that a party's node has written.
 #[derive(Debug, Args)]
@@ -25,6 +31,9 @@ pub(crate) struct Report {
 impl Report {
     pub(super) fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let dir = self.find()?;
+        if !dir.join(REPORT).is_file() {
+            return overlap(&dir, screen);
+        }
         let content = read(&dir)?;
         let page = dir.join("report.html");
         let json = serde_json::json!({
@@ -33,6 +42,7 @@ impl Report {
             "verdict": content.verdict(),
             "comparison": content.comparison,
             "uplift": content.uplift,
+            "planned": content.planned,
             "report": page,
             "dir": dir,
         });
@@ -41,9 +51,12 @@ impl Report {
 
     /// The folder that holds this job's report.json.
     fn find(&self) -> Result<PathBuf, Failure> {
-        let has = |dir: &Path| dir.join("report.json").is_file();
+        let has = |dir: &Path| dir.join(REPORT).is_file() || dir.join(OVERLAP).is_file();
         if has(&self.out) {
-            let found = read(&self.out)?.job.id;
+            let found = match self.out.join(REPORT).is_file() {
+                true => read(&self.out)?.job.id,
+                false => read_overlap(&self.out)?.job,
+            };
             if found.starts_with(&self.job) {
                 return Ok(self.out.clone());
             }
@@ -79,10 +92,48 @@ impl Report {
     }
 }
 
+const REPORT: &str = "report.json";
+/// What a job of matching alone leaves.
+const OVERLAP: &str = "overlap.json";
+
+/// `overlap.json`, as far as it is printed.
+#[derive(Debug, Deserialize, Serialize)]
+struct Overlap {
+    job: String,
+    party: String,
+    method: String,
+    matched: u64,
+    #[serde(default)]
+    planned: Option<Planned>,
+}
+
+fn read_overlap(dir: &Path) -> Result<Overlap, Failure> {
+    let path = dir.join(OVERLAP);
+    serde_json::from_str(&read_text(&path)?)
+        .map_err(|e| Failure::user(format!("{}: {e}", path.display())))
+}
+
+/// The result of a job of matching alone.
+fn overlap(dir: &Path, screen: &Screen) -> Result<Outcome, Failure> {
+    let found = read_overlap(dir)?;
+    let list = dir.join("members.csv");
+    let mut text = format!(
+        "{} customers of {} are common, matched by {}\n\n",
+        count(found.matched),
+        found.party,
+        found.method
+    );
+    if let Some(of) = &found.planned {
+        text.push_str(&planned(of, screen));
+    }
+    text.push_str(&format!("  list  {}", list.display()));
+    Outcome::new(&found, text)
+}
+
 fn read(dir: &Path) -> Result<Content, Failure> {
-    let text = read_text(&dir.join("report.json"))?;
+    let text = read_text(&dir.join(REPORT))?;
     report::from_json(&text)
-        .map_err(|e| Failure::user(format!("{}: {e}", dir.join("report.json").display())))
+        .map_err(|e| Failure::user(format!("{}: {e}", dir.join(REPORT).display())))
 }
 
 fn text(content: &Content, page: &Path, screen: &Screen) -> String {
@@ -100,12 +151,44 @@ fn text(content: &Content, page: &Path, screen: &Screen) -> String {
     if !content.comparison.is_empty() {
         out.push_str(&format!("{table}\n"));
     }
-    out.push_str(&format!(
-        "{}\n\n  report  {}",
-        summary.verdict,
-        page.display()
-    ));
+    out.push_str(&format!("{}\n\n", summary.verdict));
+    if let Some(planned) = &content.planned {
+        out.push_str(&self::planned(planned, screen));
+    }
+    out.push_str(&format!("  report  {}", page.display()));
     out
+}
+
+/// What the plan said beside what was counted, stage by stage.
+pub(crate) fn planned(planned: &Planned, screen: &Screen) -> String {
+    let mut table = screen.table(&[
+        "stage",
+        "rounds planned",
+        "counted",
+        "bytes planned",
+        "counted",
+        "time expected",
+        "taken",
+    ]);
+    for stage in planned.stages.iter().chain([&planned.all()]) {
+        table.row([
+            stage.stage.clone(),
+            count(stage.rounds.for_this_run),
+            count(stage.rounds.counted),
+            bytes(stage.bytes.for_this_run),
+            bytes(stage.bytes.counted),
+            seconds(stage.seconds_planned),
+            seconds(stage.seconds),
+        ]);
+    }
+    let memory = planned.memory.map_or_else(String::new, |memory| {
+        format!(
+            "peak memory of the node: {} planned, {} measured\n",
+            bytes(memory.for_this_run),
+            bytes(memory.counted)
+        )
+    });
+    format!("{table}\n{memory}\n")
 }
 
 #[cfg(test)]

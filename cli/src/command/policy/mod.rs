@@ -65,7 +65,7 @@ impl Configured {
     }
 }
 
-pub(super) fn read_policy(path: &Path) -> Result<PolicyFile, Failure> {
+pub(crate) fn read_policy(path: &Path) -> Result<PolicyFile, Failure> {
     let text = read_text(path)?;
     PolicyFile::parse(&text).map_err(|e| Failure::user(format!("{}: {e}", path.display())))
 }

@@ -16,10 +16,11 @@ use paripassu_audit::event::bodies::{
 use paripassu_crypto::dp::Spent;
 use paripassu_job::{
     DisclosureId, Guarantee,
+    plan::{Stage, Taken},
     spec::{self, Horizontal, Intercept, Start},
 };
 use paripassu_model::{
-    design::{ConstantColumns, DesignOptions},
+    design::{ConstantColumns, DesignOptions, Source},
     logistic,
     split::IdSplit,
     table::{ColumnData, Table},
@@ -124,7 +125,6 @@ impl Own {
 
 impl Run {
     pub(super) async fn horizontal(&mut self, horizontal: &Horizontal) -> Result<(), Failure> {
-        let t = Instant::now();
         self.reporter.phase(JobState::Preparing, "read data");
         let (table, selection) = self.load().await.at("prepare/load")?;
         let bank = self
@@ -165,9 +165,8 @@ impl Run {
             .course(&client, &selection, &bank, &joint)
             .await
             .at("resume")?;
-        self.took("prepare", t);
+        self.measured.over(Stage::Prepare, self.ctx.meter());
 
-        let t = Instant::now();
         let fit = match &horizontal.training {
             Some(training) => {
                 self.reporter.phase(JobState::Training, "rounds");
@@ -189,9 +188,8 @@ impl Run {
                 Fitted::Logistic(fit.at("train")?)
             }
         };
-        self.took("train", t);
+        self.measured.over(Stage::Train, self.ctx.meter());
 
-        let t = Instant::now();
         self.reporter
             .phase(JobState::Evaluating, "masked histogram");
         let test_y = bank.labels(&bank.test);
@@ -213,7 +211,8 @@ impl Run {
             .compare(&bank, horizontal, log_odds, test_y)
             .await
             .at("evaluate")?;
-        self.took("evaluate", t);
+        self.measured.over(Stage::Evaluate, self.ctx.meter());
+        self.taken = taken(&joint, &fit);
         let results = Results {
             joint,
             fit,
@@ -224,12 +223,6 @@ impl Run {
         self.release_horizontal(&selection, &bank, horizontal, results)
             .await
             .at("release")
-    }
-
-    fn took(&mut self, phase: &'static str, since: Instant) {
-        let seconds = since.elapsed().as_secs_f64();
-        tracing::info!(job = %self.job.job(), phase, seconds, "phase done");
-        self.seconds.push((phase, seconds));
     }
 
     /// Secrets shared with each other bank alone, by position.
@@ -447,6 +440,20 @@ impl Run {
             count,
             subject,
         })
+    }
+}
+
+/// What the sums of this run were for, where its plan could only assume it.
+fn taken(joint: &Joint, fit: &Fitted) -> Taken {
+    let sources = joint.design.columns().iter().map(|c| &c.source);
+    let flags = sources.filter(|source| matches!(source, Source::MissingFlag { .. }));
+    Taken {
+        passes: match fit {
+            Fitted::Logistic(fit) => fit.passes.into(),
+            Fitted::Network(fit) => fit.rounds.into(),
+        },
+        missing_columns: flags.count() as u64,
+        ..Taken::default()
     }
 }
 

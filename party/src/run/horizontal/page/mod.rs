@@ -80,6 +80,7 @@ pub(super) fn report(
     if let Fitted::Logistic(fit) = &results.fit {
         report.coefficients = Some(coefficients(&me, results, fit));
     }
+    report.planned = run.planned_horizontal(bank.table.rows() as u64, &results.joint);
     report.security = security(run, horizontal);
     report.notes = notes(results);
     if let Some(bins) = &results.bins {
