@@ -435,13 +435,18 @@ impl NodeHandler for PartyHandler {
                 .begin_alignment(job.job().as_str(), &others, now, limit)
                 .map_err(|e| refused("store", e.to_string()))?;
             if let (Some(counterpart), Some(most)) = (spent, policy.max_runs) {
-                let reason = quota_is_spent(most, policy.period_days, &counterpart);
+                let spent = quota_is_spent(most, policy.period_days, &counterpart);
+                let reason = format!("policy of `{me}`, rule `max_runs`: {spent}");
                 return Err(refused("policy", reason));
             }
         }
         if matches!(started, Ok(true)) {
-            privacy::spend(&site, job.job().as_str(), &contract)
-                .map_err(|reason| refused("policy", reason))?;
+            privacy::spend(&site, job.job().as_str(), &contract).map_err(|reason| {
+                refused(
+                    "policy",
+                    format!("policy of `{me}`, rule `privacy`: {reason}"),
+                )
+            })?;
             let parties = contract.parties().into_iter().map(ToString::to_string);
             let parties: Vec<_> = parties.filter(|party| *party != me).collect();
             let seats = contract.spec().seats();

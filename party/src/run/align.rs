@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use paripassu_audit::event::bodies::{AlignDone, DataCommitted};
+use paripassu_audit::event::bodies::{AlignDone, DataCommitted, Denied};
 use paripassu_job::{DisclosureId, constants, spec};
 use paripassu_model::table::Table;
 use paripassu_protocol::{
@@ -71,10 +71,16 @@ impl Run {
     pub(super) fn within_limit(&self, matched: u64) -> Result<(), Abort> {
         let most = self.site.config.align.max_matched;
         if most.is_some_and(|most| matched > most) {
-            return Err(own(
-                "more customers are common than this party allows in a job: align fewer, or ask \
-                 it for a higher limit",
-            ));
+            self.book.event(Denied {
+                code: "policy".into(),
+                subject: "max_matched".into(),
+                to: None,
+            })?;
+            return Err(own(format!(
+                "policy of `{}`, rule `max_matched`: more customers are common than this party allows in a job: \
+                 align fewer, or ask it for a higher limit",
+                self.site.identity.peer().id
+            )));
         }
         Ok(())
     }
