@@ -13,6 +13,12 @@ use common::{
     wait_for,
 };
 
+/// Seconds since 1970.
+fn now_s() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap().as_secs()).unwrap()
+}
+
 fn csv(name: &str) -> PathBuf {
     let data = concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -143,21 +149,21 @@ fn an_approval_that_has_ended_begins_nothing_after_a_restart() {
     let job = rig.submit(&spec(""));
     rig.approve("bank", &job);
     let digest = rig.digest("partner", &job);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let ends = i64::try_from(now.unwrap().as_secs()).unwrap() + 4;
-    let ends = paripassu_audit::event::format_time(ends).unwrap();
+    let ends = paripassu_audit::event::format_time(now_s() + 4).unwrap();
     let said = rig.job(
         "partner",
         &["approve", &job, "--contract", &digest, "--expires", &ends],
     );
     assert_eq!(said.code, 0, "{said:?}");
     stop_hub(&mut rig);
-    std::thread::sleep(Duration::from_secs(5));
+    wait_for("the approval's end", Duration::from_secs(20), || {
+        paripassu_audit::event::format_time(now_s()).unwrap() > ends
+    });
     start_hub(&mut rig);
     let config = rig.path("partner.toml");
     rig.start("party", "partner", &config);
     let ended = rig.job("modeler", &["watch", &job, "--timeout", "60"]);
-    ended.refuses(3, &["expired", "approval of partner ended"]);
+    ended.refuses(3, &["expired", "in time"]);
     // every node has signed how it ended
     for party in ["bank", "partner"] {
         let bundle = rig.path(&format!("{party}/state/bundles/{job}.bundle"));

@@ -280,7 +280,7 @@ pub const ALIGN_VOLE_MEMORY: u64 = 40;
 /// Most of these in memory; the rest goes to a temporary file.
 pub const ALIGN_VOLE_MEMORY_BUDGET: u64 = 128 << 20;
 /// An item of a bucket in flight: table, trees and outputs, in bytes.
-pub const ALIGN_VOLE_BUCKET_ITEM: u64 = 400;
+pub const ALIGN_VOLE_BUCKET_ITEM: u64 = 200;
 /// Most buckets in flight of it, in bytes.
 pub const ALIGN_VOLE_BUCKETS_MEMORY: u64 = 96 << 20;
 /// A common row while aligning, in bytes.

@@ -6,8 +6,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
-    time::SystemTime,
+    sync::Arc,
 };
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
@@ -69,14 +68,6 @@ pub enum IdentityError {
         path: PathBuf,
         /// Its mode.
         mode: u32,
-    },
-    /// The files hold somebody else's certificate.
-    #[error("the certificate is of `{got}`, this node is `{want}`: the one in use stays")]
-    Renewed {
-        /// This node.
-        want: Peer,
-        /// Whose it is.
-        got: Peer,
     },
     /// Key and certificate do not belong together.
     #[error("{} and {} do not belong together", key.display(), certificate.display())]
@@ -313,32 +304,14 @@ fn read_leaf(der: &[u8]) -> Result<Certified, IdentityError> {
     Ok(Certified { peer, key })
 }
 
-/// A node's own certificate and key, with the trust it puts in others. Both may be renewed while the node runs:
-/// [`Identity::renew`].
+/// A node's own certificate and key, with the trust it puts in others.
 pub struct Identity {
     peer: Peer,
-    dir: PathBuf,
-    held: RwLock<Arc<Held>>,
-    trust: Trust,
-}
-
-/// A certificate with its key.
-struct Held {
     chain: Vec<CertificateDer<'static>>,
     key: SigningKey,
     public: VerifyingKey,
     key_der: Zeroizing<Vec<u8>>,
-    /// When the files were last written, and their lengths.
-    stamp: Stamp,
-}
-
-type Stamp = [Option<(SystemTime, u64)>; 2];
-
-fn stamp(dir: &Path) -> Stamp {
-    [files::CERTIFICATE, files::KEY].map(|name| {
-        let data = fs::metadata(dir.join(name)).ok()?;
-        Some((data.modified().ok()?, data.len()))
-    })
+    trust: Trust,
 }
 
 impl fmt::Debug for Identity {
@@ -363,7 +336,7 @@ impl Identity {
     /// As there.
     pub fn load_at(dir: &Path, now: UnixTime) -> Result<Self, IdentityError> {
         let identity = Self::load_unverified(dir)?;
-        identity.trust.verify_at(&identity.chain(), now)?;
+        identity.trust.verify_at(&identity.chain, now)?;
         Ok(identity)
     }
 
@@ -373,8 +346,6 @@ impl Identity {
     /// # Errors
     /// When a file is missing or malformed or key and certificate do not belong together.
     pub fn load_unverified(dir: &Path) -> Result<Self, IdentityError> {
-        // before the files are read: what is written meanwhile is read again
-        let stamp = stamp(dir);
         let key_path = dir.join(files::KEY);
         let (pem, key) = private_key(&key_path)?;
         let key_der =
@@ -403,65 +374,14 @@ impl Identity {
                 certificate: path,
             });
         }
-        let held = Held {
+        Ok(Self {
+            peer: leaf.peer,
             chain,
             public: leaf.key,
             key,
             key_der,
-            stamp,
-        };
-        Ok(Self {
-            peer: leaf.peer,
-            dir: dir.to_owned(),
-            held: RwLock::new(Arc::new(held)),
             trust: Trust::load(dir)?,
         })
-    }
-
-    fn held(&self) -> Arc<Held> {
-        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Takes the certificate and key that lie in its folder now, if they are others than those in use, belong
-    /// together, are this node's and are accepted; whether it did.
-    ///
-    /// # Errors
-    /// When they are not: then those in use stay, until the files change again.
-    pub fn renew(&self) -> Result<bool, IdentityError> {
-        let before = self.held();
-        let now = stamp(&self.dir);
-        if now == before.stamp || now.contains(&None) {
-            return Ok(false);
-        }
-        let keep = |held: Held| {
-            *self.held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
-        };
-        let found = Self::load(&self.dir).and_then(|found| match found.peer == self.peer {
-            true => Ok(found),
-            false => Err(IdentityError::Renewed {
-                want: self.peer.clone(),
-                got: found.peer,
-            }),
-        });
-        match found {
-            Ok(found) => {
-                let found = found.held();
-                let renewed = found.chain != before.chain;
-                let stamp = found.stamp;
-                keep(Held {
-                    stamp,
-                    ..found.again()
-                });
-                Ok(renewed)
-            }
-            Err(error) => {
-                keep(Held {
-                    stamp: now,
-                    ..before.again()
-                });
-                Err(error)
-            }
-        }
     }
 
     /// Who this is.
@@ -476,21 +396,20 @@ impl Identity {
     }
 
     /// The certificate chain, leaf first.
-    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.held().chain.clone()
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 
     /// The node's own certificate in PEM.
     pub fn certificate_pem(&self) -> String {
-        let held = self.held();
-        held.chain
+        self.chain
             .first()
             .map_or_else(String::new, |leaf| pem(leaf))
     }
 
     /// The certificate's key.
-    pub fn public_key(&self) -> VerifyingKey {
-        self.held().public
+    pub fn public_key(&self) -> &VerifyingKey {
+        &self.public
     }
 
     /// Whom this node trusts.
@@ -500,28 +419,15 @@ impl Identity {
 
     /// Signs with the certificate's key.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.held().key.sign(message).to_bytes()
+        self.key.sign(message).to_bytes()
     }
 
-    pub(crate) fn signing_key(&self) -> SigningKey {
-        self.held().key.clone()
+    pub(crate) fn signing_key(&self) -> &SigningKey {
+        &self.key
     }
 
     pub(crate) fn tls_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.held().key_der.to_vec()).into()
-    }
-}
-
-impl Held {
-    /// The same once more: it is held behind a pointer.
-    fn again(&self) -> Self {
-        Self {
-            chain: self.chain.clone(),
-            key: self.key.clone(),
-            public: self.public,
-            key_der: self.key_der.clone(),
-            stamp: self.stamp,
-        }
+        PrivatePkcs8KeyDer::from(self.key_der.to_vec()).into()
     }
 }
 

@@ -107,7 +107,7 @@ pub fn server(identity: &Identity, suites: &[Suite]) -> Result<Arc<ServerConfig>
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(identity.trust().verifier())
-        .with_single_cert(identity.chain(), identity.tls_key())
+        .with_single_cert(identity.chain().to_vec(), identity.tls_key())
         .map_err(failed)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
@@ -136,7 +136,7 @@ pub fn client(
         .map_err(failed)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(identity.chain(), identity.tls_key())
+        .with_client_auth_cert(identity.chain().to_vec(), identity.tls_key())
         .map_err(failed)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.resumption = rustls::client::Resumption::disabled();

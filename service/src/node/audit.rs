@@ -93,17 +93,6 @@ impl<H: NodeHandler> EventLoop<H> {
         }
     }
 
-    /// Takes a renewed certificate between jobs: what runs ends with the key that it was begun with, which counts until
-    /// it is over or revoked. Connections are dialled with it from the next on.
-    pub(super) fn renew(&self) {
-        let Some(audit) = &self.audit else { return };
-        match audit.transcript.renew() {
-            Ok(false) => {}
-            Ok(true) => tracing::info!("the node's certificate was renewed and is in use"),
-            Err(error) => tracing::error!(%error, "the renewed certificate is not taken"),
-        }
-    }
-
     /// A node that cannot write its transcript takes part in nothing.
     pub(super) fn unwritten(&self, job: &JobId, error: &TranscriptError) {
         tracing::error!(%job, %error, "the job is refused");

@@ -535,9 +535,6 @@ impl<H: NodeHandler> EventLoop<H> {
         if let Err(error) = self.identity.trust().refresh() {
             tracing::error!(%error, "the old revocation list stays in force");
         }
-        if self.running.is_empty() {
-            self.renew();
-        }
         let settings = Arc::clone(&self.port.settings);
         if self
             .disconnected

@@ -21,10 +21,7 @@ use paripassu_proto::Peer;
 use sha2::{Digest, Sha256};
 
 use super::{LOG_FOLDER, WITNESS_FOLDER, assemble, facts::Facts, origin, papers};
-use crate::{
-    clock::Clock,
-    identity::{Identity, IdentityError},
-};
+use crate::{clock::Clock, identity::Identity};
 
 /// Why something is not in the transcript.
 #[derive(Debug, thiserror::Error)]
@@ -63,17 +60,6 @@ pub enum TranscriptError {
         /// Why not.
         source: std::io::Error,
     },
-}
-
-/// Why a node goes on with the certificate that it has.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RenewError {
-    /// What its folder holds is not accepted.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// Its log cannot be written.
-    #[error(transparent)]
-    Transcript(#[from] TranscriptError),
 }
 
 /// The node's certificate key, as the log's.
@@ -142,7 +128,7 @@ impl Transcript {
         let signer: Arc<dyn Signer> = Arc::new(KeySigner(Arc::clone(&identity)));
         let (log, opened) = Log::open(&state.join(LOG_FOLDER), &origin, Arc::clone(&signer))?;
         let witness = Witness::open(&state.join(WITNESS_FOLDER), &origin, Arc::clone(&signer))?;
-        let key = hex(&key_digest(&identity.public_key()));
+        let key = hex(&key_digest(identity.public_key()));
         papers::keep_certificate(state, &key, &identity.certificate_pem()).map_err(|source| {
             TranscriptError::Papers {
                 path: papers::folder(state),
@@ -177,7 +163,7 @@ impl Transcript {
         let before = before
             .last()
             .and_then(|e| Envelope::parse(&e.envelope).ok());
-        let now = hex(&key_digest(&self.identity.public_key()));
+        let now = hex(&key_digest(self.identity.public_key()));
         self.write("", started)?;
         for torn in &opened.torn {
             tracing::warn!(file = %torn.file.display(), bytes = torn.bytes, "cut off a torn write");
@@ -322,39 +308,6 @@ impl Transcript {
             };
             facts.count(draft.body.event(), Some(&draft.body));
             Ok(())
-        })?
-    }
-
-    /// Takes the node's renewed certificate and key, if its folder holds such, and writes that down with the new key.
-    /// Nothing else is written meanwhile; to be called while no job runs.
-    ///
-    /// # Errors
-    /// When what the folder holds is not accepted, or the log cannot be written.
-    pub(crate) fn renew(&self) -> Result<bool, RenewError> {
-        self.with("", |facts| {
-            let digest = || hex(&key_digest(&self.identity.public_key()));
-            let old = digest();
-            if !self.identity.renew()? {
-                return Ok(false);
-            }
-            let new = digest();
-            papers::keep_certificate(&self.state, &new, &self.identity.certificate_pem()).map_err(
-                |source| TranscriptError::Papers {
-                    path: papers::folder(&self.state),
-                    source,
-                },
-            )?;
-            if old != new {
-                let (now, actor) = (self.clock.now(), self.peer().id.as_str());
-                let from = format_time(now).unwrap_or_default();
-                let body = KeyRotated { old, new, from }.into();
-                let draft = Draft::new("", &facts.role, actor, now, body);
-                draft
-                    .append(&self.log, &*self.signer)
-                    .map_err(TranscriptError::from)?;
-                facts.count(draft.body.event(), Some(&draft.body));
-            }
-            Ok(true)
         })?
     }
 

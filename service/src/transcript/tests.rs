@@ -420,7 +420,7 @@ fn propose(transcript: &Transcript, identity: &Identity, job: &str) {
     transcript
         .proposed(&head, &[7; 32], &submitter, &proposal, "party-0")
         .unwrap();
-    let itself = identity.trust().verify(&identity.chain()).unwrap();
+    let itself = identity.trust().verify(identity.chain()).unwrap();
     transcript.session(job, &[7; 32], &itself, None).unwrap();
 }
 

@@ -451,7 +451,7 @@ fn a_node_stopped_in_mid_job_leaves_a_bundle_when_it_is_back() {
         decision.reason = "again".into();
         let again = signing::sign(&bank, decision.to_bytes());
         assert!(!transcript.decided(bank.peer(), &decision, &again).unwrap());
-        let certified = bank.trust().verify(&bank.chain()).unwrap();
+        let certified = bank.trust().verify(bank.chain()).unwrap();
         let session = transcript.session(JOB, &decision.digest, &certified, None);
         session.unwrap();
         // while the job runs, a bundle can be made of what is signed
