@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     constants::{
-        CORES, COUNTERSIGN_S, LINK_EFFICIENCY, NEWTON_SUMS, NEWTON_SUMS_FROM_MODELS, PRG_BYTES_PER_S,
-        QUANTILE_SUMS, RING_MACS_PER_S, ROUND_S, WORD,
+        CORES, COUNTERSIGN_S, LINK_EFFICIENCY, NEWTON_SUMS, NEWTON_SUMS_FROM_MODELS,
+        PRG_BYTES_PER_S, QUANTILE_SUMS, RING_MACS_PER_S, ROUND_S, WORD,
     },
     life::State,
     spec::{AutoOr, Columns, Horizontal, Method, Robust, Spec, Start, Training},
