@@ -201,7 +201,7 @@ impl Rig {
     /// Ends a node as its operator would, and waits for it.
     pub fn stop(&mut self, id: &str) {
         let (_, node) = self.nodes.iter_mut().find(|(name, _)| name == id).unwrap();
-        let told = std::process::Command::new("kill")
+        let told = Command::new("kill")
             .args(["-TERM", &node.id().to_string()])
             .status();
         assert!(told.unwrap().success());

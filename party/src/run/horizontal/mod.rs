@@ -7,7 +7,7 @@ mod network;
 mod page;
 mod privacy;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use ndarray::Array2;
 use paripassu_audit::event::bodies::{
