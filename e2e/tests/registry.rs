@@ -65,5 +65,8 @@ fn a_renewed_key_needs_no_restart_of_others_and_a_revoked_one_loses_its_live_con
     assert!(status().contains("waiting for"), "{}", status());
     let digest = rig.digest("bank", &waiting);
     let approve = ["approve", &waiting, "--contract", &digest];
-    rig.job("partner", &approve).refuses(1, &["revoked"]);
+    // refused within the handshake: the program hears of a broken connection
+    let refused = rig.job("partner", &approve);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(status().contains("waiting for"), "{}", status());
 }
