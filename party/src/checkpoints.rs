@@ -41,10 +41,17 @@ pub(crate) struct Checkpoint {
 }
 
 /// The folder of checkpoints.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     key: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Checkpoints {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Checkpoints({})", self.folder.display())
+    }
 }
 
 fn name(round: u32) -> String {
@@ -274,6 +281,10 @@ mod tests {
     fn the_last_rounds_are_kept_sealed_and_are_gone_when_erased() {
         let dir = tempfile::tempdir().unwrap();
         let kept = checkpoints(dir.path(), 1);
+        assert_eq!(
+            format!("{kept:?}"),
+            format!("Checkpoints({})", dir.path().display())
+        );
         assert!(kept.held("job").is_empty());
         for round in 4..=9 {
             kept.keep("job", &at(round)).unwrap();

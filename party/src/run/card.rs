@@ -83,7 +83,7 @@ impl Run {
 type Files = Vec<(&'static str, Vec<u8>)>;
 
 /// What becomes of a model as points.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Half {
     pub(crate) card: Card,
     /// By test row: own characteristics with most points lost, most first.
@@ -92,6 +92,13 @@ pub(crate) struct Half {
     points: Vec<(f64, i64)>,
     /// By test row: the other party's codes, at the label party where the job releases them.
     pub(crate) theirs: Option<Vec<[u16; MOST]>>,
+}
+
+impl std::fmt::Debug for Half {
+    /// Without what is of single customers.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Half({} test rows)", self.points.len())
+    }
 }
 
 impl Half {

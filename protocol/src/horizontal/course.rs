@@ -130,7 +130,7 @@ fn read_held(body: &Bytes) -> Option<Vec<(u32, [u8; 32])>> {
 }
 
 /// Writes a state.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
@@ -165,7 +165,6 @@ impl Writer {
 }
 
 /// Reads what a [`Writer`] wrote.
-#[derive(Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
