@@ -4,6 +4,7 @@
 //! a [`Verdict`] is that of the first check that found something; all checks are always run. Every
 //! finding names the event and says what is wrong and what that means.
 
+mod absence;
 mod beforehand;
 mod budget;
 pub(crate) mod certificate;

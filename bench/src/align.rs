@@ -161,6 +161,7 @@ impl Matcher {
         let wrong = |e: &dyn std::fmt::Display| rig::failed(e.to_string());
         let begun = now();
         let columns = DatasetSpec {
+            id_more: Vec::new(),
             id: "id".into(),
             label: None,
             numeric: Vec::new(),

@@ -1,20 +1,26 @@
-//! What keeping a transcript costs: joint logistic regression of two parties and a helper, all in this process
-//! and over real TLS, with and without transcripts in turn.
+//! What keeping a transcript costs: joint logistic regression of two parties and a helper, all in one process
+//! and over real TLS, with and without transcripts in turn, each run in a process of its own.
 
 use std::{
+    path::Path,
+    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use paripassu_audit::event::bodies::Disclosure;
 use paripassu_protocol::{
+    abort::Abort,
     arith::{Engine, Opening, Openings, Receivers},
     correlation::{CorrelationSource, HelperSource},
     ctx::Ctx,
     vertical::logistic::{LogisticInput, LogisticSpec, train},
 };
-use paripassu_service::{transcript::Record, transport::JobChannel};
-use serde::Serialize;
+use paripassu_service::{
+    transcript::{Announced, Record},
+    transport::JobChannel,
+};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     BenchError, cpu, data,
@@ -37,7 +43,8 @@ pub struct Setting {
 }
 
 /// One run.
-struct Measured {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Run {
     /// Wall seconds of the joint training, set-up included.
     wall_s: f64,
     /// Processor seconds of bank, partner, helper, relay and TLS together.
@@ -51,25 +58,48 @@ struct Measured {
 }
 
 /// Writes every opening down and allows it.
-pub(crate) struct Written(pub(crate) Record);
+pub(crate) struct Written {
+    record: Record,
+    announced: Vec<(Opening, Announced)>,
+}
+
+impl Written {
+    pub(crate) fn to(record: Record) -> Self {
+        Self {
+            record,
+            announced: Vec::new(),
+        }
+    }
+
+    fn write(&self, opening: Opening, values: usize) -> Result<Announced, Abort> {
+        let event = Disclosure {
+            id: format!("{opening:?}"),
+            ordinal: 1,
+            shape: "bit".into(),
+            values: values as u64,
+            to: vec!["party:bank".into(), "party:partner".into()],
+            step: "train".into(),
+        };
+        let written = self.record.announce(event);
+        written.map_err(|e| Abort::Input(e.to_string()))
+    }
+}
 
 impl Openings for Written {
-    fn record(
-        &mut self,
-        opening: Opening,
-        _: Receivers,
-        values: usize,
-    ) -> Result<(), paripassu_protocol::abort::Abort> {
-        self.0
-            .disclose(Disclosure {
-                id: format!("{opening:?}"),
-                ordinal: 1,
-                shape: "bit".into(),
-                values: values as u64,
-                to: vec!["party:bank".into(), "party:partner".into()],
-                step: "train".into(),
-            })
-            .map_err(|e| paripassu_protocol::abort::Abort::Input(e.to_string()))
+    fn record(&mut self, opening: Opening, _: Receivers, values: usize) -> Result<(), Abort> {
+        let place = self.announced.iter().position(|(of, _)| *of == opening);
+        let announced = match place {
+            Some(place) => self.announced.swap_remove(place).1,
+            None => self.write(opening, values)?,
+        };
+        self.record.await_witnesses(announced);
+        Ok(())
+    }
+
+    fn announce(&mut self, opening: Opening, _: Receivers, values: usize) -> Result<(), Abort> {
+        let announced = self.write(opening, values)?;
+        self.announced.push((opening, announced));
+        Ok(())
     }
 }
 
@@ -96,9 +126,9 @@ impl Play for Trainer {
         *lock(&self.begun) = Some((Instant::now(), cpu::used().0));
         let input = lock(&self.input).take().ok_or("played twice")?;
         let waits = record.clone();
-        let text = |e: paripassu_protocol::abort::Abort| e.to_string();
+        let text = |e: Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
-        let mut engine = Engine::new(&ctx, source, Box::new(Written(record))).map_err(text)?;
+        let mut engine = Engine::new(&ctx, source, Box::new(Written::to(record))).map_err(text)?;
         train(&mut engine, &self.spec, input, &mut |_, _, _| {})
             .await
             .map_err(text)?;
@@ -109,7 +139,11 @@ impl Play for Trainer {
     }
 }
 
-async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
+/// Makes one run in this process.
+///
+/// # Errors
+/// [`BenchError`].
+pub async fn run(setting: &Setting) -> Result<Run, BenchError> {
     let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
     let players: Vec<Arc<Trainer>> = [0, 1]
         .map(|p| {
@@ -148,7 +182,7 @@ async fn measure(setting: &Setting) -> Result<Measured, BenchError> {
         ));
     }
     let ((b, b_cpu), (e, e_cpu)) = begun.zip(ended).ok_or_else(unfinished)?;
-    Ok(Measured {
+    Ok(Run {
         wall_s: (e - b).as_secs_f64(),
         cpu_s: e_cpu - b_cpu,
         waited_s: players.iter().map(|p| *lock(&p.waited)).fold(0.0, f64::max),
@@ -170,6 +204,10 @@ pub struct Recording {
     pub with_s: Vec<f64>,
     /// Wall seconds of each run without.
     pub without_s: Vec<f64>,
+    /// Processor seconds of all roles of each run with transcripts.
+    pub cpu_with_s: Vec<f64>,
+    /// Processor seconds of all roles of each run without.
+    pub cpu_without_s: Vec<f64>,
     /// Median of the pairs' `with / without`, less one.
     pub extra_wall: f64,
     /// The same for processor time of all roles.
@@ -184,11 +222,42 @@ pub struct Recording {
     pub log_bytes: u64,
 }
 
-/// Measures [`Recording`]: `pairs` pairs of runs, the order within a pair changing from pair to pair.
+/// Has `program`, which is this one, make a run in a process of its own: what a run leaves in memory is no
+/// part of the next.
+async fn apart(setting: &Setting, program: &Path) -> Result<Run, BenchError> {
+    let io = |source| BenchError::Io {
+        what: "a process for a run",
+        source,
+    };
+    let mut command = tokio::process::Command::new(program);
+    command
+        .args(["bench", "transcript", "--json", "--run"])
+        .arg(if setting.recorded { "with" } else { "without" })
+        .args(["--rows", &setting.rows.to_string()])
+        .args(["--columns", &setting.cols.map(|c| c.to_string()).join(",")])
+        .args(["--seed", &setting.seed.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    let out = command.spawn().map_err(io)?.wait_with_output().await;
+    let out = out.map_err(io)?;
+    if !out.status.success() {
+        return Err(BenchError::Run(format!("a run failed: {}", out.status)));
+    }
+    serde_json::from_slice(&out.stdout)
+        .map_err(|e| BenchError::Run(format!("a run told nothing: {e}")))
+}
+
+/// Measures [`Recording`]: `pairs` pairs of runs of `program`, which is this one, the order within a pair
+/// changing from pair to pair. Runs train as the program does by default.
 ///
 /// # Errors
 /// [`BenchError`].
-pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, BenchError> {
+pub async fn recording(
+    setting: &Setting,
+    pairs: usize,
+    program: &Path,
+) -> Result<Recording, BenchError> {
     let (mut waited, mut shares) = (Vec::new(), Vec::new());
     let (mut bundle_bytes, mut log_bytes) = (0, 0);
     let (mut wall, mut cpu) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
@@ -199,7 +268,7 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
                 recorded: with == 1,
                 ..setting.clone()
             };
-            let m = measure(&run).await?;
+            let m = apart(&run, program).await?;
             wall[with].push(m.wall_s);
             if with == 1 {
                 waited.push(m.waited_s);
@@ -218,12 +287,15 @@ pub async fn recording(setting: &Setting, pairs: usize) -> Result<Recording, Ben
         |of: &[Vec<f64>; 2]| median(of[1].iter().zip(&of[0]).map(|(a, b)| a / b - 1.0).collect());
     let (extra_wall, extra_cpu) = (extra(&wall), extra(&cpu));
     let [without_s, with_s] = wall;
+    let [cpu_without_s, cpu_with_s] = cpu;
     Ok(Recording {
         rows: setting.rows,
         cols: setting.cols,
         pairs,
         with_s,
         without_s,
+        cpu_with_s,
+        cpu_without_s,
         extra_wall,
         extra_cpu,
         waited_s: median(waited),

@@ -130,6 +130,7 @@ pub(crate) fn heads(parties: Vec<String>) -> HeadReader {
             parties: parties.iter().map(|p| id(p)).collect::<Result<_, _>>()?,
             helper: Some(id("hub")?),
             expires: i64::MAX,
+            absence: None,
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Calls to the coordinator: with whose certificate, to which address.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use paripassu_job::Contract;
@@ -12,9 +12,9 @@ use paripassu_proto::{
 use paripassu_service::{
     identity::Identity,
     signing::{self, Consent, Decision, Submission, contract_digest},
-    transport::{Settings, dial},
+    transport::{Settings, dial, refusal},
 };
-use tonic::{Streaming, transport::Channel};
+use tonic::{Code, Response, Status, Streaming, transport::Channel};
 
 use crate::failure::Failure;
 
@@ -36,6 +36,7 @@ pub(crate) struct Connect {
 #[derive(Debug)]
 pub(crate) struct Client {
     identity: Arc<Identity>,
+    connect: Connect,
     jobs: JobServiceClient<Channel>,
 }
 
@@ -53,7 +54,36 @@ impl Client {
         let jobs = JobServiceClient::new(channel)
             .max_decoding_message_size(limits::MAX_CALL)
             .max_encoding_message_size(limits::MAX_CALL);
-        Ok(Self { identity, jobs })
+        Ok(Self {
+            identity,
+            connect: connect.clone(),
+            jobs,
+        })
+    }
+
+    /// What was answered; where the connection broke instead, whether the certificate is refused.
+    async fn heard<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Failure> {
+        let status = match answer {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(status) => status,
+        };
+        let broken = matches!(
+            status.code(),
+            Code::Unavailable | Code::Unknown | Code::Cancelled
+        );
+        if broken && status.source().is_some() {
+            let Connect {
+                coordinator,
+                coordinator_id,
+                ..
+            } = &self.connect;
+            let id = coordinator_id.clone();
+            let why = refusal(&self.identity, coordinator, id, &Settings::default()).await;
+            if let Some(why) = why {
+                return Err(Failure::user(why));
+            }
+        }
+        Err(status.into())
     }
 
     /// Who calls.
@@ -70,14 +100,15 @@ impl Client {
             contract: contract.canonical().as_bytes().to_vec().into(),
             submission: Some(signing::sign(&self.identity, statement)),
         };
-        let answer = self.jobs.submit_job(request).await?.into_inner();
+        let answer = self.jobs.submit_job(request).await;
+        let answer = self.heard(answer).await?;
         present(answer.job, "job")
     }
 
     /// All jobs the caller may see, newest first.
     pub(crate) async fn list(&mut self) -> Result<Vec<pb::JobSummary>, Failure> {
-        let answer = self.jobs.list_jobs(pb::ListJobsRequest {}).await?;
-        Ok(answer.into_inner().jobs)
+        let answer = self.jobs.list_jobs(pb::ListJobsRequest {}).await;
+        Ok(self.heard(answer).await?.jobs)
     }
 
     /// The full id of a job given by its id, the beginning of it, or `latest`.
@@ -92,7 +123,8 @@ impl Client {
     /// One job with contract, decisions and events.
     pub(crate) async fn show(&mut self, job: &str) -> Result<pb::ShowJobResponse, Failure> {
         let request = pb::ShowJobRequest { job: job.into() };
-        Ok(self.jobs.show_job(request).await?.into_inner())
+        let answer = self.jobs.show_job(request).await;
+        self.heard(answer).await
     }
 
     /// A job's status now and at every change.
@@ -101,7 +133,8 @@ impl Client {
         job: &str,
     ) -> Result<Streaming<pb::WatchJobResponse>, Failure> {
         let request = pb::WatchJobRequest { job: job.into() };
-        Ok(self.jobs.watch_job(request).await?.into_inner())
+        let answer = self.jobs.watch_job(request).await;
+        self.heard(answer).await
     }
 
     /// Ends a job.
@@ -114,7 +147,8 @@ impl Client {
             job: job.into(),
             reason: limits::bounded_text(reason),
         };
-        let answer = self.jobs.cancel_job(request).await?.into_inner();
+        let answer = self.jobs.cancel_job(request).await;
+        let answer = self.heard(answer).await?;
         present(answer.job, "job")
     }
 
@@ -136,14 +170,15 @@ impl Client {
         let request = pb::DecideJobRequest {
             decision: Some(signing::sign(&self.identity, decision.to_bytes())),
         };
-        let answer = self.jobs.decide_job(request).await?.into_inner();
+        let answer = self.jobs.decide_job(request).await;
+        let answer = self.heard(answer).await?;
         present(answer.job, "job")
     }
 
     /// The nodes the coordinator has seen.
     pub(crate) async fn nodes(&mut self) -> Result<Vec<pb::NodeInfo>, Failure> {
-        let answer = self.jobs.list_nodes(pb::ListNodesRequest {}).await?;
-        Ok(answer.into_inner().nodes)
+        let answer = self.jobs.list_nodes(pb::ListNodesRequest {}).await;
+        Ok(self.heard(answer).await?.nodes)
     }
 }
 

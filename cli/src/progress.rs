@@ -279,6 +279,7 @@ mod tests {
             expires_at: None,
             digest: String::new(),
             waiting_for: waiting_for.iter().map(ToString::to_string).collect(),
+            without: Vec::new(),
             abort,
         };
         Watched {

@@ -21,6 +21,8 @@ pub(crate) struct JobView {
     pub(crate) expires_at: Option<String>,
     pub(crate) digest: String,
     pub(crate) waiting_for: Vec<String>,
+    /// Banks that the job goes on without, or was released without.
+    pub(crate) without: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) abort: Option<AbortView>,
 }
@@ -117,6 +119,7 @@ impl From<&pb::JobSummary> for JobView {
             expires_at: moment(wire.expires_at),
             digest: hex(&wire.digest),
             waiting_for: wire.waiting_for.clone(),
+            without: wire.without.clone(),
             abort,
         }
     }

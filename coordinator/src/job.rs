@@ -22,6 +22,10 @@ pub(crate) struct Job {
     pub(crate) progress: BTreeMap<NodeId, pb::NodeProgress>,
     pub(crate) links: BTreeMap<NodeId, Vec<pb::LinkDigest>>,
     pub(crate) completed: BTreeSet<NodeId>,
+    /// Parties of a job of banks that are gone, while it goes on.
+    pub(crate) away: BTreeSet<NodeId>,
+    /// Whom each party that has completed its part closed the job without.
+    pub(crate) closed_without: BTreeMap<NodeId, BTreeSet<NodeId>>,
     /// Bytes that each member has told others about its transcript.
     pub(crate) told: BTreeMap<NodeId, u64>,
     pub(crate) abort: Option<pb::Abort>,
@@ -87,7 +91,43 @@ impl Job {
             job: self.head.job.to_string(),
             state: self.state.into(),
             abort: self.abort.clone(),
+            without: self.without(),
         }
+    }
+
+    /// Whether the job can go on without this party, too.
+    pub(crate) fn can_spare(&self, party: &NodeId) -> bool {
+        let more = usize::from(!self.away.contains(party));
+        self.head.parties.contains(party) && self.away.len() + more <= self.head.spare()
+    }
+
+    /// Whether all parties have completed their part that the job is not done without: at least the threshold of
+    /// them, each of which has closed it without all the others that are not known to be gone.
+    pub(crate) fn is_done(&self) -> bool {
+        let open: Vec<_> = self.open_parties().collect();
+        let agree = |party: &NodeId| {
+            let mut completed = self.completed.iter();
+            completed.all(|by| {
+                let names = self.closed_without.get(by);
+                names.is_some_and(|names| names.contains(party))
+            })
+        };
+        open.len() <= self.head.spare()
+            && open.iter().all(|id| self.away.contains(*id) || agree(id))
+    }
+
+    fn open_parties(&self) -> impl Iterator<Item = &NodeId> {
+        let parties = self.head.parties.iter();
+        parties.filter(|id| !self.completed.contains(*id))
+    }
+
+    /// Parties that it goes on without, or was released without.
+    fn without(&self) -> Vec<String> {
+        let released = self.state == JobState::Released;
+        self.open_parties()
+            .filter(|id| released || self.away.contains(*id))
+            .map(NodeId::to_string)
+            .collect()
     }
 
     pub(crate) fn is_party(&self, peer: &Peer) -> bool {
@@ -105,7 +145,8 @@ impl Job {
 
     /// The phase all parties have reached.
     pub(crate) fn common_phase(&self) -> Option<JobState> {
-        let phases = self.head.parties.iter().map(|id| {
+        let parties = self.head.parties.iter();
+        let phases = parties.filter(|id| !self.away.contains(*id)).map(|id| {
             if self.completed.contains(id) {
                 return Some(JobState::Evaluating);
             }
@@ -169,6 +210,7 @@ impl Job {
             digest: self.digest.to_vec().into(),
             waiting_for: waiting.iter().map(NodeId::to_string).collect(),
             abort: self.abort.clone(),
+            without: self.without(),
         }
     }
 

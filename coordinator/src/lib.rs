@@ -168,7 +168,7 @@ impl Coordinator {
         let engine = Engine::open(
             &config,
             peer.clone(),
-            identity.trust().clone(),
+            Arc::clone(&identity),
             parts.heads.clone(),
             parts.clock,
             transcript.clone(),

@@ -202,12 +202,18 @@ impl Store {
                 progress: Default::default(),
                 links: Default::default(),
                 completed: Default::default(),
+                away: Default::default(),
+                closed_without: Default::default(),
                 told: Default::default(),
                 abort: abort
                     .map(|bytes| pb::Abort::decode(&bytes[..]))
                     .transpose()?,
                 watchers: watch::Sender::new(pb::JobStatus::default()),
             };
+            if job.state == JobState::Released {
+                // whom it was released without, its history says
+                job.completed = job.head.parties.iter().cloned().collect();
+            }
             let mut decided = self
                 .0
                 .prepare_cached("SELECT node, signed FROM decisions WHERE job = ?1")?;

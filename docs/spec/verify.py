@@ -179,6 +179,7 @@ BODIES = {
     "run.completed": dict(disclosures="count", steps="count", node="count", wall_s="text"),
     "log.started": dict(version="text", binary="text", size="count"),
     "log.witnessed": dict(log="text", size="count", root="text", outcome="text", code=MAYBE),
+    "log.unwitnessed": dict(size="count", missing=["text"], end="bool"),
     "key.rotated": dict(old="text", new="text", **{"from": "text"}),
     "data.erased": dict(what="text", count="count", subject=MAYBE),
     "incident": dict({"class": "text"}, detail="text"),
@@ -191,7 +192,7 @@ WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclo
 CHECK_OF = {
     "step.finished": 5, "job.proposed": 6, "job.approved": 6, "job.rejected": 6, "policy.stated": 7, "policy.evaluated": 7,
     "disclosure": 8, "data.committed": 9, "align.done": 9, "run.completed": 9, "session.opened": 10,
-    "step.started": 10, "log.started": 10, "key.rotated": 1, "metrics.reported": 11, "model.committed": 12, "log.witnessed": 4,
+    "step.started": 10, "log.started": 10, "key.rotated": 1, "metrics.reported": 11, "model.committed": 12, "log.witnessed": 4, "log.unwitnessed": 4,
 }
 
 OFFERED = {"name": "text", "label": "bool", "numeric": ["text"], "categorical": ["text"]}
@@ -651,6 +652,12 @@ class Contract:
             least = spec.get("align", {}).get("min_matched")
             self.min_matched = least if isinstance(least, int) and not isinstance(least, bool) and least >= 0 else None
             self.aligns = spec.get("horizontal") is None and spec.get("overlap") is None
+            self.spare = 0
+            if spec.get("horizontal") is not None:
+                count, threshold = len(self.parties), spec["horizontal"].get("threshold")
+                if isinstance(threshold, bool) or not isinstance(threshold, int) or threshold < 0:
+                    threshold = 2 * count // 3 + 1
+                self.spare = max(0, count - max(threshold, count // 2 + 1, 3))
             self.expires = None
             if spec.get("expires") is not None:
                 self.expires = unix(spec["expires"] + "T00:00:00Z") + 86400
@@ -797,7 +804,7 @@ def spent_in_all(contract, body):
 class Verifier:
     def __init__(self, bundle, trust, files, now):
         self.bundle, self.trust, self.files, self.now = bundle, trust, files, now
-        self.findings = []
+        self.findings, self.without = [], None
         self.logs = [Log(part, part["origin"] == bundle["node"]) for part in bundle["logs"]]
         self.digest = sha(bundle["contract"].encode("utf-8"))
         self.contract = self.contract_error = None
@@ -990,7 +997,7 @@ class Verifier:
             return
         for member in self.contract.members():
             log = self.log_of(member)
-            if not (log and log.events) and self.complete:
+            if not (log and log.events) and self.complete and member not in self.left_out():
                 self.find(2, "the bundle", "the log of %s is missing" % member)
         for log in self.logs:
             if log.node in self.contract.members() and not self.is_members(log):
@@ -1071,10 +1078,16 @@ class Verifier:
                     self.find(4, log.origin, "cosigned by %d of %d" % (len(by), self.trust.quorum))
             elif self.complete:
                 lacking = set(members) - {log.node} - members_by
-                if lacking:
+                if log.node not in self.left_out() and not self.excused(lacking, self.absent(log, end=True)):
                     self.find(4, log.origin, "not cosigned by " + ", ".join(sorted(lacking)))
         for log in self.logs:
             self.beforehand(log)
+            for event, body in log.bodies("log.unwitnessed") if self.contract and log.head else []:
+                names = set(body["missing"])
+                others = set(self.contract.parties) - {log.node}
+                sound = names and names <= others and len(names) == len(body["missing"]) <= self.contract.spare
+                if not sound or body["size"] > event.index:
+                    self.find(4, self.at(log, event), "it goes on without members that cannot be spared")
         heads = {(log.origin, note.size): note.root.hex() for log in self.logs for note in log.notes()}
         for log in self.logs:
             for event, seen in log.bodies("log.witnessed"):
@@ -1088,6 +1101,30 @@ class Verifier:
                         self.find(4, self.at(log, event), "the checkpoint that it cosigned is not here")
                 elif heads[seen["log"], seen["size"]] != seen["root"]:
                     self.find(4, self.at(log, event), "it saw another root")
+
+    @staticmethod
+    def absent(log, until=None, end=False):
+        """Whom the log's node had given up waiting for, before so many events or at the end."""
+        found = [b["missing"] for e, b in log.bodies("log.unwitnessed") if (b["end"] or not end) and (until is None or e.index < until)]
+        return {name for names in found for name in names}
+
+    def excused(self, lacking, names):
+        spare = self.contract.spare if self.contract else 0
+        return all(node in self.contract.parties and node in names for node in lacking) and len(lacking) <= spare
+
+    def left_out(self):
+        """Data parties that most of the others closed the job without."""
+        if self.without is None:
+            parties = self.contract.parties if self.contract else []
+            ended = [log for log in self.logs if log.node in parties and self.is_members(log) and log.has("run.completed")]
+            self.without = set()
+            for party in parties:
+                others = [log for log in ended if log.node != party]
+                if 2 * sum(party in self.absent(log, end=True) for log in others) > len(others):
+                    self.without.add(party)
+            if len(self.without) > (self.contract.spare if self.contract else 0):
+                self.without = set()
+        return self.without
 
     def beforehand(self, log):
         """Others cosigned the beginning, and each opening, before the log's node went on."""
@@ -1132,7 +1169,8 @@ class Verifier:
             if until is None:
                 continue
             by = [node for node, sizes in cosigned.items() if any(event.index < size <= until for size in sizes)]
-            if len(by) < due:
+            free = event.name == "disclosure" and not (self.trust and self.trust.quorum is not None)
+            if len(by) < due and not (free and self.excused(set(cosigned) - set(by), self.absent(log, until))):
                 self.find(4, self.at(log, event), "the others had not cosigned it before the node went on")
 
     # 5
@@ -1149,7 +1187,7 @@ class Verifier:
             for run, event, peers in steps[log.node]:
                 for flow in peers:
                     other = self.log_of(flow["peer"])
-                    if other is None:
+                    if other is None or self.left_out() & {log.node, other.node}:
                         continue
                     back = next((p for r, _, p in steps[other.node] if r == run), None)
                     place = self.at(log, event)
@@ -1527,7 +1565,7 @@ class Verifier:
                 if first.setdefault((body["id"], body["ordinal"]), body["values"]) != body["values"]:
                     self.find(8, self.at(log, event), "`%s` is of another size elsewhere" % body["id"])
         of_parties = [(log, times) for log, times in counts if log.node in c.parties]
-        completed = {log.node for log in self.logs if log.has("run.completed")}
+        completed = {log.node for log in self.logs if log.has("run.completed")} | self.left_out()
         none = 0 if completed.issuperset(c.parties) else None
         for log, _ in of_parties if not self.pruned else []:
             for other, _ in of_parties:
@@ -1541,7 +1579,7 @@ class Verifier:
             for name, _, _, _ in c.declared:
                 if not any(name in times for _, times in counts):
                     self.find(8, "the bundle", "`%s` is declared, but no log has it" % name)
-                numbers = {times.get(name, none) for _, times in of_parties}
+                numbers = {times.get(name, none) for log, times in of_parties if log.node not in self.left_out() and (not c.spare or log.has("run.completed"))}
                 if len(numbers - {None}) > 1:
                     self.find(8, "the bundle", "the parties count `%s` differently" % name)
 

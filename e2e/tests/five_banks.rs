@@ -261,7 +261,8 @@ fn five_banks_train_a_network_and_all_get_the_same() {
 fn five_banks_prove_their_updates_short() {
     let dir = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(example("five_banks_network.toml")).unwrap();
-    let proved = "rate = 0.002\nschedule = \"cosine\"\nweights = \"equal\"\nvalidation_tenths = 0\n\
+    // a rate at which so few rounds learn enough from whatever weights they begin with
+    let proved = "rate = 0.01\nschedule = \"cosine\"\nweights = \"equal\"\nvalidation_tenths = 0\n\
                   robust = \"proved\"\nmax_norm = 1";
     let text = text
         .replace("rate = 0.002", proved)
@@ -279,7 +280,7 @@ fn five_banks_prove_their_updates_short() {
         model["party"] = Value::Null;
         models.push(model);
         let auc = json(&out.join(bank).join("metrics.json"))["all_banks"]["auc"].clone();
-        assert!((0.55..0.75).contains(&auc.as_f64().unwrap()), "{auc}");
+        assert!((0.58..0.75).contains(&auc.as_f64().unwrap()), "{auc}");
         let report = fs::read_to_string(out.join(bank).join("report.json")).unwrap();
         assert!(!report.contains("longer than the job allows"));
     }

@@ -44,10 +44,15 @@ fn job(parties: &[&str], of: &str, method: &str, min_matched: u32) -> String {
 
 /// A sandbox of these parties with these ranges of ids.
 fn sandbox(of: &str, method: &str, sets: &[(u32, u32)]) -> (Said, tempfile::TempDir) {
+    sandbox_of(&job(&SECTIONS[..sets.len()], of, method, 10), sets)
+}
+
+/// The same with this job.
+fn sandbox_of(job: &str, sets: &[(u32, u32)]) -> (Said, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let names = &SECTIONS[..sets.len()];
     let text = dir.path().join("job.toml");
-    fs::write(&text, job(names, of, method, 10)).unwrap();
+    fs::write(&text, job).unwrap();
     let mut command = paripassu();
     command.args(["sandbox", "run", "--json"]).arg(&text);
     for (name, (from, to)) in names.iter().zip(sets) {
@@ -96,6 +101,45 @@ fn lists_are_exactly_the_common_customers_and_nothing_else_gets_out() {
         for (path, bytes) in files_below(&out) {
             let list = path.ends_with("members.csv");
             assert!(list || !holds(&bytes, b"CANARY"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_bucket_of_how_many_are_common_says_nothing_of_who() {
+    let text =
+        job(&SECTIONS[..2], "all", "curve", 10).replace("[align]", "[align]\nreveal = \"size\"");
+    for (sets, from, below) in [
+        ([(0, 300), (200, 900)], 100, 200),
+        ([(0, 300), (291, 900)], 0, 10),
+        ([(0, 250), (0, 250)], 200, 500),
+    ] {
+        let (said, dir) = sandbox_of(&text, &sets);
+        assert_eq!(said.code, 0, "{said:?}");
+        let told = said.json();
+        assert_eq!(
+            (&told["exact"], &told["of"]),
+            (&true.into(), &"size".into()),
+            "{told:#}"
+        );
+        let out = dir.path().join("out");
+        for name in &SECTIONS[..2] {
+            assert_eq!(told["size"][name]["from"], from, "{told:#}");
+            assert_eq!(told["size"][name]["below"], below);
+            let path = PathBuf::from(told["bundles"][name].as_str().unwrap());
+            let bundle = Bundle::load(&path).unwrap();
+            let verdict = verify(&bundle, &Options::default());
+            assert_eq!(verdict.exit_code, 0, "{verdict}");
+            let events = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            assert!(!events.contains("align.members\",\"ordinal"), "not opened");
+        }
+        // no list, and no id anywhere
+        for (path, bytes) in files_below(&out) {
+            assert!(
+                !path.ends_with("members.csv") && !holds(&bytes, b"CANARY"),
+                "{}",
+                path.display()
+            );
         }
     }
 }
@@ -297,6 +341,86 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
     }
 }
 
+/// Who asks again and again with a set and the same set without one customer, to learn of the one, comes to the end of
+/// the quota; of 10,000 made-up phones too few are customers, and no list of them is kept. (How many a counterpart brings
+/// is padded, and limited in steps of the padding.) Each refusal names rule and party and is signed.
+#[test]
+fn fifty_matches_in_a_row_end_at_the_quota_and_ten_thousand_made_up_phones_give_no_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    let own = ids(dir.path(), "bank", 0, 200);
+    let limits = "id = \"id\"\n[align]\nmax_rows = 5000\nmax_runs = 3\n";
+    rig.party("bank", &own, limits);
+    let brought = ids(dir.path(), "partner", 0, 300);
+    rig.party("partner", &brought, "id = \"id\"\n");
+    let spec = job(&["bank", "partner"], "all", "vole", 10);
+    let (mut ran, mut refused) = (0, 0);
+    for number in 0..50 {
+        // one customer more, one less
+        ids(dir.path(), "partner", number % 2, 300);
+        let job = rig.submit(&spec);
+        let mut told = serde_json::Value::Null;
+        wait_for("a word of the bank", Duration::from_secs(30), || {
+            told = rig.job("modeler", &["status", &job, "--json"]).json();
+            told["state"] == "rejected" || rig.log("bank").contains(&job)
+        });
+        if ran < 3 {
+            for party in ["bank", "partner"] {
+                rig.approve(party, &job);
+            }
+            let said = rig.job("modeler", &["watch", &job, "--json", "--timeout", "60"]);
+            assert_eq!(said.code, 0, "{number}: {said:?}");
+            ran += 1;
+            continue;
+        }
+        wait_for("the refusal", Duration::from_secs(30), || {
+            told = rig.job("modeler", &["status", &job, "--json"]).json();
+            told["state"] == "rejected"
+        });
+        assert!(
+            told.to_string().contains("this party allows 3 alignments"),
+            "{told:#}"
+        );
+        refused += 1;
+    }
+    assert_eq!((ran, refused), (3, 47));
+    let events = rig.path("bank/state/transcript");
+    let denied: usize = files_below(&events)
+        .iter()
+        .map(|(_, bytes)| count(bytes, b"\"event\":\"denied\""))
+        .sum();
+    assert!(denied >= 47, "{denied} refusals are signed");
+
+    // another counterpart's quota is untouched: it guesses five customers among ten thousand
+    let made_up = (5..10_000).map(|i| format!("139{i:08}\n"));
+    let phones: String = (0..5)
+        .map(|i| format!("CANARY-{i:08}\n"))
+        .chain(made_up)
+        .collect();
+    let file = dir.path().join("insurer.csv");
+    fs::write(&file, format!("id\n{phones}")).unwrap();
+    rig.party("insurer", &file, "id = \"id\"\n");
+    let spec = job(&["bank", "insurer"], "all", "vole", 10);
+    let id = rig.submit(&spec);
+    for party in ["bank", "insurer"] {
+        rig.approve(party, &id);
+    }
+    let said = rig.job("modeler", &["watch", &id, "--json", "--timeout", "60"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.out.contains("5 customers in common"), "{said:?}");
+    for party in ["bank", "insurer"] {
+        assert!(!rig.path(&format!("{party}/results/{id}")).exists());
+    }
+}
+
+/// How often `needle` stands in `bytes`.
+fn count(bytes: &[u8], needle: &[u8]) -> usize {
+    bytes
+        .windows(needle.len())
+        .filter(|window| *window == needle)
+        .count()
+}
+
 /// The officer approves at another place while the node is away: once it is back, the job runs.
 #[test]
 fn a_job_approved_while_a_node_was_away_runs_when_it_is_back() {
@@ -335,4 +459,70 @@ fn a_template_for_overlaps_is_printed_and_plans() {
         said.out.contains("only some of the others have"),
         "{said:?}"
     );
+}
+
+/// Customers whom no single column tells apart, written differently at the two ends.
+#[test]
+fn ids_of_several_columns_match_where_all_of_them_agree() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    let people = |of: std::ops::Range<u32>, row: fn(u32) -> String, head: &str, name: &str| {
+        let path = dir.path().join(name);
+        let rows: String = of.map(row).collect();
+        fs::write(&path, format!("{head}\n{rows}")).unwrap();
+        path
+    };
+    // 300 and 400 people of five surnames, of whom 200 are at both; 100 more agree but for the postcode
+    let bank = people(
+        0..300,
+        |i| format!("Moss{},1970-01-{:02},AB{}\n", i % 5, i % 28 + 1, i),
+        "surname,born,postcode",
+        "bank.csv",
+    );
+    let partner = people(
+        100..500,
+        |i| {
+            let other = if (300..400).contains(&i) {
+                1_000 + i
+            } else {
+                i
+            };
+            format!(" ab{other},moss{},197001{:02}\n", i % 5, i % 28 + 1)
+        },
+        "zip,name,birth",
+        "partner.csv",
+    );
+    rig.party(
+        "bank",
+        &bank,
+        "id = \"surname\"\nid_more = [{ column = \"born\" }, { column = \"postcode\" }]\n",
+    );
+    rig.party(
+        "partner",
+        &partner,
+        "id = \"name\"\nid_more = [{ column = \"birth\" }, { column = \"zip\" }]\n",
+    );
+    let rules = "[align]\nid_rules = [\"trim\", \"lower_case\"]\nid_more_rules = [[\"digits_only\"], [\"trim\", \"lower_case\"]]";
+    let spec = job(&["bank", "partner"], "all", "vole", 10).replace("[align]", rules);
+    let said = rig.whole_job(&spec);
+    assert_eq!(said.code, 0, "{said:?}");
+    let folders: Vec<PathBuf> = fs::read_dir(rig.path("bank/results"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    let list = fs::read_to_string(folders[0].join("members.csv")).unwrap();
+    let found: std::collections::BTreeSet<&str> = list.lines().skip(1).collect();
+    let want: Vec<String> = (100..300_u32)
+        .map(|i| format!("moss{}|197001{:02}|ab{i}", i % 5, i % 28 + 1))
+        .collect();
+    assert_eq!(found, want.iter().map(String::as_str).collect());
+    // a job by one column is not for these data sets
+    let single = rig.submit(&job(&["bank", "partner"], "all", "vole", 10));
+    let mut told = String::new();
+    wait_for("a rejection", Duration::from_secs(20), || {
+        told = rig.job("modeler", &["show", &single, "--json"]).out;
+        told.contains("rejected")
+    });
+    assert!(told.contains("are made of 3 columns"), "{told}");
 }

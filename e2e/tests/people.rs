@@ -24,6 +24,7 @@ min_set_change = 50
 legal_basis = ["test"]
 parties = ["partner"]
 helpers = ["hub"]
+kinds = ["vertical", "overlap"]
 columns = { table = ["duration_in_month"] }
 outputs = { "relay.traffic" = ["relay"], "align.*" = ["parties", "helper", "relay"], "design.width" = ["parties", "helper", "relay"], "train.*" = ["parties", "helper", "relay"], "release.coefficients.*" = ["owner"], "release.scores" = ["bank"], "release.metrics" = ["parties"] }
 approval = { roles = ["data_owner", "compliance"], ttl_hours = 72 }
@@ -460,7 +461,38 @@ fn what_the_policy_denies_is_refused_with_its_rule_and_approvals_that_lack_peopl
     lines.truncate(lines.len() - 20);
     fs::write(&partner, lines.join("\n") + "\n").unwrap();
     whole(&people).refuses(3, &["policy of `bank`", "rule `min_set_change`"]);
-    fs::write(&partner, text).unwrap();
+    fs::write(&partner, &text).unwrap();
+    // so does one of matching alone, before a list is kept: its set differs from that of the earlier jobs
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.truncate(lines.len() - 30);
+    fs::write(&partner, lines.join("\n") + "\n").unwrap();
+    let overlap = "name = \"test\"\npurpose = \"test\"\nlegal_basis = \"test\"\n\
+         [[party]]\nid = \"bank\"\nrole = \"member\"\ndataset = \"table\"\n\
+         [[party]]\nid = \"partner\"\nrole = \"member\"\ndataset = \"table\"\n\
+         [helper]\nid = \"hub\"\n[overlap]\nof = \"all\"\n";
+    let job = people.rig.submit(overlap);
+    let ends = soon(48);
+    let ends = ["--expires", &ends];
+    let files = [
+        people.sign(&job, "owner-1", "data_owner", &ends),
+        people.sign(&job, "compliance-1", "compliance", &ends),
+    ];
+    let said = people.approve(&job, &[&files[0], &files[1]]);
+    assert_eq!(said.code, 0, "{said:?}");
+    people.rig.approve("partner", &job);
+    let ended = people
+        .rig
+        .job("modeler", &["watch", &job, "--timeout", "120"]);
+    ended.refuses(3, &["policy of `bank`", "rule `min_set_change`"]);
+    for party in ["bank", "partner"] {
+        assert!(!people.rig.path(&format!("{party}/results/{job}")).exists());
+    }
+    let events = people.events("bank", &job);
+    let denied = events
+        .iter()
+        .find(|(node, event, _)| node == "bank" && event == "denied");
+    assert_eq!(denied.unwrap().2["subject"], "min_set_change");
+    fs::write(&partner, &text).unwrap();
 
     // an edit without signatures changes nothing; with them it is in force without a restart
     let file = people.rig.path("policy.toml");

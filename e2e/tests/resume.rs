@@ -73,7 +73,9 @@ fn round(rig: &Rig, bank: &str, job: &str) -> u32 {
 
 /// Runs a job until every bank has kept so many rounds, kills a node, waits for the end and starts the node again.
 fn killed(rig: &mut Rig, spec: &str, role: &str, rounds: u32) -> String {
-    let job = rig.submit(spec);
+    // all five must be there: else the job would go on without the one that is killed
+    let spec = spec.replace("threshold = 4", "threshold = 5");
+    let job = rig.submit(&spec);
     approve(rig, &job);
     wait_for("some rounds", Duration::from_secs(60), || {
         BANKS.iter().all(|bank| round(rig, bank, &job) >= rounds)
@@ -203,35 +205,5 @@ fn what_a_killed_job_spent_of_privacy_stays_spent() {
             number(&metrics, "resumed.after_round") >= 3.0,
             "{metrics:#}"
         );
-    }
-}
-
-#[test]
-fn a_bank_that_stands_still_for_a_while_is_waited_for_and_comes_back() {
-    let rig = rig();
-    let spec = job("five_banks_network.toml")
-        .replace("rounds = 60", "rounds = 40")
-        .replace("patience = 10", "patience = 0")
-        .replace("message_deadline_s = 16", "message_deadline_s = 60");
-    let job = rig.submit(&spec);
-    approve(&rig, &job);
-    wait_for("some rounds", Duration::from_secs(60), || {
-        round(&rig, "isle", &job) >= 3
-    });
-    rig.signal("isle", "STOP");
-    let stopped = round(&rig, "north", &job);
-    std::thread::park_timeout(Duration::from_secs(4));
-    // each sum is an opening, which all members countersign first: nobody goes on without it
-    let meanwhile = round(&rig, "north", &job);
-    assert!(meanwhile <= stopped + 2, "{stopped} to {meanwhile}");
-    rig.signal("isle", "CONT");
-    watched(&rig, &job);
-    let model = |bank: &str| {
-        let mut model = json(&rig.path(&format!("{bank}/results/{job}/model.json")));
-        model["party"] = Value::Null;
-        model
-    };
-    for bank in BANKS {
-        assert_eq!(model(bank), model("isle"), "{bank}");
     }
 }

@@ -212,6 +212,10 @@ pub const ALIGN_ITEM: u64 = 32;
 pub const ALIGN_RETURN: u64 = 16;
 /// Agreement before the alignment and comparison after it.
 pub const ALIGN_FIXED: u64 = 218;
+/// Bytes with which a party announces its frames to the helper.
+pub const ALIGN_ANNOUNCED: u64 = 4;
+/// Bytes at most with which a party tells another what it holds of an aborted job's match.
+pub const ALIGN_HELD: u64 = 16 * 36;
 /// Agreement before an alignment by vector-OLE and comparison after it: versions, steps, least number,
 /// session and commitment; a nonce; a size; three digests and a number.
 pub const ALIGN_VOLE_FIXED: u64 = (16 + 2 * 32) + 32 + 4 + (3 * 32 + 8);
@@ -256,6 +260,9 @@ pub const RING_MACS_PER_S: f64 = 1.5e9;
 pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
 /// Bytes of expanded seeds.
 pub const PRG_BYTES_PER_S: f64 = 1.5e9;
+/// What the first step of a job takes before its first frame, in seconds: the job's keys, reading the data set, and the
+/// beginning countersigned by all.
+pub const BEGIN_S: f64 = 0.25;
 /// What a round takes beside the network: sealing, relaying, waking up, in seconds.
 pub const ROUND_S: f64 = 0.000_5;
 /// What an opening takes beside the network: every member writes it down to disk and countersigns, in seconds.

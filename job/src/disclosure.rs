@@ -26,12 +26,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DisclosureId {
+    /// Which parts of an aborted job's match each party holds.
+    AlignHeld,
     /// How many customers each party puts into the alignment.
     AlignSizes,
     /// Which of its own customers are common, to each party.
     AlignMembers,
     /// How many customers are common, in training and test.
     AlignMatched,
+    /// Within which bucket the number of common customers is.
+    AlignSizeBucket,
     /// How many fine bins each other party's columns are cut into.
     BinningFine,
     /// Rows of each fine bin of a party's columns, to the label party.
@@ -102,9 +106,11 @@ const BIN_WOE: &str = "binning.woe.";
 impl fmt::Display for DisclosureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::AlignHeld => "align.held",
             Self::AlignSizes => "align.sizes",
             Self::AlignMembers => "align.members",
             Self::AlignMatched => "align.matched",
+            Self::AlignSizeBucket => "align.size-bucket",
             Self::BinningFine => "binning.fine-bins",
             Self::BinningRows(party) => return f.pad(&format!("{BIN_ROWS}{party}")),
             Self::BinningEnough(party) => return f.pad(&format!("{BINS_ENOUGH}{party}")),
@@ -164,9 +170,11 @@ impl FromStr for DisclosureId {
     fn from_str(text: &str) -> Result<Self, DisclosureError> {
         let unknown = || DisclosureError::Id { got: excerpt(text) };
         Ok(match text {
+            "align.held" => Self::AlignHeld,
             "align.sizes" => Self::AlignSizes,
             "align.members" => Self::AlignMembers,
             "align.matched" => Self::AlignMatched,
+            "align.size-bucket" => Self::AlignSizeBucket,
             "binning.fine-bins" => Self::BinningFine,
             "design.width" => Self::DesignWidth,
             "train.converged" => Self::TrainConverged,
@@ -347,6 +355,22 @@ fn sizes(spec: &Spec) -> String {
     }
 }
 
+/// What parties tell one another of the match of an aborted job.
+fn held(spec: &Spec, parties: &[Audience]) -> Option<Disclosure> {
+    let job = spec.align.resume.as_ref()?;
+    Some(Disclosure {
+        id: DisclosureId::AlignHeld,
+        what: format!(
+            "Which finished parts of the match of the aborted job {job} each party still holds, by number and a digest \
+                that all know. These are not matched again; of the others a party learns, over both jobs together, what \
+                one would tell it."
+        ),
+        shape: Shape::Summary,
+        to: parties.to_vec(),
+        at_most: 1,
+    })
+}
+
 /// Everything that a job of this specification opens, in the order in which it happens.
 pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     if let Some(horizontal) = &spec.horizontal {
@@ -377,16 +401,17 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         at_most,
     };
 
-    let mut list = vec![
-        opening(
-            DisclosureId::RelayTraffic,
-            "Which node sends how many sealed bytes to which other and when, and each node's \
+    let mut list = vec![opening(
+        DisclosureId::RelayTraffic,
+        "Which node sends how many sealed bytes to which other and when, and each node's \
                 phase, pass and rate of progress, so also how many passes the training took; \
                 never what the bytes say.",
-            Shape::Traffic,
-            vec![Audience::Relay],
-            1,
-        ),
+        Shape::Traffic,
+        vec![Audience::Relay],
+        1,
+    )];
+    list.extend(held(spec, &parties));
+    list.extend([
         opening(
             DisclosureId::AlignSizes,
             &sizes(spec),
@@ -418,7 +443,7 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             vec![helper.clone(), Audience::Relay],
             2,
         ),
-    ];
+    ]);
     let mut columns = "after categories became one column per level";
     if let Some(binning) = &spec.binning {
         list.extend(binning::disclosures(spec, binning));

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
 use paripassu_job::{
-    Assumptions, Spec,
+    Assumptions, Audience, DisclosureId, JobId, Spec,
     disclosure::disclosures,
     plan::{PartySize, plan},
     spec::{AlignMethod, OverlapOf, TemplateKind, template},
@@ -148,6 +148,110 @@ fn bytes_are_planned_as_the_protocol_declares() {
         assert!(
             text.contains("match customers") && !text.contains("points of the fit"),
             "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_match_goes_on_from_a_job_that_says_the_same() {
+    let id = JobId::from_bytes([9; 16]);
+    let resume = format!("[align]\nresume = \"{id}\"");
+    for kind in [TemplateKind::Overlap, TemplateKind::VerticalLogistic] {
+        let text = template(kind);
+        let aborted = Spec::from_toml(text, "job.toml").unwrap();
+        let on = text.replacen("[align]", &resume, 1);
+        let on_spec = Spec::from_toml(&on, "job.toml").unwrap();
+        assert_eq!(on_spec.resumed(), Some(("align.resume", &id)));
+        assert!(on_spec.goes_on_from(&aborted) && aborted.resumed().is_none());
+        let mut again = aborted.clone();
+        again.resume(Some(id));
+        assert_eq!(again, on_spec);
+        let declared = disclosures(&on_spec);
+        let held = declared.iter().find(|d| d.id == DisclosureId::AlignHeld);
+        let held = held.unwrap();
+        assert!(held.what.contains(&id.to_string()) && held.at_most == 1);
+        assert!(held.to.iter().all(|to| matches!(to, Audience::Party(_))));
+        let usual = disclosures(&aborted);
+        assert_eq!(declared.len(), usual.len() + 1);
+        assert!(
+            usual.iter().all(|d| declared.contains(d)),
+            "all else is as it was"
+        );
+        // other customers, other rules, another limit
+        for (from, to) in [
+            ("id_rules = [\"trim\"]", "id_rules = [\"digits_only\"]"),
+            ("min_matched = ", "min_matched = 9"),
+        ] {
+            assert!(on.contains(from), "{from}");
+            let other = Spec::from_toml(&on.replacen(from, to, 1), "job.toml").unwrap();
+            assert!(!other.goes_on_from(&aborted), "{to}");
+        }
+        let rounds = |spec: &Spec| plan(spec, &Assumptions::usual(spec)).unwrap().rounds;
+        assert_eq!(rounds(&on_spec), rounds(&aborted) + 1);
+    }
+    // nothing is kept of pairs
+    let text = changed("[align]", &resume).replace("of = \"all\"", "of = \"any\"");
+    let refused = Spec::from_toml(&text, "job.toml").unwrap_err().to_string();
+    assert!(refused.contains("nothing is kept"), "{refused}");
+}
+
+#[test]
+fn a_job_may_tell_a_bucket_of_how_many_are_common_and_nobody_who() {
+    let insurer = "[[party]]\nid = \"insurer\"\nrole = \"member\"\ndataset = \"policies\"\n";
+    let text = changed(insurer, "")
+        .replace("method = \"vole\"", "method = \"curve\"")
+        .replace("reveal = \"members\"", "reveal = \"size\"");
+    let spec = Spec::from_toml(&text, "job.toml").unwrap();
+    assert!(spec.sizes_only());
+    let list = disclosures(&spec);
+    let to = |id: DisclosureId| {
+        let found = list.iter().find(|d| d.id == id);
+        found.map(|d| d.to.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(to(DisclosureId::AlignMembers), None);
+    assert_eq!(
+        to(DisclosureId::AlignMatched).unwrap(),
+        ["helper:coordinator"]
+    );
+    assert_eq!(
+        to(DisclosureId::AlignSizeBucket).unwrap(),
+        ["party:bank", "party:partner"]
+    );
+    assert_eq!(
+        "align.size-bucket".parse(),
+        Ok(DisclosureId::AlignSizeBucket)
+    );
+    let told = plan(&spec, &Assumptions::usual(&spec)).unwrap();
+    let helper = told
+        .learns
+        .iter()
+        .find(|l| l.role.starts_with("helper"))
+        .unwrap();
+    assert!(helper.role.contains("counts"), "{helper:?}");
+    // each party to the helper: 16 bytes for each of the other's items, in whole frames
+    let sent = told.links.iter().find(|l| l.to == spec.helper.id).unwrap();
+    assert_eq!(sent.bytes % 16_384, 4);
+    let vertical = template(TemplateKind::VerticalLogistic);
+    let vertical = vertical.replace("reveal = \"members\"", "reveal = \"size\"");
+    for (text, want) in [
+        (
+            text.replace("\"curve\"", "\"vole\""),
+            "only method = \"curve\"",
+        ),
+        (
+            text.replace("of = \"all\"", "of = \"any\""),
+            "of = \\\"all\\\"",
+        ),
+        (
+            text.replace("[helper]", &format!("{insurer}[helper]")),
+            "for two parties",
+        ),
+        (vertical, "have an [overlap] section"),
+    ] {
+        let refused = Spec::from_toml(&text, "job.toml").unwrap_err().to_string();
+        assert!(
+            refused.contains(&want.replace("\\\"", "\"")),
+            "{want}: {refused}"
         );
     }
 }

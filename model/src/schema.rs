@@ -23,6 +23,10 @@ use std::fmt;
 pub struct DatasetSpec {
     /// Column with the unique customer id.
     pub id: String,
+    /// Further columns of the id, where one alone does not tell customers apart, such as a birth date and a postcode
+    /// beside a surname. An id is then all of them, each brought to its form, with `|` between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub id_more: Vec<IdPart>,
     /// Column with the label (1 = bad), at the party that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -38,6 +42,33 @@ pub struct DatasetSpec {
     /// Rules applied to each id, in this order; none by default.
     #[serde(default)]
     pub id_rules: Vec<IdRule>,
+}
+
+/// A further column of an id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdPart {
+    /// The column.
+    pub column: String,
+    /// Rules applied to its cells, in this order; none by default.
+    #[serde(default)]
+    pub rules: Vec<IdRule>,
+}
+
+/// Appends a further part to an id. Different parts never give the same id: what separates them is escaped in them.
+pub fn join_id(id: &mut String, part: &str) {
+    id.push('|');
+    escape_id(id, part);
+}
+
+/// Appends the first part of an id of several.
+pub fn escape_id(id: &mut String, part: &str) {
+    for c in part.chars() {
+        if matches!(c, '|' | '\\') {
+            id.push('\\');
+        }
+        id.push(c);
+    }
 }
 
 /// A way to bring ids of two parties to one form. A list of rules is applied in order; the empty
@@ -270,6 +301,7 @@ impl DatasetSpec {
     /// All named columns: id, label, numbers, categories.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.id)
+            .chain(self.id_more.iter().map(|part| &part.column))
             .chain(&self.label)
             .chain(&self.numeric)
             .chain(&self.categorical)
@@ -400,6 +432,7 @@ mod tests {
     #[test]
     fn a_column_has_one_role() {
         let spec = DatasetSpec {
+            id_more: Vec::new(),
             id: "id".into(),
             label: Some("y".into()),
             numeric: vec!["a".into(), "y".into()],

@@ -43,6 +43,7 @@ fn information_values_are_the_published_ones() {
         "savings_account_and_bonds",
     ];
     let spec = DatasetSpec {
+        id_more: Vec::new(),
         id: "id".into(),
         numeric: numeric.map(Into::into).to_vec(),
         categorical: categorical.map(Into::into).to_vec(),

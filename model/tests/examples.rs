@@ -74,6 +74,7 @@ fn load(set: &str, file: &str, label: bool, numeric: &[&str]) -> Table {
         .filter(|c| c != "id" && c != "y")
         .partition(|c| numeric.contains(&c.as_str()));
     let spec = DatasetSpec {
+        id_more: Vec::new(),
         id: "id".into(),
         label: label.then(|| "y".into()),
         numeric,

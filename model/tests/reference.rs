@@ -78,6 +78,7 @@ impl Case {
         let about = &json(&folder.join("datasets.json"))[name];
         let (numeric, categorical) = (names(&about["numeric"]), names(&about["categorical"]));
         let spec = DatasetSpec {
+            id_more: Vec::new(),
             id: "id".into(),
             label: Some("y".into()),
             numeric: numeric.clone(),

@@ -1,8 +1,10 @@
-//! States of horizontal jobs after their last rounds, kept so that another job can go on if a node is lost.
+//! States of horizontal jobs after their last rounds, and finished parts of matches, kept so that another job can go on if
+//! a node is lost.
 //!
-//! One file a round in `checkpoints/JOB` of the state folder, sealed under a key that follows from this node's own key and
+//! One file a round or part in `checkpoints/JOB` of the state folder, sealed under a key that follows from this node's own key and
 //! a fresh salt: whoever has the disk and not the key reads nothing. What the banks know together and what this
-//! bank keeps to itself are in it; rows, keys, masks and random numbers are not. Files are gone when the job, or one that
+//! bank keeps to itself are in it, and of a match which of its own rows were found; what rows say, keys, masks and random
+//! numbers are not. Files are gone when the job, or one that
 //! went on with it, is released, and after [`KEPT_DAYS`].
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
 
 use paripassu_crypto::masking::{derive, fresh, open_once, seal_once};
 use paripassu_job::{Contract, JobId};
-use paripassu_protocol::horizontal::course::State;
+use paripassu_protocol::{align::Keep, horizontal::course::State};
 use paripassu_service::identity::Identity;
 use zeroize::Zeroizing;
 
@@ -76,30 +78,52 @@ impl Checkpoints {
     /// Those of the disk; no randomness.
     pub(crate) fn keep(&self, job: &str, checkpoint: &Checkpoint) -> io::Result<()> {
         let (folder, round) = (self.folder.join(job), checkpoint.state.round);
-        fs::create_dir_all(&folder)?;
-        let salt = fresh().map_err(io::Error::other)?;
-        let header = header(job, round);
         let mut text = Zeroizing::new(Vec::new());
         text.extend_from_slice(&checkpoint.start);
         text.extend_from_slice(&checkpoint.design);
         text.extend_from_slice(&(checkpoint.state.joint.len() as u64).to_le_bytes());
         text.extend_from_slice(&checkpoint.state.joint);
         text.extend_from_slice(&checkpoint.state.own);
-        let sealed = seal_once(&self.key_of(&salt, &header), &header, &text);
+        self.put(job, &name(round), &header(job, round), &text)?;
+        for old in past(rounds(&folder)?) {
+            fs::remove_file(folder.join(name(old)))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a file of a job, sealed, all or nothing.
+    fn put(&self, job: &str, file: &str, header: &[u8], text: &[u8]) -> io::Result<()> {
+        let folder = self.folder.join(job);
+        fs::create_dir_all(&folder)?;
+        let salt = fresh().map_err(io::Error::other)?;
+        let sealed = seal_once(&self.key_of(&salt, header), header, text);
         let part = folder.join("part");
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&part)?;
-        file.write_all(&*salt)?;
-        file.write_all(&sealed)?;
-        file.sync_all()?;
-        fs::rename(&part, folder.join(name(round)))?;
-        for old in past(rounds(&folder)?) {
-            fs::remove_file(folder.join(name(old)))?;
+        let mut out = options.open(&part)?;
+        out.write_all(&*salt)?;
+        out.write_all(&sealed)?;
+        out.sync_all()?;
+        fs::rename(&part, folder.join(file))
+    }
+
+    /// A file of a job as it was kept.
+    fn get(&self, job: &str, file: &str, header: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let path = self.folder.join(job).join(file);
+        let fits = fs::metadata(&path).is_ok_and(|of| of.len() <= LONGEST);
+        let bytes = fits.then(|| fs::read(&path).ok())??;
+        let (salt, sealed) = bytes.split_first_chunk::<32>()?;
+        let opened = open_once(&self.key_of(salt, header), header, sealed);
+        if opened.is_err() {
+            tracing::warn!(
+                job,
+                file,
+                "a checkpoint cannot be opened: was the node's key renewed?"
+            );
         }
-        Ok(())
+        Some(Zeroizing::new(opened.ok()?.to_vec()))
     }
 
     /// What is kept of a job, the latest round last. What cannot be read, as under another key of the node, is not there.
@@ -107,25 +131,12 @@ impl Checkpoints {
         let folder = self.folder.join(job);
         let mut rounds = rounds(&folder).unwrap_or_default();
         rounds.sort_unstable();
-        let read = |round: &u32| self.read(&folder, job, *round);
+        let read = |round: &u32| self.read(job, *round);
         rounds.iter().filter_map(read).collect()
     }
 
-    fn read(&self, folder: &Path, job: &str, round: u32) -> Option<Checkpoint> {
-        let path = folder.join(name(round));
-        let fits = fs::metadata(&path).is_ok_and(|of| of.len() <= LONGEST);
-        let bytes = fits.then(|| fs::read(&path).ok())??;
-        let (salt, sealed) = bytes.split_first_chunk::<32>()?;
-        let header = header(job, round);
-        let opened = open_once(&self.key_of(salt, &header), &header, sealed);
-        if opened.is_err() {
-            tracing::warn!(
-                job,
-                round,
-                "a checkpoint cannot be opened: was the node's key renewed?"
-            );
-        }
-        let text = Zeroizing::new(opened.ok()?.to_vec());
+    fn read(&self, job: &str, round: u32) -> Option<Checkpoint> {
+        let text = self.get(job, &name(round), &header(job, round))?;
         let (start, rest) = text.split_first_chunk::<32>()?;
         let (design, rest) = rest.split_first_chunk::<32>()?;
         let (len, rest) = rest.split_first_chunk::<8>()?;
@@ -142,10 +153,10 @@ impl Checkpoints {
         })
     }
 
-    /// Destroys what is kept of a job; how many rounds that were.
+    /// Destroys what is kept of a job; how many files that were.
     pub(crate) fn erase(&self, job: &str) -> u64 {
         let folder = self.folder.join(job);
-        let held = rounds(&folder).unwrap_or_default().len() as u64;
+        let held = fs::read_dir(&folder).map_or(0, |files| files.count() as u64);
         match fs::remove_dir_all(&folder) {
             Ok(()) => held,
             Err(e) if e.kind() == io::ErrorKind::NotFound => 0,
@@ -204,19 +215,18 @@ fn rounds(folder: &Path) -> io::Result<Vec<u32>> {
 /// # Errors
 /// A sentence for the modeler.
 pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> {
-    let horizontal = contract.spec().horizontal.as_ref();
-    let Some(job) = horizontal.and_then(|h| h.resume.as_ref()) else {
+    let Some((key, job)) = contract.spec().resumed() else {
         return Ok(());
     };
     let text = |e: crate::store::Failed| e.to_string();
     let kept = store.contract(&job.to_string()).map_err(text)?;
     let state = store.job(&job.to_string()).map_err(text)?;
     let (Some(kept), Some(row)) = (kept, state) else {
-        return Err(format!("horizontal.resume: this party knows no job {job}"));
+        return Err(format!("{key}: this party knows no job {job}"));
     };
     if row.state != "aborted" {
         return Err(format!(
-            "horizontal.resume: job {job} is {}, and only an aborted one can be gone on with",
+            "{key}: job {job} is {}, and only an aborted one can be gone on with",
             row.state
         ));
     }
@@ -226,7 +236,7 @@ pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> 
     match same {
         true => Ok(()),
         false => Err(format!(
-            "horizontal.resume: job {job} was of other banks, columns or model; only name, last day, limits, \
+            "{key}: job {job} was of other parties, columns or model; only name, last day, limits, \
              solver.max_passes and the helper may differ (`paripassu job resume` makes such a job)"
         )),
     }
@@ -234,7 +244,35 @@ pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> 
 
 /// A job that this one goes on with, where there is one.
 pub(crate) fn resumed(contract: &Contract) -> Option<&JobId> {
-    contract.spec().horizontal.as_ref()?.resume.as_ref()
+    contract.spec().resumed().map(|(_, job)| job)
+}
+
+/// Parts of one job's match.
+pub(crate) struct OfMatch {
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) job: String,
+}
+
+impl Keep for OfMatch {
+    fn keep(&self, part: u32, text: &[u8]) -> io::Result<()> {
+        let header = header_of_match(&self.job, part);
+        self.checkpoints
+            .put(&self.job, &name_of_match(part), &header, text)
+    }
+
+    fn kept(&self, part: u32) -> Option<Zeroizing<Vec<u8>>> {
+        let header = header_of_match(&self.job, part);
+        self.checkpoints
+            .get(&self.job, &name_of_match(part), &header)
+    }
+}
+
+fn name_of_match(part: u32) -> String {
+    format!("{part:010}.match")
+}
+
+fn header_of_match(job: &str, part: u32) -> Vec<u8> {
+    format!("paripassu/v1 part {part} of the match of {job}").into_bytes()
 }
 
 #[cfg(test)]
@@ -275,6 +313,32 @@ mod tests {
                 "{round}: {all:?}"
             );
         }
+    }
+
+    #[test]
+    fn parts_of_a_match_are_kept_sealed_and_belong_to_their_job_and_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = |job: &str, key| OfMatch {
+            checkpoints: checkpoints(dir.path(), key),
+            job: job.to_owned(),
+        };
+        let own = of("job", 1);
+        assert!(own.kept(0).is_none());
+        for part in [0, 7, u32::MAX] {
+            own.keep(part, format!("rows of part {part}").as_bytes())
+                .unwrap();
+        }
+        assert_eq!(own.kept(7).unwrap()[..], b"rows of part 7"[..]);
+        assert!(of("other", 1).kept(7).is_none() && of("job", 2).kept(7).is_none());
+        let file = |part| dir.path().join("job").join(name_of_match(part));
+        let bytes = fs::read(file(7)).unwrap();
+        assert!(!bytes.windows(7).any(|w| w == b"rows of"));
+        fs::copy(file(7), file(0)).unwrap();
+        assert!(own.kept(0).is_none(), "another part's place");
+        // rounds are something else
+        assert!(own.checkpoints.held("job").is_empty());
+        assert_eq!(own.checkpoints.erase("job"), 3);
+        assert!(own.kept(7).is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use paripassu_job::spec::{Columns, Party, Spec};
 use paripassu_model::{
-    schema::{DatasetSpec, IdRuleCount, nearest_name},
+    schema::{DatasetSpec, IdPart, IdRuleCount, nearest_name},
     table::{Table, TableError, TableReader},
 };
 
@@ -57,6 +57,18 @@ pub enum DatasetError {
     NoLabel {
         /// The data set.
         dataset: String,
+    },
+    /// The job matches by ids of another number of columns.
+    #[error(
+        "ids of data set `{dataset}` are made of {has} columns, and the job matches by {asked}: set `id_more` in the node's configuration, or align.id_more_rules in the job"
+    )]
+    IdColumns {
+        /// The data set.
+        dataset: String,
+        /// Columns of its id.
+        has: usize,
+        /// Columns that the job has rules for.
+        asked: usize,
     },
     /// The file is not what it was when customers were matched.
     #[error(
@@ -146,8 +158,23 @@ impl Selection {
                 dataset: dataset.name.clone(),
             });
         }
+        let (has, asked) = (offered.id_more.len(), spec.align.id_more_rules.len());
+        if has != asked {
+            return Err(DatasetError::IdColumns {
+                dataset: dataset.name.clone(),
+                has: has + 1,
+                asked: asked + 1,
+            });
+        }
+        let parts = offered.id_more.iter().zip(&spec.align.id_more_rules);
         let columns = DatasetSpec {
             id: offered.id.clone(),
+            id_more: parts
+                .map(|(part, rules)| IdPart {
+                    column: part.column.clone(),
+                    rules: rules.clone(),
+                })
+                .collect(),
             label: if label { offered.label.clone() } else { None },
             numeric,
             categorical,

@@ -72,8 +72,8 @@ impl PartyHandler {
         let label = spec.horizontal.is_some() || (position == 0 && spec.overlap.is_none());
         if spec.horizontal.is_some() {
             privacy::allowed(&config.privacy, &self.site.store, &contract, &seat.dataset)?;
-            checkpoints::goes_on(&self.site.store, &contract)?;
         }
+        checkpoints::goes_on(&self.site.store, &contract)?;
         Selection::new(config, contract.spec(), seat, label)
             .map(drop)
             .map_err(|e| {

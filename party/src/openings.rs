@@ -12,7 +12,7 @@ use paripassu_protocol::{
     arith::{Opening, Openings, Receivers},
     horizontal::SumOf,
 };
-use paripassu_service::transcript::Record;
+use paripassu_service::transcript::{Announced, Record};
 
 /// The ledger and the transcript of a run, shared by all that open something.
 #[derive(Debug, Clone)]
@@ -26,7 +26,12 @@ struct Inner {
     ledger: Ledger,
     declared: Vec<paripassu_job::Disclosure>,
     parties: Vec<NodeId>,
+    /// Openings that stand in ledger and transcript and are still to come.
+    announced: Vec<(Ahead, Announced)>,
 }
+
+/// An opening, its receivers and its number of values.
+type Ahead = (Opening, Receivers, usize);
 
 /// The event's name of a shape.
 fn shape_name(shape: &paripassu_job::Shape) -> Result<String, Abort> {
@@ -42,6 +47,7 @@ impl Book {
             ledger: Ledger::new(contract),
             declared: contract.disclosures().to_vec(),
             parties: contract.parties().into_iter().cloned().collect(),
+            announced: Vec::new(),
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -56,6 +62,22 @@ impl Book {
     /// Asks the ledger for a disclosure of `values` values in this step and writes it down; what the
     /// ledger refuses is written down as denied. Nothing is sent before all members have countersigned.
     pub(crate) fn disclose(&self, id: &DisclosureId, values: u64, step: &str) -> Result<(), Abort> {
+        let opening = self.declared(id, values, step)?;
+        self.record
+            .disclose(opening)
+            .map_err(|e| Abort::Input(e.to_string()))
+    }
+
+    /// The same for a disclosure that is to come: messages go on until [`Record::await_witnesses`].
+    fn announce(&self, id: &DisclosureId, values: u64, step: &str) -> Result<Announced, Abort> {
+        let opening = self.declared(id, values, step)?;
+        self.record
+            .announce(opening)
+            .map_err(|e| Abort::Input(e.to_string()))
+    }
+
+    /// What is to be written down of a disclosure that the ledger allows.
+    fn declared(&self, id: &DisclosureId, values: u64, step: &str) -> Result<Disclosure, Abort> {
         let mut inner = self.lock();
         let entry = match inner.ledger.record(id, values) {
             Ok(entry) => entry,
@@ -68,17 +90,14 @@ impl Book {
         let Some(declared) = declared else {
             return Err(Abort::Input(format!("`{id}` is not declared")));
         };
-        let opening = Disclosure {
+        Ok(Disclosure {
             id: id.to_string(),
             ordinal: entry.ordinal.into(),
             shape: shape_name(&declared.shape)?,
             values,
             to: declared.to.iter().map(ToString::to_string).collect(),
             step: step.to_owned(),
-        };
-        self.record
-            .disclose(opening)
-            .map_err(|e| Abort::Input(e.to_string()))
+        })
     }
 
     /// Writes an event down.
@@ -138,8 +157,10 @@ fn sum_id(of: SumOf) -> Result<DisclosureId, Abort> {
     })
 }
 
-impl Openings for Book {
-    fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
+impl Book {
+    /// The disclosure that an opening is, and its step; a receiver that is not its own is written down as
+    /// denied.
+    fn named(&self, opening: Opening, to: Receivers) -> Result<(DisclosureId, String), Abort> {
         let (id, step) = match opening {
             Opening::Converged { pass } => {
                 // all members are in this pass: nothing of those before it is under way
@@ -194,7 +215,30 @@ impl Openings for Book {
             let reason = format!("`{id}` may not be opened to {to}");
             return Err(self.deny("other_receiver", &id, Some(to.to_string()), reason));
         }
+        Ok((id, step))
+    }
+}
+
+impl Openings for Book {
+    fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
+        let same = |(what, _): &(Ahead, _)| *what == (opening, to, values);
+        let place = self.lock().announced.iter().position(same);
+        if let Some(place) = place {
+            let (_, announced) = self.lock().announced.swap_remove(place);
+            self.record.await_witnesses(announced);
+            return Ok(());
+        }
+        let (id, step) = self.named(opening, to)?;
         self.disclose(&id, values as u64, &step)
+    }
+
+    fn announce(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
+        let (id, step) = self.named(opening, to)?;
+        let announced = Book::announce(self, &id, values as u64, &step)?;
+        self.lock()
+            .announced
+            .push(((opening, to, values), announced));
+        Ok(())
     }
 }
 
@@ -253,6 +297,11 @@ coefficients = "own"
         let openings: &mut dyn Openings = &mut book;
         let bit = Opening::Converged { pass: 1 };
         openings.record(bit, Receivers::All, 1).unwrap();
+        // what is announced is written down then, and not again when it happens
+        let next = Opening::Converged { pass: 2 };
+        openings.announce(next, Receivers::All, 1).unwrap();
+        openings.record(next, Receivers::All, 1).unwrap();
+        assert!(openings.announce(bit, Receivers::One(1), 1).is_err());
         // more than one bit, to another receiver, and something that the contract does not release
         for (opening, to, values) in [
             (bit, Receivers::All, 2),
@@ -267,8 +316,8 @@ coefficients = "own"
             .iter()
             .map(|e| Envelope::parse(&e.envelope).unwrap().event)
             .collect();
-        let denied = std::iter::repeat_n("denied", 4);
-        let expected: Vec<_> = std::iter::once("disclosure").chain(denied).collect();
+        let denied = std::iter::repeat_n("denied", 5);
+        let expected: Vec<_> = std::iter::repeat_n("disclosure", 2).chain(denied).collect();
         assert_eq!(events, expected);
     }
 }

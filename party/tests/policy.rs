@@ -94,7 +94,7 @@ fn every_case_is_decided_as_expected_and_each_refusal_is_signed() {
         let mut seen = Vec::new();
         for entry in transcript.log().job_entries(&job).unwrap() {
             let envelope = Envelope::parse(&entry.envelope).unwrap();
-            envelope.verify(identity.public_key()).unwrap();
+            envelope.verify(&identity.public_key()).unwrap();
             let body = String::from_utf8(entry.body.unwrap()).unwrap();
             seen.push(Body::parse(&envelope.event, &body).unwrap());
         }

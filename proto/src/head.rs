@@ -1,6 +1,6 @@
 //! The little the coordinator and the transport must know of a contract.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{JobId, NodeId, limits};
 
@@ -17,6 +17,27 @@ pub struct ContractHead {
     pub helper: Option<NodeId>,
     /// Seconds since 1970 after which it can no longer be approved.
     pub expires: i64,
+    /// In a job of banks: how many of them may be missing while it runs.
+    pub absence: Option<Absence>,
+}
+
+/// Parties that a running job can do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    /// How many parties must be there.
+    pub threshold: usize,
+    /// How long the others wait for a party before they go on without it.
+    pub patience: Duration,
+}
+
+impl ContractHead {
+    /// How many parties may be missing.
+    pub fn spare(&self) -> usize {
+        let absence = self.absence.as_ref();
+        absence.map_or(0, |absence| {
+            self.parties.len().saturating_sub(absence.threshold)
+        })
+    }
 }
 
 /// Why a contract's head is refused.
@@ -129,6 +150,7 @@ mod tests {
             parties: parties.iter().map(|p| p.parse().unwrap()).collect(),
             helper: helper.map(|h| h.parse().unwrap()),
             expires: 0,
+            absence: None,
         }
     }
 

@@ -6,7 +6,7 @@ pub mod head;
 pub mod ids;
 pub mod limits;
 
-pub use head::{ContractHead, HeadError, HeadReader};
+pub use head::{Absence, ContractHead, HeadError, HeadReader};
 pub use ids::{IdError, JobId, NodeId, NodeKind, Peer};
 
 /// Control plane: the nodes' stream and the calls of the command line.

@@ -8,6 +8,7 @@ mod codec;
 mod compute;
 pub mod correlation;
 pub mod ctx;
+mod held;
 pub mod horizontal;
 pub mod reasons;
 pub mod scoring;

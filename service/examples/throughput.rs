@@ -365,6 +365,7 @@ async fn through_hub(
         parties: vec![bank.peer().id.clone(), partner.peer().id.clone()],
         helper: None,
         expires: i64::MAX,
+        absence: None,
     };
     let job = head.job.clone();
     let heads = HeadReader::new(move |_| Ok(head.clone()));

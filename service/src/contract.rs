@@ -1,7 +1,9 @@
 //! What the transport must know of a contract, read from the contract itself.
 
+use std::time::Duration;
+
 use paripassu_job::Contract;
-use paripassu_proto::{ContractHead, HeadReader, JobId, NodeId};
+use paripassu_proto::{Absence, ContractHead, HeadReader, JobId, NodeId};
 
 /// Reads the head out of a contract's canonical bytes.
 pub fn heads() -> HeadReader {
@@ -24,6 +26,15 @@ pub fn heads() -> HeadReader {
             expires: contract
                 .expires_at()
                 .map_or(i64::MAX, |t| i64::try_from(t.unix()).unwrap_or(i64::MAX)),
+            absence: contract
+                .spec()
+                .horizontal
+                .as_ref()
+                .map(|horizontal| Absence {
+                    threshold: horizontal.threshold_of(contract.parties().len()),
+                    // half as long as the adder waits, so that nobody waits for who waits
+                    patience: Duration::from_secs(contract.spec().limits.message_deadline_s) / 16,
+                }),
         })
     })
 }

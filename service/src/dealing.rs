@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use paripassu_job::{Contract, spec::Horizontal};
 use paripassu_protocol::{
     abort::Abort,
+    align::{self, Params as Alignment},
     channel::{Channel, Role},
     correlation::deal,
     ctx::Ctx,
@@ -39,6 +40,9 @@ impl HelperRunner for Dealing {
         }
         if let Some(horizontal) = contract.spec().horizontal.clone() {
             return add_up(&job, &contract, &horizontal, channel).await;
+        }
+        if contract.spec().sizes_only() {
+            return count_common(&job, &contract, channel).await;
         }
         if contract.spec().overlap.is_some() {
             return Ok(());
@@ -88,6 +92,47 @@ pub fn sum_params(contract: &Contract, horizontal: &Horizontal) -> Result<Params
     )
 }
 
+/// What both parties and the helper of a match agree on.
+pub fn alignment(contract: &Contract) -> Alignment {
+    Alignment {
+        min_matched: contract.spec().align.min_matched,
+        ..Alignment::new(*contract.digest().as_bytes())
+    }
+}
+
+/// Counts the customers that two parties have in common, of which it sees none.
+async fn count_common(
+    job: &JobInfo,
+    contract: &Contract,
+    channel: JobChannel,
+) -> Result<(), RunError> {
+    // parties read and mask before they ask for anything
+    let deadline = Duration::from_secs(contract.spec().limits.job_deadline_s);
+    let ctx = Ctx::new(Arc::new(channel), contract.parties().len() as u8, deadline);
+    match align::size::count(&ctx, &alignment(contract)).await {
+        Ok(_) => {
+            tracing::info!(job = %job.job(), "counted common customers and told their bucket");
+            Ok(())
+        }
+        Err(e) => Err(failed(job, "align", &e)),
+    }
+}
+
+/// A protocol's error, with nodes by name.
+fn failed(job: &JobInfo, step: &str, e: &Abort) -> RunError {
+    let mut reason = e.to_string();
+    // the highest first: `party-1` begins `party-12`
+    for (role, id) in job.members().into_iter().rev() {
+        reason = reason.replace(&role.to_string(), &format!("`{id}`"));
+    }
+    RunError {
+        culprit: e.culprit(),
+        step: step.into(),
+        code: e.code().into(),
+        reason,
+    }
+}
+
 /// Adds up the banks' masked vectors.
 async fn add_up(
     job: &JobInfo,
@@ -113,18 +158,6 @@ async fn add_up(
                 words = served.words, "added up masked vectors");
             Ok(())
         }
-        Err(e) => {
-            let mut reason = e.to_string();
-            // the highest first: `party-1` begins `party-12`
-            for (role, id) in job.members().into_iter().rev() {
-                reason = reason.replace(&role.to_string(), &format!("`{id}`"));
-            }
-            Err(RunError {
-                culprit: e.culprit(),
-                step: "sums".into(),
-                code: e.code().into(),
-                reason,
-            })
-        }
+        Err(e) => Err(failed(job, "sums", &e)),
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
@@ -19,6 +19,7 @@ use rustls::{
     },
     server::danger::ClientCertVerifier,
 };
+use tokio::sync::watch;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -304,13 +305,25 @@ fn read_leaf(der: &[u8]) -> Result<Certified, IdentityError> {
     Ok(Certified { peer, key })
 }
 
-/// A node's own certificate and key, with the trust it puts in others.
-pub struct Identity {
-    peer: Peer,
+/// A certificate with its key.
+struct Held {
     chain: Vec<CertificateDer<'static>>,
     key: SigningKey,
     public: VerifyingKey,
     key_der: Zeroizing<Vec<u8>>,
+}
+
+/// A node's own certificate and key, with the trust it puts in others.
+///
+/// Both may be renewed while the node runs: connections show the new certificate from the next one on
+/// ([`Self::refresh`]); what the node signs is signed with the key before until it is idle, so that no job
+/// changes keys in its middle.
+pub struct Identity {
+    peer: Peer,
+    dir: PathBuf,
+    signs: RwLock<Arc<Held>>,
+    shows: RwLock<Arc<Held>>,
+    renewed: watch::Sender<u64>,
     trust: Trust,
 }
 
@@ -318,6 +331,58 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identity({})", self.peer)
     }
+}
+
+impl Held {
+    fn load(dir: &Path) -> Result<(Peer, Self), IdentityError> {
+        let key_path = dir.join(files::KEY);
+        let (pem, key) = private_key(&key_path)?;
+        let key_der =
+            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Format {
+                path: key_path.clone(),
+                want: "a PKCS #8 PEM key",
+            })?;
+        let key_der = Zeroizing::new(key_der.secret_pkcs8_der().to_vec());
+
+        let path = dir.join(files::CERTIFICATE);
+        let chain = read_chain(&path)?;
+        let leaf = chain
+            .first()
+            .map(|c| read_leaf(c))
+            .ok_or(IdentityError::Chain { got: 0 })??;
+        if leaf.key != key.verifying_key() {
+            return Err(IdentityError::Mismatch {
+                key: key_path,
+                certificate: path,
+            });
+        }
+        let held = Self {
+            chain,
+            public: leaf.key,
+            key,
+            key_der,
+        };
+        Ok((leaf.peer, held))
+    }
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+    CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or_else(|| IdentityError::Format {
+            path: path.to_owned(),
+            want: "a PEM certificate",
+        })
+}
+
+fn now<T>(held: &RwLock<Arc<T>>) -> Arc<T> {
+    Arc::clone(&held.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn put<T>(held: &RwLock<Arc<T>>, next: Arc<T>) {
+    *held.write().unwrap_or_else(PoisonError::into_inner) = next;
 }
 
 impl Identity {
@@ -336,7 +401,7 @@ impl Identity {
     /// As there.
     pub fn load_at(dir: &Path, now: UnixTime) -> Result<Self, IdentityError> {
         let identity = Self::load_unverified(dir)?;
-        identity.trust.verify_at(&identity.chain, now)?;
+        identity.trust.verify_at(&identity.chain(), now)?;
         Ok(identity)
     }
 
@@ -346,42 +411,60 @@ impl Identity {
     /// # Errors
     /// When a file is missing or malformed or key and certificate do not belong together.
     pub fn load_unverified(dir: &Path) -> Result<Self, IdentityError> {
-        let key_path = dir.join(files::KEY);
-        let (pem, key) = private_key(&key_path)?;
-        let key_der =
-            PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| IdentityError::Format {
-                path: key_path.clone(),
-                want: "a PKCS #8 PEM key",
-            })?;
-        let key_der = Zeroizing::new(key_der.secret_pkcs8_der().to_vec());
-
-        let path = dir.join(files::CERTIFICATE);
-        let chain = CertificateDer::pem_slice_iter(&read(&path)?)
-            .collect::<Result<Vec<_>, _>>()
-            .ok()
-            .filter(|chain| !chain.is_empty())
-            .ok_or_else(|| IdentityError::Format {
-                path: path.clone(),
-                want: "a PEM certificate",
-            })?;
-        let leaf = chain
-            .first()
-            .map(|c| read_leaf(c))
-            .ok_or(IdentityError::Chain { got: 0 })??;
-        if leaf.key != key.verifying_key() {
-            return Err(IdentityError::Mismatch {
-                key: key_path,
-                certificate: path,
-            });
-        }
+        let (peer, held) = Held::load(dir)?;
+        let held = Arc::new(held);
         Ok(Self {
-            peer: leaf.peer,
-            chain,
-            public: leaf.key,
-            key,
-            key_der,
+            peer,
+            dir: dir.to_owned(),
+            signs: RwLock::new(Arc::clone(&held)),
+            shows: RwLock::new(held),
+            renewed: watch::Sender::new(0),
             trust: Trust::load(dir)?,
         })
+    }
+
+    /// Looks whether certificate and key have been renewed in their folder; true when connections show another
+    /// certificate from now on.
+    ///
+    /// # Errors
+    /// When the new ones cannot be read, do not belong together, are not accepted, or are another node's: those before
+    /// stay in use. While one file is replaced and the other is not, that is so for a moment.
+    pub fn refresh(&self) -> Result<bool, IdentityError> {
+        let shown = now(&self.shows);
+        if read_chain(&self.dir.join(files::CERTIFICATE))? == shown.chain {
+            return Ok(false);
+        }
+        let (peer, held) = Held::load(&self.dir)?;
+        self.trust.verify(&held.chain)?;
+        if peer != self.peer {
+            return Err(IdentityError::Unexpected {
+                want: self.peer.to_string(),
+                got: peer,
+            });
+        }
+        let held = Arc::new(held);
+        // a longer life of the same key changes nothing in what is signed
+        if held.public == now(&self.signs).public {
+            put(&self.signs, Arc::clone(&held));
+        }
+        put(&self.shows, held);
+        self.renewed.send_modify(|times| *times += 1);
+        Ok(true)
+    }
+
+    /// Whether a renewed key waits to sign.
+    pub fn has_another_key(&self) -> bool {
+        now(&self.shows).public != now(&self.signs).public
+    }
+
+    /// Signs with the renewed key from now on.
+    pub(crate) fn take_over(&self) {
+        put(&self.signs, now(&self.shows));
+    }
+
+    /// Tells when connections show another certificate.
+    pub(crate) fn renewals(&self) -> watch::Receiver<u64> {
+        self.renewed.subscribe()
     }
 
     /// Who this is.
@@ -391,25 +474,36 @@ impl Identity {
 
     /// A key for what this node keeps on its own disk, which whoever has the disk without the node's key cannot make.
     pub fn storage_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let secret = Zeroizing::new(self.key.to_bytes());
+        let secret = Zeroizing::new(now(&self.signs).key.to_bytes());
         derive(&secret, b"paripassu/v1 storage", &[purpose.as_bytes()])
     }
 
-    /// The certificate chain, leaf first.
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+    /// The certificate chain of the key that signs, leaf first.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        now(&self.signs).chain.clone()
     }
 
-    /// The node's own certificate in PEM.
+    /// The certificate of the key that signs, in PEM.
     pub fn certificate_pem(&self) -> String {
-        self.chain
+        let held = now(&self.signs);
+        held.chain
             .first()
             .map_or_else(String::new, |leaf| pem(leaf))
     }
 
-    /// The certificate's key.
-    pub fn public_key(&self) -> &VerifyingKey {
-        &self.public
+    /// The key that signs.
+    pub fn public_key(&self) -> VerifyingKey {
+        now(&self.signs).public
+    }
+
+    /// The renewed certificate and its key, or those that sign.
+    pub(crate) fn shown(&self) -> (String, VerifyingKey) {
+        let held = now(&self.shows);
+        let pem = held
+            .chain
+            .first()
+            .map_or_else(String::new, |leaf| pem(leaf));
+        (pem, held.public)
     }
 
     /// Whom this node trusts.
@@ -419,15 +513,19 @@ impl Identity {
 
     /// Signs with the certificate's key.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+        now(&self.signs).key.sign(message).to_bytes()
     }
 
-    pub(crate) fn signing_key(&self) -> &SigningKey {
-        &self.key
+    /// Gives the key that signs to something that takes no other.
+    pub(crate) fn with_key<T>(&self, f: impl FnOnce(&SigningKey) -> T) -> T {
+        f(&now(&self.signs).key)
     }
 
-    pub(crate) fn tls_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.key_der.to_vec()).into()
+    /// What a connection shows: the chain, leaf first, and its key.
+    pub(crate) fn for_tls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let held = now(&self.shows);
+        let key = PrivatePkcs8KeyDer::from(held.key_der.to_vec()).into();
+        (held.chain.clone(), key)
     }
 }
 

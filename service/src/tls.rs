@@ -15,6 +15,8 @@ use rustls::{
         ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384},
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
 };
 
 use serde::{Deserialize, Serialize};
@@ -98,20 +100,39 @@ pub(crate) fn provider(suites: &[Suite]) -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// When the library refuses certificate or key.
-pub fn server(identity: &Identity, suites: &[Suite]) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server(identity: &Arc<Identity>, suites: &[Suite]) -> Result<Arc<ServerConfig>, TlsError> {
     let failed = |source| TlsError::Setup {
         peer: identity.peer().clone(),
         source,
     };
+    let (chain, key) = identity.for_tls();
+    CertifiedKey::from_der(chain, key, &provider(suites)).map_err(failed)?;
     let mut config = ServerConfig::builder_with_provider(provider(suites))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .with_client_cert_verifier(identity.trust().verifier())
-        .with_single_cert(identity.chain().to_vec(), identity.tls_key())
-        .map_err(failed)?;
+        .with_cert_resolver(Arc::new(Shown {
+            identity: Arc::clone(identity),
+            provider: provider(suites),
+        }));
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+/// Shows the certificate that is in use at the moment of a handshake: a renewed one needs no restart.
+#[derive(Debug)]
+struct Shown {
+    identity: Arc<Identity>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let (chain, key) = self.identity.for_tls();
+        let shown = CertifiedKey::from_der(chain, key, &self.provider);
+        shown.ok().map(Arc::new)
+    }
 }
 
 /// For who dials: the other side must be a coordinator of the consortium, and this one if named.
@@ -131,12 +152,13 @@ pub fn client(
         trust: identity.trust().clone(),
         coordinator,
     };
+    let (chain, key) = identity.for_tls();
     let mut config = ClientConfig::builder_with_provider(provider(suites))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(failed)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_auth_cert(identity.chain().to_vec(), identity.tls_key())
+        .with_client_auth_cert(chain, key)
         .map_err(failed)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config.resumption = rustls::client::Resumption::disabled();

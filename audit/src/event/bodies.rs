@@ -101,6 +101,8 @@ bodies! {
     LogStarted = "log.started", Private;
     /// This node judged another's log.
     LogWitnessed = "log.witnessed", Shared;
+    /// This node goes on without countersignatures of some members.
+    LogUnwitnessed = "log.unwitnessed", Shared;
     /// The node has another key.
     KeyRotated = "key.rotated", Shared;
     /// Something was destroyed.
@@ -431,6 +433,17 @@ body! {
         outcome: String,
         /// Why refused, a code.
         code: Option<String>,
+    }
+}
+body! {
+    /// `log.unwitnessed`
+    LogUnwitnessed {
+        /// Size of the head of this node's log that they have not cosigned.
+        size: u64,
+        /// Data parties that are no longer waited for.
+        missing: Vec<String>,
+        /// At the end of the job, which is closed without them.
+        end: bool,
     }
 }
 body! {

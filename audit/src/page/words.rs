@@ -151,6 +151,13 @@ pub(super) fn event(body: &Body) -> String {
                 format!("REFUSED to countersign the log of {log} ({code})")
             }
         }
+        Body::LogUnwitnessed(b) => {
+            let who = b.missing.join(", ");
+            match b.end {
+                true => format!("CLOSED the job without {who}, which did not answer"),
+                false => format!("WENT ON without {who}, which did not answer"),
+            }
+        }
         Body::KeyRotated(b) => format!("Changed its key, from {}", moment(&b.from)),
         Body::DataErased(b) => format!("Destroyed {} ({})", b.what, count(b.count)),
         Body::Incident(b) => format!("INCIDENT {}: {}", b.class, b.detail),
@@ -167,6 +174,7 @@ pub(super) fn event(body: &Body) -> String {
 pub(super) fn alarming(body: &Body) -> bool {
     match body {
         Body::Denied(_) | Body::Aborted(_) | Body::Incident(_) | Body::JobRejected(_) => true,
+        Body::LogUnwitnessed(_) => true,
         Body::SessionOpened(b) => b.test_mode,
         Body::LogWitnessed(b) => b.outcome != "cosigned",
         Body::PolicyEvaluated(b) => b.verdict == "deny",

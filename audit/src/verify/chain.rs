@@ -182,6 +182,9 @@ fn members(case: &Case<'_>, report: &mut Report) {
         let here = case.log_of(member).filter(|log| !log.events.is_empty());
         match here {
             Some(_) => {}
+            None if case.is_left_out(member) => report.note(format!(
+                "the job was closed without {member}, which did not answer: its log is not here"
+            )),
             None if case.ran_to_the_end() => report.find(
                 Check::Chain,
                 Place::default(),

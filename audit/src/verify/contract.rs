@@ -55,6 +55,8 @@ pub(crate) struct ContractView {
     pub(crate) standard_errors: bool,
     /// The label party, where it is shown reasons.
     pub(crate) reasons_to: Option<String>,
+    /// Of the data parties of a job of banks, how many may be missing; 0 in any other job.
+    pub(crate) spare: usize,
     pub(crate) value: Value,
 }
 
@@ -65,6 +67,18 @@ fn reasons_to(value: &Value) -> Option<String> {
     let is_label = |p: &&Value| p.get("role").and_then(Value::as_str) == Some("label");
     let label = parties.iter().find(is_label).filter(|_| asked)?;
     Some(label.get("id")?.as_str()?.to_owned())
+}
+
+/// How many data parties a job of banks can do without: a threshold of more than half of them, and of three, is there.
+fn spare(value: &Value, parties: usize) -> usize {
+    let horizontal = value.pointer("/spec/horizontal");
+    let Some(horizontal) = horizontal.filter(|section| !section.is_null()) else {
+        return 0;
+    };
+    let declared = horizontal.get("threshold").and_then(Value::as_u64);
+    let threshold = declared.map(|t| usize::try_from(t).unwrap_or(usize::MAX));
+    let threshold = threshold.unwrap_or(2 * parties / 3 + 1);
+    parties.saturating_sub(threshold.max(parties / 2 + 1).max(3))
 }
 
 impl ContractView {
@@ -110,7 +124,9 @@ impl ContractView {
             None => Vec::new(),
             Some(list) => texts(list)?,
         };
+        let spare = spare(&value, parties.len());
         Some(Self {
+            spare,
             job: text("/job")?,
             created: parse_time(&text("/created")?)?,
             submitter: format!("{}/{}", text("/submitter/kind")?, text("/submitter/id")?),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    beforehand,
+    absence, beforehand,
     contract::ContractView,
     signatures::{in_force, keys, vouched},
     verdict::{Check, LogLine, Report, plain},
@@ -28,6 +28,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) -> Vec<LogLine> {
                 inclusion(log, head.checkpoint(), report);
                 consistency(log, head.checkpoint(), report);
                 beforehand::check(case, log, report);
+                absence::check(case, log, report);
                 (head.checkpoint().size(), witnesses(case, log, head, report))
             }
             Err(why) => {
@@ -186,14 +187,14 @@ fn witnesses(
         let all: BTreeSet<_> = all.filter(|member| *member != log.node).collect();
         let lacking: Vec<_> = all
             .iter()
-            .filter(|member| !members_by.contains(member.as_str()))
-            .map(|member| plain(member))
+            .map(|member| member.as_str())
+            .filter(|member| !members_by.contains(member))
             .collect();
-        let what = format!(
-            "its last checkpoint is not cosigned by {}",
-            lacking.join(", ")
-        );
-        (all.len(), (!lacking.is_empty()).then_some(what))
+        let said: Vec<_> = lacking.iter().map(|member| plain(member)).collect();
+        let what = format!("its last checkpoint is not cosigned by {}", said.join(", "));
+        let without = absence::closed_without(log);
+        let held = case.is_left_out(log.node) || absence::excused(case, lacking, &without);
+        (all.len(), (!held).then_some(what))
     };
     report.examined(Check::Witness, by.len().max(due) as u64);
     if let Some(what) = wrong {

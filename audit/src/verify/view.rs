@@ -1,11 +1,11 @@
 //! A bundle, read: envelopes, bodies, certificates, contract.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    Options,
+    Options, absence,
     certificate::Certificate,
     contract::ContractView,
     verdict::{Check, Place},
@@ -132,6 +132,7 @@ pub(crate) struct Case<'a> {
     pub(crate) contract: Result<ContractView, &'static str>,
     pub(crate) contract_digest: [u8; 32],
     authority: OnceCell<Option<Result<Certificate, &'static str>>>,
+    left_out: OnceCell<BTreeSet<String>>,
 }
 
 impl<'a> Case<'a> {
@@ -146,6 +147,7 @@ impl<'a> Case<'a> {
             contract: ContractView::parse(&bundle.contract),
             contract_digest: Sha256::digest(bundle.contract.as_bytes()).into(),
             authority: OnceCell::new(),
+            left_out: OnceCell::new(),
         }
     }
 
@@ -177,11 +179,19 @@ impl<'a> Case<'a> {
         contract.members().any(|member| member == log.node) && self.is_party(log.node) == party
     }
 
-    /// Every data party's log says that the job ran to its end.
+    /// Whether a job of banks was closed without this data party.
+    pub(crate) fn is_left_out(&self, node: &str) -> bool {
+        let left_out = self.left_out.get_or_init(|| absence::left_out(self));
+        left_out.contains(node)
+    }
+
+    /// Every data party's log says that the job ran to its end, but for those that it was closed without.
     pub(crate) fn all_parties_completed(&self) -> bool {
         let completed = |party: &String| {
-            self.log_of(party)
-                .is_some_and(|log| log.has("run.completed"))
+            self.is_left_out(party)
+                || self
+                    .log_of(party)
+                    .is_some_and(|log| log.has("run.completed"))
         };
         let contract = self.contract.as_ref();
         contract.is_ok_and(|contract| contract.parties.iter().all(completed))
@@ -216,7 +226,7 @@ pub(crate) fn check_of(event: &str) -> Option<Check> {
         "key.rotated" => Check::Signature,
         "metrics.reported" => Check::Metrics,
         "model.committed" => Check::Model,
-        "log.witnessed" => Check::Witness,
+        "log.witnessed" | "log.unwitnessed" => Check::Witness,
         _ => return None,
     })
 }

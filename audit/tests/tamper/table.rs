@@ -1,5 +1,6 @@
 //! The tamperings: what is done, the exit code it must give, and the event or log it must name.
 
+mod banks;
 mod logs;
 mod meaning;
 mod omissions;
@@ -187,6 +188,7 @@ pub(crate) fn cases() -> Vec<Case> {
     omissions::add_to(&mut add);
     policies::add_to(&mut add);
     privacy::add_to(&mut add);
+    banks::add_to(&mut add);
     special::add_to(&mut cases);
     cases
 }

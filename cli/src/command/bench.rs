@@ -5,9 +5,9 @@ mod binning;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-use paripassu_bench::recording::{Recording, Setting, recording};
 use paripassu_bench::{
     align::{self, Method},
+    recording::{self, Recording, Setting},
     secagg, train,
 };
 
@@ -93,8 +93,9 @@ pub(crate) struct Secagg {
 
 /// What keeping a transcript costs a training: runs with and without one in turn.
 ///
-/// The same job as `bench train`, with all roles in one process. Runs come in pairs, so that what else the machine does meets both; the
-/// median of the pairs' ratios is printed. Nodes in service always keep a transcript.
+/// The same job as `bench train`, with all roles of a run in one process, and each run in a new one. Runs come
+/// in pairs, so that what else the machine does meets both; the median of the pairs' ratios is printed. Nodes in
+/// service always keep a transcript.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -106,6 +107,9 @@ pub(crate) struct Transcript {
     /// Pairs of runs
     #[arg(long, default_value_t = 5)]
     pairs: usize,
+    /// Make one run
+    #[arg(long, hide = true, value_parser = ["with", "without"])]
+    run: Option<String>,
 }
 
 /// Train jointly among processes and compare with a plaintext solver of the same passes.
@@ -298,8 +302,14 @@ impl Transcript {
         if !(1..=100).contains(&self.pairs) {
             return Err(Failure::user("--pairs takes a number from 1 to 100"));
         }
-        let setting = self.training.setting()?;
-        let r = recording(&setting, self.pairs)
+        let mut setting = self.training.setting()?;
+        if let Some(run) = self.run {
+            setting.recorded = run == "with";
+            let told = recording::run(&setting).await.map_err(Failure::ours)?;
+            return Outcome::new(&told, String::new());
+        }
+        let program = std::env::current_exe().map_err(Failure::ours)?;
+        let r = recording::recording(&setting, self.pairs, &program)
             .await
             .map_err(Failure::ours)?;
         let text = recording_table(&r, screen);

@@ -484,6 +484,7 @@ pub(crate) fn dataset(columns: &[ColumnFacts], missing: &[String]) -> DatasetSpe
         names.map(|column| column.name.clone()).collect::<Vec<_>>()
     };
     DatasetSpec {
+        id_more: Vec::new(),
         id: of(Kind::Id).pop().unwrap_or_else(|| "id".to_owned()),
         label: of(Kind::Label).pop(),
         numeric: of(Kind::Numeric),

@@ -317,6 +317,7 @@ pub(super) fn read_columns(
     let names =
         |all: Vec<&scorecard::Characteristic>| all.iter().map(|c| c.column.clone()).collect();
     let spec = DatasetSpec {
+        id_more: Vec::new(),
         id: id.to_owned(),
         label: None,
         numeric: names(numeric),

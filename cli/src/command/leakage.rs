@@ -286,6 +286,7 @@ impl LeakageOf {
     /// Bins of equal size, points drawn as those of columns of medium strength.
     fn by_columns(&self) -> Result<Rows, Failure> {
         let spec = paripassu_model::schema::DatasetSpec {
+            id_more: Vec::new(),
             id: self.id.clone(),
             label: None,
             numeric: self.columns.clone(),

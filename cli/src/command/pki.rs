@@ -223,7 +223,7 @@ impl Show {
         }
         let identity = Identity::load_unverified(&self.dir)?;
         let (not_before, not_after) = validity(&identity)?;
-        let refused = identity.trust().verify(identity.chain()).err();
+        let refused = identity.trust().verify(&identity.chain()).err();
         let peer = identity.peer().to_string();
         let verdict = match &refused {
             None => screen.out().good("accepted"),
@@ -265,8 +265,8 @@ impl Show {
 
 /// From when to when an identity's certificate is valid.
 pub(crate) fn validity(identity: &Identity) -> Result<(Option<String>, Option<String>), Failure> {
-    let leaf = identity
-        .chain()
+    let chain = identity.chain();
+    let leaf = chain
         .first()
         .ok_or_else(|| Failure::user("the identity has no certificate"))?;
     let (_, certificate) = x509_parser::parse_x509_certificate(leaf)

@@ -310,6 +310,7 @@ mod tests {
                 v.into_iter().map(|v| v.name()).collect()
             };
             let spec = DatasetSpec {
+                id_more: Vec::new(),
                 id: "id".into(),
                 label,
                 numeric: names(numbers),

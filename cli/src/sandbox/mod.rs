@@ -18,7 +18,10 @@ use paripassu_job::{NodeId, Spec, State};
 use paripassu_service::{shutdown::Shutdown, signing::Consent};
 
 use self::{layout::Layout, nodes::Nodes, setup::Setup};
-pub(crate) use self::{overlap::Matched, results::Metrics};
+pub(crate) use self::{
+    overlap::{Matched, Size},
+    results::Metrics,
+};
 use crate::{
     client::{Client, Connect},
     command::job::propose,

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::{Path, PathBuf},
 };
 
 use paripassu_job::spec::{Overlap, OverlapOf};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{layout::Layout, results, setup::Setup};
 use crate::{
@@ -21,13 +22,16 @@ use crate::{
 pub(crate) struct Matched {
     name: String,
     job: String,
-    /// `all` or `any`.
+    /// `all`, `any` or `size`.
     of: String,
     /// How customers were matched.
     method: String,
     /// Each party's customers, and how many of them are common.
     customers: BTreeMap<String, u64>,
     matched: BTreeMap<String, u64>,
+    /// Where nobody learns who is common: what each party learns of how many they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    size: BTreeMap<String, Size>,
     /// Whether every party's list is exactly that of the plain sets, which only a sandbox can see.
     exact: bool,
     /// From the first process to the release, in seconds.
@@ -54,8 +58,15 @@ pub(super) async fn collect(
         let ids = table.ids().iter().cloned().collect();
         sets.push((source.party.id.to_string(), ids));
     }
-    let (mut matched, mut exact) = (BTreeMap::new(), true);
+    let (mut matched, mut size, mut exact) = (BTreeMap::new(), BTreeMap::new(), true);
     for (at, (party, own)) in sets.iter().enumerate() {
+        if setup.spec.sizes_only() {
+            let found = bucket(&layout.party(party).join("overlap.json"))?;
+            let is_common = |id: &&String| sets.iter().all(|(_, set)| set.contains(*id));
+            exact &= found.holds(own.iter().filter(is_common).count() as u64);
+            size.insert(party.clone(), found);
+            continue;
+        }
         let found = read(&layout.party(party).join("members.csv"))?;
         let has =
             |other: usize, id: &String| sets.get(other).is_some_and(|(_, set)| set.contains(id));
@@ -71,7 +82,11 @@ pub(super) async fn collect(
     let result = Matched {
         name: setup.spec.name.clone(),
         job: job.to_owned(),
-        of: overlap.of.to_string(),
+        of: match size.is_empty() {
+            true => overlap.of.to_string(),
+            false => "size".to_owned(),
+        },
+        size,
         method: setup.spec.align.method.to_string(),
         customers: sets
             .iter()
@@ -87,6 +102,41 @@ pub(super) async fn collect(
     let text = serde_json::to_string_pretty(&result).map_err(Failure::ours)?;
     write_whole(&layout.root().join("overlap.json"), text.as_bytes())?;
     Ok(result)
+}
+
+/// A bucket of how many customers are common.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Size {
+    from: u64,
+    below: Option<u64>,
+}
+
+impl Size {
+    fn holds(&self, matched: u64) -> bool {
+        self.from <= matched && self.below.is_none_or(|below| matched < below)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.below) {
+            (0, Some(below)) => write!(f, "fewer than {}", count(below)),
+            (from, Some(below)) => write!(f, "{} to {}", count(from), count(below - 1)),
+            (from, None) => write!(f, "{} or more", count(from)),
+        }
+    }
+}
+
+/// What a party learns of how many are common.
+fn bucket(path: &Path) -> Result<Size, Failure> {
+    #[derive(Deserialize)]
+    struct Told {
+        size: Size,
+    }
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|e| Failure::ours(format!("{}: {e}", path.display())))?;
+    let told: Told = serde_json::from_str(&text).map_err(Failure::ours)?;
+    Ok(told.size)
 }
 
 /// The ids of a list.
@@ -109,18 +159,22 @@ impl Matched {
         let paint = screen.out();
         let mut table = screen.table(&["party", "customers", "common", "list"]);
         for (party, customers) in &self.customers {
-            let found = self.matched.get(party).copied().unwrap_or_default();
             let folder = self.parties.get(party).cloned().unwrap_or_default();
-            table.row([
-                party.clone(),
-                count(*customers),
-                count(found),
-                folder.join("members.csv").display().to_string(),
-            ]);
+            let (found, file) = match self.size.get(party) {
+                Some(size) => (size.to_string(), "overlap.json"),
+                None => {
+                    let found = self.matched.get(party).copied().unwrap_or_default();
+                    (count(found), "members.csv")
+                }
+            };
+            let file = folder.join(file).display().to_string();
+            table.row([party.clone(), count(*customers), found, file]);
         }
         let verdict = match self.exact {
+            true if !self.size.is_empty() => paint
+                .good("✓ the plain sets' number is in the bucket, which only a sandbox can see"),
             true => paint.good("✓ exactly the plain sets' lists, which only a sandbox can see"),
-            false => paint.bad("✗ not the plain sets' lists: please report it"),
+            false => paint.bad("✗ not what the plain sets say: please report it"),
         };
         let text = format!(
             "\n{}: matched by {} in {}\n{table}\n{verdict}",
@@ -130,7 +184,7 @@ impl Matched {
         );
         if !self.exact {
             return Err(Failure::ours(
-                "a party's list is not that of the plain sets",
+                "a party's result is not that of the plain sets",
             ));
         }
         Outcome::new(self, text)

@@ -302,6 +302,7 @@ fn sources(sandbox: &Sandbox, layout: &Layout) -> Result<Vec<Source>, Failure> {
                 numeric,
                 categorical,
             } => DatasetSpec {
+                id_more: Vec::new(),
                 id: sandbox.id.clone(),
                 label: label.map(str::to_owned),
                 numeric: numeric.clone(),

@@ -12,7 +12,6 @@ use paripassu_proto::{
     limits,
 };
 use paripassu_service::{
-    node::members,
     transcript::{Blame, Carrier, Seat, TranscriptError},
     transport::Hub,
 };
@@ -138,7 +137,7 @@ impl Engine {
             return;
         };
         post.route(&job.head.job, job.members(&self.me));
-        let seat = Seat::of_coordinator(job.head.job.clone(), job.digest, members(&job.head));
+        let seat = Seat::of_coordinator(&job.head, job.digest);
         exchange.begin(seat);
         exchange.ask(&job.head.job);
     }

@@ -78,6 +78,8 @@ impl Engine {
             progress: Default::default(),
             links: Default::default(),
             completed: Default::default(),
+            away: Default::default(),
+            closed_without: Default::default(),
             told: Default::default(),
             abort: None,
             watchers: watch::Sender::new(pb::JobStatus::default()),
@@ -374,11 +376,16 @@ impl Engine {
         job: &mut Job,
         node: &Peer,
         links: Vec<pb::LinkDigest>,
+        without: &[String],
     ) {
         if !is_running(job.state) {
             return;
         }
         job.completed.insert(node.id.clone());
+        job.away.remove(&node.id);
+        let without = without.iter().filter_map(|id| id.parse().ok());
+        job.closed_without
+            .insert(node.id.clone(), without.collect());
         let progress = job.progress.entry(node.id.clone()).or_default();
         progress.node = node.id.to_string();
         progress.completed = true;
@@ -404,17 +411,68 @@ impl Engine {
         if let Err(error) = store.record(job, &entry) {
             tracing::error!(job = %job.head.job, %error, "cannot record a completion");
         }
-        if job.head.parties.iter().all(|id| job.completed.contains(id)) {
-            self.enter(
-                store,
-                job,
-                JobState::Released,
-                "",
-                "all parties have completed their part",
-            );
+        if job.is_done() {
+            self.release(store, job);
         } else {
             self.publish(job);
         }
+    }
+}
+
+impl Engine {
+    /// All parties have completed their part, or all that the job is not done without.
+    pub(super) fn release(&self, store: &mut crate::store::Store, job: &mut Job) {
+        let open = job
+            .head
+            .parties
+            .iter()
+            .filter(|id| !job.completed.contains(*id));
+        let open: Vec<NodeId> = open.cloned().collect();
+        let detail = match open.is_empty() {
+            true => "all parties have completed their part".to_owned(),
+            false => format!(
+                "all parties have completed their part but {}, which did not answer: released without",
+                join(&open)
+            ),
+        };
+        self.enter(store, job, JobState::Released, "", &detail);
+        if let Some(exchange) = self.exchange.as_ref().filter(|_| !open.is_empty()) {
+            exchange.released(&job.head.job, open);
+        }
+    }
+
+    /// A party is gone; false when the job cannot go on without it.
+    pub(super) fn spare(
+        &self,
+        store: &mut crate::store::Store,
+        job: &mut Job,
+        party: &NodeId,
+        why: &str,
+    ) -> bool {
+        let begun = matches!(
+            job.state,
+            JobState::Preparing | JobState::Training | JobState::Evaluating
+        );
+        if !begun || !job.can_spare(party) {
+            return false;
+        }
+        job.away.insert(party.clone());
+        let detail = limits::bounded_text(&format!("goes on without {party}: {why}"));
+        tracing::warn!(job = %job.head.job, %party, why, "the job goes on without a party");
+        let entry = Entry {
+            at: self.clock.now(),
+            actor: party.as_str(),
+            detail: &detail,
+        };
+        if let Err(error) = store.record(job, &entry) {
+            tracing::error!(job = %job.head.job, %error, "cannot record that a party is gone");
+        }
+        if !job.completed.is_empty() && job.is_done() {
+            self.release(store, job);
+        } else {
+            self.publish(job);
+        }
+        true
     }
 }
 

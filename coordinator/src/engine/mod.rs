@@ -18,7 +18,7 @@ use paripassu_proto::{
 };
 use paripassu_service::{
     clock::Clock,
-    identity::{IdentityError, Trust},
+    identity::{Identity, IdentityError, Trust},
     shutdown::Shutdown,
     signing::StatementError,
     transcript::{Exchange, Transcript, TranscriptError},
@@ -114,6 +114,7 @@ struct State {
 /// All jobs and nodes.
 pub(crate) struct Engine {
     me: Peer,
+    identity: Arc<Identity>,
     trust: Trust,
     heads: HeadReader,
     clock: Clock,
@@ -134,7 +135,7 @@ impl Engine {
     pub(crate) fn open(
         config: &Config,
         me: Peer,
-        trust: Trust,
+        identity: Arc<Identity>,
         heads: HeadReader,
         clock: Clock,
         transcript: Option<Arc<Transcript>>,
@@ -175,7 +176,8 @@ impl Engine {
             .map(|(transcript, post)| Exchange::start(transcript, Box::new(audit::Postman(post))));
         let engine = Arc::new(Self {
             me,
-            trust,
+            trust: identity.trust().clone(),
+            identity,
             heads,
             clock,
             hub,
@@ -227,7 +229,32 @@ impl Engine {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the old revocation list stays in force"),
         }
+        self.renew();
         self.hub.recheck();
+    }
+
+    /// Takes a renewed certificate and key: for connections at once, for what is signed when no job is under way. Where
+    /// this node is a helper, its own loop does.
+    fn renew(&self) {
+        match self.identity.refresh() {
+            Ok(true) => {
+                tracing::info!("the certificate was renewed: connections show it from here on")
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the certificate before stays in use"),
+        }
+        if self.is_helper || self.lock().jobs.values().any(|job| is_running(job.state)) {
+            return;
+        }
+        match self
+            .transcript
+            .as_ref()
+            .map(|transcript| transcript.renew())
+        {
+            Some(Ok(true)) => tracing::info!("the renewed key signs from here on"),
+            Some(Err(error)) => tracing::error!(%error, "the transcript cannot be written"),
+            Some(Ok(false)) | None => {}
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -91,7 +91,7 @@ impl Engine {
             let affected = is_running(job.state)
                 && job.members(&self.me).contains(peer)
                 && !job.completed.contains(&peer.id);
-            if affected {
+            if affected && !self.spare(store, job, &peer.id, reason) {
                 let step = job
                     .progress
                     .get(&peer.id)
@@ -126,7 +126,7 @@ impl Engine {
                 let mut guard = self.lock();
                 let State { store, jobs, .. } = &mut *guard;
                 let job = member_job(jobs, &self.me, peer, &report.job)?;
-                self.complete(store, job, peer, report.links);
+                self.complete(store, job, peer, report.links, &report.without);
                 Ok(())
             }
             Body::Audit(message) => self.carry(peer, message),
@@ -208,6 +208,19 @@ impl Engine {
         let mut guard = self.lock();
         let State { store, jobs, .. } = &mut *guard;
         let job = member_job(jobs, &self.me, peer, id)?;
+        if is_running(job.state) && job.away.contains(&peer.id) {
+            return Ok(());
+        }
+        // one that was away for long finds that nothing came for too long: that is its trouble, not the others'
+        let late = matches!(told.code.as_str(), "channel_timeout" | "channel_gone");
+        let helper = job.head.helper.as_ref().map(ToString::to_string);
+        let of_relay = told.culprit.is_empty() || Some(&told.culprit) == helper.as_ref();
+        if is_running(job.state) && late && of_relay {
+            let why = limits::bounded_text(&told.reason);
+            if self.spare(store, job, &peer.id, &why) {
+                return Ok(());
+            }
+        }
         // a node may only name members
         let members = job.members(&self.me);
         let culprit = members

@@ -61,6 +61,7 @@ pub(crate) fn heads() -> HeadReader {
             parties: parties.map_err(|_| "parties")?,
             helper,
             expires,
+            absence: None,
         })
     })
 }

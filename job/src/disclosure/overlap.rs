@@ -30,8 +30,7 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
                 {first} learn nothing of one another's customers"
         ),
     };
-    vec![
-        opening(
+    let mut list = vec![opening(
             DisclosureId::RelayTraffic,
             "Which node sends how many sealed bytes to which other and when, and each node's phase and rate of \
                 progress; never what the bytes say."
@@ -39,7 +38,43 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
             Shape::Traffic,
             &[Audience::Relay],
             1,
-        ),
+        )];
+    if spec.sizes_only() {
+        let least = crate::plan::count(spec.align.min_matched);
+        let all: Vec<_> = with_relay.iter().chain([&helper]).cloned().collect();
+        list.extend([
+            opening(
+                DisclosureId::AlignSizes,
+                sizes(spec),
+                Shape::Count,
+                &all,
+                count,
+            ),
+            opening(
+                DisclosureId::AlignMatched,
+                "How many customers are common, exactly; not which. It counts equal values that both parties masked, and \
+                    can undo no mask, alone or with one of the parties."
+                    .into(),
+                Shape::Count,
+                &[helper],
+                1,
+            ),
+            opening(
+                DisclosureId::AlignSizeBucket,
+                format!(
+                    "Within which bucket the number of common customers is: below {least}, or between two steps of 1, 2, \
+                        5, 10, 20 ... at least {least} apart; not which they are. Who brings ids that it chose learns \
+                        whether {least} of them are the other's."
+                ),
+                Shape::Summary,
+                &parties,
+                1,
+            ),
+        ]);
+        return list;
+    }
+    list.extend(super::held(spec, &parties));
+    list.extend([
         opening(
             DisclosureId::AlignSizes,
             sizes(spec),
@@ -56,10 +91,12 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
         ),
         opening(
             DisclosureId::AlignMatched,
-            "How many customers are common, also where the job ends because they are too few.".into(),
+            "How many customers are common, also where the job ends because they are too few."
+                .into(),
             Shape::Count,
             &[helper, Audience::Relay],
             1,
         ),
-    ]
+    ]);
+    list
 }

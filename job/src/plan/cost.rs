@@ -9,9 +9,9 @@ use paripassu_model::newton_schulz;
 
 use crate::{
     constants::{
-        ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, FINE_PASSES,
-        FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
+        ALIGN_ANNOUNCED, ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_HELD, ALIGN_ITEM, ALIGN_MASKS_PER_S,
+        ALIGN_MIN_PADDING, ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES,
+        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
         PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
         SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows,
         passes_ahead,
@@ -262,10 +262,17 @@ pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Aligning, "match customers");
     once.opening();
     let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
+    if facts.spec.align.resume.is_some() {
+        // what each still holds; how much of the match is left, nobody knows before
+        once.broadcast(ALIGN_HELD);
+        once.rounds += 1;
+        (0..items.len()).for_each(|party| once.waits(party, items.len() as u64 - 1));
+    }
     let any = facts.spec.overlap.as_ref().map(|overlap| overlap.of) == Some(OverlapOf::Any);
     let spokes = 1..items.len();
     match facts.spec.align.method {
         AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items),
+        AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items),
         AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
         AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
     }
@@ -291,6 +298,21 @@ fn curve(once: &mut Once<'_>, items: &[u64], other: usize) {
         once.waits(from, 2 + both / ALIGN_FRAME_ITEMS);
     }
     once.compute_s += both as f64 / (ALIGN_MASKS_PER_S * CORES);
+}
+
+/// Both send their masked ids to each other, and what they got, masked again, to the helper, which counts.
+fn sizes(once: &mut Once<'_>, items: &[u64]) {
+    let &[one, two] = items else { return };
+    once.rounds += ALIGN_ROUNDS + 2;
+    for (from, own, other) in [(0, one, two), (1, two, one)] {
+        once.send(from, 1 - from, ALIGN_FIXED + ALIGN_ITEM * own);
+        once.tell_helper(from, ALIGN_ANNOUNCED + ALIGN_RETURN * other);
+        // agreement, every frame of either, comparison; the helper's word for most frames, and the bucket
+        let taken = (other / ALIGN_FRAME_ITEMS).saturating_sub(2);
+        once.waits(from, 2 + (own + other) / ALIGN_FRAME_ITEMS + taken + 1);
+    }
+    once.helper_tells(1);
+    once.compute_s += (one + two) as f64 / (ALIGN_MASKS_PER_S * CORES);
 }
 
 /// Each owner sends its masked columns to the others, and two small matrices.
@@ -424,7 +446,7 @@ pub(super) fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     // every entry of I - H Y, and its trace
     once.all_within(d * d + 1);
     once.both();
-    once.open_bit();
+    once.announced_bit();
     once
 }
 
@@ -434,7 +456,7 @@ pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once.truncate(&facts.widths());
     once.made(facts.margins(), []);
     once.all_within(facts.train_rows);
-    once.open_bit();
+    once.announced_bit();
     once.compute_s = (2 * facts.train_rows * facts.columns) as f64 / RING_MACS_PER_S
         + (WORD * facts.train_rows * (facts.columns + 30)) as f64 / PRG_BYTES_PER_S;
     once

@@ -132,6 +132,20 @@ impl<'f> Once<'f> {
         (0..self.ids.len()).for_each(|from| self.spread(from, bytes));
     }
 
+    /// Party `from` to the helper.
+    pub(super) fn tell_helper(&mut self, from: usize, bytes: u64) {
+        let helper = self.facts.helper().clone();
+        self.add(self.ids[from].clone(), helper, bytes);
+    }
+
+    /// The helper to each party.
+    pub(super) fn helper_tells(&mut self, bytes: u64) {
+        let helper = self.facts.helper().clone();
+        for id in self.ids.clone() {
+            self.add(helper.clone(), id, bytes);
+        }
+    }
+
     /// Every other party to `to`.
     pub(super) fn gather(&mut self, to: usize, bytes: u64) {
         for from in (0..self.ids.len()).filter(|from| *from != to) {
@@ -354,6 +368,11 @@ impl<'f> Once<'f> {
     /// Opens one bit to all parties.
     pub(super) fn open_bit(&mut self) {
         self.opening();
+        self.announced_bit();
+    }
+
+    /// The same where it is announced before the work that leads to it: others have countersigned by then.
+    pub(super) fn announced_bit(&mut self) {
         self.rounds += 1;
         self.broadcast(WORD);
     }

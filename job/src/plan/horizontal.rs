@@ -279,7 +279,6 @@ pub(super) fn plan(
             seconds: seconds * kind.times as f64,
         });
     }
-    steps.push(end_of_sums(spec));
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links
@@ -343,25 +342,6 @@ pub(super) fn plan(
         );
     }
     plan
-}
-
-/// Word to the helper that no more sums follow.
-fn end_of_sums(spec: &Spec) -> StepCost {
-    let links = spec.party.iter().map(|bank| LinkBytes {
-        from: bank.id.clone(),
-        to: spec.helper.id.clone(),
-        bytes: KEYS,
-    });
-    StepCost {
-        phase: State::Evaluating,
-        stage: Stage::Evaluate,
-        waits: BTreeMap::new(),
-        step: "no more sums".into(),
-        times: 1,
-        rounds: 0,
-        seconds: 0.0,
-        links: links.collect(),
-    }
 }
 
 /// Keys of every bank to every other.

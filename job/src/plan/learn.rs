@@ -106,7 +106,10 @@ pub(super) fn overlap(spec: &Spec) -> Vec<Learns> {
     let mut list: Vec<_> = spec.seats().into_iter().map(party).collect();
     list.push(of(
         Audience::Helper(spec.helper.id.clone()),
-        "helper: takes no part",
+        match spec.sizes_only() {
+            true => "helper: counts values that both parties masked",
+            false => "helper: takes no part",
+        },
         "an id, or anything the parties send each other",
     ));
     list.push(of(

@@ -303,6 +303,19 @@ fn plan_of(
     assumptions: &Assumptions,
     taken: Option<&Taken>,
 ) -> Result<Plan, PlanError> {
+    let mut plan = costs_of(spec, assumptions, taken)?;
+    if let Some(first) = plan.steps.first_mut() {
+        first.seconds += constants::BEGIN_S;
+        plan.seconds += constants::BEGIN_S;
+    }
+    Ok(plan)
+}
+
+fn costs_of(
+    spec: &Spec,
+    assumptions: &Assumptions,
+    taken: Option<&Taken>,
+) -> Result<Plan, PlanError> {
     spec.check()?;
     let sizes = check(spec, assumptions)?;
     if let Some(horizontal) = &spec.horizontal {

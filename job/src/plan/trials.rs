@@ -1,4 +1,5 @@
-//! What cross-validation costs: about as many early passes a trial as training makes.
+//! What cross-validation costs: for the first fold of a ridge about as many early passes as training makes, for
+//! the others, which begin where it ended, two with one Hessian.
 
 use super::{
     StepCost,
@@ -14,6 +15,9 @@ use crate::{
     life::State,
     spec::{ClassWeight, Spec, Tuning},
 };
+
+/// Passes of a trial that begins where one with the same ridge has ended.
+const NEAR_PASSES: u64 = 2;
 
 /// The same job as in its trials, where the label party always holds weights of rows.
 pub(super) fn in_trials(spec: &Spec) -> Spec {
@@ -35,22 +39,25 @@ pub(super) fn in_trials(spec: &Spec) -> Spec {
 /// The steps of all trials; `facts` are of the job [`in_trials`].
 pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
     let trials = tuning.trials();
-    let passes = facts.passes.coarse.max(1);
+    let ridges_tried = tuning.l2.len() as u64;
+    let near = trials - ridges_tried;
     let (rows, terms) = (facts.coarse_hessian_rows(), facts.series.coarse_terms);
-    let hessians = facts.hessians().0.max(1);
-    let groups = (trials * passes).div_ceil(passes_ahead(facts.train_rows));
+    let passes = ridges_tried * facts.passes.coarse.max(1) + near * NEAR_PASSES;
+    let hessians = ridges_tried * facts.hessians().0.max(1) + near;
+    // scores of each pass and of each check of the range
+    let groups = (passes + trials).div_ceil(passes_ahead(facts.train_rows));
     vec![
         folds(facts).times(tuning.folds),
-        ridges(facts).times(trials + 1),
+        ridges(facts).times(ridges_tried + 1),
         masks_ahead(facts).times(groups),
-        gradient(facts, "trials: gradient, first pass", None, false).times(trials),
-        gradient(facts, "trials: gradient", Some(terms), false).times(trials * (passes - 1)),
-        hessian(facts, "trials: first Hessian", rows, None).times(trials),
-        hessian(facts, "trials: Hessian", rows, Some(false)).times(trials * (hessians - 1)),
-        inverse_begun(facts).times(trials * hessians),
-        inverse_step(facts).times(trials * hessians * facts.iterations(rows)),
-        newton_step(facts).times(trials * passes),
-        settled(facts).times(trials * passes),
+        gradient(facts, "trials: gradient, first pass", None, false).times(1),
+        gradient(facts, "trials: gradient", Some(terms), false).times(passes - 1),
+        hessian(facts, "trials: first Hessian", rows, None).times(ridges_tried),
+        hessian(facts, "trials: Hessian", rows, Some(false)).times(hessians - ridges_tried),
+        inverse_begun(facts).times(hessians),
+        inverse_step(facts).times(hessians * facts.iterations(rows)),
+        newton_step(facts).times(passes),
+        settled(facts).times(passes + 1 - trials),
         range_check(facts).times(trials),
         loss(facts).times(trials),
     ]
@@ -96,7 +103,7 @@ fn loss<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once.weigh(rows, [0]);
     once.matmul(1, rows, 1);
     once.truncate(&[1]);
-    once.open_bit();
+    once.announced_bit();
     once.compute_s = (4 * rows * facts.columns) as f64 / RING_MACS_PER_S;
     once
 }

@@ -100,26 +100,6 @@ pub enum Intercept {
     PerBank,
 }
 
-impl Spec {
-    /// Whether a job with this specification may go on where `aborted` was ended: both say the same but for name, limits,
-    /// the most passes, the node that adds up and the last day.
-    pub fn goes_on_from(&self, aborted: &Self) -> bool {
-        let of = |spec: &Self| {
-            let mut spec = spec.clone();
-            spec.name = String::new();
-            spec.expires = None;
-            spec.limits = super::Limits::default();
-            spec.solver.max_passes = 0;
-            spec.helper.id.clone_from(&self.helper.id);
-            if let Some(horizontal) = &mut spec.horizontal {
-                horizontal.resume = None;
-            }
-            spec
-        };
-        self.horizontal.is_some() && of(self) == of(aborted)
-    }
-}
-
 impl Horizontal {
     /// How many of so many banks must take part in a sum.
     pub fn threshold_of(&self, banks: usize) -> usize {

@@ -14,6 +14,7 @@ mod locate;
 mod network;
 mod overlap;
 mod parse;
+mod resume;
 mod rows;
 mod scorecard;
 mod template;
@@ -42,7 +43,12 @@ pub use self::{
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
     tuning::{Tuning, TuningRule},
 };
-use crate::{constants, decimal::Decimal, id::NodeId, when::Date};
+use crate::{
+    constants,
+    decimal::Decimal,
+    id::{JobId, NodeId},
+    when::Date,
+};
 
 /// A whole job specification.
 ///
@@ -177,10 +183,21 @@ pub struct Align {
     /// numbers without one). They replace the rules of the party's own data set.
     /// Default `["trim"]`.
     pub id_rules: Vec<IdRule>,
+    /// Where an id is made of several columns, such as surname, birth date and postcode: the rules of its second column, its
+    /// third, and so on, in this order at all parties (`id_more` of their data sets). A row is common where all of
+    /// them agree. Default: none, an id is one column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub id_more_rules: Vec<Vec<IdRule>>,
     /// The job ends, with nothing trained, below this many common customers. Default 100.
     pub min_matched: u64,
-    /// What the parties learn. `members` (default): both learn which of their customers are common.
+    /// What the parties learn. `members` (default): each learns which of its customers are common. `size`, in jobs that only
+    /// match two parties by `curve`: within which bucket their number is (below `min_matched`, or between two steps of
+    /// 1, 2, 5, 10, 20 ...), and nobody who they are; the helper counts them.
     pub reveal: AlignReveal,
+    /// An aborted job of the same parties, columns and model whose match this one goes on with, from the last part that
+    /// all parties still hold. Default: none. `paripassu job resume` fills it in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<JobId>,
 }
 
 impl Default for Align {
@@ -188,8 +205,10 @@ impl Default for Align {
         Self {
             method: AlignMethod::Curve,
             id_rules: vec![IdRule::Trim],
+            id_more_rules: Vec::new(),
             min_matched: constants::DEFAULT_MIN_MATCHED,
             reveal: AlignReveal::Members,
+            resume: None,
         }
     }
 }
@@ -219,6 +238,15 @@ impl fmt::Display for AlignMethod {
 pub enum AlignReveal {
     /// Which of its own customers are common, to each party.
     Members,
+    /// A bucket of how many they are.
+    Size,
+}
+
+impl Spec {
+    /// Whether nobody is to learn who is common.
+    pub fn sizes_only(&self) -> bool {
+        self.align.reveal == AlignReveal::Size
+    }
 }
 
 /// `[split]`: which matched rows are held out.

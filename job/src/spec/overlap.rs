@@ -68,6 +68,29 @@ pub(super) fn check(spec: &Spec, overlap: &Overlap) -> Vec<(KeyPath, Problem)> {
     if overlap.of == OverlapOf::All && pairwise(spec) {
         unfit(KeyPath::of("align.method"), PAIRWISE);
     }
+    if spec.sizes_only() {
+        if parties != 2 || overlap.of == OverlapOf::Any {
+            unfit(
+                KeyPath::of("align.reveal"),
+                "how many customers are common is counted for two parties, of = \"all\"",
+            );
+        }
+        if spec.align.method != AlignMethod::Curve {
+            let why =
+                "only method = \"curve\" can count common customers without showing who they are";
+            unfit(KeyPath::of("align.method"), why);
+        }
+        if spec.align.resume.is_some() {
+            let why =
+                "nothing is kept of a match that shows nobody who is common: leave resume out";
+            unfit(KeyPath::of("align.resume"), why);
+        }
+    }
+    if overlap.of == OverlapOf::Any && spec.align.resume.is_some() {
+        let why =
+            "of a match with each of several parties by itself nothing is kept: leave resume out";
+        unfit(KeyPath::of("align.resume"), why);
+    }
     for (position, party) in spec.party.iter().enumerate() {
         let path = KeyPath::of("party").element(position);
         if party.role != PartyRole::Member {

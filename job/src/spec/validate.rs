@@ -133,6 +133,11 @@ fn vertical(spec: &Spec, found: &mut Found) {
     if !(2..=constants::MAX_MATCHED_PARTIES).contains(&got) {
         found.push((path.clone(), Problem::PartyCount { got }));
     }
+    if spec.sizes_only() {
+        let why = "reveal = \"size\" is for jobs that only match customers, which have an [overlap] section: to train, \
+                   each party must know which of its rows are common";
+        found.push((KeyPath::of("align.reveal"), Problem::Overlap { why }));
+    }
     if overlap::pairwise(spec) {
         let problem = Problem::Method {
             why: overlap::PAIRWISE,

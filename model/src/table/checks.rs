@@ -2,7 +2,7 @@
 
 use super::error::shorten;
 use super::{At, TableError};
-use crate::schema::{DatasetSpec, IdRuleCount, nearest_name, normalise_id};
+use crate::schema::{DatasetSpec, IdRuleCount, escape_id, join_id, nearest_name, normalise_id};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ pub(super) struct Checks {
     pub(super) file: String,
     pub(super) spec: DatasetSpec,
     /// Names of the columns of the id and the label.
-    id: String,
+    id: Vec<String>,
     label: String,
     /// First 128 bits of the SHA-256 of each id seen, with its row and line; nothing where somebody
     /// else looks for repeated ids.
@@ -23,11 +23,12 @@ pub(super) struct Checks {
 
 impl Checks {
     pub(super) fn new(file: String, spec: &DatasetSpec) -> Self {
-        let rules = spec.id_rules.iter();
+        let more = spec.id_more.iter().flat_map(|part| &part.rules);
+        let rules = spec.id_rules.iter().chain(more);
         Self {
             file,
             spec: spec.clone(),
-            id: String::new(),
+            id: Vec::new(),
             label: String::new(),
             seen: Some(HashMap::new()),
             id_counts: rules
@@ -56,9 +57,10 @@ impl Checks {
     }
 
     /// Remembers how the columns of id and label are called, for messages.
-    pub(super) fn names(&mut self, header: &[String], id: usize, label: Option<usize>) {
+    pub(super) fn names(&mut self, header: &[String], id: &[usize], label: Option<usize>) {
         let name = |k: usize| header.get(k).cloned().unwrap_or_default();
-        (self.id, self.label) = (name(id), label.map(name).unwrap_or_default());
+        self.id = id.iter().copied().map(name).collect();
+        self.label = label.map(name).unwrap_or_default();
     }
 
     /// The current row, on this line of the file (0 where it has no lines).
@@ -74,16 +76,59 @@ impl Checks {
         cell.is_empty() || self.spec.missing.iter().any(|m| m == cell)
     }
 
-    /// An id, brought to its form.
-    pub(super) fn id(&mut self, raw: &str, line: u64) -> Result<String, TableError> {
-        let id = normalise_id(raw, &self.spec.id_rules, &mut self.id_counts);
-        if id.trim().is_empty() || self.is_missing(&id) {
+    /// Where the columns of the id stand in the header.
+    pub(super) fn find_id(&self, header: &[String]) -> Result<Vec<usize>, TableError> {
+        let more = self.spec.id_more.iter().map(|part| &part.column);
+        let all = std::iter::once(&self.spec.id).chain(more);
+        all.map(|name| self.find(header, name)).collect()
+    }
+
+    /// One column of an id, brought to its form; the first is column 0.
+    fn part(&mut self, k: usize, raw: &str, line: u64) -> Result<String, TableError> {
+        let (rules, before) = match k.checked_sub(1) {
+            None => (&self.spec.id_rules, 0),
+            Some(more) => {
+                let earlier = self.spec.id_more.iter().take(more);
+                let before: usize = earlier.map(|part| part.rules.len()).sum();
+                let rules = self.spec.id_more.get(more).map(|part| &part.rules);
+                let own = &self.spec.id_rules;
+                (rules.unwrap_or(own), own.len() + before)
+            }
+        };
+        let counts = self.id_counts.get_mut(before..).unwrap_or_default();
+        let id = normalise_id(raw, rules, counts);
+        // a text that means missing does so before the rules, too: `NA` is no id in small letters either
+        if id.trim().is_empty() || self.is_missing(&id) || self.is_missing(raw.trim()) {
             return Err(TableError::EmptyId {
                 at: self.at(line),
-                column: self.id.clone(),
+                column: self.id.get(k).cloned().unwrap_or_default(),
                 after_rules: !raw.is_empty() && id.is_empty(),
             });
         }
+        Ok(id)
+    }
+
+    /// An id of one column or several, brought to its form.
+    pub(super) fn id<'r>(
+        &mut self,
+        mut raw: impl Iterator<Item = &'r str>,
+        line: u64,
+    ) -> Result<String, TableError> {
+        let first = raw.next().unwrap_or_default();
+        let first = self.part(0, first, line)?;
+        if self.spec.id_more.is_empty() {
+            return self.once(first, line);
+        }
+        let mut id = String::with_capacity(first.len() + 16);
+        escape_id(&mut id, &first);
+        for (k, raw) in (1..).zip(raw) {
+            join_id(&mut id, &self.part(k, raw, line)?);
+        }
+        self.once(id, line)
+    }
+
+    /// Refuses an id that an earlier row has.
+    fn once(&mut self, id: String, line: u64) -> Result<String, TableError> {
         if self.seen.is_none() {
             return Ok(id);
         }
@@ -95,7 +140,7 @@ impl Checks {
         if let Some(&(first_row, first_line)) = seen.get(&key) {
             return Err(TableError::DuplicateId {
                 at,
-                column: self.id.clone(),
+                column: self.id.join("`, `"),
                 first_row,
                 first_line,
                 after_rules: !self.spec.id_rules.is_empty(),

@@ -74,14 +74,17 @@ impl ParquetReader {
         let mut checks = Checks::new(name, spec);
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let header: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
-        let mut leaves = vec![checks.find(&header, &spec.id)?];
+        let id = checks.find_id(&header)?;
+        let (first, more) = id.split_at(1);
+        let mut leaves = first.to_vec();
         let wanted = spec.label.iter().chain(&spec.numeric);
         for name in wanted.chain(&spec.categorical) {
             leaves.push(checks.find(&header, name)?);
         }
         let labelled = spec.label.is_some();
         let label = leaves.get(1).filter(|_| labelled).copied();
-        checks.names(&header, leaves[0], label);
+        checks.names(&header, &id, label);
+        leaves.extend_from_slice(more);
         for &leaf in &leaves {
             let column = schema.column(leaf);
             if let Some(problem) = unreadable(&column) {
@@ -117,6 +120,7 @@ impl ParquetReader {
             });
         }
         let nothing = DatasetSpec {
+            id_more: Vec::new(),
             id: String::new(),
             label: None,
             numeric: Vec::new(),
@@ -292,13 +296,18 @@ impl ParquetReader {
     }
 
     fn id(&mut self, row: usize) -> Result<String, TableError> {
-        let text = match self.cell(0, row) {
-            Cell::Text(bytes) => self.text(0, bytes)?.to_owned(),
-            Cell::Int(n) => n.to_string(),
-            Cell::Missing => String::new(),
-            Cell::Float(_) | Cell::Bool(_) => return Err(self.wrong_type(0, "an id")),
-        };
-        self.checks.id(&text, 0)
+        // further columns of the id stand behind all others
+        let more = self.leaves.len() - self.checks.spec.id_more.len()..self.leaves.len();
+        let mut parts = Vec::with_capacity(1 + more.len());
+        for column in std::iter::once(0).chain(more) {
+            parts.push(match self.cell(column, row) {
+                Cell::Text(bytes) => self.text(column, bytes)?.to_owned(),
+                Cell::Int(n) => n.to_string(),
+                Cell::Missing => String::new(),
+                Cell::Float(_) | Cell::Bool(_) => return Err(self.wrong_type(column, "an id")),
+            });
+        }
+        self.checks.id(parts.iter().map(String::as_str), 0)
     }
 
     fn text<'b>(&self, column: usize, bytes: &'b ByteArray) -> Result<&'b str, TableError> {

@@ -2,7 +2,7 @@
 
 use super::super::{ColumnData, MISSING_CODE, Table, TableError, TableReader};
 use super::ParquetReader;
-use crate::schema::{DatasetSpec, IdRule};
+use crate::schema::{DatasetSpec, IdPart, IdRule};
 use parquet::{
     data_type::{BoolType, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
@@ -44,6 +44,7 @@ const SCHEMA: &str = "required binary id (UTF8); required boolean bad; optional 
 
 fn spec() -> DatasetSpec {
     DatasetSpec {
+        id_more: Vec::new(),
         id: "id".into(),
         label: Some("bad".into()),
         numeric: vec!["tenure".into(), "income".into(), "ratio".into()],
@@ -247,4 +248,39 @@ fn what_cannot_be_read_is_refused_by_column() {
     };
     let e = Table::load(&path, &infinite).unwrap_err();
     assert!(matches!(e, TableError::NotFinite { .. }), "{e}");
+}
+
+#[test]
+fn an_id_of_several_columns_is_the_same_as_from_a_text_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = "required binary surname (UTF8); required double income; required int64 born;";
+    let path = file(dir.path(), schema, |w| {
+        group!(
+            w,
+            (ByteArrayType, vec![" moss ".into(), "a|b".into()], None),
+            (DoubleType, vec![1.5, 2.5], None),
+            (Int64Type, vec![19_700_102, 3], None)
+        );
+    });
+    let spec = DatasetSpec {
+        id: "surname".into(),
+        id_more: vec![IdPart {
+            column: "born".into(),
+            rules: vec![IdRule::StripLeadingZeros],
+        }],
+        label: None,
+        numeric: vec!["income".into()],
+        categorical: Vec::new(),
+        missing: Vec::new(),
+        id_rules: vec![IdRule::Trim],
+    };
+    let table = Table::load(&path, &spec).unwrap();
+    assert_eq!(table.ids(), ["moss|19700102", "a\\|b|3"]);
+    let ColumnData::Numeric(income) = table.column("income").unwrap().data() else {
+        panic!()
+    };
+    assert_eq!(income, &[1.5, 2.5]);
+    let csv = dir.path().join("same.csv");
+    std::fs::write(&csv, "born,income,surname\n019700102,1.5,moss\n3,2.5,a|b\n").unwrap();
+    assert_eq!(Table::load(&csv, &spec).unwrap().ids(), table.ids());
 }

@@ -16,7 +16,7 @@ pub struct CsvReader<R> {
     csv: csv::Reader<R>,
     record: csv::ByteRecord,
     header: Vec<String>,
-    id: usize,
+    id: Vec<usize>,
     label: Option<usize>,
     /// Position in the file of each column of the table.
     columns: Vec<usize>,
@@ -81,14 +81,14 @@ impl<R: Read> CsvReader<R> {
             header.push(name.trim().to_owned());
         }
         let mut checks = Checks::new(file, spec);
-        let id = checks.find(&header, &spec.id)?;
+        let id = checks.find_id(&header)?;
         let label = spec.label.as_deref().map(|l| checks.find(&header, l));
         let label = label.transpose()?;
         let named = spec.numeric.iter().chain(&spec.categorical);
         let columns = named
             .map(|c| checks.find(&header, c))
             .collect::<Result<_, _>>()?;
-        checks.names(&header, id, label);
+        checks.names(&header, &id, label);
         Ok(Self {
             checks,
             csv,
@@ -158,8 +158,7 @@ impl<R: Read> CsvReader<R> {
                 Err(e) => break Err(e),
             }
             let line = self.line(&record);
-            let id = self.cell(&record, self.id);
-            match id.and_then(|raw| self.checks.id(raw, line)) {
+            match self.id(&record, line) {
                 Ok(id) => each(&id),
                 Err(e) => break Err(e),
             }
@@ -221,6 +220,17 @@ impl<R: Read> CsvReader<R> {
             .map_or(self.checks.rows + 1, csv::Position::line)
     }
 
+    /// A row's id.
+    fn id(&mut self, record: &csv::ByteRecord, line: u64) -> Result<String, TableError> {
+        if let [only] = self.id[..] {
+            let raw = self.cell(record, only)?;
+            return self.checks.id(std::iter::once(raw), line);
+        }
+        let parts = self.id.iter().map(|k| self.cell(record, *k));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        self.checks.id(parts.into_iter(), line)
+    }
+
     /// The text of a cell.
     fn cell<'r>(&self, record: &'r csv::ByteRecord, k: usize) -> Result<&'r str, TableError> {
         std::str::from_utf8(record.get(k).unwrap_or_default()).map_err(|_| TableError::Encoding {
@@ -232,8 +242,7 @@ impl<R: Read> CsvReader<R> {
     /// Appends one record, the id last: a refused row leaves cells without an id.
     fn take_row(&mut self, record: &csv::ByteRecord, table: &mut Table) -> Result<(), TableError> {
         let line = self.line(record);
-        let raw = self.cell(record, self.id)?;
-        let id = self.checks.id(raw, line)?;
+        let id = self.id(record, line)?;
         if let Some(k) = self.label {
             let label = self.checks.label(self.cell(record, k)?, line)?;
             table.label.get_or_insert_default().push(label);

@@ -1,8 +1,9 @@
 use super::*;
-use crate::schema::IdRule;
+use crate::schema::{IdPart, IdRule};
 
 fn spec() -> DatasetSpec {
     DatasetSpec {
+        id_more: Vec::new(),
         id: "id".into(),
         label: Some("y".into()),
         numeric: vec!["income".into()],
@@ -215,4 +216,79 @@ fn ids_alone_are_read_as_the_rows_ids_are() {
     let e = ids_of("id,income\n1,2\n ,3\n").unwrap_err().to_string();
     assert!(e.contains("row 2") && e.contains("empty"), "{e}");
     assert!(ids_of("id,income\n").is_err());
+}
+
+fn of_columns() -> DatasetSpec {
+    let part = |column: &str, rules: &[IdRule]| IdPart {
+        column: column.into(),
+        rules: rules.to_vec(),
+    };
+    DatasetSpec {
+        id: "surname".into(),
+        id_more: vec![
+            part("born", &[IdRule::DigitsOnly]),
+            part("postcode", &[IdRule::Trim, IdRule::LowerCase]),
+        ],
+        label: None,
+        numeric: vec!["income".into()],
+        categorical: vec![],
+        missing: vec!["NA".into()],
+        id_rules: vec![IdRule::Trim, IdRule::LowerCase],
+    }
+}
+
+#[test]
+fn an_id_of_several_columns_is_all_of_them_each_by_its_own_rules() {
+    let read = |text: &str| {
+        let mut reader = CsvReader::new("a.csv".into(), text.as_bytes(), &of_columns())?;
+        let mut table = Table::empty(&of_columns());
+        reader.read_batch(&mut table, 100)?;
+        let changed: Vec<u64> = reader.id_rule_counts().iter().map(|c| c.changed).collect();
+        Ok::<_, TableError>((table.ids().to_vec(), changed))
+    };
+    let head = "postcode,surname,income,born\n";
+    let (ids, changed) = read(&format!(
+        "{head}AB1, Moss ,1,1970-01-02\nab1,moss,2,19700103\nab2,moss,3,19700102\n"
+    ))
+    .unwrap();
+    assert_eq!(
+        ids,
+        [
+            "moss|19700102|ab1",
+            "moss|19700103|ab1",
+            "moss|19700102|ab2"
+        ]
+    );
+    // rules in the order of the columns: of the surname, of the date, of the postcode
+    assert_eq!(changed, [1, 1, 1, 0, 1]);
+    // whatever stands in the columns, other columns give another id
+    let (ids, _) = read(&format!(
+        "{head}c,a|b,1,1\n\"2|c\",\"a\\\",1,1\nc,a\\|b,1,1\n"
+    ))
+    .unwrap();
+    assert_eq!(ids, ["a\\|b|1|c", "a\\\\|1|2\\|c", "a\\\\\\|b|1|c"]);
+    for (rows, want) in [
+        (
+            "ab1,moss,1,1970\nAB1,MOSS,2,19-70\n",
+            "the same id as row 1",
+        ),
+        (
+            "ab1,moss,1,unknown\n",
+            "column `born`: the id is empty after the id rules",
+        ),
+        ("NA,moss,1,1970\n", "column `postcode`: the id is empty"),
+        (" ,moss,1,1970\n", "column `postcode`: the id is empty"),
+    ] {
+        let said = read(&format!("{head}{rows}")).unwrap_err().to_string();
+        assert!(said.contains(want), "{said}");
+    }
+    let said = read("surname,income,born\na,1,2\n")
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("postcode"), "{said}");
+    let twice = DatasetSpec {
+        numeric: vec!["born".into()],
+        ..of_columns()
+    };
+    assert!(twice.check().is_err());
 }

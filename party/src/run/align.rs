@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use paripassu_audit::event::bodies::{AlignDone, DataCommitted, Denied};
 use paripassu_job::{DisclosureId, constants, spec};
-use paripassu_model::table::Table;
+use paripassu_model::{schema::IdRuleCount, table::Table};
 use paripassu_protocol::{
     abort::Abort,
     align::{self, IterIds, Method, Params},
 };
+use paripassu_service::dealing::alignment;
 
 use super::{Run, own, timed};
 
@@ -24,10 +25,9 @@ impl Run {
     pub(super) fn alignment(&self) -> (Method, Params) {
         let (spec, config) = (self.spec(), &self.site.config);
         let params = Params {
-            min_matched: spec.align.min_matched,
             memory_bytes: config.align_memory_mib << 20,
             max_rows: config.align.max_rows,
-            ..Params::new(*self.contract.digest().as_bytes())
+            ..alignment(&self.contract)
         };
         let method = match spec.align.method {
             spec::AlignMethod::Curve => Method::Curve,
@@ -91,24 +91,30 @@ impl Run {
         held.saturating_sub(constants::ALIGN_MIN_PADDING)
     }
 
+    /// How many ids each rule changed: in this node's own log, and nowhere else.
+    pub(super) fn tell_counts(&self, counts: &[IdRuleCount]) {
+        for count in counts {
+            tracing::info!(
+                job = %self.job.job(), rule = %count.rule, changed = count.changed,
+                "ids brought to one form"
+            );
+        }
+    }
+
     pub(super) async fn align(&mut self, table: &Table) -> Result<Vec<usize>, Abort> {
         let (method, params) = self.alignment();
         let progress = self.alignment_progress();
         let ids: Vec<String> = table.ids().to_vec();
         self.book_alignment(2)?;
-        let aligned = align::run(
-            &self.ctx,
-            method,
-            &params,
-            IterIds(ids.into_iter()),
-            progress,
-        )
-        .await?;
-        self.aligned(method, aligned.rows.len() as u64)?;
+        let (course, ids) = (self.match_course().await?, IterIds(ids.into_iter()));
+        let aligned = align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
+        let aligned = self.too_few(aligned).await?;
         self.peer_rows = Self::rows_in(aligned.peer_batches);
         let rows: Vec<usize> = aligned.rows.into_iter().map(|r| r as usize).collect();
         let ids = rows.iter().filter_map(|row| table.ids().get(*row));
-        self.set_may_follow(ids.map(String::as_str))?;
+        let allowed = self.aligned(method, rows.len() as u64);
+        let allowed = allowed.and_then(|()| self.set_may_follow(ids.map(String::as_str)));
+        self.or_forget(allowed).await?;
         Ok(rows)
     }
 }

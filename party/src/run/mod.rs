@@ -5,6 +5,7 @@ mod binning;
 mod card;
 mod evaluate;
 mod horizontal;
+mod kept;
 mod measured;
 mod network;
 pub(crate) mod outputs;
@@ -13,6 +14,7 @@ mod page;
 mod progress;
 mod rows;
 mod set_change;
+mod size;
 mod train;
 mod validate;
 
@@ -249,6 +251,9 @@ impl Run {
         if let Some(horizontal) = self.spec().horizontal.clone() {
             return self.horizontal(&horizontal).await;
         }
+        if self.spec().sizes_only() {
+            return self.size().await;
+        }
         if let Some(overlap) = self.spec().overlap.clone() {
             return self.overlap(&overlap).await;
         }
@@ -315,13 +320,7 @@ impl Run {
                 .await
                 .map_err(failed)?;
         self.held.store(table.rows() as u64, Ordering::Relaxed);
-        // counts stay in this node's own log
-        for count in counts {
-            tracing::info!(
-                job = %self.job.job(), rule = %count.rule, changed = count.changed,
-                rows = table.rows(), "ids brought to one form"
-            );
-        }
+        self.tell_counts(&counts);
         Ok((table, selection))
     }
 
@@ -546,7 +545,8 @@ impl Run {
         self.book.event(ModelReleased {
             what: "model and report of this party".into(),
             to: vec![format!("party:{id}")],
-        })
+        })?;
+        self.forget().await
     }
 }
 

@@ -63,7 +63,10 @@ impl Run {
         self.book_alignment(1)?;
         let found = match overlap.of {
             OverlapOf::All => {
-                let aligned = align::run(&self.ctx, method, &params, ids()?, progress).await?;
+                let (ids, course) = (ids()?, self.match_course().await?);
+                let aligned =
+                    align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
+                let aligned = self.too_few(aligned).await?;
                 Found {
                     rows: aligned.rows,
                     pairs: Vec::new(),
@@ -95,11 +98,12 @@ impl Run {
             }
         };
         let matched = found.rows.len() as u64;
-        match overlap.of {
-            OverlapOf::All => self.aligned(method, matched)?,
+        let allowed = match overlap.of {
+            OverlapOf::All => self.aligned(method, matched),
             // `align.done` is for all members to read, and what a pair has in common is not
-            OverlapOf::Any => self.within_limit(matched)?,
-        }
+            OverlapOf::Any => self.within_limit(matched),
+        };
+        self.or_forget(allowed).await?;
         Ok(found)
     }
 
@@ -150,14 +154,9 @@ impl Run {
         });
         let (staged, files, committed, counts, table) = written.await?;
         // what was matched is known to both ends by now; lists that differ by few are given to nobody
-        self.set_may_follow(table.ids().iter().map(String::as_str))?;
-        // counts stay in this node's own log
-        for count in counts {
-            tracing::info!(
-                job = %self.job.job(), rule = %count.rule, changed = count.changed,
-                "ids brought to one form"
-            );
-        }
+        let allowed = self.set_may_follow(table.ids().iter().map(String::as_str));
+        self.or_forget(allowed).await?;
+        self.tell_counts(&counts);
         self.book.event(self.graded(committed))?;
         self.book.event(ModelCommitted { files })?;
         // nobody keeps results unless everybody has written theirs
@@ -169,7 +168,8 @@ impl Run {
         self.book.event(ModelReleased {
             what: "list of this party's common customers".into(),
             to: vec![format!("party:{party}")],
-        })
+        })?;
+        self.forget().await
     }
 }
 

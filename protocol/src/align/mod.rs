@@ -38,13 +38,17 @@
 mod any;
 pub mod ecdh;
 mod ids;
+pub mod resume;
 mod spill;
 pub mod vole;
 
 use std::{fmt, path::PathBuf};
 
 pub use any::run_any;
+pub use ecdh::size;
 pub use ids::{IdBatch, Ids, IterIds};
+pub use resume::{Course, Keep};
+use resume::{Hashed, Point, Seen};
 
 use crate::{
     abort::Abort,
@@ -173,12 +177,73 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
+    let course = Course::default();
+    run_on(ctx, method, params, ids, &course, progress).await
+}
+
+/// The same; what is found is kept on the way, and what an aborted job found is not matched again: [`resume`].
+///
+/// # Errors
+/// As [`run`]; [`Abort::Input`] also where the ids are others than the aborted job's, or a part cannot be kept.
+///
+/// # Leakage
+/// As the method's, and what [`resume`] says.
+pub async fn run_on<C, I, P>(
+    ctx: &Ctx<C>,
+    method: Method,
+    params: &Params,
+    ids: I,
+    course: &Course,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
     let ctx = ctx.narrow("align");
-    match (method, ctx.parties()) {
-        (Method::Curve, _) => ecdh::run(&ctx, params, ids, progress).await,
-        (Method::Vole, 3..=vole::star::MOST) => vole::star::run(&ctx, params, ids, progress).await,
-        (Method::Vole, _) => vole::run(&ctx, params, ids, progress).await,
+    let seen = Seen::default();
+    let ids = Hashed::new(ids, seen.clone());
+    let past = match &course.before {
+        None => None,
+        Some(before) => match resume::agree(&ctx, before).await? {
+            Point::Start => {
+                tracing::warn!("nothing is held by all parties: all is matched anew");
+                None
+            }
+            Point::Whole(then, alignment) => {
+                let matched = alignment.rows.len();
+                tracing::info!(matched, "the aborted job's match is taken over");
+                let whole = resume::whole(ids, then, alignment, params.min_matched, ctx.path());
+                let alignment = whole.await?;
+                return kept(course, &seen, alignment).await;
+            }
+            Point::Buckets(past) => Some(*past),
+        },
+    };
+    let alignment = match (method, ctx.parties()) {
+        (Method::Curve, _) => ecdh::run(&ctx, params, ids, progress).await?,
+        (Method::Vole, 3..=vole::star::MOST) => {
+            vole::star::run(&ctx, params, ids, progress).await?
+        }
+        (Method::Vole, _) => {
+            let going = vole::Going {
+                keep: course.keep.clone(),
+                past,
+                seen: seen.clone(),
+            };
+            vole::run_on(&ctx, params, ids, going, progress).await?
+        }
+    };
+    kept(course, &seen, alignment).await
+}
+
+/// Keeps a whole match where the course asks for it.
+async fn kept(course: &Course, seen: &Seen, alignment: Alignment) -> Result<Alignment, Abort> {
+    if let Some(keep) = &course.keep {
+        resume::keep(keep, seen, &alignment).await?;
     }
+    Ok(alignment)
 }
 
 /// Cost to party `index`, which brings `own_rows` when its peer brings `peer_rows`, exactly as the

@@ -93,9 +93,31 @@ pub trait Openings: Send {
         receivers: Receivers,
         values: usize,
     ) -> Result<(), Abort>;
+
+    /// Records an opening that is sure to come, so that others can countersign it in the meantime; it must be
+    /// [recorded](Self::record) with the same words when it happens. By default nothing is recorded before then.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    fn announce(&mut self, _: Opening, _: Receivers, _values: usize) -> Result<(), Abort> {
+        Ok(())
+    }
 }
 
 impl<C: Channel, S> Engine<C, S> {
+    /// Announces an opening to the ledger, before the work that comes before it.
+    ///
+    /// # Errors
+    /// If the ledger refuses.
+    pub(crate) fn announce(
+        &mut self,
+        opening: Opening,
+        receivers: Receivers,
+        values: usize,
+    ) -> Result<(), Abort> {
+        self.ledger().announce(opening, receivers, values)
+    }
+
     /// Opens shared values to `receivers`. At a party that is no receiver the result is empty.
     ///
     /// # Leakage

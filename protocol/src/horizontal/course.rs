@@ -14,15 +14,18 @@
 
 use std::{future::Future, pin::Pin};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::{SumOf, secagg::Client};
 use crate::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
-    channel::Channel,
+    channel::{Channel, Role},
+    held,
 };
+
+pub use held::MOST_HELD;
 
 /// What training holds after so many rounds.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,9 +85,6 @@ impl<F: FnMut(u32, u32) + Send> Course for F {
     }
 }
 
-/// Most rounds that a bank holds.
-pub const MOST_HELD: usize = 16;
-
 /// The latest round that all banks hold alike, of the rounds that each tells the others: digests by round, ascending.
 ///
 /// # Leakage
@@ -97,36 +97,18 @@ pub async fn agree<C: Channel>(
     ledger: &mut dyn Openings,
     held: &[(u32, [u8; 32])],
 ) -> Result<Option<u32>, Abort> {
-    let mut body = BytesMut::with_capacity(36 * held.len());
-    let held = &held[held.len().saturating_sub(MOST_HELD)..];
-    for (round, digest) in held {
-        body.put_u32_le(*round);
-        body.put_slice(digest);
-    }
+    let (held, body) = held::tell(held);
     ledger.record(Opening::Sum(SumOf::Held), Receivers::All, held.len())?;
-    let told = client.tell_all("held", 0, body.freeze()).await?;
-    let mut alike: Vec<(u32, [u8; 32])> = held.to_vec();
-    for (from, body) in told {
-        let theirs = read_held(&body).ok_or_else(|| Abort::Malformed {
-            from,
+    let told = client.tell_all("held", 0, body).await?;
+    let read = |(from, body): &(Role, Bytes)| {
+        held::read(body).ok_or_else(|| Abort::Malformed {
+            from: *from,
             step: "held".into(),
             problem: "no list of rounds with digests".into(),
-        })?;
-        alike.retain(|mine| theirs.contains(mine));
-    }
-    Ok(alike.iter().map(|(round, _)| *round).max())
-}
-
-fn read_held(body: &Bytes) -> Option<Vec<(u32, [u8; 32])>> {
-    let (entries, rest) = body.as_chunks::<36>();
-    if !rest.is_empty() || entries.len() > MOST_HELD {
-        return None;
-    }
-    let read = |entry: &[u8; 36]| {
-        let (round, digest) = entry.split_first_chunk::<4>()?;
-        Some((u32::from_le_bytes(*round), digest.try_into().ok()?))
+        })
     };
-    entries.iter().map(read).collect()
+    let theirs: Vec<_> = told.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(held::latest(held, &theirs))
 }
 
 /// Writes a state.

@@ -246,7 +246,7 @@ async fn train_all<C: Channel, S: CorrelationSource>(
         if i > 0 {
             run.use_all_rows();
         }
-        let attempt = run.attempt(engine, range_log2, passes, i > 0, progress);
+        let attempt = run.attempt(engine, range_log2, passes, i > 0, None, progress);
         let attempt = attempt.await?;
         passes = attempt.passes;
         hessians += attempt.hessians;

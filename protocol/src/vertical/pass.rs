@@ -37,24 +37,31 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// Makes masks for the next passes where none are left for a gradient. The first pass of a range
-    /// takes none for scores, the check of the range does.
+    /// Makes masks for the next passes where none are left for a gradient, if one comes, and for scores alone
+    /// where none are left for these: a pass from party 0's own start takes none for scores, the check of the
+    /// range does.
     pub(super) async fn refill<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
         features: &[OwnerMatrix],
+        gradient: bool,
     ) -> Result<(), Abort> {
         let left = |of: &[Ahead]| of.first().map_or(0, Ahead::left);
-        if left(&self.gradients) > 0 {
-            return Ok(());
-        }
-        let jobs: Vec<_> = [false, true]
-            .into_iter()
-            .flat_map(|transposed| features.iter().map(move |m| (m, transposed)))
+        let kinds: &[bool] = match (left(&self.scores), left(&self.gradients)) {
+            (_, 0) if gradient => &[false, true],
+            (0, _) => &[false],
+            _ => return Ok(()),
+        };
+        let jobs: Vec<_> = kinds
+            .iter()
+            .flat_map(|transposed| features.iter().map(move |m| (m, *transposed)))
             .collect();
         let count = passes_ahead(features.first().map_or(0, OwnerMatrix::rows));
         let mut made = engine.ahead(&jobs, count).await?;
-        self.gradients = made.split_off(features.len());
+        let gradients = made.split_off(features.len());
+        if kinds.len() == 2 {
+            self.gradients = gradients;
+        }
         match left(&self.scores) {
             0 => self.scores = made,
             _ => self

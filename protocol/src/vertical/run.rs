@@ -68,8 +68,32 @@ pub(super) struct Attempt {
     pub(super) series: Arc<Sine>,
     pub(super) points: Points,
     pub(super) weights: Vec<Shares>,
+    /// The copy of them with fewer fraction bits.
+    short: Vec<Shares>,
     /// Of the Hessian that the last step was made with.
     inverse: Option<Shares>,
+}
+
+impl Attempt {
+    /// A start where this attempt has ended.
+    pub(super) fn into_start(self, near: bool) -> Start {
+        Start {
+            range_log2: self.series.period_log2() - 2,
+            weights: self.weights,
+            short: self.short,
+            near,
+        }
+    }
+}
+
+/// Weights that passes begin with, on shares.
+pub(super) struct Start {
+    /// The range of the sigmoid that they are for.
+    pub(super) range_log2: u32,
+    weights: Vec<Shares>,
+    short: Vec<Shares>,
+    /// Whether they are so near the end that one Hessian, made there, serves on.
+    near: bool,
 }
 
 impl Run {
@@ -188,6 +212,7 @@ impl Run {
         range_log2: u32,
         passes_before: u32,
         careful: bool,
+        start: Option<&Start>,
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
         let mut masks = std::mem::take(&mut self.masks);
@@ -197,6 +222,7 @@ impl Run {
             range_log2,
             passes_before,
             careful,
+            start,
             progress,
         );
         let made = made.await;
@@ -204,6 +230,7 @@ impl Run {
         made
     }
 
+    #[allow(clippy::too_many_arguments)] // one call, of what an attempt is
     async fn passes<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
@@ -211,6 +238,7 @@ impl Run {
         range_log2: u32,
         passes_before: u32,
         careful: bool,
+        start: Option<&Start>,
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
         let fine_terms = self.spec.terms.unwrap_or(match range_log2 {
@@ -227,15 +255,23 @@ impl Run {
             fine.period_log2(),
             self.scale.headroom,
         )?;
-        let mut weights = self.begin(engine.me(), points.weight)?;
-        let mut short = self.begin(engine.me(), points::SHORT)?;
+        let start = start.filter(|start| start.range_log2 == range_log2);
+        let all = |of: &[Shares]| of.iter().map(Shares::duplicate).collect();
+        let (mut weights, mut short): (Vec<Shares>, Vec<Shares>) = match start {
+            Some(start) => (all(&start.weights), all(&start.short)),
+            None => (
+                self.begin(engine.me(), points.weight)?,
+                self.begin(engine.me(), points::SHORT)?,
+            ),
+        };
+        let near = start.is_some_and(|start| start.near);
         let all_rows = self.hessian_rows == self.rows;
         // of all rows, the Hessian of the last early pass is as good as a new one; standard errors want one at
         // final precision
         let keep = all_rows && !self.spec.standard_errors;
         let mut stage = Stage {
             fine: false,
-            large: if careful || all_rows { 1 } else { 3 },
+            large: if !near && (careful || all_rows) { 1 } else { 3 },
             since_hessian: 0,
         };
         let mut inverse: Option<Inverted> = None;
@@ -255,7 +291,9 @@ impl Run {
             }
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
-            let bound = inverse.is_none() && !stage.fine && all_rows;
+            let bound = inverse.is_none() && !stage.fine && all_rows && !near;
+            // all that is not 0 is party 0's
+            let by_zero = t == 1 && start.is_none();
             let of = if stage.fine {
                 points.fine
             } else {
@@ -267,13 +305,12 @@ impl Run {
                 fine: stage.fine,
                 slopes: (refresh && !bound).then_some(of),
             };
-            masks.refill(engine, &self.features).await?;
-            let (residual, mut slope) = match t {
-                1 => self.first_residuals(engine.me(), &weights, &how).await?,
-                _ => self.residuals(engine, masks, &weights, &how).await?,
+            masks.refill(engine, &self.features, true).await?;
+            let (residual, mut slope) = match by_zero {
+                true => self.first_residuals(engine.me(), &weights, &how).await?,
+                false => self.residuals(engine, masks, &weights, &how).await?,
             };
-            // of the first pass, all that is not 0 is party 0's
-            let residual = self.by_row_weights(engine, residual, t == 1).await?;
+            let residual = self.by_row_weights(engine, residual, by_zero).await?;
             let gradient = self
                 .gradient(engine, masks, &residual, &short, &how)
                 .await?;
@@ -281,14 +318,14 @@ impl Run {
                 slope = Some(self.largest_slopes(engine.me(), &points, of)?);
             }
             if let Some(slope) = slope {
-                let by_zero = t == 1 || bound;
-                let slope = self.by_row_weights(engine, slope, by_zero).await?;
+                let slope = self.by_row_weights(engine, slope, by_zero || bound).await?;
                 let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &self.ridge);
                 let h = h.await?;
                 inverse = Some(newton::inverse(engine, &h, self.width(), of.headroom).await?);
                 hessians += 1;
                 // the first, of the bound or of party 0's own fit, is for one pass
-                stage.since_hessian = if hessians == 1 { u32::MAX / 2 } else { 0 };
+                let once = hessians == 1 && !near;
+                stage.since_hessian = if once { u32::MAX / 2 } else { 0 };
             }
             stage.since_hessian += 1;
             let Some(inv) = &inverse else { continue };
@@ -304,7 +341,8 @@ impl Run {
                 w.sub(s);
             }
             progress.pass(pass, passes_before + most, stage.fine);
-            let ask = self.spec.stop == Stop::Bit || t == most;
+            // from another training's end, the first step is as large as the two differ
+            let ask = self.spec.stop == Stop::Bit && (t > 1 || by_zero) || t == most;
             if ask && self.settled(engine, &steps, inv, stage.fine, pass).await? {
                 if stage.fine || self.rough {
                     return Ok(Attempt {
@@ -314,6 +352,7 @@ impl Run {
                         series: fine,
                         points,
                         weights,
+                        short,
                         inverse: inverse.map(|i| i.inverse),
                     });
                 }
@@ -327,6 +366,7 @@ impl Run {
             series: fine,
             points,
             weights,
+            short,
             inverse: None,
         })
     }
@@ -388,6 +428,8 @@ impl Run {
         fine: bool,
         pass: u32,
     ) -> Result<bool, Abort> {
+        let opening = Opening::Converged { pass };
+        engine.announce(opening, Receivers::All, 1)?;
         let jobs: Vec<_> = self
             .unwhiten
             .iter()
@@ -415,7 +457,6 @@ impl Run {
         let mut error = inverse.error.words().to_vec();
         error.push(trace);
         let error = Shares::new(error, inverse.error.frac()).widened(INVERSE_POINT);
-        let opening = Opening::Converged { pass };
         engine
             .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)
             .await
@@ -428,6 +469,7 @@ impl Run {
         attempt: &Attempt,
     ) -> Result<bool, Abort> {
         engine.step(format_args!("train/range-{}", attempt.passes));
+        engine.announce(Opening::RangeExceeded, Receivers::All, 1)?;
         let range_log2 = attempt.series.period_log2() - 2;
         // 2^48 units are R / 64
         let frac = 54 - points::FEATURE - range_log2;
@@ -438,6 +480,7 @@ impl Run {
             .collect();
         let weights = engine.truncate(cut).await?;
         let mut masks = std::mem::take(&mut self.masks);
+        masks.refill(engine, &self.features, false).await?;
         let z = self.margins(engine, &mut masks, &weights).await;
         self.masks = masks;
         let z = z?;
@@ -469,6 +512,10 @@ impl Run {
         facts: SolverFacts,
     ) -> Result<LogisticFit, Abort> {
         engine.step("release/coefficients");
+        for (party, w) in (0u8..).zip(&attempt.weights) {
+            let opening = Opening::Coefficients { party };
+            engine.announce(opening, Receivers::One(party), w.len())?;
+        }
         let mut own = Vec::new();
         for (p, w) in attempt.weights.iter().enumerate() {
             let party = p as u8;

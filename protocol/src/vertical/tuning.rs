@@ -9,13 +9,14 @@
 //! columns serve all trials; with a fold's column another one marks the rows left out. A trial is training that ends when a step is small
 //! before the last passes' precision (at most 5e-3 a standardised coefficient, and Newton's next would be far smaller), then the check of the
 //! sigmoid's range, then residuals at full precision, multiplied with the marks and with themselves. The ridge's term is linear in the
-//! ridge: columns are whitened for the largest of the list.
+//! ridge: columns are whitened for the largest of the list. A trial begins where the one before it has ended, on shares: another fold of the
+//! same ridge is so near that a Hessian made there serves all its passes; with another ridge Hessians are made as in training.
 //!
 //! **Adversary.** As of training: passive, up to all but one data party if the source joins none. **Learns** what the openings `TrialLoss`,
 //! `Converged` and `RangeExceeded` declare, these two for each trial. A sum over the rows of a fold is an aggregate of at least N/k rows,
 //! cut to 2^-10; the folds of one ridge add up to about the error over all rows, and differ by ridge as little as ridges do.
 //!
-//! **Cost.** A trial: the passes to a small step (3 to 6), a range check, one more pass of scores and residuals, 16 bytes a row from each party for
+//! **Cost.** A trial: the passes to a small step (3 to 6 and as many Hessians for the first fold of a ridge, 2 to 3 and one Hessian for the others), a range check, one more pass of scores and residuals, 16 bytes a row from each party for
 //! the product. A fold: 16 bytes a row from party 0 to each other.
 //! **Source.** Cross-validation and the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and Regression Trees
 //! (1984), section 3.4.3; the gates are those of training.
@@ -29,7 +30,7 @@ use super::{
     pass::How,
     points,
     row_weights::{self, RowWeights, Weighting},
-    run::{Attempt, Run},
+    run::{Attempt, Run, Start},
     whiten::{encode_matrix, ridge_words},
 };
 use crate::{
@@ -167,26 +168,37 @@ impl Run {
         let mut losses = vec![Vec::with_capacity(k); tuning.l2.len()];
         let (mut passes, mut trial) = (0, 0);
         self.rough = true;
+        let mut parts = Vec::with_capacity(k);
         for fold in 0..k {
             engine.step(format_args!("train/fold-{fold}"));
             let counts = |row: usize| folds.as_ref().is_some_and(|f| usize::from(f[row]) != fold);
             let mine = self.fold_weights(engine.me(), weights.as_deref(), &counts)?;
             row_weights::check_enough(mine.as_deref(), &self.widths)?;
             let declared = self.spec.row_weights_in_trials();
-            self.weighting = Weighting::register(engine, &declared, rows, mine).await?;
+            let weighting = Weighting::register(engine, &declared, rows, mine).await?;
             let left_out =
                 (engine.me() == 0).then(|| (0..rows).map(|row| i32::from(!counts(row))).collect());
             let left_out = engine.register(0, rows, 1, 0, left_out).await?;
-            // the strongest ridge first: it settles soonest, and what does not settle is known before all is done
-            for (g, l2) in tuning.l2.iter().enumerate().rev() {
+            parts.push((weighting, left_out));
+        }
+        // the strongest ridge first: it settles soonest, and what does not settle is known before all is done
+        let mut start: Option<Start> = None;
+        for (g, l2) in tuning.l2.iter().enumerate().rev() {
+            engine.step(format_args!("train/ridge-{g}"));
+            self.use_ridge(engine, prepared, *l2 / self.scale.by)
+                .await?;
+            for (fold, (weighting, left_out)) in parts.iter_mut().enumerate() {
                 engine.step(format_args!("train/trial-{trial}"));
-                self.use_ridge(engine, prepared, *l2 / self.scale.by)
-                    .await?;
-                let attempt = self.trial(engine, &mut passes, progress).await?;
+                std::mem::swap(&mut self.weighting, weighting);
+                let begun = start.as_ref();
+                let attempt = self.trial(engine, &mut passes, begun, progress).await?;
                 engine.step(format_args!("train/loss-{trial}"));
-                let sum = self.loss(engine, &attempt, &left_out, trial).await?;
+                let sum = self.loss(engine, &attempt, left_out, trial).await?;
+                std::mem::swap(&mut self.weighting, weighting);
                 losses[g].push(sum / rows_of_fold(rows, k, fold) as f64);
                 trial += 1;
+                // another fold of the same ridge is near, another ridge need not be
+                start = Some(attempt.into_start(fold + 1 < k));
             }
         }
         self.rough = false;
@@ -245,18 +257,21 @@ impl Run {
         Ok(())
     }
 
-    /// Trains until steps are small, at the narrowest range that holds all scores.
+    /// Trains until steps are small, at the narrowest range that holds all scores, but none below the start's.
     async fn trial<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
         passes: &mut u32,
+        start: Option<&Start>,
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
-        let ranges = self.spec.ranges();
+        let mut ranges = self.spec.ranges();
+        // what the trial before it needed, this one will need as well
+        ranges.retain(|range| start.is_none_or(|start| *range >= start.range_log2));
         let mut problem = ("no range to try", 0);
         for range_log2 in ranges {
             let attempt = self
-                .attempt(engine, range_log2, *passes, false, progress)
+                .attempt(engine, range_log2, *passes, false, start, progress)
                 .await?;
             *passes = attempt.passes;
             problem = match attempt.settled {
@@ -276,6 +291,8 @@ impl Run {
         left_out: &crate::arith::OwnerMatrix,
         trial: u32,
     ) -> Result<f64, Abort> {
+        let opening = Opening::TrialLoss { trial };
+        engine.announce(opening, Receivers::All, 1)?;
         let how = How {
             series: &attempt.series,
             points: &attempt.points,
@@ -306,9 +323,7 @@ impl Run {
         let marked = newton::one(marked)?;
         let sum = engine.matmul(&marked, &residual, 1, self.rows, 1).await?;
         let sum = newton::one(engine.truncate(vec![(sum, LOSS)]).await?)?;
-        let opened = engine
-            .open(sum, Opening::TrialLoss { trial }, Receivers::All)
-            .await?;
+        let opened = engine.open(sum, opening, Receivers::All).await?;
         Ok(opened.first().map_or(f64::NAN, |w| fixed::decode(*w, LOSS)))
     }
 }

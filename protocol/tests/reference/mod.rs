@@ -71,6 +71,7 @@ pub(crate) fn load(folder: &Path, name: &str) -> Set {
         categorical.push(column.clone());
     }
     let spec = DatasetSpec {
+        id_more: Vec::new(),
         id: "id".into(),
         label: Some("y".into()),
         numeric: numeric.clone(),

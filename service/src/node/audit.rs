@@ -1,6 +1,6 @@
 //! What the node's loop writes into the transcript.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use paripassu_audit::event::bodies::Denied;
 use paripassu_proto::{
@@ -12,6 +12,7 @@ use paripassu_proto::{
 use super::{
     NodeHandler, Proposal,
     event_loop::{EventLoop, local_abort},
+    job::RefusedJob,
 };
 use crate::{
     signing::Decision,
@@ -37,6 +38,28 @@ impl Carrier for Stream {
 pub(super) struct Audit {
     pub(super) transcript: Arc<Transcript>,
     pub(super) exchange: Exchange,
+}
+
+/// Most refusals of jobs that one process writes down.
+const MOST_REFUSALS: usize = 1_024;
+
+/// Refusals of jobs that this process has written down: the same once, and no more than [`MOST_REFUSALS`], the last of
+/// which says so. A coordinator that sends bad starts without end fills no log.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(HashSet<(String, String)>);
+
+impl Refusals {
+    /// What is to be written of a refusal: job and code.
+    fn next<'a>(&mut self, job: &str, code: &'a str) -> Option<(String, &'a str)> {
+        let job = limits::bounded_text(job);
+        if self.0.len() >= MOST_REFUSALS || !self.0.insert((job.clone(), code.to_owned())) {
+            return None;
+        }
+        match self.0.len() == MOST_REFUSALS {
+            true => Some((String::new(), "too_many_refusals")),
+            false => Some((job, code)),
+        }
+    }
 }
 
 impl<H: NodeHandler> EventLoop<H> {
@@ -76,14 +99,32 @@ impl<H: NodeHandler> EventLoop<H> {
             .ok()
     }
 
+    /// Tells the coordinator that this node does not take part, and why.
+    pub(super) fn refuse(&mut self, job: &str, error: &RefusedJob) {
+        tracing::warn!(job, %error, "refused a job");
+        self.denied(job, error.code());
+        let abort = pb::Abort {
+            culprit: String::new(),
+            reported_by: String::new(),
+            step: "start".into(),
+            code: error.code().into(),
+            reason: limits::bounded_text(&format!("`{}` refuses: {error}", self.port.me.id)),
+        };
+        self.tell_abort(job, abort);
+    }
+
     /// Writes a refusal down: of a job that this node has written down, in that job's events, else in its own.
-    pub(super) fn denied(&self, job: &str, code: &str) {
+    fn denied(&mut self, job: &str, code: &str) {
         let Some(audit) = &self.audit else { return };
+        let Some((job, code)) = self.refused.next(job, code) else {
+            return;
+        };
         let denied = Denied {
             code: code.to_owned(),
-            subject: limits::bounded_text(job),
+            subject: job.clone(),
             to: None,
         };
+        let job = job.as_str();
         let of = match audit.transcript.is_open(job) {
             true => job,
             false => "",
@@ -122,5 +163,28 @@ impl<H: NodeHandler> EventLoop<H> {
             tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
         }
         audit.exchange.finish_soon(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_written_once_and_refusals_have_an_end() {
+        let mut refusals = Refusals::default();
+        assert_eq!(
+            refusals.next("j", "replayed"),
+            Some(("j".into(), "replayed"))
+        );
+        assert_eq!(refusals.next("j", "replayed"), None);
+        assert!(refusals.next("j", "not_approved").is_some());
+        let more = (0..5_000).filter_map(|n| refusals.next(&format!("k-{n}"), "job_refused"));
+        let written: Vec<_> = more.collect();
+        assert_eq!(written.len(), MOST_REFUSALS - 2);
+        assert_eq!(
+            written.last().unwrap(),
+            &(String::new(), "too_many_refusals")
+        );
     }
 }

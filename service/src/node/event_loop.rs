@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     Command, JobInfo, NodeHandler, Proposal, Reporter, RunError, StateChange,
-    audit::{Audit, Stream},
+    audit::{Audit, Refusals, Stream},
     job::{self, RefusedJob},
 };
 use crate::{
@@ -64,7 +64,7 @@ struct Finished {
 
 pub(super) struct EventLoop<H> {
     pub(super) identity: Arc<Identity>,
-    port: NodePort,
+    pub(super) port: NodePort,
     heads: HeadReader,
     pub(super) handler: Arc<H>,
     clock: Clock,
@@ -73,6 +73,8 @@ pub(super) struct EventLoop<H> {
     runs: JoinSet<Finished>,
     callbacks: mpsc::Sender<Callback>,
     waiting_callbacks: Option<mpsc::Receiver<Callback>>,
+    /// Refusals that this process has written down.
+    pub(super) refused: Refusals,
     disconnected: Option<Instant>,
 }
 
@@ -105,6 +107,7 @@ impl<H: NodeHandler> EventLoop<H> {
             runs: JoinSet::new(),
             callbacks,
             waiting_callbacks: Some(waiting),
+            refused: Refusals::default(),
             disconnected: None,
         }
     }
@@ -259,20 +262,6 @@ impl<H: NodeHandler> EventLoop<H> {
         }
     }
 
-    /// Tells the coordinator that this node does not take part, and why.
-    fn refuse(&self, job: &str, error: &RefusedJob) {
-        tracing::warn!(job, %error, "refused a job");
-        self.denied(job, error.code());
-        let abort = pb::Abort {
-            culprit: String::new(),
-            reported_by: String::new(),
-            step: "start".into(),
-            code: error.code().into(),
-            reason: limits::bounded_text(&format!("`{}` refuses: {error}", self.port.me.id)),
-        };
-        self.tell_abort(job, abort);
-    }
-
     pub(super) fn tell_abort(&self, job: &str, abort: pb::Abort) {
         let report = pb::AbortReport {
             job: job.to_owned(),
@@ -331,6 +320,12 @@ impl<H: NodeHandler> EventLoop<H> {
                     let mut members = info.members().into_iter();
                     !members.any(|(_, member)| member == *id)
                 }),
+                spare: info.proposal.head.spare(),
+                patience: info
+                    .proposal
+                    .head
+                    .absence
+                    .map_or(Duration::ZERO, |absence| absence.patience),
                 core: Some(Arc::clone(&core)),
             });
             info.record = Record::new(
@@ -483,9 +478,12 @@ impl<H: NodeHandler> EventLoop<H> {
             bytes_received: link.received.bytes,
             digest_received: link.received.digest.to_vec().into(),
         });
+        let audit = self.audit.as_ref();
+        let without = audit.map_or_else(Vec::new, |audit| audit.exchange.left_out(&id));
         let report = pb::CompletionReport {
             job: id.to_string(),
             links: links.collect(),
+            without: without.iter().map(ToString::to_string).collect(),
         };
         self.port.tell(node_control::Body::Completion(report));
     }
@@ -503,6 +501,13 @@ impl<H: NodeHandler> EventLoop<H> {
         let abort = notice.abort.unwrap_or_default();
         let culprit: Option<NodeId> = abort.culprit.parse().ok();
         let reason = limits::bounded_text(&abort.reason);
+        let without = notice.without.iter();
+        if without
+            .into_iter()
+            .any(|left_out| *left_out == self.port.me.id.as_str())
+        {
+            return self.left_out(&id).await;
+        }
         let over = matches!(
             state,
             JobState::Aborted | JobState::Rejected | JobState::Expired
@@ -535,6 +540,7 @@ impl<H: NodeHandler> EventLoop<H> {
         if let Err(error) = self.identity.trust().refresh() {
             tracing::error!(%error, "the old revocation list stays in force");
         }
+        self.renew();
         let settings = Arc::clone(&self.port.settings);
         if self
             .disconnected

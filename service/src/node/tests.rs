@@ -47,6 +47,7 @@ fn heads() -> HeadReader {
             ],
             helper: Some(helper.parse().map_err(|_| "helper")?),
             expires: 0,
+            absence: None,
         })
     })
 }

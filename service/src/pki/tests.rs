@@ -39,7 +39,7 @@ fn a_party_asks_is_signed_and_loads() {
         &Peer::new(NodeKind::Party, "bank".parse().unwrap())
     );
     assert_eq!(
-        identity.trust().verify(identity.chain()).unwrap().peer(),
+        identity.trust().verify(&identity.chain()).unwrap().peer(),
         identity.peer()
     );
     let mode = fs::metadata(node.path().join(files::KEY))
@@ -141,7 +141,7 @@ fn expired_revoked_foreign_and_mixed_identities_say_so() {
     );
     let expired = identity
         .trust()
-        .verify_at(identity.chain(), later)
+        .verify_at(&identity.chain(), later)
         .unwrap_err()
         .to_string();
     assert!(
@@ -152,7 +152,7 @@ fn expired_revoked_foreign_and_mixed_identities_say_so() {
     let foreign_ca = authority();
     let foreign = Trust::load(foreign_ca.path())
         .unwrap()
-        .verify(identity.chain())
+        .verify(&identity.chain())
         .unwrap_err();
     assert!(
         foreign
@@ -163,9 +163,9 @@ fn expired_revoked_foreign_and_mixed_identities_say_so() {
 
     assert_eq!(revoke(ca.path(), &peer("party/bank")).unwrap().len(), 1);
     let trust = Trust::load(ca.path()).unwrap();
-    let revoked = trust.verify(identity.chain()).unwrap_err().to_string();
+    let revoked = trust.verify(&identity.chain()).unwrap_err().to_string();
     assert!(revoked.contains("revoked"), "{revoked}");
-    assert!(trust.verify(stranger.chain()).is_ok());
+    assert!(trust.verify(&stranger.chain()).is_ok());
     assert!(matches!(
         revoke(ca.path(), &peer("party/bank")),
         Err(PkiError::NotIssued { .. })

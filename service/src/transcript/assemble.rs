@@ -49,18 +49,15 @@ pub enum AssembleError {
     },
 }
 
-/// The certificate given and those of other keys that signed this node's events of a job.
+/// The certificate given and those of other keys that signed these events.
 fn certificates(
-    log: &Log,
+    part: &LogPart,
     state: &Path,
     certificate: &str,
-    job: &str,
 ) -> Result<Vec<String>, AssembleError> {
-    let entries = log.job_entries(job)?;
-    let keys = entries
-        .iter()
-        .filter_map(|entry| Some(Envelope::parse(&entry.envelope).ok()?.sig.key))
-        .collect();
+    let events = part.events.iter().chain(&part.node_events);
+    let key = |envelope: &str| Some(Envelope::parse(envelope.as_bytes()).ok()?.sig.key);
+    let keys = events.filter_map(|event| key(&event.envelope)).collect();
     let kept = papers::certificates(state, &keys).map_err(|source| AssembleError::Io {
         what: "read the certificates in",
         path: papers::folder(state),
@@ -80,20 +77,16 @@ pub(super) fn own_part(
     heads: &[u64],
     private: bool,
 ) -> Result<LogPart, AssembleError> {
-    let certificates = certificates(log, state, certificate, job)?;
     let head = log.checkpoint_at(size)?.ok_or(AssembleError::Unknown)?;
     let mut earlier: Vec<SignedCheckpoint> = Vec::new();
     for old in heads.iter().filter(|old| **old < size) {
         earlier.extend(log.checkpoint_at(*old)?);
     }
-    Ok(LogPart::of_log(
-        log,
-        job,
-        &certificates,
-        &head,
-        &earlier,
-        private,
-    )?)
+    let certificate = certificate.to_owned();
+    let only = std::slice::from_ref(&certificate);
+    let mut part = LogPart::of_log(log, job, only, &head, &earlier, private)?;
+    part.certificates = certificates(&part, state, &certificate)?;
+    Ok(part)
 }
 
 /// The sizes of the heads that were signed while this job stood in the log.

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use paripassu_proto::{JobId, NodeId, audit::v1 as pb, control::v1 as control};
+use paripassu_proto::{ContractHead, JobId, NodeId, audit::v1 as pb, control::v1 as control};
 use paripassu_protocol::channel::Role;
 use prost::Message as _;
 use tokio::{
@@ -65,6 +65,9 @@ pub struct Seat {
     pub(crate) members: Vec<(Role, NodeId)>,
     /// The coordinator, where it is no member: it countersigns, too.
     pub(crate) coordinator: Option<NodeId>,
+    /// How many parties may be missing, and how long one is waited for.
+    pub(crate) spare: usize,
+    pub(crate) patience: Duration,
     /// The channel whose gate opens when all have countersigned.
     pub(crate) core: Option<Arc<JobCore>>,
 }
@@ -77,13 +80,17 @@ impl fmt::Debug for Seat {
 
 impl Seat {
     /// The seat of a coordinator that only carries the job.
-    pub fn of_coordinator(job: JobId, contract: [u8; 32], members: Vec<(Role, NodeId)>) -> Self {
+    pub fn of_coordinator(head: &ContractHead, contract: [u8; 32]) -> Self {
         Self {
-            job,
+            job: head.job.clone(),
             contract,
             role: None,
-            members,
+            members: crate::node::members(head),
             coordinator: None,
+            spare: head.spare(),
+            patience: head
+                .absence
+                .map_or(Duration::ZERO, |absence| absence.patience),
             core: None,
         }
     }
@@ -96,6 +103,7 @@ enum Order {
     Flooded(JobId, Blame),
     Message(Box<pb::Envelope>),
     Ask(JobId),
+    Released(JobId, Vec<NodeId>),
     Finish {
         job: JobId,
         well: bool,
@@ -118,6 +126,8 @@ pub(super) struct Shared {
     pub(super) carrier: Box<dyn Carrier>,
     pub(super) times: Times,
     blames: Mutex<HashMap<JobId, Blame>>,
+    /// Parties that jobs were closed without.
+    left_out: Mutex<HashMap<JobId, Vec<NodeId>>>,
     intake: Mutex<Intake>,
     /// Jobs that are in the queue to be asked for.
     asked: Mutex<HashSet<JobId>>,
@@ -172,6 +182,12 @@ impl Shared {
         blames.entry(job.clone()).or_insert_with(|| blame.clone());
     }
 
+    /// Notes that a job was closed without these parties.
+    pub(super) fn leave_out(&self, job: &JobId, parties: Vec<NodeId>) {
+        let mut all = lock(&self.left_out);
+        all.entry(job.clone()).or_default().extend(parties);
+    }
+
     pub(super) fn blame(&self, job: &JobId) -> Option<Blame> {
         let blames = lock(&self.blames);
         blames.get(job).cloned()
@@ -182,6 +198,7 @@ impl Shared {
         let mut blames = lock(&self.blames);
         blames.remove(job);
         drop(blames);
+        lock(&self.left_out).remove(job);
         lock(&self.flooded).remove(job);
         self.transcript.forget(job.as_str());
     }
@@ -211,6 +228,7 @@ impl Exchange {
             carrier,
             times,
             blames: Mutex::default(),
+            left_out: Mutex::default(),
             intake: Mutex::default(),
             asked: Mutex::default(),
             flooded: Mutex::default(),
@@ -267,6 +285,20 @@ impl Exchange {
             well: false,
             done: None,
         });
+    }
+
+    /// Tells the coordinator's own session that a job is released, without these parties: nothing more of them is
+    /// waited for.
+    pub fn released(&self, job: &JobId, without: Vec<NodeId>) {
+        self.order(Order::Released(job.clone(), without));
+    }
+
+    /// The parties that this node closed a job without, because they did not answer.
+    pub(crate) fn left_out(&self, job: &JobId) -> Vec<NodeId> {
+        lock(&self.shared.left_out)
+            .get(job)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// What the task and its handles share.
@@ -365,6 +397,11 @@ async fn take(shared: &Arc<Shared>, sessions: &mut BTreeMap<JobId, Session>, ord
             lock(&shared.asked).remove(&job);
             if let Some(session) = sessions.get_mut(&job) {
                 session.ask();
+            }
+        }
+        Order::Released(job, without) => {
+            if let Some(session) = sessions.get_mut(&job) {
+                session.released(&without);
             }
         }
         Order::Finish { job, well, done } => {

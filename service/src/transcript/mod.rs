@@ -24,7 +24,7 @@ pub use assemble::AssembleError;
 pub use export::{Assembled, ExportError, assemble, bundle_path, bundles, export};
 pub use node::{Transcript, TranscriptError};
 pub use prune::{PruneError, Pruned, Which, prune};
-pub use record::Record;
+pub use record::{Announced, Record};
 
 pub use exchange::{Carrier, Exchange, Seat};
 

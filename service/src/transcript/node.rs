@@ -89,6 +89,22 @@ pub struct Transcript {
     signer: Arc<dyn Signer>,
     pub(super) binary: String,
     jobs: Mutex<HashMap<String, Facts>>,
+    /// Jobs in which heads are exchanged at this moment.
+    sessions: Mutex<usize>,
+}
+
+/// A job in which heads are exchanged, as long as this lives: the node's key stays the same.
+pub(super) struct Busy(Arc<Transcript>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut sessions = self
+            .0
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *sessions = sessions.saturating_sub(1);
+    }
 }
 
 impl fmt::Debug for Transcript {
@@ -128,7 +144,7 @@ impl Transcript {
         let signer: Arc<dyn Signer> = Arc::new(KeySigner(Arc::clone(&identity)));
         let (log, opened) = Log::open(&state.join(LOG_FOLDER), &origin, Arc::clone(&signer))?;
         let witness = Witness::open(&state.join(WITNESS_FOLDER), &origin, Arc::clone(&signer))?;
-        let key = hex(&key_digest(identity.public_key()));
+        let key = hex(&key_digest(&identity.public_key()));
         papers::keep_certificate(state, &key, &identity.certificate_pem()).map_err(|source| {
             TranscriptError::Papers {
                 path: papers::folder(state),
@@ -144,6 +160,7 @@ impl Transcript {
             signer,
             binary: program()?,
             jobs: Mutex::default(),
+            sessions: Mutex::default(),
         };
         transcript.started(&opened, discard)?;
         Ok(Arc::new(transcript))
@@ -163,7 +180,7 @@ impl Transcript {
         let before = before
             .last()
             .and_then(|e| Envelope::parse(&e.envelope).ok());
-        let now = hex(&key_digest(self.identity.public_key()));
+        let now = hex(&key_digest(&self.identity.public_key()));
         self.write("", started)?;
         for torn in &opened.torn {
             tracing::warn!(file = %torn.file.display(), bytes = torn.bytes, "cut off a torn write");
@@ -226,6 +243,41 @@ impl Transcript {
                 tracing::error!(job, %error, "no bundle of a job that this node was stopped in")
             }
         }
+    }
+
+    /// Counts a job in which heads are exchanged.
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        *self.sessions.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Busy(Arc::clone(self))
+    }
+
+    /// Goes over to a renewed key, and writes so, if there is one and no job is under way: a job ends with the key that
+    /// it began with. True when the key has changed.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn renew(&self) -> Result<bool, TranscriptError> {
+        if !self.identity.has_another_key() {
+            return Ok(false);
+        }
+        // nobody begins a job meanwhile
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if *sessions > 0 {
+            return Ok(false);
+        }
+        let old = hex(&key_digest(&self.identity.public_key()));
+        let (pem, new) = self.identity.shown();
+        let new = hex(&key_digest(&new));
+        papers::keep_certificate(&self.state, &new, &pem).map_err(|source| {
+            TranscriptError::Papers {
+                path: papers::folder(&self.state),
+                source,
+            }
+        })?;
+        self.identity.take_over();
+        let from = format_time(self.clock.now()).unwrap_or_default();
+        self.write("", KeyRotated { old, new, from })?;
+        Ok(true)
     }
 
     /// Whose transcript this is.

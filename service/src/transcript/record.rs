@@ -7,9 +7,15 @@ use paripassu_audit::event::{
     bodies::{Disclosure, PeerFlow, StepFinished, StepStarted},
 };
 use paripassu_proto::{JobId, NodeId};
+use paripassu_protocol::channel::Role;
 
 use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, facts::cpu_seconds};
-use crate::transport::{JobChannel, JobCore, StepWatcher, Unread};
+use crate::transport::{JobChannel, JobCore, Pass, StepWatcher, Unread};
+
+/// An opening that stands in the transcript and that the others are asked to countersign.
+#[derive(Debug)]
+#[must_use = "nothing may be opened before the others have countersigned"]
+pub struct Announced(Option<Pass>);
 
 /// The transcript of one job at this node. Clones write to the same.
 ///
@@ -32,6 +38,12 @@ struct Wire {
 }
 
 impl Inner {
+    /// A bank that was away may send what nobody waits for any more: sums are over those that came in time.
+    fn bears_late(&self, unread: &Unread) -> bool {
+        let sums = unread.tag.starts_with("sums/") && matches!(unread.from, Role::Party(_));
+        sums && unread.authentic && self.transcript.is_of_banks(self.job.as_str())
+    }
+
     /// Writes an event down; a failure is this node's, and the job's end.
     fn write(&self, body: Body) -> Result<(), TranscriptError> {
         let written = self.transcript.write_soon(self.job.as_str(), body);
@@ -104,16 +116,40 @@ impl Record {
     /// # Errors
     /// When the log cannot be written: nothing may be opened.
     pub fn disclose(&self, opening: Disclosure) -> Result<(), TranscriptError> {
-        let Some(inner) = &self.0 else { return Ok(()) };
         // shut first: no frame slips out between the event and the head that is to hold it
-        if let Some(wire) = &inner.wire {
+        if let Some(wire) = self.0.as_ref().and_then(|inner| inner.wire.as_ref()) {
             wire.core.gate().shut();
         }
-        inner.write(opening.into())?;
-        if let Some(wire) = &inner.wire {
-            wire.exchange.ask(&inner.job);
-        }
+        let announced = self.announce(opening)?;
+        self.await_witnesses(announced);
         Ok(())
+    }
+
+    /// Writes down an opening that is to come, and asks the other members to countersign while this node goes
+    /// on. Nothing may be opened before [`Self::await_witnesses`].
+    ///
+    /// # Errors
+    /// When the log cannot be written: nothing may be opened.
+    pub fn announce(&self, opening: Disclosure) -> Result<Announced, TranscriptError> {
+        let Some(inner) = &self.0 else {
+            return Ok(Announced(None));
+        };
+        inner.write(opening.into())?;
+        Ok(Announced(inner.wire.as_ref().map(|wire| {
+            // after the event: a head that is signed for this pass holds it
+            let pass = wire.core.gate().promise();
+            wire.exchange.ask(&inner.job);
+            pass
+        })))
+    }
+
+    /// From here on this node sends nothing in the job until every other member has countersigned a head that
+    /// holds the opening.
+    pub fn await_witnesses(&self, Announced(pass): Announced) {
+        let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
+        if let (Some(wire), Some(pass)) = (wire, pass) {
+            wire.core.gate().shut_until(pass);
+        }
     }
 
     /// Asks all members to countersign; nothing is sent in the job until they have.
@@ -190,6 +226,7 @@ impl Record {
         self.steps_done(channel, |_| true).map_err(own)?;
         if let Some(wire) = &inner.wire
             && let Some((unread, peer)) = wire.core.unread()
+            && !inner.bears_late(&unread)
         {
             return Err(surplus(&unread, peer));
         }

@@ -14,10 +14,12 @@ use super::{
     Blame, TranscriptError,
     exchange::{Done, Seat, Shared, sign},
     fits,
+    node::Busy,
     record::failed,
 };
 use crate::{identity::Certified, signing, transport::Pass};
 
+mod absence;
 mod ending;
 mod heads;
 
@@ -46,6 +48,10 @@ struct Other {
     heads: u64,
     /// This node has refused a head of it: nothing of it is judged any more.
     refused: bool,
+    /// It did not answer in time: openings do not wait for it until it has caught up.
+    away: bool,
+    /// The job was closed without it.
+    left_out: bool,
     /// It writes nothing more.
     last: bool,
     pieces: Vec<u8>,
@@ -77,6 +83,8 @@ enum End {
 /// One job.
 pub(super) struct Session {
     shared: Arc<Shared>,
+    /// The node's key stays the same until all others have shown their last heads.
+    busy: Option<Busy>,
     seat: Seat,
     others: BTreeMap<String, Other>,
     /// A head is wanted.
@@ -91,6 +99,10 @@ pub(super) struct Session {
     unkept: Vec<(u64, NoteSignature, VerifierKey)>,
     /// Most heads that one member may show, and say anew what it remembers.
     most_heads: u64,
+    /// All have cosigned the beginning: from here on a party may be missing.
+    begun: bool,
+    /// When those that have not cosigned are given up, or the job is closed without those that were.
+    slow_by: Option<Instant>,
     end: End,
 }
 
@@ -120,6 +132,7 @@ impl Session {
         let most_heads = shared.transcript.openings(seat.job.as_str());
         let most_heads = most_heads.map_or(MAX_HEADS, |n| (64 + 4 * n).min(MAX_HEADS));
         let mut session = Self {
+            busy: Some(shared.transcript.busy()),
             shared,
             seat,
             others,
@@ -129,6 +142,8 @@ impl Session {
             heads: Vec::new(),
             open: BTreeMap::new(),
             unkept: Vec::new(),
+            begun: false,
+            slow_by: None,
             end: End::Not,
         };
         let addresses: Vec<String> = session.others.keys().cloned().collect();
@@ -148,6 +163,8 @@ impl Session {
             role: None,
             members: Vec::new(),
             coordinator: None,
+            spare: 0,
+            patience: Duration::ZERO,
             core: None,
         };
         Self::begin(shared, seat)
@@ -163,12 +180,12 @@ impl Session {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         match &self.end {
-            End::Not => None,
+            End::Not => self.slow_by.filter(|_| self.begun),
             End::Finishing {
                 sign_by,
                 told: false,
                 ..
-            } => Some(*sign_by),
+            } => Some(self.absentees().map_or(*sign_by, |(due, _)| due)),
             End::Finishing { by, .. } => Some(*by),
             End::Over(by) => Some(*by),
         }
@@ -307,7 +324,7 @@ impl Session {
             .others
             .values()
             .filter(|o| matches!(o.role, Some(Role::Party(_))))
-            .all(|o| o.last);
+            .all(|o| o.last || o.away);
         let idle = matches!(self.end, End::Not) && self.seat.role.is_none();
         if idle && parties_last && !self.others.is_empty() {
             let job = self.seat.job.to_string();
@@ -322,12 +339,18 @@ impl Session {
             self.due = false;
             self.sign_head().await;
         }
+        self.go_on(now);
+        self.leave_out(now).await;
         self.send_heads().await;
         // nobody waits for the disk while the gate is shut
         if self.passes.is_empty() || !matches!(self.end, End::Not) {
             self.keep().await;
         }
         self.ending(now).await;
+        let over = matches!(self.end, End::Over(_));
+        if over && self.others.values().all(|o| o.last) {
+            self.busy = None;
+        }
     }
 
     fn own_failure(&mut self, error: &TranscriptError) {

@@ -225,6 +225,8 @@ async fn a_message_counts_once_and_only_as_it_was_signed() {
         role: Some(role),
         members: members.clone(),
         coordinator: None,
+        spare: 0,
+        patience: Duration::ZERO,
         core: None,
     };
     let start = |identity: &Arc<Identity>, role| {
@@ -323,6 +325,8 @@ async fn a_head_that_another_jobs_head_has_overtaken_is_signed_anew() {
             (Role::Party(1), id("partner")),
         ],
         coordinator: None,
+        spare: 0,
+        patience: Duration::ZERO,
         core: None,
     };
     let start = |identity: &Arc<Identity>, role| {
@@ -410,6 +414,7 @@ fn propose(transcript: &Transcript, identity: &Identity, job: &str) {
         parties: vec!["bank".parse().unwrap(), "partner".parse().unwrap()],
         helper: None,
         expires: i64::MAX,
+        absence: None,
     };
     let submitter = "user/modeler".parse().unwrap();
     let proposal = control::Proposal {
@@ -420,7 +425,7 @@ fn propose(transcript: &Transcript, identity: &Identity, job: &str) {
     transcript
         .proposed(&head, &[7; 32], &submitter, &proposal, "party-0")
         .unwrap();
-    let itself = identity.trust().verify(identity.chain()).unwrap();
+    let itself = identity.trust().verify(&identity.chain()).unwrap();
     transcript.session(job, &[7; 32], &itself, None).unwrap();
 }
 

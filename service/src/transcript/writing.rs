@@ -257,6 +257,12 @@ impl Transcript {
         contract.is_some_and(|c| c.spec().align.method == AlignMethod::Vole)
     }
 
+    /// Whether the contract of a job is one of banks with the same columns.
+    pub(super) fn is_of_banks(&self, job: &str) -> bool {
+        let contract = self.contract(job);
+        contract.is_some_and(|c| c.spec().horizontal.is_some())
+    }
+
     /// How many openings the contract of a job declares, if it is known and can be read.
     pub(super) fn openings(&self, job: &str) -> Option<u64> {
         let contract = self.contract(job)?;

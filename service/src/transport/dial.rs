@@ -4,12 +4,13 @@ use std::{
     error::Error as StdError,
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use hyper_util::rt::TokioIo;
 use paripassu_proto::{NodeId, Peer};
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncReadExt, net::TcpStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
@@ -18,6 +19,9 @@ use crate::{
     identity::Identity,
     tls::{self, Negotiated, TlsError},
 };
+
+/// The name in the handshake plays no part: the coordinator is known by its certified identity.
+const NAME: &str = "coordinator.paripassu.internal";
 
 /// Why the coordinator cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,30 @@ pub async fn dial(
     dial_noting(identity, address, coordinator, settings, Arc::default()).await
 }
 
+/// Longest wait for a word of the other side after a handshake.
+const WORD: Duration = Duration::from_secs(2);
+
+/// Why the coordinator ends connections of this identity, if it does: over TLS 1.3 whoever dials hears that its
+/// certificate is refused only when its own part of the handshake is done, and what was sent by then may drown it.
+pub async fn refusal(
+    identity: &Identity,
+    address: &str,
+    coordinator: Option<NodeId>,
+    settings: &Settings,
+) -> Option<String> {
+    let connector = TlsConnector::from(tls::client(identity, coordinator, &settings.suites).ok()?);
+    let name = ServerName::try_from(NAME).ok()?;
+    let heard = async {
+        let tcp = TcpStream::connect(address).await?;
+        let mut stream = connector.connect(name, tcp).await?;
+        stream.read_u8().await
+    };
+    match tokio::time::timeout(WORD, heard).await {
+        Ok(Err(error)) => tls::explain(&error),
+        _ => None,
+    }
+}
+
 /// What the last connection made negotiated, and with which coordinator.
 pub(crate) type Noted = Arc<Mutex<Option<(Negotiated, Peer)>>>;
 
@@ -96,8 +124,7 @@ pub(super) async fn dial_noting(
         .http2_keep_alive_interval(settings.keepalive)
         .keep_alive_timeout(settings.keepalive)
         .keep_alive_while_idle(true);
-    // the name in the handshake plays no part: the coordinator is known by its certified identity
-    let name = ServerName::try_from("coordinator.paripassu.internal").map_err(|_| bad_address())?;
+    let name = ServerName::try_from(NAME).map_err(|_| bad_address())?;
     let target: Arc<str> = address.into();
     let trust = identity.trust().clone();
     let service = tower::service_fn(move |_| {

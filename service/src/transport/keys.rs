@@ -90,7 +90,7 @@ impl KeyExchange {
             node: me.as_str().to_owned(),
             public: secret.public(),
         };
-        let signature = statement.sign(identity.signing_key());
+        let signature = identity.with_key(|key| statement.sign(key));
         let key = pb::JobKey {
             job: job.as_str().to_owned(),
             key: Some(signing::wrap(identity, statement.to_bytes(), signature)),

@@ -24,7 +24,7 @@ pub mod server;
 mod settings;
 mod uplink;
 
-pub use dial::{DialError, dial};
+pub use dial::{DialError, dial, refusal};
 pub use hub::{Hub, HubEvent, Tap};
 pub use job::{JobChannel, LinkReport, Passed, PeerFlows, StepReport};
 pub(crate) use job::{JobCore, Pass, StepWatcher, Unread};

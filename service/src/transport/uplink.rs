@@ -122,6 +122,7 @@ impl Dialler {
             stood: false,
             reason,
         };
+        let mut renewals = self.identity.renewals();
         let (address, coordinator) = (&self.config.address, self.config.coordinator.clone());
         let noted = Arc::clone(&self.secured);
         let dialled =
@@ -170,7 +171,17 @@ impl Dialler {
         let feed = self.feed.clone();
         let stop = CancellationToken::new();
         let deliver = |body| feed.deliver(body);
-        let end = pump(&self.link, epoch, incoming, tx, deliver, &stop).await;
+        let end = tokio::select! {
+            end = pump(&self.link, epoch, incoming, tx, deliver, &stop) => end,
+            // the session goes on over a connection that shows the new certificate
+            renewed = renewals.changed(), if renewals.has_changed().is_ok() => {
+                tracing::debug!(renewed = renewed.is_ok(), "connecting anew");
+                return Went::Lost {
+                    stood: true,
+                    reason: "the certificate was renewed".into(),
+                };
+            }
+        };
         match end {
             PumpEnd::Status(status) => match self.refused(&status) {
                 Went::Lost { reason, .. } => Went::Lost {

@@ -249,6 +249,33 @@ fn signed(add: &mut Add<'_>) {
     ] {
         add(name, 16, VERDICT, text(from, to));
     }
+    // how long results are kept, against a contract that says 30 days and one that says nothing
+    let contract_30 = contract().replacen(
+        "\"security\":",
+        "\"retention\":{\"results_days\":30},\"security\":",
+        1,
+    );
+    for (name, code, of, most) in [
+        (
+            "results-kept-as-long-as-allowed",
+            0,
+            contract_30.as_str(),
+            "30",
+        ),
+        ("results-kept-longer-than-allowed", 16, &contract_30, "29"),
+        ("results-kept-without-an-end", 16, contract(), "999999998"),
+    ] {
+        let world = World::signed_of(of, |_, policy| {
+            assert!(
+                policy.contains("\"open_days\",\"values\"") && policy.contains("\"999999999\"")
+            );
+            *policy = policy
+                .replace("\"of\":\"open_days\"", "\"of\":\"results_days\"")
+                .replace("\"999999999\"", &format!("\"{most}\""));
+        });
+        let names = if code == 0 { "" } else { VERDICT };
+        add(name, code, names, world.bundle());
+    }
     add(
         "people-are-not-those-of-the-policy",
         16,

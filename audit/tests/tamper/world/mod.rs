@@ -157,6 +157,8 @@ pub(crate) struct Script {
     pub(crate) saw_another_root: bool,
     /// Has its openings countersigned before it goes on.
     pub(crate) asks_before: bool,
+    /// Who cosigns none of its heads after the middle but the last.
+    pub(crate) unseen_by: Vec<&'static str>,
 }
 
 /// The job, ready to be written; tests change it here to play a dishonest insider.
@@ -354,23 +356,23 @@ impl World {
     /// The honest job under this contract.
     pub(crate) fn of(contract: &str) -> Self {
         let authority = Authority::new("consortium", 1);
+        let all = [("bank", 11), ("partner", 12), ("third", 15), ("fourth", 16)];
+        let roles = ["party-0", "party-1", "party-2", "party-3"];
+        let seated = |id: &str| contract.contains(&format!("\"id\":\"{id}\""));
+        let parties = || all.into_iter().filter(|(id, _)| seated(id));
         let people = || {
-            [
-                authority.certify("party", "bank", 11),
-                authority.certify("party", "partner", 12),
-                authority.certify("coordinator", "coordinator", 13),
-            ]
+            let parties = parties().map(|(id, seed)| authority.certify("party", id, seed));
+            parties.chain([authority.certify("coordinator", "coordinator", 13)])
         };
+        let roles = roles.into_iter().take(parties().count()).chain(["helper"]);
         let modeler = authority.certify("user", "modeler", 14);
-        let keys: BTreeMap<_, _> = people().iter().map(|p| (p.id, p.key_hex())).collect();
+        let keys: BTreeMap<_, _> = people().map(|p| (p.id, p.key_hex())).collect();
         let decisions: Vec<_> = people()
-            .iter()
             .filter(|p| p.kind == "party")
-            .map(|p| (p.id, decide(p, contract, true)))
+            .map(|p| (p.id, decide(&p, contract, true)))
             .collect();
         let scripts = people()
-            .into_iter()
-            .zip(["party-0", "party-1", "helper"])
+            .zip(roles)
             .map(|(person, role)| script::script(person, role, contract, &keys, &decisions))
             .collect();
         let artifact = |name: &str, content: &[u8]| Artifact {
@@ -460,7 +462,7 @@ impl World {
                 let mut rest = log.script.after.iter().skip(number + 1);
                 let opens = |draft: &Draft| matches!(draft.body, Body::Disclosure(_));
                 if opens(draft) && !rest.next().is_some_and(opens) && log.script.asks_before {
-                    let head = log.cosigned(self, draft.at);
+                    let head = log.cosigned_but(self, draft.at, &log.script.unseen_by);
                     log.earlier.push(head);
                 }
             }
@@ -496,6 +498,10 @@ impl World {
         }
     }
 
+    fn ids(&self) -> Vec<&'static str> {
+        self.scripts.iter().map(|script| script.person.id).collect()
+    }
+
     /// The bundle without its logs.
     fn frame(&self) -> Bundle {
         Bundle {
@@ -506,7 +512,7 @@ impl World {
             submission: self.submission.clone(),
             approvals: self.approvals.clone(),
             logs: Vec::new(),
-            frames: frame_lists("bank", &self.more_steps),
+            frames: frame_lists_with("bank", &self.more_steps, &self.ids()),
             artifacts: self.artifacts.clone(),
             authority: self.authority.pem.clone(),
         }
@@ -514,7 +520,10 @@ impl World {
 }
 
 pub(crate) fn frame_lists(me: &str, more: &[String]) -> Vec<FrameList> {
-    let others = ["bank", "partner", "coordinator"];
+    frame_lists_with(me, more, &["bank", "partner", "coordinator"])
+}
+
+fn frame_lists_with(me: &str, more: &[String], others: &[&str]) -> Vec<FrameList> {
     let mut lists = Vec::new();
     for step in STEPS.into_iter().chain(more.iter().map(String::as_str)) {
         for peer in others.iter().filter(|peer| **peer != me) {
@@ -625,9 +634,14 @@ impl<'a> Writing<'a> {
 
     /// Its head, countersigned by all others.
     fn cosigned(&self, world: &World, at: i64) -> SignedCheckpoint {
+        self.cosigned_but(world, at, &[])
+    }
+
+    fn cosigned_but(&self, world: &World, at: i64, but: &[&str]) -> SignedCheckpoint {
         let mut head = self.head();
         let people = world.scripts.iter().map(|script| &script.person);
-        for other in people.filter(|other| other.id != self.script.person.id) {
+        let others = people.filter(|other| other.id != self.script.person.id);
+        for other in others.filter(|other| !but.contains(&other.id)) {
             head.cosign(&other.origin(), at as u64, &other.signer())
                 .unwrap();
         }

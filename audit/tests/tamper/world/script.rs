@@ -188,7 +188,7 @@ pub(super) fn script(
             name: "card-default-joint".into(),
             purpose: "application_score".into(),
             submitter: "user/modeler".into(),
-            parties: texts(&["bank", "partner"]),
+            parties: decisions.iter().map(|(party, _)| (*party).into()).collect(),
             helper: "coordinator".into(),
         }
         .into(),
@@ -372,5 +372,6 @@ pub(super) fn script(
         fork: false,
         saw_another_root: false,
         asks_before: true,
+        unseen_by: Vec::new(),
     }
 }

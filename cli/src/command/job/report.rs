@@ -10,6 +10,7 @@ use crate::{
     command::read_text,
     failure::Failure,
     outcome::Outcome,
+    sandbox::Size,
     screen::{Screen, bytes, count, seconds},
 };
 
@@ -102,7 +103,11 @@ struct Overlap {
     job: String,
     party: String,
     method: String,
+    #[serde(default)]
     matched: u64,
+    /// Where nobody learns who is common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<Size>,
     #[serde(default)]
     planned: Option<Planned>,
 }
@@ -117,16 +122,20 @@ fn read_overlap(dir: &Path) -> Result<Overlap, Failure> {
 fn overlap(dir: &Path, screen: &Screen) -> Result<Outcome, Failure> {
     let found = read_overlap(dir)?;
     let list = dir.join("members.csv");
+    let many = found
+        .size
+        .map_or_else(|| count(found.matched), |size| size.to_string());
     let mut text = format!(
-        "{} customers of {} are common, matched by {}\n\n",
-        count(found.matched),
-        found.party,
-        found.method
+        "{many} customers of {} are common, matched by {}\n\n",
+        found.party, found.method
     );
     if let Some(of) = &found.planned {
         text.push_str(&planned(of, screen));
     }
-    text.push_str(&format!("  list  {}", list.display()));
+    match found.size {
+        None => text.push_str(&format!("  list  {}", list.display())),
+        Some(_) => text.push_str("  nobody learns who they are"),
+    }
     Outcome::new(&found, text)
 }
 

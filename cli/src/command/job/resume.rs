@@ -12,16 +12,17 @@ use crate::{
     view::{JobView, StatusView},
 };
 
-/// Propose a job that goes on where an aborted horizontal job was ended; prints its id.
+/// Propose a job that goes on where an aborted one was ended; prints its id.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   paripassu job resume JOB --identity modeler
   NEW=$(paripassu job resume latest) && paripassu job watch $NEW
 
-The new job has the aborted one's contract and names it. Every bank decides on it anew. Training goes on
-after the last round that all banks still hold, with fresh keys, masks and noise; if there is none, it
-begins anew. What the aborted job spent of customers' privacy stays spent.")]
+The new job has the aborted one's contract and names it. Every party decides on it anew. With fresh keys,
+masks and noise, the training of a horizontal job goes on after the last round that all banks still hold,
+and a match after the last part that all parties still hold; the training of a vertical job begins anew.
+If nothing is held, all begins anew. What the aborted job spent of customers' privacy stays spent.")]
 pub(crate) struct Resume {
     /// Id of the aborted job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
@@ -38,19 +39,13 @@ impl Resume {
         let status = present(shown.status.as_ref().and_then(StatusView::read), "status")?;
         let aborted = contract_of(&shown, &job)?;
         let mut spec = aborted.spec().clone();
-        let Some(horizontal) = &mut spec.horizontal else {
-            return Err(Failure::user(format!(
-                "job {job} is not horizontal: nothing of its run was kept"
-            ))
-            .hint("propose it anew with `paripassu job submit`"));
-        };
         if status.job.state != State::Aborted {
             let state = status.job.state.as_str();
             return Err(Failure::user(format!(
                 "job {job} is {state}: only an aborted job can be gone on with"
             )));
         }
-        horizontal.resume = Some(aborted.job());
+        spec.resume(Some(aborted.job()));
         let (contract, summary) = propose(&mut client, spec).await?;
         let mut view = JobView::from(&summary);
         screen.say(format_args!(

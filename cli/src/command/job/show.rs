@@ -70,6 +70,9 @@ fn line(status: &StatusView, screen: &Screen) -> String {
     } else if !job.waiting_for.is_empty() {
         text.push_str(&format!(" · waiting for {}", job.waiting_for.join(" and ")));
     }
+    if !job.without.is_empty() {
+        text.push_str(&format!(" · without {}", job.without.join(" and ")));
+    }
     text
 }
 

@@ -153,17 +153,6 @@ impl Run {
         }
         Ok(at)
     }
-
-    /// What was kept of this job, and of the one that it went on with, is of no use any more.
-    pub(super) async fn erase_checkpoints(&self) -> u64 {
-        let checkpoints = Checkpoints::new(&self.site.config.state, &self.site.identity);
-        let jobs: Vec<String> = [Some(self.job.job().to_string())]
-            .into_iter()
-            .chain([resumed(&self.contract).map(ToString::to_string)])
-            .flatten()
-            .collect();
-        blocking(move || jobs.iter().map(|job| checkpoints.erase(job)).sum()).await
-    }
 }
 
 /// What banks compare of a checkpoint: its state, and what its turns follow from.

@@ -115,6 +115,12 @@ fn metrics(run: &Run, results: &Results) -> Result<Value, Abort> {
             let went_on = json!({ "job": before, "after_round": results.fit.resumed() });
             object.insert("resumed".into(), went_on);
         }
+        if !results.missing.is_empty() {
+            let missing = results.missing.iter();
+            let missing =
+                missing.map(|m| (m.bank.clone(), json!({ "sums": m.from, "of": m.sums })));
+            object.insert("missing_from_sums".into(), Value::Object(missing.collect()));
+        }
         // with noise nothing is counted: the job's own word
         object.insert("train_rows_all_banks".into(), json!(results.joint.rows));
     }

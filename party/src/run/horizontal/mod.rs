@@ -10,9 +10,7 @@ mod privacy;
 use std::sync::Arc;
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{
-    DataErased, DpSpent, MetricsReported, ModelCommitted, ModelReleased,
-};
+use paripassu_audit::event::bodies::{DpSpent, MetricsReported, ModelCommitted, ModelReleased};
 use paripassu_crypto::dp::Spent;
 use paripassu_job::{
     DisclosureId, Guarantee,
@@ -97,6 +95,15 @@ struct Results {
     own: OwnTest,
     /// Where columns are weight of evidence: their bins.
     bins: Option<Bins>,
+    /// Banks that were missing from sums.
+    missing: Vec<Missing>,
+}
+
+/// A bank that was missing from some sums.
+struct Missing {
+    bank: String,
+    from: u32,
+    sums: u32,
 }
 
 /// This bank's own test rows: its own model beside the joint one, or why there is no comparison.
@@ -206,7 +213,7 @@ impl Run {
             None => evaluate::evaluate(&mut client, &mut book, purpose, &log_odds, &test_y).await,
         };
         let all_banks = all_banks.at("evaluate")?;
-        client.done().await.at("evaluate")?;
+        let missing = self.missing(&client);
         let own = self
             .compare(&bank, horizontal, log_odds, test_y)
             .await
@@ -219,10 +226,25 @@ impl Run {
             all_banks,
             own,
             bins,
+            missing,
         };
-        self.release_horizontal(&selection, &bank, horizontal, results)
+        self.release_horizontal(client, &selection, &bank, horizontal, results)
             .await
             .at("release")
+    }
+
+    /// Banks that were missing from sums.
+    fn missing(&self, client: &Client<JobChannel>) -> Vec<Missing> {
+        let (sums, missed) = client.missed();
+        let banks = self.contract.parties().into_iter().zip(missed);
+        banks
+            .filter(|(_, from)| **from > 0)
+            .map(|(bank, from)| Missing {
+                bank: bank.to_string(),
+                from: *from,
+                sums,
+            })
+            .collect()
     }
 
     /// Secrets shared with each other bank alone, by position.
@@ -397,6 +419,7 @@ impl Run {
 
     async fn release_horizontal(
         &mut self,
+        client: Client<JobChannel>,
         selection: &Selection,
         bank: &Own,
         horizontal: &Horizontal,
@@ -422,24 +445,14 @@ impl Run {
             })?;
         }
         self.book.event(ModelCommitted { files: digests })?;
-        // nobody keeps results unless everybody has written theirs
-        self.ctx
-            .narrow("release")
-            .broadcast("written", bytes::Bytes::new())
-            .await?;
+        // nobody keeps results unless all have written theirs who are still there
+        client.done().await?;
         staged.commit()?;
         self.book.event(ModelReleased {
             what: "model and report of this bank".into(),
             to: vec![format!("party:{me}")],
         })?;
-        let count = self.erase_checkpoints().await;
-        let what = "checkpoints".into();
-        let subject = None;
-        self.book.event(DataErased {
-            what,
-            count,
-            subject,
-        })
+        self.forget().await
     }
 }
 

@@ -63,6 +63,7 @@
 mod join;
 mod load;
 mod msg;
+pub mod size;
 #[cfg(test)]
 mod tests;
 
@@ -161,6 +162,7 @@ where
         params,
         own_batches,
         peer_batches: theirs,
+        returns: true,
         progress,
         done: AtomicU64::new(0),
         secrets: Arc::new(Secrets {
@@ -287,6 +289,8 @@ struct Run<'a, C, P> {
     params: &'a Params,
     own_batches: u32,
     peer_batches: u32,
+    /// Whether items come back to their owner, masked with both keys.
+    returns: bool,
     progress: P,
     done: AtomicU64,
     secrets: Arc<Secrets>,
@@ -419,6 +423,7 @@ impl<C: Channel, P: Fn(u64, u64) + Send + Sync> Run<'_, C, P> {
             .await?;
             state = back;
             let answer = answer.map_err(|f| self.blame(named(f, &name)))?;
+            let answer = if self.returns { answer } else { Bytes::new() };
             self.ctx
                 .send(self.peer, &format!("tags-{i}"), answer)
                 .await?;

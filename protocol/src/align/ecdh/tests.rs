@@ -3,6 +3,7 @@
 
 mod attacks;
 mod backlog;
+mod size;
 
 use std::{
     collections::{BTreeSet, HashSet},

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use zeroize::ZeroizeOnDrop;
 
 use super::{
-    AHEAD, Matched, Progress,
+    AHEAD, Matched, Progress, keep,
     link::{Link, offload, put_blocks},
     load::disk,
     outputs::{commit, oracle, outputs, values},
@@ -237,6 +237,7 @@ async fn find<C: Channel>(
         matched = back;
         let found = found.map_err(|f| blame(link, f))?;
         link.send(&format!("found-{j}"), found.into()).await?;
+        matched = keep(link, j, matched).await?;
         progress.advance();
     }
     Ok(matched)

@@ -115,6 +115,20 @@ impl<'a, C: Channel> Link<'a, C> {
         })
     }
 
+    /// A digest of one bucket's messages, the same at both ends.
+    pub(super) fn bucket(&self, bucket: usize) -> [u8; 32] {
+        let [sent, received] = [&self.sent, &self.received]
+            .map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut all =
+            blake3::Hasher::new_derive_key("paripassu align vole v1 messages of a bucket");
+        for what in ["proof", "masked", "outputs", "found"] {
+            let name = format!("{what}-{bucket}");
+            let digest = sent.get(&name).or_else(|| received.get(&name));
+            all.update(digest.unwrap_or(&[0; 32]));
+        }
+        *all.finalize().as_bytes()
+    }
+
     /// The peer's message `name` is not what the protocol asks for.
     pub(super) fn blame(&self, name: &str, problem: impl fmt::Display) -> Abort {
         Abort::Malformed {
@@ -177,7 +191,7 @@ pub(super) fn put_blocks(mut blocks: Vec<u128>) -> Bytes {
 }
 
 /// Runs `f` where it may compute and read files, off the reactor.
-pub(super) async fn offload<T: Send + 'static>(
+pub(in crate::align) async fn offload<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Abort> {
     match tokio::task::spawn_blocking(f).await {

@@ -57,6 +57,7 @@
 //! that is overfull (both below 2^-64) end the run; equal hashes or outputs of different ids are rarer.
 
 mod encoder;
+pub(super) mod kept;
 mod link;
 mod load;
 mod outputs;
@@ -67,16 +68,27 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use paripassu_crypto::vole::Public;
 
+pub(super) use self::link::offload;
 use self::{
-    link::{Link, offload},
+    kept::{Hashes, Keeper, Past},
+    link::Link,
     load::load,
     setup::{HELLO, MIN_PADDING, Plan, agree, choose, derive, hold},
 };
-use super::{Alignment, Ids, Params};
+use super::{
+    Alignment, Ids, Params,
+    resume::{Hashed, Keep, Seen, unkept},
+};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
@@ -138,7 +150,31 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
-    matched(Link::new(ctx)?, params, ids, progress).await
+    matched(Link::new(ctx)?, params, ids, Going::default(), progress).await
+}
+
+/// The same where buckets are kept, or some of an aborted job's are finished.
+pub(super) async fn run_on<C, I, P>(
+    ctx: &Ctx<C>,
+    params: &Params,
+    ids: Hashed<I>,
+    going: Going,
+    progress: P,
+) -> Result<Alignment, Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
+    matched(Link::new(ctx)?, params, ids, going, progress).await
+}
+
+/// What is kept of this run, and what it goes on from.
+#[derive(Default)]
+pub(super) struct Going {
+    pub(super) keep: Option<Arc<dyn Keep>>,
+    pub(super) past: Option<Past>,
+    pub(super) seen: Seen,
 }
 
 /// The same with one of several data parties.
@@ -154,13 +190,14 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
-    matched(Link::to(ctx, peer), params, ids, progress).await
+    matched(Link::to(ctx, peer), params, ids, Going::default(), progress).await
 }
 
 async fn matched<C, I, P>(
     link: Link<'_, C>,
     params: &Params,
     ids: I,
+    going: Going,
     progress: P,
 ) -> Result<Alignment, Abort>
 where
@@ -171,31 +208,66 @@ where
     if params.batch == 0 {
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }
+    let Going { keep, past, seen } = going;
     let key = agree(&link, params).await?;
-    let own = params.clone();
-    let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]))).await??;
-    let (plan, peer_batches) = sizes(&link, params, rows).await?;
-    tracing::debug!(?plan, "alignment agreed");
-
-    let public = Public::new(&derive("vole", &[&key]));
-    let drain = store.drain(plan.buckets);
-    let matched = Matched::new();
-    let progress = Progress {
-        call: &progress,
-        done: AtomicU64::new(0),
-        each: u64::from(params.batch) * (frames(rows, params.batch) + u64::from(peer_batches)),
-        buckets: plan.buckets.count() as u64,
-    };
-    let matched = match plan.encodes {
-        true => {
-            let chosens = choose(&link, &public, &key, plan).await?;
-            encoder::encode(&link, key, public, plan, chosens, drain, matched, &progress).await?
+    let (own, items) = (params.clone(), derive("ids", &[&key]));
+    let (loaded, past) = offload(move || (load(ids, &own, &items, past.as_ref()), past)).await?;
+    let (store, rows) = loaded?;
+    let mut matched = Matched::new();
+    let (sizes, first) = match &past {
+        None => {
+            let sizes = sizes(&link, params, rows).await?;
+            (Some(sizes), sizes.1)
         }
-        false => {
-            let helds = hold(&link, &public, &key, plan).await?;
-            sender::send(&link, key, public, plan, helds, drain, matched, &progress).await?
+        Some(past) => {
+            seen.check(&past.ids)?;
+            matched.go_on(past);
+            (
+                sizes_left(&link, params, rows, past).await?,
+                past.peer_batches,
+            )
         }
     };
+    if let Some((own_batches, peer_batches)) = sizes {
+        let announced = |batches: u32| u64::from(batches) * u64::from(params.batch);
+        let (own, peer) = (announced(own_batches), announced(peer_batches));
+        let plan = Plan::new(link.index(), own, peer).ok_or_else(too_many)?;
+        tracing::debug!(?plan, "alignment agreed");
+        // a single bucket is the whole match, which is kept once it has been compared
+        if let (Some(keep), 2..) = (keep, plan.buckets.count()) {
+            let (encoded, looked_up) = if plan.encodes {
+                (own, peer)
+            } else {
+                (peer, own)
+            };
+            let run = Hashes::new(items, encoded, looked_up, 0).ok_or_else(too_many)?;
+            let (ids, begun) = (seen.digest(), past);
+            let begin = move || {
+                let past = begun.as_ref();
+                Keeper::begin(keep, &ids, first, plan.encodes, run, past)
+            };
+            matched.keeper = offload(begin).await??;
+        }
+        let public = Public::new(&derive("vole", &[&key]));
+        let drain = store.drain(plan.buckets);
+        let progress = Progress {
+            call: &progress,
+            done: AtomicU64::new(0),
+            each: own + peer,
+            buckets: plan.buckets.count() as u64,
+        };
+        matched = match plan.encodes {
+            true => {
+                let chosens = choose(&link, &public, &key, plan).await?;
+                encoder::encode(&link, key, public, plan, chosens, drain, matched, &progress)
+                    .await?
+            }
+            false => {
+                let helds = hold(&link, &public, &key, plan).await?;
+                sender::send(&link, key, public, plan, helds, drain, matched, &progress).await?
+            }
+        };
+    }
     let (rows, fingerprint) = (matched.rows, *matched.tags.finalize().as_bytes());
     compare(&link, rows.len() as u64, &fingerprint).await?;
     if (rows.len() as u64) < params.min_matched {
@@ -208,25 +280,64 @@ where
     Ok(Alignment {
         rows,
         fingerprint,
-        peer_batches,
+        peer_batches: first,
     })
 }
 
-/// Announces sizes; what follows from them, and the peer's.
+/// Announces sizes; own frames, and the peer's.
 async fn sizes<C: Channel>(
     link: &Link<'_, C>,
     params: &Params,
     rows: u64,
-) -> Result<(Plan, u32), Abort> {
+) -> Result<(u32, u32), Abort> {
     let batches = |rows| u32::try_from(frames(rows, params.batch));
     let own = batches(rows).map_err(|_| too_many())?;
     let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
     let most = batches(u64::from(params.max_rows)).map_err(|_| too_many())?;
     let peer = link.frames_told(&got, most, params.max_rows)?;
-    let items = |batches: u32| u64::from(batches) * u64::from(params.batch);
-    let plan = Plan::new(link.index(), items(own), items(peer)).ok_or_else(too_many)?;
-    Ok((plan, peer))
+    Ok((own, peer))
 }
+
+/// Announces what unfinished buckets could hold, which follows from what was announced at first; none if all are finished.
+async fn sizes_left<C: Channel>(
+    link: &Link<'_, C>,
+    params: &Params,
+    rows: u64,
+    past: &Past,
+) -> Result<Option<(u32, u32)>, Abort> {
+    let (finished, all) = past.finished();
+    tracing::info!(
+        finished,
+        all,
+        rows_left = rows,
+        "matching goes on after so many buckets"
+    );
+    let Some((own, peer)) = past.left() else {
+        return Ok(None);
+    };
+    if rows > own {
+        return Err(Abort::Input(OVERFULL.into()));
+    }
+    let frames = |items: u64| u32::try_from(items.div_ceil(u64::from(params.batch)));
+    let (own, expected) = (frames(own), frames(peer));
+    let (own, expected) = (
+        own.map_err(|_| too_many())?,
+        expected.map_err(|_| too_many())?,
+    );
+    let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
+    let peer = link.frames_told(&got, expected, params.max_rows)?;
+    match peer == expected {
+        true => Ok(Some((own, peer))),
+        false => {
+            let problem =
+                format!("it announces {peer} frames for what is left, expected {expected}");
+            Err(link.blame("size", problem))
+        }
+    }
+}
+
+/// What hardly ever happens.
+const OVERFULL: &str = "a bucket of the alignment is overfull, which happens with a chance of less than 2^-64: run again";
 
 fn too_many() -> Abort {
     Abort::Input("the sets have more rows than an alignment takes: align parts of them".into())
@@ -260,6 +371,7 @@ async fn compare<C: Channel>(
 struct Matched {
     rows: Vec<u32>,
     tags: blake3::Hasher,
+    keeper: Option<Keeper>,
 }
 
 impl Matched {
@@ -267,13 +379,46 @@ impl Matched {
         Self {
             rows: Vec::new(),
             tags: blake3::Hasher::new_derive_key("paripassu align vole v1 matched tags"),
+            keeper: None,
         }
+    }
+
+    /// Begins with what was found before.
+    fn go_on(&mut self, past: &Past) {
+        self.tags.update(&past.digest());
+        self.rows.extend_from_slice(past.rows());
     }
 
     fn push(&mut self, tag: u128, row: u32) {
         self.tags.update(&tag.to_le_bytes());
         self.rows.push(row);
     }
+
+    /// Keeps a bucket that both ends are done with.
+    fn finished(&mut self, bucket: usize, messages: &[u8; 32]) -> io::Result<()> {
+        let rows = &self.rows;
+        let kept = self.keeper.as_mut();
+        kept.map_or(Ok(()), |keeper| keeper.finished(bucket, messages, rows))
+    }
+}
+
+/// Keeps a bucket that both ends are done with, where buckets are kept.
+async fn keep<C: Channel>(
+    link: &Link<'_, C>,
+    bucket: usize,
+    mut matched: Matched,
+) -> Result<Matched, Abort> {
+    if matched.keeper.is_none() {
+        return Ok(matched);
+    }
+    let messages = link.bucket(bucket);
+    let (matched, kept) = offload(move || {
+        let kept = matched.finished(bucket, &messages);
+        (matched, kept)
+    })
+    .await?;
+    kept.map_err(unkept)?;
+    Ok(matched)
 }
 
 /// Tells the caller after each bucket.

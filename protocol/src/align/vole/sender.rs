@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::{
-    AHEAD, Matched, Progress,
+    AHEAD, Matched, OVERFULL, Progress, keep,
     link::{Link, offload, put_blocks},
     load::disk,
     outputs::{FILLER, Output, Outputs, commit, oracle, outputs, values},
@@ -150,11 +150,7 @@ impl Shared {
         let items = drain.next_bucket().map_err(disk)?;
         let most = self.plan.buckets.looked_up();
         let Some(room) = most.checked_sub(items.items.len()) else {
-            return Err(Abort::Input(
-                "a bucket of the alignment is overfull, which happens with a chance of less than \
-                 2^-64: run again"
-                    .into(),
-            ));
+            return Err(Abort::Input(OVERFULL.into()));
         };
         let delta = Some(*self.delta);
         let values = values(&self.okvs, &items.items, &proved.vector, delta);
@@ -189,6 +185,7 @@ async fn collect<C: Channel>(
         .await?;
         matched = back;
         found.map_err(|problem| link.blame(&name, problem))?;
+        matched = keep(link, j, matched).await?;
         progress.advance();
     }
     Ok(matched)

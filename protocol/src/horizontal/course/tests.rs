@@ -365,8 +365,8 @@ fn a_state_reads_as_it_was_written_and_no_part_of_it_does() {
 fn lists_of_rounds_are_whole_and_short() {
     let entry = |n: u8| [&[n, 0, 0, 0][..], &[n; 32]].concat();
     let body = Bytes::from([entry(1), entry(2)].concat());
-    assert_eq!(read_held(&body).unwrap(), [(1, [1; 32]), (2, [2; 32])]);
-    assert!(read_held(&body.slice(..71)).is_none());
+    assert_eq!(held::read(&body).unwrap(), [(1, [1; 32]), (2, [2; 32])]);
+    assert!(held::read(&body.slice(..71)).is_none());
     let many = Bytes::from(entry(1).repeat(MOST_HELD + 1));
-    assert!(read_held(&many).is_none());
+    assert!(held::read(&many).is_none());
 }

@@ -39,9 +39,12 @@ pub struct Client<C> {
     pub(super) ctx: Ctx<C>,
     pub(super) params: Params,
     pub(super) group: Group,
-    next: u32,
+    pub(super) next: u32,
     /// Those whose vectors were longer than a bound: they are in no bounded sum any more.
     pub(super) refused: Members,
+    /// Sums so far, and of how many of them each client was missing.
+    sums: u32,
+    missed: Vec<u32>,
 }
 
 /// What this client brings to a sum.
@@ -87,12 +90,15 @@ impl<C: Channel> Client<C> {
     ) -> Result<Self, Abort> {
         let ctx = ctx.narrow("sums");
         let group = Group::join(&ctx, &params, roots).await?;
+        let missed = vec![0; params.clients];
         Ok(Self {
             ctx,
             params,
             group,
             next: 0,
             refused: Members::default(),
+            sums: 0,
+            missed,
         })
     }
 
@@ -116,6 +122,11 @@ impl<C: Channel> Client<C> {
         let ctx = self.ctx.narrow(name).narrow(round);
         let got = ctx.broadcast("all", body).await?;
         Ok(ctx.peers().zip(got).collect())
+    }
+
+    /// How many sums there were, and of how many of them each client was missing, by position.
+    pub fn missed(&self) -> (u32, &[u32]) {
+        (self.sums, &self.missed)
     }
 
     /// Values must be below this in magnitude for any sum of them to be exact.
@@ -191,7 +202,13 @@ impl<C: Channel> Client<C> {
                         tracing::warn!(%bank, purpose, "its vector is longer than the job allows: left out from here on");
                     }
                 }
-                Ended::Sum(sum) => return Ok(Sum { attempts, ..sum }),
+                Ended::Sum(sum) => {
+                    self.sums += 1;
+                    for (client, missed) in self.missed.iter_mut().enumerate() {
+                        *missed += u32::from(!sum.members.contains(client));
+                    }
+                    return Ok(Sum { attempts, ..sum });
+                }
                 Ended::GivenUp { present, missing } => {
                     let step = format!("{purpose} (sum {})", self.next);
                     tracing::warn!(step, present = present.count(), "a sum was given up");
@@ -208,23 +225,7 @@ impl<C: Channel> Client<C> {
         }
     }
 
-    /// Tells the adder that no more sums follow.
-    ///
-    /// # Errors
-    /// The channel's.
-    pub async fn done(self) -> Result<(), Abort> {
-        let ctx = self.ctx.narrow(self.next);
-        let keys = self.keys(
-            &self.params.session(self.next),
-            (0, Kind::Words),
-            [0; 32],
-            [0; 32],
-            [0; 32],
-        );
-        ctx.send(Role::Helper, "keys", encoded(&keys)).await
-    }
-
-    fn keys(
+    pub(super) fn keys(
         &self,
         session: &[u8; 32],
         (words, kind): (u64, Kind),
@@ -570,7 +571,7 @@ impl<C: Channel> Client<C> {
     }
 }
 
-fn encoded(keys: &Keys) -> Bytes {
+pub(super) fn encoded(keys: &Keys) -> Bytes {
     let mut out = BytesMut::with_capacity(Keys::BYTES);
     keys.put(&mut out);
     out.freeze()

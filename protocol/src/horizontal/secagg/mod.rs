@@ -21,6 +21,9 @@
 //! result     adder → all      the sum, blinded, and U3
 //! ```
 //!
+//! After the last: `keys` of no words, and `done` from the adder to those whom it had them from in time, at least
+//! `threshold`. Everything that these had sent is read by then; whoever hears nothing is left out.
+//!
 //! **Adversary and what each learns.**
 //! - *Clients and adder that follow the protocol but are curious, up to `threshold` - 1 clients together with
 //!   the adder*: the sum over U3 and so, minus their own, the sum over the others in U3. `threshold` is at
@@ -51,6 +54,7 @@
 
 mod bounded;
 mod client;
+mod end;
 mod group;
 mod mask;
 mod masked;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Kind, Params,
     bounded::{self, Case},
-    mask,
+    end, mask,
     msg::{self, BOX, Fields, Keys, Members},
     role,
 };
@@ -45,6 +45,7 @@ pub async fn serve<C: Channel>(ctx: &Ctx<C>, params: &Params) -> Result<Served, 
         ctx,
         params,
         late: Vec::new(),
+        last: Members::first(params.clients),
         refused: Members::default(),
         served: Served::default(),
     };
@@ -61,7 +62,7 @@ const SILENT: u32 = 4;
 
 /// Whether all who came say that no more sums follow. One that is done has had the result that all were told, so
 /// the others are done as well, however late they say so.
-fn all_done(came: &BTreeMap<usize, Bytes>, step: &str) -> Result<bool, Abort> {
+pub(super) fn all_done(came: &BTreeMap<usize, Bytes>, step: &str) -> Result<bool, Abort> {
     for (client, body) in came {
         let mut fields = Fields::of(body, role(*client), step);
         if Keys::take(&mut fields)?.words != 0 {
@@ -72,10 +73,13 @@ fn all_done(came: &BTreeMap<usize, Bytes>, step: &str) -> Result<bool, Abort> {
 }
 
 pub(super) struct Server<'a, C> {
-    ctx: Ctx<C>,
+    pub(super) ctx: Ctx<C>,
     pub(super) params: &'a Params,
-    /// Vectors that did not come in time: what is left of them is read before the next sum.
-    late: Vec<(u32, usize)>,
+    /// What did not come in time: it is read before a later sum, so that it takes no more of the links' credit and both
+    /// ends count the same.
+    pub(super) late: Vec<(u32, usize, &'static str)>,
+    /// Whose vectors were in the last sum.
+    pub(super) last: Members,
     /// Whose vectors were longer than a bound.
     refused: Members,
     served: Served,
@@ -145,13 +149,13 @@ impl<C: Channel> Server<'_, C> {
         }
     }
 
-    fn all(&self) -> Members {
+    pub(super) fn all(&self) -> Members {
         Members::first(self.params.clients)
     }
 
     async fn steps(&mut self, ctx: &Ctx<C>, index: u32) -> Result<(), Stop> {
         let (all, session) = (self.all(), self.params.session(index));
-        self.read_late().await;
+        self.read_late(end::SHORT).await;
 
         // banks may have other things to do before a sum: nobody is late where nobody has begun. Who has begun
         // waits for the roster no longer than for any message, so the others have half of that
@@ -170,8 +174,10 @@ impl<C: Channel> Server<'_, C> {
             came.insert(0, ctx.recv(role(0), "keys").await?);
         }
         if all_done(&came, ctx.path())? {
-            return Err(Stop::Done);
+            return self.close(ctx, came).await;
         }
+        let came_now: Members = came.keys().copied().collect();
+        self.too_late(index, "keys", all.without(&came_now));
         self.enough(&came, "roster", all, all)?;
         let Asked {
             mut keys,
@@ -192,6 +198,7 @@ impl<C: Channel> Server<'_, C> {
         let shares = self
             .collect(ctx, roster, "shares", boxes, self.params.limit, None)
             .await?;
+        self.missed(index, "shares", roster, &shares);
         let sharers = self.enough(&shares, "inbox", roster, roster)?;
         self.tell(ctx, roster, "inbox", |to| {
             inbox(&shares, roster, sharers, to)
@@ -200,6 +207,7 @@ impl<C: Channel> Server<'_, C> {
 
         let (sum, tag, vectors) = self.vectors(ctx, index, sharers, (words, kind)).await?;
         let survivors = self.enough(&vectors, "survivors", sharers, sharers)?;
+        self.last = survivors;
         for bank in all.without(&survivors).without(&self.refused).roles() {
             tracing::warn!(sum = index, %bank, "is not in the sum: it did not answer in time");
         }
@@ -209,6 +217,7 @@ impl<C: Channel> Server<'_, C> {
         let mut agreed = self
             .collect(ctx, survivors, "agree", 64, self.params.limit, None)
             .await?;
+        self.missed(index, "agree", survivors, &agreed);
         agreed.retain(|_, signature| signature.as_ref() != msg::UNSIGNED);
         let signers = self.enough(&agreed, "agreed", survivors, survivors)?;
         let mut body = msg::going_on(signers, signers.count() * 64);
@@ -222,6 +231,7 @@ impl<C: Channel> Server<'_, C> {
         let revealed = self
             .collect(ctx, signers, "reveal", len, self.params.limit, None)
             .await?;
+        self.missed(index, "reveal", survivors, &revealed);
         self.enough(&revealed, "result", all, signers)?;
         let known = self.known(&session, &keys, sharers, survivors, &revealed, ctx.path())?;
         let masks = known.masks();
@@ -233,7 +243,7 @@ impl<C: Channel> Server<'_, C> {
                 selves: known.selves,
                 left: known.left,
             };
-            self.judge(ctx, case).await?;
+            self.judge(ctx, index, case).await?;
         }
         let sum = offload(move || {
             let mut sum = sum;
@@ -250,7 +260,7 @@ impl<C: Channel> Server<'_, C> {
     }
 
     /// Asks for proofs that vectors are short, and stops where one is not.
-    async fn judge(&self, ctx: &Ctx<C>, case: Case) -> Result<(), Stop> {
+    async fn judge(&mut self, ctx: &Ctx<C>, index: u32, case: Case) -> Result<(), Stop> {
         let (of, survivors) = (case.statement()?, case.survivors);
         let told = |more: &[u64]| {
             let mut body = msg::going_on(survivors, more.len() * 8);
@@ -263,12 +273,14 @@ impl<C: Channel> Server<'_, C> {
             .await;
         let len = of.proof_len() * 8;
         let proofs = self
-            .every(ctx, survivors, ("proof", len), "question")
+            .every(ctx, index, survivors, ("proof", len), "question")
             .await?;
         let body = told(&[r]);
         self.tell(ctx, survivors, "question", |_| body.clone())
             .await;
-        let seen = self.every(ctx, survivors, ("seen", 64), "signed").await?;
+        let seen = self
+            .every(ctx, index, survivors, ("seen", 64), "signed")
+            .await?;
         let mut body = msg::going_on(survivors, seen.len() * 64);
         seen.values()
             .for_each(|signature| body.put_slice(signature));
@@ -276,7 +288,7 @@ impl<C: Channel> Server<'_, C> {
         self.tell(ctx, survivors, "signed", |_| body.clone()).await;
         let len = case.answers_len(&of);
         let answers = self
-            .every(ctx, survivors, ("answers", len), "result")
+            .every(ctx, index, survivors, ("answers", len), "result")
             .await?;
         let step = ctx.path().to_owned();
         let refused = offload(move || case.judge(&of, (rho, r), &proofs, &answers, &step)).await?;
@@ -288,8 +300,9 @@ impl<C: Channel> Server<'_, C> {
 
     /// Messages of all of `from`: without one of them the sum is given up.
     async fn every(
-        &self,
+        &mut self,
         ctx: &Ctx<C>,
+        index: u32,
         from: Members,
         (name, len): (&'static str, usize),
         next: &'static str,
@@ -297,6 +310,7 @@ impl<C: Channel> Server<'_, C> {
         let came = self
             .collect(ctx, from, name, len, self.params.limit, None)
             .await?;
+        self.missed(index, name, from, &came);
         let present: Members = came.keys().copied().collect();
         match present == from {
             true => Ok(came),
@@ -312,7 +326,7 @@ impl<C: Channel> Server<'_, C> {
     /// Messages of those clients of `from` that send theirs in time: all of them, or those that came while it
     /// was still worth waiting. `pause`: how long the first may take where that is no delay; the others then
     /// have `limit`.
-    async fn collect(
+    pub(super) async fn collect(
         &self,
         ctx: &Ctx<C>,
         from: Members,
@@ -388,7 +402,7 @@ impl<C: Channel> Server<'_, C> {
     }
 
     /// Sends each client of `to` its message. One that does not take it is lost for this sum and no more.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         ctx: &Ctx<C>,
         to: Members,
@@ -518,7 +532,7 @@ impl<C: Channel> Server<'_, C> {
                     came.insert(client, kept);
                 }
                 Err(Abort::Channel(ChannelError::Timeout { .. })) => {
-                    self.late.push((index, client))
+                    self.late.push((index, client, "masked"))
                 }
                 Err(abort) => return Err(abort.into()),
             }
@@ -526,23 +540,6 @@ impl<C: Channel> Server<'_, C> {
         }
         drop(waits);
         Ok((sum, tag, came))
-    }
-
-    /// Reads what is left of vectors that came too late, so that they take no more of the links' credit.
-    async fn read_late(&mut self) {
-        let late = std::mem::take(&mut self.late);
-        let reads = late.into_iter().map(|(index, client)| {
-            let ctx = self
-                .ctx
-                .narrow(index)
-                .with_deadline(Duration::from_millis(1));
-            async move {
-                if ctx.recv(role(client), "masked").await.is_err() {
-                    tracing::debug!(client, index, "nothing more of a late vector");
-                }
-            }
-        });
-        future::join_all(reads).await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! ended meanwhile.
 
 use paripassu_proto::{
+    JobId,
     control::v1::{self as pb, JobState, node_control},
     limits,
 };
@@ -20,6 +21,60 @@ impl<H: NodeHandler> EventLoop<H> {
             .tell(node_control::Body::Unfinished(pb::Unfinished {
                 jobs: jobs.map(ToString::to_string).collect(),
             }));
+    }
+
+    /// Takes a renewed certificate and key: for connections at once, for what is signed when no job is under way.
+    pub(super) fn renew(&mut self) {
+        match self.identity.refresh() {
+            Ok(true) => tracing::info!("the certificate was renewed: connecting with it"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the certificate before stays in use"),
+        }
+        if !self.running.is_empty() || !self.runs.is_empty() {
+            return;
+        }
+        let renewed = self.audit.as_ref().map(|audit| audit.transcript.renew());
+        match renewed {
+            Some(Ok(true)) => tracing::info!("the renewed key signs from here on"),
+            Some(Err(error)) => tracing::error!(%error, "the transcript cannot be written"),
+            Some(Ok(false)) | None => {}
+        }
+    }
+
+    /// The other banks have closed the job without this one, which did not answer.
+    pub(super) async fn left_out(&mut self, id: &JobId) {
+        let reason = format!(
+            "the job was released without `{}`, which did not answer in time: ask another bank for the model, or \
+             propose the job anew",
+            self.port.me.id
+        );
+        tracing::warn!(job = %id, reason, "left out");
+        if let Some(running) = self.running.get_mut(id) {
+            running.ended = true;
+            running.core.end(&reason);
+            self.port.router.remove(id);
+            self.port.outlet.forget(id);
+            if running.exchange.is_some() {
+                self.running.remove(id);
+            }
+        }
+        let clean = self.handler.discard(id);
+        if let Some(audit) = &self.audit {
+            let written = audit
+                .transcript
+                .aborted(id.as_str(), None, "", "left_out", clean);
+            if let Err(error) = written {
+                tracing::error!(job = %id, %error, "the end of a job is not in the transcript");
+            }
+            audit.exchange.finish_soon(id);
+        }
+        let change = StateChange {
+            job: id.clone(),
+            state: JobState::Aborted,
+            culprit: None,
+            reason,
+        };
+        self.callback(Callback::State(change)).await;
     }
 
     /// All jobs have ended with the session; their runs return by themselves.

@@ -59,6 +59,7 @@ impl Session {
             told: false,
             done,
         };
+        self.slow_by = Some(Instant::now() + self.seat.patience);
     }
 
     /// A piece of another node's events.
@@ -93,8 +94,9 @@ impl Session {
 
     /// Goes on with the end of the job.
     pub(super) async fn ending(&mut self, now: Instant) {
-        let cosigned = self.cosigned_by_all();
-        let complete = self.others.values().all(|o| o.log.is_some());
+        let cosigned = self.cosigned_by(|o| !o.left_out);
+        let mut others = self.others.values().filter(|o| !o.left_out);
+        let complete = others.all(|o| o.log.is_some());
         let lacks = self.lacks().is_some();
         let End::Finishing {
             sign_by,
@@ -133,8 +135,9 @@ impl Session {
         let End::Finishing { head, .. } = &self.end else {
             return None;
         };
-        let members = || self.others.values().filter(|o| o.role.is_some());
-        let mut others = self.others.values();
+        let others = || self.others.values().filter(|o| !o.left_out);
+        let members = || others().filter(|o| o.role.is_some());
+        let mut others = others();
         let behind = others.find(|o| head.is_none_or(|head| o.cosigned < head));
         if let Some(other) = behind {
             let who = other.id.as_ref().map_or("", NodeId::as_str);

@@ -12,7 +12,7 @@ use paripassu_audit::{
 };
 use paripassu_proto::audit::v1::{self as pb, message::Body};
 
-use super::{End, Session};
+use super::{End, Other, Session};
 use crate::{
     identity::Certified,
     transcript::{Blame, origin},
@@ -132,9 +132,14 @@ impl Session {
             }
         };
         self.unkept.push((size, line, key));
+        let newest = self.heads.last().copied().unwrap_or(0);
         if let Some(other) = self.others.get_mut(address) {
             other.cosigned = other.cosigned.max(size);
             other.known = Some(other.known.unwrap_or(0).max(size));
+            if other.away && other.cosigned >= newest {
+                tracing::info!(job = %self.seat.job, by = %from.peer(), "countersigns again");
+                other.away = false;
+            }
         }
         self.open_gate();
     }
@@ -175,18 +180,16 @@ impl Session {
         }
     }
 
-    /// The largest head that all have cosigned.
-    pub(super) fn cosigned_by_all(&self) -> u64 {
-        self.others
-            .values()
-            .map(|o| o.cosigned)
-            .min()
-            .unwrap_or(u64::MAX)
+    /// The largest head that all have cosigned, of those that count.
+    pub(super) fn cosigned_by(&self, counts: impl Fn(&Other) -> bool) -> u64 {
+        let others = self.others.values().filter(|o| counts(o));
+        others.map(|o| o.cosigned).min().unwrap_or(u64::MAX)
     }
 
     pub(super) fn open_gate(&mut self) {
-        let size = self.cosigned_by_all();
+        let size = self.cosigned_by(|o| !o.away);
         let Some(core) = &self.seat.core else { return };
+        let shut = !self.passes.is_empty();
         self.passes.retain(|(pass, need)| {
             let open = *need <= size;
             if open {
@@ -195,8 +198,12 @@ impl Session {
             !open
         });
         let need = self.passes.first().map_or(0, |(_, need)| *need);
-        let slow = self.others.values().find(|o| o.cosigned < need);
+        let slow = self.others.values().find(|o| !o.away && o.cosigned < need);
         core.gate().wait_for(slow.and_then(|o| o.role));
+        if shut && self.passes.is_empty() {
+            self.begun = true;
+            self.slow_by = None;
+        }
     }
 
     /// Signs the head of this node's log. Once the job has ended here it is the last one.
@@ -213,7 +220,8 @@ impl Session {
         let size = match signed {
             Ok(Ok(head)) => {
                 let size = head.checkpoint().size();
-                let cosigned = self.cosigned_by_all();
+                // also of those that are away, who may come back
+                let cosigned = self.cosigned_by(|_| true);
                 self.open.retain(|open, _| *open > cosigned);
                 self.open.insert(size, head);
                 size
@@ -230,6 +238,7 @@ impl Session {
         if let Some(pass) = pass {
             self.passes.push((pass, size));
         }
+        self.be_patient();
         if let End::Finishing { head, .. } = &mut self.end {
             *head = Some(size);
         }

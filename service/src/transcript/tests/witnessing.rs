@@ -35,6 +35,8 @@ fn seat(role: Option<Role>, coordinator: Option<&str>) -> Seat {
         role,
         members: members(),
         coordinator: coordinator.map(id),
+        spare: 0,
+        patience: Duration::ZERO,
         core: None,
     }
 }
@@ -160,6 +162,7 @@ fn propose(transcript: &Transcript, contract: &'static str) -> Result<(), Transc
         parties: vec![id("bank"), id("partner")],
         helper: Some(id("coordinator")),
         expires: i64::MAX,
+        absence: None,
     };
     let submission = signing::Submission {
         job: job(),
@@ -451,7 +454,7 @@ fn a_node_stopped_in_mid_job_leaves_a_bundle_when_it_is_back() {
         decision.reason = "again".into();
         let again = signing::sign(&bank, decision.to_bytes());
         assert!(!transcript.decided(bank.peer(), &decision, &again).unwrap());
-        let certified = bank.trust().verify(bank.chain()).unwrap();
+        let certified = bank.trust().verify(&bank.chain()).unwrap();
         let session = transcript.session(JOB, &decision.digest, &certified, None);
         session.unwrap();
         // while the job runs, a bundle can be made of what is signed

@@ -19,6 +19,9 @@ pub(crate) struct Pass(u64);
 /// The gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// Passes given.
+    given: AtomicU64,
+    /// The gate is shut until this pass is given back.
     shut: AtomicU64,
     opened: watch::Sender<u64>,
     waiting_for: Mutex<Option<Role>>,
@@ -28,6 +31,7 @@ pub(crate) struct Gate {
 impl Default for Gate {
     fn default() -> Self {
         Self {
+            given: AtomicU64::new(0),
             shut: AtomicU64::new(0),
             opened: watch::Sender::new(0),
             waiting_for: Mutex::default(),
@@ -37,14 +41,26 @@ impl Default for Gate {
 }
 
 impl Gate {
-    /// Shuts the gate until this pass, or a later one, is given back.
+    /// Gives a pass. The gate stays as it is.
+    pub(crate) fn promise(&self) -> Pass {
+        Pass(self.given.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// Shuts the gate until this pass, or a later one, is given back; if it has been, it stays open.
+    pub(crate) fn shut_until(&self, pass: Pass) {
+        self.shut.fetch_max(pass.0, Ordering::SeqCst);
+    }
+
+    /// Shuts the gate until a new pass, or a later one, is given back.
     pub(crate) fn shut(&self) -> Pass {
-        Pass(self.shut.fetch_add(1, Ordering::SeqCst) + 1)
+        let pass = self.promise();
+        self.shut_until(pass);
+        pass
     }
 
     /// The pass given last.
     pub(crate) fn last(&self) -> Pass {
-        Pass(self.shut.load(Ordering::SeqCst))
+        Pass(self.given.load(Ordering::SeqCst))
     }
 
     /// Gives back this pass and all before it.
@@ -58,12 +74,12 @@ impl Gate {
         });
     }
 
-    /// Whether all passes are given back.
+    /// Whether all passes that it was shut for are given back.
     pub(crate) fn is_open(&self) -> bool {
         *self.opened.borrow() >= self.shut.load(Ordering::SeqCst)
     }
 
-    /// Waits until all passes given so far are given back.
+    /// Waits until all passes that it was shut for so far are given back.
     pub(crate) async fn opened(&self) {
         let until = self.shut.load(Ordering::SeqCst);
         let mut opened = self.opened.subscribe();
@@ -115,5 +131,19 @@ mod tests {
         gate.open(first);
         assert!(gate.is_open());
         gate.opened().await;
+    }
+
+    #[test]
+    fn a_promise_shuts_the_gate_only_when_it_is_needed_and_not_kept() {
+        let gate = Gate::default();
+        let (kept, late) = (gate.promise(), gate.promise());
+        assert!(gate.is_open());
+        gate.open(kept);
+        gate.shut_until(kept);
+        assert!(gate.is_open());
+        gate.shut_until(late);
+        assert!(!gate.is_open());
+        gate.open(late);
+        assert!(gate.is_open());
     }
 }

@@ -292,7 +292,7 @@ fn job_keys_are_bound_to_certificate_kind_job_contract_and_node() {
         public: [9; 32],
     };
     let signed = |c: &paripassu_crypto::sealed::JobKeyStatement| {
-        signing::wrap(&partner, c.to_bytes(), c.sign(partner.signing_key()))
+        signing::wrap(&partner, c.to_bytes(), partner.with_key(|key| c.sign(key)))
     };
     let refused = exchange.accept(trust, &signed(&claim)).unwrap_err();
     assert!(

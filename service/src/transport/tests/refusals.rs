@@ -185,6 +185,110 @@ async fn users_do_not_attach_and_other_versions_are_told() {
     assert!(refused.message().contains("same release"), "{refused}");
 }
 
+/// A greeting of TLS 1.2: elliptic curves, AES-GCM and Ed25519, and no word of a later version.
+fn hello_of_tls_12() -> Vec<u8> {
+    let extensions = [
+        &[0x00, 0x0a, 0, 4, 0, 2, 0x00, 0x1d][..],
+        &[0x00, 0x0d, 0, 4, 0, 2, 0x08, 0x07],
+    ]
+    .concat();
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    body.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2c, 1, 0]);
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
+    let mut message = vec![1, 0];
+    message.extend((body.len() as u16).to_be_bytes());
+    message.extend(body);
+    let mut record = vec![22, 3, 1];
+    record.extend((message.len() as u16).to_be_bytes());
+    record.extend(message);
+    record
+}
+
+/// Every way to speak with less than the consortium agreed on: an older TLS, none, a suite that is not in use, one that
+/// this coordinator leaves out, and older versions of the node protocol. None attaches.
+#[tokio::test]
+async fn no_attempt_to_agree_on_less_attaches() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let consortium = Consortium::new();
+    let strict = crate::transport::Settings {
+        suites: vec![tls::Suite::Aes256],
+        ..quick()
+    };
+    let served = serve(consortium.enrol("coordinator/hub"), &strict, None).await;
+    let bank = consortium.enrol("party/bank");
+
+    for (what, bytes, alert) in [
+        ("TLS 1.2", hello_of_tls_12(), Some(70)),
+        ("no TLS", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), None),
+    ] {
+        let mut tcp = TcpStream::connect(served.address).await.unwrap();
+        tcp.write_all(&bytes).await.unwrap();
+        let mut said = Vec::new();
+        let read = tokio::time::timeout(SOON, tcp.read_to_end(&mut said)).await;
+        assert!(read.is_ok(), "{what}: the connection stays open");
+        // an alert and nothing else
+        assert!(
+            said.is_empty() || (said[0] == 21 && said.len() == 7),
+            "{what}: {said:?}"
+        );
+        if let Some(alert) = alert {
+            assert_eq!(said.last(), Some(&alert), "{what}: {said:?}");
+        }
+    }
+
+    let name = || rustls::pki_types::ServerName::try_from("x").unwrap();
+    let mut chacha = rustls::crypto::ring::default_provider();
+    chacha.cipher_suites = vec![rustls::crypto::ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256];
+    let (chain, key) = bank.for_tls();
+    let other_suite = rustls::ClientConfig::builder_with_provider(Arc::new(chacha))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    let shorter_key = tls::client(&bank, None, &[tls::Suite::Aes128]).unwrap();
+    for (what, config) in [
+        ("another suite", Arc::new(other_suite)),
+        ("a suite that this coordinator leaves out", shorter_key),
+    ] {
+        let tcp = TcpStream::connect(served.address).await.unwrap();
+        let refused = TlsConnector::from(config).connect(name(), tcp).await;
+        let refused = format!("{:?}", refused.map(drop).unwrap_err());
+        assert!(refused.contains("HandshakeFailure"), "{what}: {refused}");
+    }
+
+    for version in [0, paripassu_proto::PROTOCOL_VERSION - 1] {
+        let channel = dial(&bank, &served.address.to_string(), None, &strict).await;
+        let hello = Hello {
+            version,
+            session: Default::default(),
+            received: 0,
+        };
+        let packet = Packet {
+            seq: 0,
+            ack: 0,
+            body: Some(Body::Hello(hello)),
+        };
+        let requests = tokio_stream::iter([AttachRequest {
+            packet: Some(packet),
+        }]);
+        let answer = NodeServiceClient::new(channel.unwrap())
+            .attach(requests)
+            .await;
+        let refused = answer.map(drop).unwrap_err();
+        assert!(
+            refused.message().contains("same release"),
+            "{version}: {refused}"
+        );
+    }
+    assert!(served.events.lock().unwrap().is_empty());
+    // and who agrees on what is in use does
+    let mut port = super::rig::dial(&bank, served.address, &strict);
+    connected(&mut port).await;
+}
+
 #[tokio::test]
 async fn a_silent_caller_holds_up_nobody() {
     let consortium = Consortium::new();

@@ -91,6 +91,12 @@ pub(super) fn report(
         };
         report.notes.extend(bins.notes(&fitted));
     }
+    report.notes.extend(results.missing.iter().map(|missing| {
+        format!(
+            "{} was missing from {} of {} sums: it did not answer in time, and what those sums count is without its rows.",
+            missing.bank, missing.from, missing.sums
+        )
+    }));
     let before = horizontal.resume.as_ref();
     report
         .notes

@@ -179,7 +179,7 @@ where
     let links: Vec<Link<'_, C>> = ctx.peers().map(|peer| Link::to(ctx, peer)).collect();
     let key = toss(&links, index, params).await?;
     let own = params.clone();
-    let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]))).await??;
+    let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]), None)).await??;
     let batches = sizes(&links, params, rows).await?;
     let plan = plan(index == 0, params, batches.iter().map(|b| u64::from(*b)));
     let plan = plan.ok_or_else(too_many)?;
