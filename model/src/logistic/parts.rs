@@ -162,6 +162,31 @@ impl Penalty {
         step
     }
 
+    /// First and second derivative of the objective along a direction, at `params`. Without `l1` only.
+    ///
+    /// # Errors
+    /// Another width.
+    pub fn along(
+        &self,
+        parts: &Parts,
+        params: &[f64],
+        direction: &[f64],
+    ) -> Result<(f64, f64), LogisticError> {
+        let width = parts.gradient.len();
+        super::length("coefficients", width, params.len())?;
+        super::length("direction", width, direction.len())?;
+        let (mut slope, mut curve) = (0.0, 0.0);
+        for (i, d) in direction.iter().enumerate() {
+            let ridge = if i < self.columns { self.l2 } else { 0.0 };
+            slope += d * (parts.gradient[i] + ridge * params[i]);
+            curve += d * d * (parts.hessian[triangle(i, i)] + ridge);
+            for (j, other) in direction.iter().enumerate().take(i) {
+                curve += 2.0 * d * other * parts.hessian[triangle(i, j)];
+            }
+        }
+        Ok((slope, curve))
+    }
+
     /// Standard errors: roots of the diagonal of the inverse penalised Hessian. Without `l1` only.
     ///
     /// # Errors
@@ -221,6 +246,30 @@ mod tests {
             params.iter_mut().zip(step).for_each(|(w, s)| *w += s);
         }
         params
+    }
+
+    #[test]
+    fn derivatives_along_a_line_are_those_of_differences() {
+        let (n, d) = (200, 3);
+        let (x, y) = rows(n, d);
+        let set = TrainingSet::from_slice(&x, d, &y).unwrap();
+        let penalty = Penalty {
+            l2: 3.0,
+            l1: 0.0,
+            columns: d,
+        };
+        let (here, line) = ([0.3, -0.2, 0.1, 0.05], [0.5, 1.0, -0.7, 0.2]);
+        let value = |t: f64| {
+            let at: Vec<f64> = here.iter().zip(line).map(|(w, s)| w + t * s).collect();
+            Parts::at(&set, &at).unwrap().loss + penalty.value(&at)
+        };
+        let parts = Parts::at(&set, &here).unwrap();
+        let (slope, curve) = penalty.along(&parts, &here, &line).unwrap();
+        let h = 1e-3;
+        let (low, mid, high) = (value(-h), value(0.0), value(h));
+        assert!((slope - (high - low) / (2.0 * h)).abs() < 1e-4 * slope.abs());
+        assert!((curve - (high - 2.0 * mid + low) / (h * h)).abs() < 1e-4 * curve);
+        assert!(penalty.along(&parts, &here, &line[1..]).is_err());
     }
 
     #[test]

@@ -12,7 +12,9 @@
 //! **Where it begins** ([`Begin`]): at 0, or where the banks' own models say. For the latter each bank fits its own rows,
 //! with a ridge that grows where it has few bads for its columns, and gives the Hessian there and its product
 //! with the coefficients found: two sums, whose quotient is the mean of the banks' models weighted by what each knows.
-//! From there Newton converges at once where from 0 it would halve and creep.
+//! From there Newton converges at once where from 0 it would halve and creep. Where its steps are too short for
+//! several points in a row, as on columns with long tails, each is made longer by as much as the one before it fell short
+//! of the lowest point of its line, which the next point's gradient and Hessian tell (`longer`).
 //!
 //! **Going on** where an aborted job stopped: the state between two points is kept through [`Course`].
 //!
@@ -233,9 +235,9 @@ pub async fn fit<C: Channel>(
             },
             other => own(other),
         })?;
-        let mut params = moved(&at.params, &step, 1.0);
         let largest = step.iter().fold(0.0f64, |m, s| m.max(s.abs()));
         if largest <= spec.tolerance {
+            let mut params = moved(&at.params, &step, 1.0);
             let errors = (spec.l1 == 0.0).then(|| penalty.standard_errors(&at.parts));
             let errors = errors.transpose().map_err(own)?;
             let intercept = match spec.own_intercepts {
@@ -253,8 +255,14 @@ pub async fn fit<C: Channel>(
                 frac: point.frac,
             });
         }
-        walk.params = params;
-        walk.before = Some((at, step, 1.0));
+        let length = match (&walk.before, spec.begin) {
+            (Some((_, before, length)), Begin::OwnModels) if largest > SHORT && spec.l1 == 0.0 => {
+                longer(&penalty, &at, before, *length).map_err(own)?
+            }
+            _ => 1.0,
+        };
+        walk.params = moved(&at.params, &step, length);
+        walk.before = Some((at, step, length));
     }
     Err(Abort::NotConverged {
         passes: spec.max_passes,
@@ -286,6 +294,23 @@ async fn finish_intercept(
         Parts::profiled(&set, &here, start).map(|(_, intercept)| intercept)
     });
     found.await.map_err(|e| refused(&e))
+}
+
+/// Steps below this in every coefficient are left as they are: near the optimum Newton's own length is the best.
+const SHORT: f64 = 1e-2;
+
+/// Most that a step is made longer.
+const LONGEST: f64 = 1.5;
+
+/// How long the next step is, from how far the step that led here, times its length, fell short on its line.
+fn longer(penalty: &Penalty, at: &At, before: &[f64], length: f64) -> Result<f64, LogisticError> {
+    let (slope, curve) = penalty.along(&at.parts, &at.params, before)?;
+    let short = -slope / (curve * length);
+    Ok(if short.is_finite() {
+        (1.0 + short).clamp(1.0, LONGEST)
+    } else {
+        1.0
+    })
 }
 
 fn moved(from: &[f64], step: &[f64], length: f64) -> Vec<f64> {
