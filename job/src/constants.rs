@@ -84,6 +84,8 @@ pub const JOB_DEADLINE_S: RangeInclusive<u64> = 10..=604_800;
 
 // ---- defaults ---------------------------------------------------------------------------------
 
+/// Most keys of `align.fallback`.
+pub const MAX_FALLBACK_KEYS: usize = 4;
 /// Default of `align.min_matched`.
 pub const DEFAULT_MIN_MATCHED: u64 = 100;
 /// Default of `horizontal.min_rows`.

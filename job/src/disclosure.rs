@@ -19,7 +19,7 @@ use crate::{
     decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
     plan::count,
-    spec::{AlignMethod, Spec},
+    spec::{AlignMethod, OverlapOf, Spec},
 };
 
 /// The stable name of one disclosure, such as `align.members` or `release.coefficients.bank`.
@@ -336,8 +336,49 @@ fn members(parties: usize) -> &'static str {
     }
 }
 
+/// What a match by several keys tells beyond.
+fn by_keys(spec: &Spec) -> String {
+    let keys: Vec<_> = spec.keys().into_iter().map(|(name, _)| name).collect();
+    if let [_] = keys[..] {
+        return String::new();
+    }
+    format!(
+        "; and by which of {} keys ({}), those who do not match by one being matched by the next. Who does not \
+            follow the protocol may try other values of each key, as many as it announced customers",
+        keys.len(),
+        keys.join(", ")
+    )
+}
+
+/// How often customers are matched: once by each key.
+fn matches(spec: &Spec) -> u32 {
+    u32::try_from(spec.keys().len()).unwrap_or(u32::MAX)
+}
+
+/// What the relay can tell of numbers by key from the length of messages.
+fn told_by_length(spec: &Spec) -> &'static str {
+    let star = spec.party.len() > 2
+        && spec.align.method == AlignMethod::Vole
+        && spec
+            .overlap
+            .as_ref()
+            .is_none_or(|overlap| overlap.of == OverlapOf::All);
+    match star && !spec.align.fallback.is_empty() {
+        true => " From the length of messages the relay sees how many match by each key.",
+        false => "",
+    }
+}
+
 /// What alignment tells of how many customers a party has.
 fn sizes(spec: &Spec) -> String {
+    let same = match spec.align.fallback.is_empty() {
+        true => "",
+        false => " The same number is announced for each key, whatever is left.",
+    };
+    sizes_once(spec) + same
+}
+
+fn sizes_once(spec: &Spec) -> String {
     match spec.align.method {
         AlignMethod::Curve => format!(
             "How many customers each party puts into the alignment, up to a whole frame: its \
@@ -422,9 +463,10 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         opening(
             DisclosureId::AlignMembers,
             &format!(
-                "{}, also where the job then ends because they are too few; nothing about {} party's \
+                "{}{}, also where the job then ends because they are too few; nothing about {} party's \
                     remaining customers.",
                 members(parties.len()),
+                by_keys(spec),
                 if parties.len() == 2 {
                     "the other"
                 } else {
@@ -433,12 +475,15 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
             ),
             Shape::Membership,
             parties.clone(),
-            1,
+            matches(spec),
         ),
         opening(
             DisclosureId::AlignMatched,
-            "How many customers are common, in training and in test, also where the job ends \
-                because they are too few.",
+            &format!(
+                "How many customers are common, in training and in test, also where the job ends \
+                    because they are too few.{}",
+                told_by_length(spec)
+            ),
             Shape::Count,
             vec![helper.clone(), Audience::Relay],
             2,

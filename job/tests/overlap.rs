@@ -233,6 +233,8 @@ fn a_job_may_tell_a_bucket_of_how_many_are_common_and_nobody_who() {
     assert_eq!(sent.bytes % 16_384, 4);
     let vertical = template(TemplateKind::VerticalLogistic);
     let vertical = vertical.replace("reveal = \"members\"", "reveal = \"size\"");
+    let horizontal = template(TemplateKind::HorizontalLogistic);
+    let horizontal = horizontal.replacen("[align]", "[align]\nreveal = \"size\"", 1);
     for (text, want) in [
         (
             text.replace("\"curve\"", "\"vole\""),
@@ -247,11 +249,139 @@ fn a_job_may_tell_a_bucket_of_how_many_are_common_and_nobody_who() {
             "for two parties",
         ),
         (vertical, "have an [overlap] section"),
+        (
+            template(TemplateKind::VerticalMlp).replace("\"members\"", "\"size\""),
+            "have an [overlap] section",
+        ),
+        (horizontal, "match nobody"),
     ] {
         let refused = Spec::from_toml(&text, "job.toml").unwrap_err().to_string();
         assert!(
             refused.contains(&want.replace("\\\"", "\"")),
             "{want}: {refused}"
         );
+    }
+}
+
+const KEYS: &str = "[align]\nfallback = [\"phone\", \"person\"]\n\
+    fallback_rules = [[[\"phone:49\"]], [[\"trim\"], [\"digits_only\"], []]]\n";
+
+#[test]
+fn a_job_by_several_keys_says_what_each_learns_and_costs_as_many_matches() {
+    for kind in [TemplateKind::Overlap, TemplateKind::VerticalLogistic] {
+        let once = Spec::from_toml(template(kind), "job.toml").unwrap();
+        let text = template(kind).replacen("[align]\n", KEYS, 1);
+        let spec = Spec::from_toml(&text, "job.toml").unwrap();
+        let keys = spec.keys();
+        let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["id", "phone", "person"]);
+        assert_eq!((once.keys().len(), keys[2].1.len()), (1, 3));
+        let find = |spec: &Spec, id: DisclosureId| {
+            let found = disclosures(spec).into_iter().find(|d| d.id == id);
+            found.unwrap()
+        };
+        let members = find(&spec, DisclosureId::AlignMembers);
+        assert!(
+            members
+                .what
+                .contains("by which of 3 keys (id, phone, person)")
+        );
+        assert!(members.what.contains("try other values of each key"));
+        assert_eq!(members.at_most, 3);
+        assert!(members.to.iter().all(|to| matches!(to, Audience::Party(_))));
+        assert!(!find(&once, DisclosureId::AlignMembers).what.contains("key"));
+        let sizes = find(&spec, DisclosureId::AlignSizes).what;
+        assert!(
+            sizes.contains("same number is announced for each key"),
+            "{sizes}"
+        );
+        // of three parties the length of a message tells the relay how many match by each
+        let matched = find(&spec, DisclosureId::AlignMatched).what;
+        assert_eq!(
+            matched.contains("how many match by each key"),
+            spec.party.len() > 2
+        );
+        let steps = |spec: &Spec| {
+            let plan = plan(spec, &Assumptions::usual(spec)).unwrap();
+            let align = plan
+                .steps
+                .iter()
+                .find(|step| step.step == "match customers")
+                .unwrap();
+            (
+                align.rounds,
+                align.links.iter().map(|link| link.bytes).sum::<u64>(),
+            )
+        };
+        let tags = match spec.party.len() {
+            2 => 0,
+            parties => 16 * Assumptions::usual(&spec).matched * (parties as u64 - 1),
+        };
+        let (one, three) = (steps(&once), steps(&spec));
+        assert_eq!(three.1 - tags, 3 * (one.1 - tags));
+        assert!(three.0 > 2 * one.0 && three.0 <= 3 * one.0);
+        let text = plan(&spec, &Assumptions::usual(&spec)).unwrap().to_string();
+        let text: Vec<&str> = text.split_whitespace().collect();
+        assert!(text.join(" ").contains("by which of 3 keys"), "{text:?}");
+    }
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused_by_name() {
+    let id = JobId::from_bytes([9; 16]);
+    let with = |kind, align: &str| template(kind).replacen("[align]\n", align, 1);
+    let overlap = |align: &str| with(TemplateKind::Overlap, align);
+    let insurer = "[[party]]\nid = \"insurer\"\nrole = \"member\"\ndataset = \"policies\"\n";
+    let sizes = overlap(KEYS)
+        .replace(insurer, "")
+        .replace("\"vole\"", "\"curve\"")
+        .replace("\"members\"", "\"size\"");
+    for (text, want) in [
+        (
+            overlap("[align]\nfallback = [\"phone\"]\n"),
+            "one entry for each key",
+        ),
+        (
+            overlap("[align]\nfallback_rules = [[[]]]\n"),
+            "one entry for each key",
+        ),
+        (
+            overlap("[align]\nfallback = [\"phone\"]\nfallback_rules = [[]]\n"),
+            "at least one column",
+        ),
+        (
+            overlap("[align]\nfallback = [\"a\", \"a\"]\nfallback_rules = [[[]], [[]]]\n"),
+            "named once",
+        ),
+        (
+            overlap("[align]\nfallback = [\"id\"]\nfallback_rules = [[[]]]\n"),
+            "not `id`",
+        ),
+        (
+            overlap(
+                "[align]\nfallback = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n\
+                 fallback_rules = [[[]], [[]], [[]], [[]], [[]]]\n",
+            ),
+            "at most 4",
+        ),
+        (sizes, "counted by one key"),
+        (
+            overlap(&format!("{KEYS}resume = \"{id}\"\n")),
+            "nothing is kept to go on with",
+        ),
+        (
+            with(
+                TemplateKind::VerticalLogistic,
+                &format!("{KEYS}resume = \"{id}\"\n"),
+            ),
+            "nothing is kept to go on with",
+        ),
+        (
+            with(TemplateKind::HorizontalLogistic, KEYS),
+            "leave fallback out",
+        ),
+    ] {
+        let refused = Spec::from_toml(&text, "job.toml").unwrap_err().to_string();
+        assert!(refused.contains(want), "{want}: {refused}");
     }
 }

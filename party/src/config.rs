@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use paripassu_crypto::dp::Spent;
-use paripassu_model::schema::DatasetSpec;
-use serde::Deserialize;
+use paripassu_model::schema::{DatasetSpec, IdPart, IdRule};
+use serde::{Deserialize, Serialize};
 
 /// A party node's configuration. Relative paths are relative to the file's folder.
 ///
@@ -218,9 +218,79 @@ pub struct Dataset {
     /// The grade that the party's own classification gives it, such as `3`; stands in its transcript.
     #[serde(default)]
     pub grade: Option<String>,
+    /// Further keys by which jobs may match customers who do not match by the id; none by default. A job names those
+    /// that it wants.
+    #[serde(default)]
+    pub fallback: Vec<FallbackKey>,
     /// Its columns: `id`, `label`, `numeric`, `categorical`, `missing`.
     #[serde(flatten)]
     pub columns: DatasetSpec,
+}
+
+/// A further key of a data set: `{ key = "person", columns = ["surname", "born", "postcode"] }`. Its columns may be
+/// those of the id or of another key, but neither label nor feature: both ends of a match know the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FallbackKey {
+    /// Name by which jobs refer to it.
+    pub key: String,
+    /// Its columns, one or more, in the order of the job's rules.
+    pub columns: Vec<String>,
+}
+
+impl FallbackKey {
+    /// The key as the id of a table with these columns, each with its rules.
+    pub fn as_id<'r>(
+        &self,
+        of: &DatasetSpec,
+        rules: impl IntoIterator<Item = &'r [IdRule]>,
+    ) -> DatasetSpec {
+        let mut rules = rules.into_iter().map(<[IdRule]>::to_vec);
+        let mut columns = self.columns.iter();
+        let (id, id_rules) = (columns.next(), rules.next());
+        let more = columns.map(|column| IdPart {
+            column: column.clone(),
+            rules: rules.next().unwrap_or_default(),
+        });
+        DatasetSpec {
+            id: id.cloned().unwrap_or_default(),
+            id_more: more.collect(),
+            label: None,
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+            missing: of.missing.clone(),
+            id_rules: id_rules.unwrap_or_default(),
+        }
+    }
+}
+
+impl Dataset {
+    /// What is wrong with its further keys.
+    fn misfit(&self) -> Option<String> {
+        let columns = &self.columns;
+        let secret = |column: &&String| {
+            columns.label.as_ref() == Some(*column)
+                || columns.numeric.contains(*column)
+                || columns.categorical.contains(*column)
+        };
+        for (position, key) in self.fallback.iter().enumerate() {
+            let named = format!("data set `{}`: fallback key `{}`", self.name, key.key);
+            let earlier = self.fallback.iter().take(position);
+            if key.columns.is_empty() || earlier.clone().any(|other| other.key == key.key) {
+                return Some(format!("{named} is named once, with at least one column"));
+            }
+            if let Some(column) = key.columns.iter().find(secret) {
+                return Some(format!(
+                    "{named}: column `{column}` is the label or a feature, which no other party may know: take it \
+                     out of the key, or out of `label`, `numeric` and `categorical`"
+                ));
+            }
+            if let Err(e) = key.as_id(columns, []).check() {
+                return Some(format!("{named}: {e}"));
+            }
+        }
+        None
+    }
 }
 
 /// Why a configuration is refused.
@@ -338,6 +408,12 @@ impl PartyConfig {
                 name: d.name.clone(),
                 source,
             })?;
+            if let Some(message) = d.misfit() {
+                return Err(ConfigError::Toml {
+                    path: path.to_owned(),
+                    message,
+                });
+            }
         }
         for (i, d) in config.datasets.iter().enumerate() {
             if config.datasets[..i].iter().any(|o| o.name == d.name) {
@@ -386,6 +462,28 @@ mod tests {
         let e = read(&format!("{d}{d}")).unwrap_err().to_string();
         assert!(e.contains("`a`") && e.contains("twice"), "{e}");
         assert!(read(&format!("{d}numeric = [\"id\"]\n")).is_err());
+        let with = |more: &str| read(&format!("{d}numeric = [\"age\"]\n{more}"));
+        let keys = "{ key = \"phone\", columns = [\"mobile\"] }, { key = \"person\", columns = [\"id\", \"mobile\"] }";
+        let config = with(&format!("fallback = [{keys}]\n")).unwrap();
+        assert_eq!(config.datasets[0].fallback[1].columns, ["id", "mobile"]);
+        for (key, want) in [
+            ("{ key = \"k\", columns = [] }", "at least one column"),
+            (
+                "{ key = \"k\", columns = [\"a\"] }, { key = \"k\", columns = [\"b\"] }",
+                "named once",
+            ),
+            (
+                "{ key = \"k\", columns = [\"age\"] }",
+                "no other party may know",
+            ),
+            ("{ key = \"k\", columns = [\"a\", \"a\"] }", "twice"),
+            ("{ key = \"k\", columns = [\"a\"], rules = [] }", "rules"),
+        ] {
+            let e = with(&format!("fallback = [{key}]\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(e.contains(want), "{want}: {e}");
+        }
         let both = "danger_approve_automatically = true\n[approval]\nfour_eyes = true\n";
         let e = read(both).unwrap_err().to_string();
         assert!(e.contains("contradict"), "{e}");

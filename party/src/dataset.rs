@@ -70,6 +70,30 @@ pub enum DatasetError {
         /// Columns that the job has rules for.
         asked: usize,
     },
+    /// The job matches by a key that the data set does not have.
+    #[error(
+        "data set `{dataset}` offers no fallback key `{key}`: declare it in the node's configuration (`fallback`), or leave it out of the job's align.fallback"
+    )]
+    Key {
+        /// The data set.
+        dataset: String,
+        /// The key.
+        key: String,
+    },
+    /// The job has rules for another number of a key's columns.
+    #[error(
+        "fallback key `{key}` of data set `{dataset}` is made of {has} columns, and the job has rules for {asked}: change `fallback` in the node's configuration, or align.fallback_rules in the job"
+    )]
+    KeyColumns {
+        /// The data set.
+        dataset: String,
+        /// The key.
+        key: String,
+        /// Columns that it has.
+        has: usize,
+        /// Columns that the job has rules for.
+        asked: usize,
+    },
     /// The file is not what it was when customers were matched.
     #[error(
         "the data file has changed while the job ran: leave it as it is, and propose the job anew"
@@ -112,6 +136,8 @@ fn hint(name: &str, names: &[String]) -> String {
 pub struct Selection {
     dataset: Dataset,
     columns: DatasetSpec,
+    /// Further keys, each as the id of a table.
+    keys: Vec<DatasetSpec>,
 }
 
 impl Selection {
@@ -181,9 +207,27 @@ impl Selection {
             missing: offered.missing.clone(),
             id_rules: spec.align.id_rules.clone(),
         };
+        let keys = spec.keys().into_iter().skip(1).map(|(name, rules)| {
+            let offered = dataset.fallback.iter().find(|offered| offered.key == name);
+            let key = offered.ok_or_else(|| DatasetError::Key {
+                dataset: dataset.name.clone(),
+                key: name.to_owned(),
+            })?;
+            match key.columns.len() == rules.len() {
+                true => Ok(key.as_id(&columns, rules)),
+                false => Err(DatasetError::KeyColumns {
+                    dataset: dataset.name.clone(),
+                    key: name.to_owned(),
+                    has: key.columns.len(),
+                    asked: rules.len(),
+                }),
+            }
+        });
+        let keys = keys.collect::<Result<_, _>>()?;
         Ok(Self {
             dataset: dataset.clone(),
             columns,
+            keys,
         })
     }
 
@@ -208,6 +252,23 @@ impl Selection {
     /// [`DatasetError::Table`], naming file and column.
     pub fn ids(&self) -> Result<FileIds, DatasetError> {
         Ok(FileIds::open(&self.dataset.path, &self.columns)?)
+    }
+
+    /// The ids by one of the job's keys; key 0 is the id.
+    ///
+    /// # Errors
+    /// [`DatasetError::Table`], naming file and column.
+    pub fn ids_by(&self, key: usize) -> Result<FileIds, DatasetError> {
+        let further = key.checked_sub(1).and_then(|at| self.keys.get(at));
+        match further {
+            None => self.ids(),
+            Some(columns) => Ok(FileIds::open_key(&self.dataset.path, columns)?),
+        }
+    }
+
+    /// By how many keys the job matches.
+    pub fn keys(&self) -> usize {
+        1 + self.keys.len()
     }
 
     /// Reads the file; also how many ids each rule changed.
@@ -250,6 +311,16 @@ impl FileIds {
             rows: 0,
             told: None,
         })
+    }
+
+    /// The same, where a row without an id has the empty one.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn open_key(path: &Path, columns: &DatasetSpec) -> Result<Self, TableError> {
+        let mut ids = Self::open(path, columns)?;
+        ids.reader = ids.reader.with_empty_ids();
+        Ok(ids)
     }
 
     /// The same; `told` is raised to the number of rows read.

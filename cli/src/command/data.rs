@@ -1,5 +1,6 @@
 //! `paripassu data`.
 
+pub(crate) mod keys;
 mod label;
 mod page;
 mod quality;
@@ -15,7 +16,7 @@ use paripassu_model::{
     schema::DatasetSpec,
     table::{ParquetReader, Table, TableError, TableReader},
 };
-use paripassu_party::config::PartyConfig;
+use paripassu_party::config::{FallbackKey, PartyConfig};
 use serde::Serialize;
 
 use crate::{
@@ -52,6 +53,7 @@ Examples:
   paripassu data inspect bank.csv --label y
   paripassu data inspect partner.csv --id customer --missing NA --categorical branch --json
   paripassu data inspect bank.csv --html quality.html
+  paripassu data inspect people.csv --id surname --id-more born,postcode --fallback phone=mobile
   paripassu data inspect loans.csv --past-due worst_dpd_12m --bad-from 90 --good-below 30 \\
     --watched months --window 12
   paripassu data inspect bank.csv --share told.json --config bank.toml --dataset applications \\
@@ -63,6 +65,12 @@ pub(crate) struct Inspect {
     /// Column with the unique customer id
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: String,
+    /// Further columns of the id, where one alone does not tell customers apart
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    id_more: Vec<String>,
+    /// A further key by which jobs may match customers, and its columns; may be repeated
+    #[arg(long, value_name = "KEY=COLUMN,..", value_parser = keys::parse)]
+    fallback: Vec<FallbackKey>,
     /// Column with the outcome, 1 = bad, where there is one
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
@@ -111,8 +119,10 @@ pub(crate) struct Inspect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
-    /// The id.
+    /// The id, or a part of it.
     Id,
+    /// A part of a further key.
+    Key,
     /// The label.
     Label,
     /// A number.
@@ -150,6 +160,11 @@ struct Inspected {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcomes: Option<label::Outcomes>,
     dataset: DatasetSpec,
+    /// Of the id and of further keys, where an id has several columns or there are such keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<keys::KeyFacts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fallback: Vec<FallbackKey>,
 }
 
 impl Data {
@@ -178,7 +193,12 @@ impl Inspect {
                 column.kind = kind;
             }
         }
-        let dataset = dataset(&columns, &self.missing);
+        keys::mark(&self.file, &mut columns, &self.id_more, &self.fallback)?;
+        let dataset = DatasetSpec {
+            id: self.id.clone(),
+            id_more: keys::parts(&self.id_more),
+            ..dataset(&columns, &self.missing)
+        };
         let (mut problems, more_problems) = problems(&self.file, &dataset)?;
         for column in columns.iter().filter(|column| column.distinct < 2) {
             if matches!(column.kind, Kind::Numeric | Kind::Categorical) && rows > 0 {
@@ -189,6 +209,10 @@ impl Inspect {
             }
         }
         let quality = quality::quality(&self.file, &columns, &self.missing, rows)?;
+        let keys = match self.id_more.is_empty() && self.fallback.is_empty() {
+            true => Vec::new(),
+            false => keys::facts(&self.file, &dataset, &self.fallback)?,
+        };
         let outcomes = self.past_due.map(|past_due| {
             let definition = label::Definition {
                 past_due,
@@ -208,6 +232,8 @@ impl Inspect {
             more_problems,
             quality,
             dataset,
+            keys,
+            fallback: self.fallback,
         };
         if let Some(path) = &self.html {
             super::write_whole(path, inspected.html().as_bytes())?;
@@ -260,6 +286,7 @@ impl Inspected {
             };
             let kind = match column.kind {
                 Kind::Id => "id",
+                Kind::Key => "key",
                 Kind::Label => "label",
                 Kind::Numeric => "numeric",
                 Kind::Categorical if days.is_some() => "day",
@@ -294,6 +321,9 @@ impl Inspected {
         if self.more_problems {
             text.push_str("… and more after these: mend them and look again\n");
         }
+        for key in &self.keys {
+            text.push_str(&key.line(paint));
+        }
         let repeats = [
             (
                 self.quality.repeated_ids,
@@ -324,6 +354,25 @@ impl Inspected {
             quoted(&self.file.display().to_string())
         ));
         text.push_str(&format!("  id = {}\n", quoted(&dataset.id)));
+        if !dataset.id_more.is_empty() {
+            let parts = dataset.id_more.iter();
+            let parts: Vec<_> = parts
+                .map(|part| format!("{{ column = {} }}", quoted(&part.column)))
+                .collect();
+            text.push_str(&format!("  id_more = [{}]\n", parts.join(", ")));
+        }
+        if !self.fallback.is_empty() {
+            let keys = self.fallback.iter().map(|key| {
+                let columns: Vec<_> = key.columns.iter().map(|column| quoted(column)).collect();
+                format!(
+                    "{{ key = {}, columns = [{}] }}",
+                    quoted(&key.key),
+                    columns.join(", ")
+                )
+            });
+            let keys: Vec<_> = keys.collect();
+            text.push_str(&format!("  fallback = [{}]\n", keys.join(", ")));
+        }
         if let Some(label) = &dataset.label {
             text.push_str(&format!("  label = {}\n", quoted(label)));
         }
@@ -533,6 +582,8 @@ mod tests {
         Inspect {
             file,
             id: "id".into(),
+            id_more: Vec::new(),
+            fallback: Vec::new(),
             label: label.map(Into::into),
             missing: vec!["NA".into()],
             numeric: vec![],

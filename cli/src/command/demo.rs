@@ -62,6 +62,8 @@ impl Demo {
             separate_helper: self.separate_helper,
             keep_nodes: self.keep_nodes,
             id: "id".into(),
+            id_more: Vec::new(),
+            fallback: Vec::new(),
             label: "y".into(),
             missing: Vec::new(),
         };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use paripassu_job::NodeId;
+use paripassu_party::config::FallbackKey;
 
 use super::{job::read_spec, read_text};
 use crate::{
@@ -58,6 +59,12 @@ pub(crate) struct Run {
     /// Column with the unique customer id, in every file
     #[arg(long, value_name = "COLUMN", default_value = "id")]
     id: String,
+    /// Further columns of the id, where one alone does not tell customers apart, in every file
+    #[arg(long, value_name = "COLUMN,..", value_delimiter = ',')]
+    id_more: Vec<String>,
+    /// A further key by which the job matches, and its columns in every file; may be repeated
+    #[arg(long, value_name = "KEY=COLUMN,..", value_parser = super::data::keys::parse)]
+    fallback: Vec<FallbackKey>,
     /// Column with the outcome (1 = bad) in the label party's file
     #[arg(long, value_name = "COLUMN", default_value = "y")]
     label: String,
@@ -95,6 +102,8 @@ impl Run {
             separate_helper: self.separate_helper,
             keep_nodes: self.keep_nodes,
             id: self.id,
+            id_more: self.id_more,
+            fallback: self.fallback,
             label: self.label,
             missing: self.missing,
         };

@@ -1,6 +1,7 @@
 //! A job with every node as a local process: certificates, configurations, processes, results.
 
 mod layout;
+mod linked;
 pub(crate) mod made_up;
 mod nodes;
 mod overlap;
@@ -15,6 +16,7 @@ use std::{
 };
 
 use paripassu_job::{NodeId, Spec, State};
+use paripassu_party::config::FallbackKey;
 use paripassu_service::{shutdown::Shutdown, signing::Consent};
 
 use self::{layout::Layout, nodes::Nodes, setup::Setup};
@@ -50,6 +52,10 @@ pub(crate) struct Sandbox {
     pub(crate) keep_nodes: bool,
     /// Column with the id.
     pub(crate) id: String,
+    /// Further columns of the id.
+    pub(crate) id_more: Vec<String>,
+    /// Further keys, the same in each file.
+    pub(crate) fallback: Vec<FallbackKey>,
     /// Column with the label, at the label party.
     pub(crate) label: String,
     /// Texts that mean missing.

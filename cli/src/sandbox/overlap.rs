@@ -9,7 +9,7 @@ use std::{
 use paripassu_job::spec::{Overlap, OverlapOf};
 use serde::{Deserialize, Serialize};
 
-use super::{layout::Layout, results, setup::Setup};
+use super::{layout::Layout, linked, results, setup::Setup};
 use crate::{
     command::write_whole,
     failure::Failure,
@@ -52,12 +52,17 @@ pub(super) async fn collect(
     wall_s: f64,
 ) -> Result<Matched, Failure> {
     let folders = results::place(setup, layout, job)?;
+    let mut tables: Vec<linked::Keyed> = Vec::new();
     let mut sets: Vec<(String, BTreeSet<String>)> = Vec::new();
     for source in &setup.parties {
-        let table = source.load(&setup.spec)?;
-        let ids = table.ids().iter().cloned().collect();
+        let keys = source.keys(&setup.spec)?;
+        let ids = keys.first().into_iter().flatten().cloned().collect();
         sets.push((source.party.id.to_string(), ids));
+        tables.push(keys);
     }
+    let expected = expected(&tables, overlap.of);
+    let keys = setup.spec.keys();
+    let names: Vec<&str> = keys.iter().map(|(name, _)| *name).collect();
     let (mut matched, mut size, mut exact) = (BTreeMap::new(), BTreeMap::new(), true);
     for (at, (party, own)) in sets.iter().enumerate() {
         if setup.spec.sizes_only() {
@@ -67,17 +72,10 @@ pub(super) async fn collect(
             size.insert(party.clone(), found);
             continue;
         }
-        let found = read(&layout.party(party).join("members.csv"))?;
-        let has =
-            |other: usize, id: &String| sets.get(other).is_some_and(|(_, set)| set.contains(id));
-        let is_common = |id: &&String| match (overlap.of, at) {
-            (OverlapOf::All, _) => (0..sets.len()).all(|other| has(other, id)),
-            (OverlapOf::Any, 0) => (1..sets.len()).any(|other| has(other, id)),
-            (OverlapOf::Any, _) => has(0, id),
-        };
-        let want: BTreeSet<&String> = own.iter().filter(is_common).collect();
-        exact &= found.len() == want.len() && found.iter().collect::<BTreeSet<_>>() == want;
+        let found = read(&layout.party(party).join("members.csv"), &names)?;
         matched.insert(party.clone(), found.len() as u64);
+        let want = expected.get(at).cloned().unwrap_or_default();
+        exact &= found.len() == want.len() && found.into_iter().collect::<BTreeSet<_>>() == want;
     }
     let result = Matched {
         name: setup.spec.name.clone(),
@@ -102,6 +100,67 @@ pub(super) async fn collect(
     let text = serde_json::to_string_pretty(&result).map_err(Failure::ours)?;
     write_whole(&layout.root().join("overlap.json"), text.as_bytes())?;
     Ok(result)
+}
+
+/// What each party's list must say: a line as [`read`] gives it.
+fn expected(tables: &[linked::Keyed], of: OverlapOf) -> Vec<BTreeSet<Vec<String>>> {
+    let mut lists = vec![BTreeSet::new(); tables.len()];
+    let Some((first, others)) = tables.split_first() else {
+        return lists;
+    };
+    let ids = |party: usize, row: usize| -> String {
+        let table = tables.get(party).and_then(|keys| keys.first());
+        table
+            .and_then(|ids| ids.get(row))
+            .cloned()
+            .unwrap_or_default()
+    };
+    let several = first.len() > 1;
+    let mut add = |party: usize, row: usize, beside: Vec<String>| {
+        if let Some(list) = lists.get_mut(party) {
+            let mut line = vec![ids(party, row)];
+            line.extend(beside);
+            list.insert(line);
+        }
+    };
+    // keys by their place: names are the job's, and the same at all parties
+    let by = |key: usize| {
+        if several {
+            vec![key.to_string()]
+        } else {
+            Vec::new()
+        }
+    };
+    match of {
+        OverlapOf::All => {
+            let all: Vec<&linked::Keyed> = tables.iter().collect();
+            for (key, rows) in linked::common(&all) {
+                let each = rows.into_iter().enumerate();
+                each.for_each(|(party, row)| add(party, row, by(key)));
+            }
+        }
+        OverlapOf::Any => {
+            let mut with: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+            let nobody = if several { "" } else { "0" };
+            for (place, other) in others.iter().enumerate() {
+                for (key, rows) in linked::common(&[first, other]) {
+                    let [own, theirs] = rows[..] else { continue };
+                    add(place + 1, theirs, by(key));
+                    let all = with.entry(own);
+                    let all = all.or_insert_with(|| vec![nobody.to_owned(); others.len()]);
+                    if let Some(cell) = all.get_mut(place) {
+                        *cell = if several {
+                            key.to_string()
+                        } else {
+                            "1".to_owned()
+                        };
+                    }
+                }
+            }
+            with.into_iter().for_each(|(row, cells)| add(0, row, cells));
+        }
+    }
+    lists
 }
 
 /// A bucket of how many customers are common.
@@ -139,16 +198,22 @@ fn bucket(path: &Path) -> Result<Size, Failure> {
     Ok(told.size)
 }
 
-/// The ids of a list.
-fn read(path: &Path) -> Result<Vec<String>, Failure> {
+/// The lines of a list: id, and by which key or with whom a customer is common; keys by their place.
+fn read(path: &Path, keys: &[&str]) -> Result<Vec<Vec<String>>, Failure> {
     let failed = |e: csv::Error| Failure::ours(format!("{}: {e}", path.display()));
     let mut reader = csv::Reader::from_path(path).map_err(failed)?;
-    let id = |row: Result<csv::StringRecord, csv::Error>| {
-        row.map(|row| row.get(0).unwrap_or_default().to_owned())
+    let place = |name: &str| keys.iter().position(|key| *key == name);
+    let line = |row: Result<csv::StringRecord, csv::Error>| {
+        let row = row?;
+        let cells = row.iter().enumerate().map(|(at, cell)| {
+            let key = place(cell).filter(|_| at > 0 && keys.len() > 1);
+            key.map_or_else(|| cell.to_owned(), |key| key.to_string())
+        });
+        Ok(cells.collect())
     };
     reader
         .records()
-        .map(id)
+        .map(line)
         .collect::<Result<_, _>>()
         .map_err(failed)
 }

@@ -189,6 +189,14 @@ pub(crate) async fn collect(
         .iter()
         .map(|source| source.load(&setup.spec))
         .collect::<Result<Vec<_>, _>>()?;
+    let keys = match setup.spec.align.fallback.is_empty() {
+        true => Vec::new(),
+        false => {
+            let each = setup.parties.iter();
+            each.map(|source| source.keys(&setup.spec))
+                .collect::<Result<Vec<_>, _>>()?
+        }
+    };
     let mut rows = BTreeMap::new();
     for (source, table) in setup.parties.iter().zip(&tables) {
         rows.insert(source.party.id.to_string(), table.rows() as u64);
@@ -200,7 +208,7 @@ pub(crate) async fn collect(
     if let (Some(_), Some(l2)) = (&spec.tuning, content.solver.l2) {
         spec.model.l2 = Decimal::new(l2).map_err(Failure::ours)?;
     }
-    let twin = tokio::task::spawn_blocking(move || twin::fit(&spec, tables))
+    let twin = tokio::task::spawn_blocking(move || twin::fit(&spec, tables, &keys))
         .await
         .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
 

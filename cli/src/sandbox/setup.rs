@@ -9,7 +9,11 @@ use paripassu_job::{
     NodeId, Spec,
     spec::{Columns, Party, PartyRole},
 };
-use paripassu_model::{schema::DatasetSpec, table::Table};
+use paripassu_model::{
+    schema::{DatasetSpec, IdPart},
+    table::Table,
+};
+use paripassu_party::config::FallbackKey;
 use paripassu_proto::{NodeKind, Peer};
 use paripassu_service::{identity::files, pki};
 use serde::Serialize;
@@ -46,16 +50,56 @@ pub(crate) struct Source {
     pub(crate) party: Party,
     pub(crate) file: PathBuf,
     pub(crate) dataset: DatasetSpec,
+    /// Further keys by which a job may match.
+    pub(crate) fallback: Vec<FallbackKey>,
 }
 
 impl Source {
     /// The party's table as its node will read it.
     pub(crate) fn load(&self, spec: &Spec) -> Result<Table, Failure> {
-        let dataset = DatasetSpec {
+        Ok(Table::load(&self.file, &self.ruled(spec)?)?)
+    }
+
+    /// The columns with the job's rules of the id.
+    fn ruled(&self, spec: &Spec) -> Result<DatasetSpec, Failure> {
+        let (columns, rules) = (&self.dataset.id_more, &spec.align.id_more_rules);
+        if columns.len() != rules.len() {
+            return Err(Failure::user(format!(
+                "the job matches by ids of {} columns, and here they have {}",
+                rules.len() + 1,
+                columns.len() + 1
+            ))
+            .hint("give --id-more as many columns as the job has lists in align.id_more_rules"));
+        }
+        let more = columns.iter().zip(rules).map(|(part, rules)| IdPart {
+            column: part.column.clone(),
+            rules: rules.clone(),
+        });
+        Ok(DatasetSpec {
+            id_more: more.collect(),
             id_rules: spec.align.id_rules.clone(),
             ..self.dataset.clone()
-        };
-        Ok(Table::load(&self.file, &dataset)?)
+        })
+    }
+
+    /// Each row's text by each key of the job, the id first; empty where a row has none.
+    pub(crate) fn keys(&self, spec: &Spec) -> Result<Vec<Vec<String>>, Failure> {
+        let dataset = self.ruled(spec)?;
+        let further = spec.keys().into_iter().skip(1).map(|(name, rules)| {
+            let key = self.fallback.iter().find(|key| key.key == name);
+            let key = key.filter(|key| key.columns.len() == rules.len());
+            let key = key.ok_or_else(|| {
+                let columns = rules.len();
+                Failure::user(format!(
+                    "the job matches by a key `{name}` of {columns} columns"
+                ))
+                .hint(format!("say which they are: --fallback {name}=COLUMN,.."))
+            })?;
+            Ok(key.as_id(&dataset, rules))
+        });
+        let further: Vec<DatasetSpec> = further.collect::<Result<_, Failure>>()?;
+        let of = |columns: &DatasetSpec| data::keys::texts(&self.file, columns);
+        std::iter::once(&dataset).chain(&further).map(of).collect()
     }
 }
 
@@ -81,6 +125,9 @@ impl Setup {
         for source in &parties {
             // An error in a file is better told now than when everything runs.
             let rows = source.load(&spec)?.rows();
+            if spec.horizontal.is_none() {
+                source.keys(&spec)?;
+            }
             tracing::debug!(party = %source.party.id, rows, "read");
         }
         let coordinator = if sandbox.separate_helper {
@@ -228,6 +275,8 @@ impl Setup {
         struct Dataset<'a> {
             name: &'a str,
             path: &'a Path,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            fallback: &'a [FallbackKey],
             #[serde(flatten)]
             columns: &'a DatasetSpec,
         }
@@ -240,6 +289,7 @@ impl Setup {
             dataset: [Dataset {
                 name: &source.party.dataset,
                 path: &source.file,
+                fallback: &source.fallback,
                 columns: &source.dataset,
             }],
         };
@@ -297,12 +347,13 @@ fn sources(sandbox: &Sandbox, layout: &Layout) -> Result<Vec<Source>, Failure> {
         let file = place(input, layout, party.id.as_str())?;
         let holds = matches!(party.role, PartyRole::Label | PartyRole::Bank);
         let label = holds.then_some(sandbox.label.as_str());
+        let more: Vec<IdPart> = data::keys::parts(&sandbox.id_more);
         let dataset = match &party.columns {
             Columns::Listed {
                 numeric,
                 categorical,
             } => DatasetSpec {
-                id_more: Vec::new(),
+                id_more: more.clone(),
                 id: sandbox.id.clone(),
                 label: label.map(str::to_owned),
                 numeric: numeric.clone(),
@@ -311,8 +362,10 @@ fn sources(sandbox: &Sandbox, layout: &Layout) -> Result<Vec<Source>, Failure> {
                 id_rules: Vec::new(),
             },
             Columns::All => {
-                let (_, found) = data::columns(&file, &sandbox.id, label, &sandbox.missing)?;
+                let (_, mut found) = data::columns(&file, &sandbox.id, label, &sandbox.missing)?;
+                data::keys::mark(&file, &mut found, &sandbox.id_more, &sandbox.fallback)?;
                 DatasetSpec {
+                    id_more: more.clone(),
                     id: sandbox.id.clone(),
                     label: label.map(str::to_owned),
                     ..data::dataset(&found, &sandbox.missing)
@@ -323,6 +376,7 @@ fn sources(sandbox: &Sandbox, layout: &Layout) -> Result<Vec<Source>, Failure> {
             party: party.clone(),
             file,
             dataset,
+            fallback: sandbox.fallback.clone(),
         })
     };
     sandbox.spec.seats().into_iter().map(source).collect()
@@ -370,6 +424,8 @@ mod tests {
             separate_helper: false,
             keep_nodes: false,
             id: "id".into(),
+            id_more: Vec::new(),
+            fallback: Vec::new(),
             label: "y".into(),
             missing: Vec::new(),
         }

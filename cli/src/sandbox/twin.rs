@@ -16,6 +16,7 @@ use paripassu_model::{
 
 use paripassu_protocol::vertical::network::plain;
 
+use super::linked;
 use crate::failure::Failure;
 
 /// A model fitted on the pooled columns of all parties, on the rows that the job used.
@@ -38,12 +39,19 @@ pub(crate) struct Twin {
 }
 
 /// Fits the twin on tables in the order of the parties' seats; a horizontal job's on all rows.
-pub(crate) fn fit(spec: &Spec, tables: Vec<Table>) -> Result<Twin, Failure> {
+pub(crate) fn fit(
+    spec: &Spec,
+    tables: Vec<Table>,
+    keys: &[linked::Keyed],
+) -> Result<Twin, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::failed(format!("the plaintext twin: {e}"));
     if let Some(horizontal) = &spec.horizontal {
         return super::pooled::fit(spec, horizontal, &tables);
     }
-    let tables = aligned(tables);
+    let tables = match spec.align.fallback.is_empty() {
+        true => aligned(tables),
+        false => aligned_by_keys(&tables, keys)?,
+    };
     let first = tables
         .first()
         .ok_or_else(|| Failure::ours("a job without parties"))?;
@@ -309,6 +317,27 @@ fn aligned(tables: Vec<Table>) -> Vec<Table> {
         .collect()
 }
 
+/// The same by several keys: each row's id becomes the text by which it is common, as parties split by it.
+fn aligned_by_keys(tables: &[Table], keys: &[linked::Keyed]) -> Result<Vec<Table>, Failure> {
+    let found = linked::common(&keys.iter().collect::<Vec<_>>());
+    let each = tables.iter().zip(keys).enumerate();
+    each.map(|(party, (table, keys))| {
+        let rows: Vec<usize> = found
+            .iter()
+            .filter_map(|(_, rows)| rows.get(party).copied())
+            .collect();
+        let text = |(key, row): (&usize, &usize)| keys.get(*key).and_then(|k| k.get(*row)).cloned();
+        let ids = found.iter().map(|(key, _)| key).zip(&rows).filter_map(text);
+        let picked = table.select(&rows);
+        let (label, columns) = (
+            picked.label().map(<[u8]>::to_vec),
+            picked.columns().to_vec(),
+        );
+        Table::new(ids.collect(), label, columns).map_err(Failure::ours)
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,7 +379,7 @@ mod tests {
         let partner = Table::new(ids, None, vec![Column::numeric("z", z)]).unwrap();
         let text = template(TemplateKind::VerticalLogistic);
         let spec = Spec::from_toml(text, "job.toml").unwrap();
-        let twin = fit(&spec, vec![bank, partner]).unwrap();
+        let twin = fit(&spec, vec![bank, partner], &[]).unwrap();
         assert_eq!(twin.matched, 400);
         assert_eq!(twin.train + twin.test, 400);
         let (name, coefficient) = &twin.coefficients[0][0];

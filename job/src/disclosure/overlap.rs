@@ -84,15 +84,20 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
         ),
         opening(
             DisclosureId::AlignMembers,
-            format!("{members}; also where the job then ends because they are too few."),
+            format!(
+                "{members}{}; also where the job then ends because they are too few.",
+                super::by_keys(spec)
+            ),
             Shape::Membership,
             &parties,
-            1,
+            super::matches(spec),
         ),
         opening(
             DisclosureId::AlignMatched,
-            "How many customers are common, also where the job ends because they are too few."
-                .into(),
+            format!(
+                "How many customers are common, also where the job ends because they are too few.{}",
+                super::told_by_length(spec)
+            ),
             Shape::Count,
             &[helper, Audience::Relay],
             1,

@@ -269,12 +269,15 @@ pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         (0..items.len()).for_each(|party| once.waits(party, items.len() as u64 - 1));
     }
     let any = facts.spec.overlap.as_ref().map(|overlap| overlap.of) == Some(OverlapOf::Any);
-    let spokes = 1..items.len();
-    match facts.spec.align.method {
-        AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items),
-        AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items),
-        AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
-        AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
+    // each key is matched by with as many items as the first, whatever is left
+    for key in 0..facts.spec.keys().len() {
+        let spokes = 1..items.len();
+        match facts.spec.align.method {
+            AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items, key == 0),
+            AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items),
+            AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
+            AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
+        }
     }
     if any {
         // whether there are enough of all pairs together

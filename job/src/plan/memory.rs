@@ -33,7 +33,14 @@ pub(super) fn add_frames(memory: &mut [Memory], steps: &[StepCost]) {
 pub(super) fn aligning(facts: &Facts<'_>, rows: u64) -> u64 {
     let all: u64 = facts.sizes.iter().map(|size| size.rows).sum();
     let spokes = facts.sizes.len() as u64 - 1;
-    ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
+    // sets of rows, where customers are matched by several keys
+    let further = if facts.spec.align.fallback.is_empty() {
+        0
+    } else {
+        rows / 2
+    };
+    further
+        + ALIGN_MEMORY_PER_MATCH * facts.assumptions.matched
         + match facts.spec.align.method {
             AlignMethod::Curve => {
                 let items = [rows, rows, all - rows];

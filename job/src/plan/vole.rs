@@ -71,15 +71,16 @@ pub(super) fn align(once: &mut Once<'_>, items: &[u64], other: usize) {
     once.compute_s += (items[0] + items[other]) as f64 / (ALIGN_VOLE_ITEMS_PER_S * CORES);
 }
 
-/// Party 0 encodes for every other one, and all tables have the largest set's size.
-pub(super) fn star(once: &mut Once<'_>, items: &[u64]) {
+/// Party 0 encodes for every other one, and all tables have the largest set's size. `counts` where the tags of
+/// common customers are counted, those of all keys at once.
+pub(super) fn star(once: &mut Once<'_>, items: &[u64], counts: bool) {
     once.rounds += ALIGN_VOLE_ROUNDS;
     let most = items.iter().copied().max().unwrap_or(0);
     let Some(buckets) = Buckets::new(most, most) else {
         return;
     };
     let pair = pair(buckets);
-    let common = ELEMENT * once.matched();
+    let common = if counts { ELEMENT * once.matched() } else { 0 };
     let spokes = items.len() as u64 - 1;
     once.waits(0, 4 * spokes + spokes * (4 + 3 * pair.buckets));
     for (position, spoke) in (1..).zip(1..items.len()) {

@@ -10,6 +10,7 @@ mod columns;
 mod error;
 mod evaluation;
 mod horizontal;
+mod keys;
 mod locate;
 mod network;
 mod overlap;
@@ -188,6 +189,16 @@ pub struct Align {
     /// them agree. Default: none, an id is one column.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub id_more_rules: Vec<Vec<IdRule>>,
+    /// Further keys, by their names in each party's data set (`fallback`), such as `["phone", "person"]`: customers who do
+    /// not match by the id are matched by the first of them, the rest by the next. A row without a key, or with one that
+    /// another row of the table has, too, does not match by it. With several parties a customer is common where
+    /// all have the same key at the same step. At most 4. Default: none, the id alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
+    /// For each key of `fallback`, the rules of each of its columns, in order: `[[["phone:49"]], [["trim", "lower_case"],
+    /// ["digits_only"]]]` for one column and two.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallback_rules: Vec<Vec<Vec<IdRule>>>,
     /// The job ends, with nothing trained, below this many common customers. Default 100.
     pub min_matched: u64,
     /// What the parties learn. `members` (default): each learns which of its customers are common. `size`, in jobs that only
@@ -206,6 +217,8 @@ impl Default for Align {
             method: AlignMethod::Curve,
             id_rules: vec![IdRule::Trim],
             id_more_rules: Vec::new(),
+            fallback: Vec::new(),
+            fallback_rules: Vec::new(),
             min_matched: constants::DEFAULT_MIN_MATCHED,
             reveal: AlignReveal::Members,
             resume: None,

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 use super::{
     AutoOr, Columns, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
-    evaluation,
+    evaluation, keys,
     locate::KeyPath,
     network, overlap, rows, scorecard, tuning,
 };
@@ -14,7 +14,7 @@ use crate::{
     id::{NodeId, excerpt},
 };
 
-type Found = Vec<(KeyPath, Problem)>;
+pub(super) type Found = Vec<(KeyPath, Problem)>;
 
 /// Everything wrong with `spec`, with the keys at fault.
 pub(super) fn check(spec: &Spec) -> Found {
@@ -22,6 +22,7 @@ pub(super) fn check(spec: &Spec) -> Found {
     names(spec, &mut found);
     parties(spec, &mut found);
     numbers(spec, &mut found);
+    keys::check(spec, &mut found);
     match (&spec.horizontal, &spec.overlap) {
         (_, Some(only)) => {
             network::misplaced(spec, &mut found);
@@ -50,6 +51,10 @@ pub(super) fn check(spec: &Spec) -> Found {
             why: why.to_owned(),
         };
         found.push((KeyPath::of("evaluation"), problem));
+    }
+    if spec.horizontal.is_some() && spec.sizes_only() {
+        let why = "banks of a horizontal job match nobody, so there is no number to tell: leave reveal out";
+        found.push((KeyPath::of("align.reveal"), Problem::Overlap { why }));
     }
     if spec.tuning.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
         let problem = Problem::Rows {
@@ -95,7 +100,7 @@ fn names(spec: &Spec, found: &mut Found) {
     }
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
@@ -103,7 +108,7 @@ fn is_name(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-fn name_problem(what: &'static str, got: &str, want: &'static str) -> Problem {
+pub(super) fn name_problem(what: &'static str, got: &str, want: &'static str) -> Problem {
     Problem::Name {
         what,
         got: excerpt(got),

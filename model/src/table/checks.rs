@@ -16,6 +16,8 @@ pub(super) struct Checks {
     /// First 128 bits of the SHA-256 of each id seen, with its row and line; nothing where somebody
     /// else looks for repeated ids.
     pub(super) seen: Option<HashMap<[u8; 16], (u64, u64)>>,
+    /// Whether a row without an id is one with the empty id, and not an error.
+    pub(super) none_is_empty: bool,
     pub(super) id_counts: Vec<IdRuleCount>,
     /// Rows begun.
     pub(super) rows: u64,
@@ -31,6 +33,7 @@ impl Checks {
             id: Vec::new(),
             label: String::new(),
             seen: Some(HashMap::new()),
+            none_is_empty: false,
             id_counts: rules
                 .map(|&rule| IdRuleCount { rule, changed: 0 })
                 .collect(),
@@ -99,6 +102,9 @@ impl Checks {
         let id = normalise_id(raw, rules, counts);
         // a text that means missing does so before the rules, too: `NA` is no id in small letters either
         if id.trim().is_empty() || self.is_missing(&id) || self.is_missing(raw.trim()) {
+            if self.none_is_empty {
+                return Ok(String::new());
+            }
             return Err(TableError::EmptyId {
                 at: self.at(line),
                 column: self.id.get(k).cloned().unwrap_or_default(),
@@ -120,16 +126,22 @@ impl Checks {
             return self.once(first, line);
         }
         let mut id = String::with_capacity(first.len() + 16);
+        let mut whole = !first.is_empty();
         escape_id(&mut id, &first);
         for (k, raw) in (1..).zip(raw) {
-            join_id(&mut id, &self.part(k, raw, line)?);
+            let part = self.part(k, raw, line)?;
+            whole &= !part.is_empty();
+            join_id(&mut id, &part);
         }
-        self.once(id, line)
+        match whole {
+            true => self.once(id, line),
+            false => Ok(String::new()),
+        }
     }
 
     /// Refuses an id that an earlier row has.
     fn once(&mut self, id: String, line: u64) -> Result<String, TableError> {
-        if self.seen.is_none() {
+        if self.seen.is_none() || id.is_empty() {
             return Ok(id);
         }
         let at = self.at(line);

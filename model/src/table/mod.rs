@@ -321,6 +321,15 @@ impl TableReader {
         }
     }
 
+    /// As [`CsvReader::with_empty_ids`].
+    #[must_use]
+    pub fn with_empty_ids(self) -> Self {
+        match self {
+            Self::Csv(r) => Self::Csv(Box::new(r.with_empty_ids())),
+            Self::Parquet(r) => Self::Parquet(Box::new(r.with_empty_ids())),
+        }
+    }
+
     /// As [`CsvReader::read_batch`].
     ///
     /// # Errors

@@ -182,6 +182,13 @@ impl ParquetReader {
         Ok(true)
     }
 
+    /// Takes a row without an id, or without a part of one, for a row with the empty id.
+    #[must_use]
+    pub fn with_empty_ids(mut self) -> Self {
+        self.checks.none_is_empty = true;
+        self
+    }
+
     /// As [`super::CsvReader::without_repeats_check`].
     #[must_use]
     pub fn without_repeats_check(mut self) -> Self {

@@ -128,6 +128,13 @@ impl<R: Read> CsvReader<R> {
         outcome.map(|()| read)
     }
 
+    /// Takes a row without an id, or without a part of one, for a row with the empty id.
+    #[must_use]
+    pub fn with_empty_ids(mut self) -> Self {
+        self.checks.none_is_empty = true;
+        self
+    }
+
     /// Looks for repeated ids no longer, and so needs no memory that grows with the file: for a
     /// caller that finds them itself.
     #[must_use]

@@ -238,6 +238,21 @@ fn of_columns() -> DatasetSpec {
 }
 
 #[test]
+fn a_key_that_is_not_there_is_empty_where_that_may_be() {
+    let rows = "postcode,surname,income,born\nab1,moss,1,1970\n,moss,1,1971\nab2,NA,1,1972\nab3, ,1,1973\n\
+        ab4,moss,1,none\nab1,moss,1,1970\n";
+    let reader = CsvReader::new("a.csv".into(), rows.as_bytes(), &of_columns()).unwrap();
+    let mut reader = reader.without_repeats_check().with_empty_ids();
+    let mut ids = Vec::new();
+    while reader.read_ids(2, |id| ids.push(id.to_owned())).unwrap() > 0 {}
+    // a date without a digit is none, and what stands twice is given twice
+    let whole = "moss|1970|ab1";
+    assert_eq!(ids, [whole, "", "", "", "", whole]);
+    let strict = CsvReader::new("a.csv".into(), rows.as_bytes(), &of_columns()).unwrap();
+    assert!(matches!(strict.read_all(), Err(TableError::EmptyId { .. })));
+}
+
+#[test]
 fn an_id_of_several_columns_is_all_of_them_each_by_its_own_rules() {
     let read = |text: &str| {
         let mut reader = CsvReader::new("a.csv".into(), text.as_bytes(), &of_columns())?;

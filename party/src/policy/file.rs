@@ -228,6 +228,9 @@ pub struct Purpose {
     /// Methods of matching. Default: `curve` and `vole`.
     #[serde(default = "methods")]
     pub methods: Vec<String>,
+    /// Further keys (`align.fallback`) by which customers may be matched. Default: none, by the id alone.
+    #[serde(default)]
+    pub fallback_keys: Vec<String>,
     /// Kinds of model. Default: `logistic`.
     #[serde(default = "logistic")]
     pub models: Vec<String>,

@@ -41,7 +41,13 @@ impl PartyConfig {
     pub fn policy_digest(&self, file: Option<&str>) -> Result<String, CanonicalError> {
         let datasets = self.datasets.iter();
         let datasets: Vec<_> = datasets
-            .map(|d| json!({ "name": d.name, "grade": d.grade, "columns": d.columns }))
+            .map(|d| {
+                let mut told = json!({ "name": d.name, "grade": d.grade, "columns": d.columns });
+                if !d.fallback.is_empty() {
+                    told["fallback"] = json!(d.fallback);
+                }
+                told
+            })
             .collect();
         let (align, privacy) = (&self.align, &self.privacy);
         let mut whole = json!({
@@ -156,6 +162,9 @@ mod tests {
         ] {
             assert_ne!(digest(HEAD, more), first, "{more}");
         }
+        let one = "[[dataset]]\nname = \"a\"\npath = \"a.csv\"\nid = \"id\"\n";
+        let key = format!("{one}fallback = [{{ key = \"phone\", columns = [\"mobile\"] }}]\n");
+        assert_ne!(digest(HEAD, one), digest(HEAD, &key));
     }
 
     #[test]

@@ -361,6 +361,15 @@ impl PolicyFile {
                 among(&purpose.methods),
                 "match customers by a method that this party allows",
             );
+            if !judge.values("/spec/align/fallback").is_empty() {
+                judge.within(
+                    "fallback_keys",
+                    "/spec/align/fallback",
+                    among(&purpose.fallback_keys),
+                    "match customers by the id alone, or by further keys that this party allows: leave the others \
+                     out of align.fallback",
+                );
+            }
         }
         let columns = purpose
             .columns

@@ -1,6 +1,10 @@
 //! Matching customers, in every kind of job that does.
 
-use std::time::Instant;
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
 
 use paripassu_audit::event::bodies::{AlignDone, DataCommitted, Denied};
 use paripassu_job::{DisclosureId, constants, spec};
@@ -11,7 +15,15 @@ use paripassu_protocol::{
 };
 use paripassu_service::dealing::alignment;
 
-use super::{Run, own, timed};
+use super::{Run, blocking, keys, own, timed};
+use crate::dataset::{DatasetError, Selection};
+
+/// Rows in common, in the common order.
+pub(super) struct Matched {
+    pub(super) rows: Vec<usize>,
+    /// Of rows that matched by a further key, the text that all parties have of it.
+    pub(super) keys: HashMap<usize, String>,
+}
 
 impl Run {
     /// A commitment with the grade that the configuration gives the data set.
@@ -50,8 +62,10 @@ impl Run {
         for _ in self.contract.parties() {
             book(DisclosureId::AlignSizes, 1)?;
         }
-        // one set; its size, which all members would read, is not theirs to know
-        book(DisclosureId::AlignMembers, 1)?;
+        // a set by each key; its size, which all members would read, is not theirs to know
+        for _ in self.spec().keys() {
+            book(DisclosureId::AlignMembers, 1)?;
+        }
         for _ in 0..counts {
             book(DisclosureId::AlignMatched, 1)?;
         }
@@ -101,20 +115,43 @@ impl Run {
         }
     }
 
-    pub(super) async fn align(&mut self, table: &Table) -> Result<Vec<usize>, Abort> {
+    pub(super) async fn align(
+        &mut self,
+        table: &Table,
+        selection: &Selection,
+    ) -> Result<Matched, Abort> {
         let (method, params) = self.alignment();
         let progress = self.alignment_progress();
-        let ids: Vec<String> = table.ids().to_vec();
         self.book_alignment(2)?;
-        let (course, ids) = (self.match_course().await?, IterIds(ids.into_iter()));
-        let aligned = align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
-        let aligned = self.too_few(aligned).await?;
+        let (aligned, keys) = match self.has_further_keys() {
+            false => {
+                let ids = IterIds(table.ids().to_vec().into_iter());
+                let course = self.match_course().await?;
+                let run = align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
+                (self.too_few(run).await?, HashMap::new())
+            }
+            true => {
+                let mut own_keys = self.file_keys(selection.clone(), Arc::new(AtomicU64::new(0)));
+                let run =
+                    align::run_keys(&self.ctx, method, &params, &mut own_keys, progress).await;
+                let keyed = run?;
+                self.tell_keys(&keyed);
+                let selection = selection.clone();
+                let found = blocking(move || {
+                    keys::common_keys(&selection, &keyed).map(|keys| (keyed.alignment, keys))
+                });
+                found.await.map_err(|e| own(e.without_hints()))?
+            }
+        };
         self.peer_rows = Self::rows_in(aligned.peer_batches);
         let rows: Vec<usize> = aligned.rows.into_iter().map(|r| r as usize).collect();
+        if rows.iter().any(|row| *row >= table.rows()) {
+            return Err(own(DatasetError::Changed.without_hints()));
+        }
         let ids = rows.iter().filter_map(|row| table.ids().get(*row));
         let allowed = self.aligned(method, rows.len() as u64);
         let allowed = allowed.and_then(|()| self.set_may_follow(ids.map(String::as_str)));
         self.or_forget(allowed).await?;
-        Ok(rows)
+        Ok(Matched { rows, keys })
     }
 }

@@ -6,6 +6,7 @@ mod card;
 mod evaluate;
 mod horizontal;
 mod kept;
+mod keys;
 mod measured;
 mod network;
 pub(crate) mod outputs;
@@ -259,12 +260,12 @@ impl Run {
         }
         self.reporter.phase(JobState::Aligning, "read data");
         let (table, selection) = self.load().await.at("align/load")?;
-        let rows = self.align(&table).await.at("align")?;
+        let matched = self.align(&table, &selection).await.at("align")?;
         self.done(Stage::Align).at("align")?;
 
         self.reporter.phase(JobState::Preparing, "design columns");
         let mut engine = self.engine().at("prepare")?;
-        let prepared = self.prepare(table, &selection, rows, &mut engine);
+        let prepared = self.prepare(table, &selection, matched, &mut engine);
         let prepared = prepared.await.at("prepare")?;
         self.done(Stage::Prepare).at("prepare")?;
         self.taken.test_rows = Some(prepared.test.nrows() as u64);
@@ -328,16 +329,25 @@ impl Run {
         &self,
         table: Table,
         selection: &Selection,
-        rows: Vec<usize>,
+        matched: align::Matched,
         engine: &mut JobEngine,
     ) -> Result<Prepared, Abort> {
         let tenths = u32::try_from(self.spec().split.test_tenths).map_err(own)?;
         let split = IdSplit::new(tenths).map_err(own)?;
-        let (test, mut train): (Vec<usize>, Vec<usize>) =
-            rows.iter().partition(|r| split.is_test(&table.ids()[**r]));
+        let align::Matched { rows, keys } = matched;
+        let (test, mut train): (Vec<usize>, Vec<usize>) = rows
+            .iter()
+            .partition(|row| split.is_test(keys.get(*row).unwrap_or(&table.ids()[**row])));
         if self.spec().network.is_some() {
             // batches are cut of an order that does not depend on the matching
-            sort_by_id_hash(&mut train, table.ids());
+            match keys.is_empty() {
+                true => sort_by_id_hash(&mut train, table.ids()),
+                false => {
+                    let mut ids = table.ids().to_vec();
+                    keys.into_iter().for_each(|(row, key)| ids[row] = key);
+                    sort_by_id_hash(&mut train, &ids);
+                }
+            }
         }
         if train.is_empty() || test.is_empty() {
             return Err(own(format!(

@@ -39,6 +39,9 @@ struct Found {
     peer_batches: u32,
     /// Rows of this party's file.
     own_rows: u64,
+    /// Where customers are matched by several keys: the key of each row; at the first party of a job over pairs, of
+    /// each pair's rows.
+    keys: Vec<Vec<usize>>,
 }
 
 impl Run {
@@ -54,21 +57,34 @@ impl Run {
     async fn find(&self, overlap: &Overlap) -> Result<Found, Abort> {
         let selection = self.selection()?;
         let own_rows = Arc::new(AtomicU64::new(0));
-        let ids = || {
-            let ids = selection.ids().map_err(|e| own(e.without_hints()))?;
-            Ok(ids.telling(Arc::clone(&own_rows)))
-        };
         let (method, params) = self.alignment();
         let progress = self.alignment_progress();
         self.book_alignment(1)?;
         let found = match overlap.of {
+            OverlapOf::All if self.has_further_keys() => {
+                let mut keys = self.file_keys(selection, Arc::clone(&own_rows));
+                let keyed =
+                    align::run_keys(&self.ctx, method, &params, &mut keys, progress).await?;
+                self.tell_keys(&keyed);
+                Found {
+                    keys: vec![keyed.keys().collect()],
+                    rows: keyed.alignment.rows,
+                    pairs: Vec::new(),
+                    fingerprint: keyed.alignment.fingerprint,
+                    peer_batches: keyed.alignment.peer_batches,
+                    own_rows: own_rows.load(Ordering::Relaxed),
+                }
+            }
             OverlapOf::All => {
-                let (ids, course) = (ids()?, self.match_course().await?);
+                let ids = selection.ids().map_err(|e| own(e.without_hints()))?;
+                let ids = ids.telling(Arc::clone(&own_rows));
+                let course = self.match_course().await?;
                 let aligned =
                     align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
                 let aligned = self.too_few(aligned).await?;
                 Found {
                     rows: aligned.rows,
+                    keys: Vec::new(),
                     pairs: Vec::new(),
                     fingerprint: aligned.fingerprint,
                     peer_batches: aligned.peer_batches,
@@ -76,7 +92,14 @@ impl Run {
                 }
             }
             OverlapOf::Any => {
-                let pairs = align::run_any(&self.ctx, method, &params, ids, progress).await?;
+                let mut keys = self.file_keys(selection, Arc::clone(&own_rows));
+                let keyed = align::run_any(&self.ctx, method, &params, &mut keys, progress).await?;
+                let mut keys = Vec::new();
+                if self.has_further_keys() {
+                    keyed.iter().for_each(|pair| self.tell_keys(pair));
+                    keys.extend(keyed.iter().map(|pair| pair.keys().collect()));
+                }
+                let pairs: Vec<Alignment> = keyed.into_iter().map(|pair| pair.alignment).collect();
                 let mut rows: Vec<u32> = pairs.iter().flat_map(|a| a.rows.clone()).collect();
                 if let [_, _, ..] = pairs[..] {
                     rows.sort_unstable();
@@ -93,6 +116,7 @@ impl Run {
                     peer_batches: frames.max().unwrap_or_default(),
                     own_rows: own_rows.load(Ordering::Relaxed),
                     pairs: if centre { pairs } else { Vec::new() },
+                    keys,
                     fingerprint: prints,
                 }
             }
@@ -114,6 +138,10 @@ impl Run {
             let parties = self.contract.parties().into_iter().map(ToString::to_string);
             parties.skip(1).collect()
         };
+        let keys: Vec<String> = {
+            let keys = self.spec().keys().into_iter();
+            keys.map(|(name, _)| name.to_owned()).collect()
+        };
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
         let party = self.site.identity.peer().id.to_string();
         self.peer_rows = Self::rows_in(found.peer_batches);
@@ -129,6 +157,7 @@ impl Run {
             "matched_with": found.pairs.iter().zip(&others)
                 .map(|(pair, id)| (id.clone(), pair.rows.len()))
                 .collect::<BTreeMap<_, _>>(),
+            "matched_by": by_key(&found.keys, &keys),
             "fingerprint": hex(&found.fingerprint),
             "planned": planned,
         });
@@ -141,7 +170,7 @@ impl Run {
             let rows: Vec<usize> = (0..table.rows()).collect();
             let committed = commit::commit(&state, &job, selection.name(), &table, &rows)
                 .map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
-            let list = list(table.ids(), &found, &others);
+            let list = list(table.ids(), &found, &others, &keys);
             let results = outputs::Results {
                 folder,
                 report: None,
@@ -183,24 +212,50 @@ fn blake3_of(pairs: &[Alignment]) -> [u8; 32] {
     all.finalize().into()
 }
 
+/// How many rows matched by each key, of all pairs together; nothing where there is one key.
+fn by_key(found: &[Vec<usize>], keys: &[String]) -> BTreeMap<String, usize> {
+    let rows = found.iter().flatten().filter_map(|key| keys.get(*key));
+    let mut counts = BTreeMap::new();
+    rows.for_each(|key| *counts.entry(key.clone()).or_default() += 1);
+    counts
+}
+
 /// `members.csv`: a line for each common customer; at the first party of a job over pairs with a column for
-/// each other party.
-fn list(ids: &[String], found: &Found, others: &[String]) -> String {
+/// each other party. Where customers are matched by several keys, also by which.
+fn list(ids: &[String], found: &Found, others: &[String], keys: &[String]) -> String {
     let mut text = String::from("id");
+    let keyed = !found.keys.is_empty();
+    if keyed && found.pairs.is_empty() {
+        text.push_str(",key");
+    }
     let mut columns = Vec::new();
-    for (pair, other) in found.pairs.iter().zip(others) {
+    for (at, (pair, other)) in found.pairs.iter().zip(others).enumerate() {
         text.push(',');
         text.push_str(other);
-        let mut rows = pair.rows.clone();
+        let of = found.keys.get(at).map_or(&[][..], Vec::as_slice);
+        let of = of.iter().copied().chain(std::iter::repeat(0));
+        let mut rows: Vec<(u32, usize)> = pair.rows.iter().copied().zip(of).collect();
         rows.sort_unstable();
         columns.push(rows);
     }
     text.push('\n');
-    for (id, row) in ids.iter().zip(&found.rows) {
+    let name = |key: usize| keys.get(key).map_or("", String::as_str);
+    for (at, (id, row)) in ids.iter().zip(&found.rows).enumerate() {
         text.push_str(&cell(id));
+        if let ([of], true) = (&found.keys[..], found.pairs.is_empty()) {
+            text.push(',');
+            text.push_str(of.get(at).map_or("", |key| name(*key)));
+        }
         for rows in &columns {
-            let has = rows.binary_search(row).is_ok();
-            text.push_str(if has { ",1" } else { ",0" });
+            let has = rows.binary_search_by_key(row, |(row, _)| *row);
+            let has = has.ok().and_then(|at| rows.get(at));
+            text.push(',');
+            text.push_str(match (has, keyed) {
+                (Some((_, key)), true) => name(*key),
+                (Some(_), false) => "1",
+                (None, true) => "",
+                (None, false) => "0",
+            });
         }
         text.push('\n');
     }
@@ -227,8 +282,16 @@ mod tests {
             fingerprint: [0; 32],
             peer_batches: 1,
             own_rows: 5,
+            keys: Vec::new(),
         };
         let ids = ["a,\"b".to_owned(), "c".to_owned()];
-        assert_eq!(list(&ids, &found, &[]), "id\n\"a,\"\"b\"\nc\n");
+        assert_eq!(list(&ids, &found, &[], &[]), "id\n\"a,\"\"b\"\nc\n");
+        let names = ["id".to_owned(), "phone".to_owned()];
+        let by_keys = Found {
+            keys: vec![vec![0, 1]],
+            ..found
+        };
+        let text = list(&ids, &by_keys, &[], &names);
+        assert_eq!(text, "id,key\n\"a,\"\"b\",id\nc,phone\n");
     }
 }

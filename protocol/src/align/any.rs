@@ -11,16 +11,15 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use futures_util::future;
 
-use super::{Alignment, Ids, Method, Params, ecdh, vole};
+use super::{Keyed, Keys, Method, Params, keys};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
     ctx::Ctx,
 };
 
-/// Matches party 0's ids with those of each other party, below the step `align`. `ids` gives this party's ids
-/// from the first row on, each time it is called. At party 0 one result for each other party, in their order;
-/// at every other one its own.
+/// Matches party 0's ids with those of each other party, below the step `align`, by each of `keys` in turn. At party 0
+/// one result for each other party, in their order; at every other one its own.
 ///
 /// # Errors
 /// As [`super::run`]; [`Abort::TooFewMatched`] at all parties when party 0 has fewer customers in common with
@@ -28,16 +27,16 @@ use crate::{
 ///
 /// # Leakage
 /// As at the head of this module.
-pub async fn run_any<C, I, P>(
+pub async fn run_any<C, K, P>(
     ctx: &Ctx<C>,
     method: Method,
     params: &Params,
-    mut ids: impl FnMut() -> Result<I, Abort>,
+    own: &mut K,
     progress: P,
-) -> Result<Vec<Alignment>, Abort>
+) -> Result<Vec<Keyed>, Abort>
 where
     C: Channel,
-    I: Ids + 'static,
+    K: Keys,
     P: Fn(u64, u64) + Send + Sync,
 {
     let ctx = ctx.narrow("align");
@@ -51,10 +50,6 @@ where
             ));
         }
     };
-    let pairwise = Params {
-        min_matched: 0,
-        ..params.clone()
-    };
     let (pairs, mut found) = (peers.len() as u64, Vec::new());
     for (k, peer) in (0..).zip(&peers) {
         let spoke = if ctx.role() == centre {
@@ -64,16 +59,15 @@ where
         };
         let step = ctx.narrow(format!("with-{}", spoke.index().unwrap_or_default()));
         let told = |done: u64, of: u64| progress(k * of + done, pairs * of);
-        let own = ids()?;
-        found.push(match method {
-            Method::Curve => ecdh::between(&step, *peer, &pairwise, own, told).await?,
-            Method::Vole => vole::between(&step, *peer, &pairwise, own, told).await?,
-        });
+        found.push(keys::each(&step, Some(*peer), method, params, own, &told).await?);
     }
     let step = ctx.narrow("any");
     let enough = match ctx.role() == centre {
         true => {
-            let all: HashSet<u32> = found.iter().flat_map(|a| a.rows.iter().copied()).collect();
+            let all: HashSet<u32> = found
+                .iter()
+                .flat_map(|pair| pair.alignment.rows.iter().copied())
+                .collect();
             let enough = all.len() as u64 >= params.min_matched;
             let word = Bytes::from(vec![u8::from(enough)]);
             let sent = peers.iter().map(|p| step.send(*p, "enough", word.clone()));
@@ -98,7 +92,7 @@ where
             step: ctx.path().to_owned(),
             matched: found
                 .iter()
-                .map(|a| a.rows.len() as u64)
+                .map(|pair| pair.alignment.rows.len() as u64)
                 .max()
                 .unwrap_or_default(),
             min: params.min_matched,
@@ -109,13 +103,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{align::IterIds, testing::World};
+    use crate::{align::keys::tests::Table, testing::World};
 
     async fn run_in(
         sets: [std::ops::Range<u32>; 3],
         method: Method,
         min_matched: u64,
-    ) -> Vec<Result<Vec<Alignment>, Abort>> {
+    ) -> Vec<Result<Vec<Keyed>, Abort>> {
         World::new(3)
             .run(
                 |i, ctx| {
@@ -126,8 +120,8 @@ mod tests {
                         ..Params::new([3; 32])
                     };
                     async move {
-                        let ids = || Ok(IterIds(set.clone().into_iter()));
-                        run_any(&ctx, method, &params, ids, |_, _| {}).await
+                        let mut ids = Table::of(vec![set]);
+                        run_any(&ctx, method, &params, &mut ids, |_, _| {}).await
                     }
                 },
                 |_| async { Ok(()) },
@@ -141,7 +135,12 @@ mod tests {
             let out = run_in([0..100, 90..140, 95..99], method, 10).await;
             let rows: Vec<Vec<Vec<u32>>> = out
                 .into_iter()
-                .map(|o| o.unwrap().into_iter().map(|a| a.rows).collect())
+                .map(|o| {
+                    o.unwrap()
+                        .into_iter()
+                        .map(|pair| pair.alignment.rows)
+                        .collect()
+                })
                 .collect();
             let [centre, one, two] = &rows[..] else {
                 panic!("{rows:?}")

@@ -38,6 +38,7 @@
 mod any;
 pub mod ecdh;
 mod ids;
+pub mod keys;
 pub mod resume;
 mod spill;
 pub mod vole;
@@ -47,6 +48,7 @@ use std::{fmt, path::PathBuf};
 pub use any::run_any;
 pub use ecdh::size;
 pub use ids::{IdBatch, Ids, IterIds};
+pub use keys::{Keyed, Keys, LeftOut, run_keys};
 pub use resume::{Course, Keep};
 use resume::{Hashed, Point, Seen};
 
@@ -113,9 +115,35 @@ pub struct Params {
     pub memory_bytes: u64,
     /// Where that file is made; the system's temporary directory when `None`.
     pub spill_dir: Option<PathBuf>,
+    /// Frames that each party announces, by its index, where customers are matched by a further key ([`keys`]): as many
+    /// as for the first. What a party has less is padded, and a party that announces another number ends the match.
+    /// `None`, as everywhere else: each announces what it has.
+    pub frames: Option<Vec<u32>>,
 }
 
 impl Params {
+    /// What a party has to announce, where that is known.
+    fn told(&self, index: usize) -> Option<u32> {
+        self.frames.as_ref()?.get(index).copied()
+    }
+
+    /// Frames to announce for so many rows.
+    fn announce(&self, index: usize, frames: u32) -> Result<u32, Abort> {
+        match self.told(index) {
+            Some(told) if told >= frames => Ok(told),
+            Some(_) => Err(keys::changed()),
+            None => Ok(frames),
+        }
+    }
+
+    /// What is wrong with the frames that another party announces.
+    fn misannounced(&self, index: usize, frames: u32) -> Option<String> {
+        let told = self.told(index).filter(|told| *told != frames)?;
+        Some(format!(
+            "it announces {frames} frames for a further key, expected {told} as for the first"
+        ))
+    }
+
     /// Frames of 16,384 items, at most 100 million rows, 256 MiB, and at least one row in common.
     pub fn new(session: [u8; 32]) -> Self {
         Self {
@@ -125,6 +153,7 @@ impl Params {
             max_rows: 100_000_000,
             memory_bytes: 256 << 20,
             spill_dir: None,
+            frames: None,
         }
     }
 }

@@ -97,6 +97,8 @@ impl Binning {
             separate_helper: false,
             keep_nodes: false,
             id: "id".to_owned(),
+            id_more: Vec::new(),
+            fallback: Vec::new(),
             label: "y".to_owned(),
             missing: Vec::new(),
         };

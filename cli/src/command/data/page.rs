@@ -39,6 +39,17 @@ impl Inspected {
             count(self.quality.repeated_ids),
             count(self.quality.repeated_rows)
         );
+        for key in &self.keys {
+            let _ = write!(
+                out,
+                "<p>Key <code>{}</code> ({}): {} rows can match by it, {} lack it, {} share it with another row.</p>",
+                escaped(&key.key),
+                escaped(&key.columns.join(", ")),
+                count(key.usable),
+                count(key.without),
+                count(key.shared)
+            );
+        }
         for problem in &self.problems {
             let _ = write!(out, "<p class=bad>{}</p>", escaped(problem));
         }
@@ -49,6 +60,7 @@ impl Inspected {
         for (facts, quality) in self.columns.iter().zip(&self.quality.columns) {
             let kind = match facts.kind {
                 Kind::Id => "id",
+                Kind::Key => "key",
                 Kind::Label => "label",
                 Kind::Numeric => "number",
                 Kind::Categorical if quality.days.is_some() => "day",

@@ -205,7 +205,7 @@ pub(crate) fn quality(
     missing: &[String],
     rows: u64,
 ) -> Result<Quality, Failure> {
-    let id = facts.iter().position(|column| column.kind == Kind::Id);
+    let id: Vec<bool> = facts.iter().map(|column| column.kind == Kind::Id).collect();
     let absent = |text: &str| text.is_empty() || missing.iter().any(|word| word == text);
     let mut readings: Vec<Reading> = facts.iter().map(|_| Reading::new()).collect();
     let (mut ids, mut whole) = (HashSet::new(), HashSet::new());
@@ -217,8 +217,8 @@ pub(crate) fn quality(
         let mut this_id = None;
         let more = cells.next(&mut |at, cell: &[u8]| {
             let text = std::str::from_utf8(cell).unwrap_or("\u{fffd}").trim();
-            match Some(at) == id {
-                true => this_id = Some(hashed(text)),
+            match id.get(at) == Some(&true) {
+                true => this_id = Some(hashed((this_id, text))),
                 false => (at, text).hash(&mut row),
             }
             if let (Some(reading), Some(column)) = (readings.get_mut(at), facts.get(at))

@@ -84,6 +84,12 @@ impl Twin {
                 "this job only matches customers: there is nothing to train",
             ));
         }
+        if !spec.align.id_more_rules.is_empty() || !spec.align.fallback.is_empty() {
+            return Err(Failure::user(
+                "this job matches customers by several columns or keys, and a twin by one",
+            )
+            .hint("`paripassu sandbox run` takes --id-more and --fallback"));
+        }
         let temporary = tempfile::tempdir()
             .map_err(|e| Failure::ours(format!("cannot make a temporary folder: {e}")))?;
         let made_up = self.parties.is_empty();
@@ -117,6 +123,8 @@ impl Twin {
             separate_helper: false,
             keep_nodes: false,
             id,
+            id_more: Vec::new(),
+            fallback: Vec::new(),
             label,
             missing: Vec::new(),
         };

@@ -124,8 +124,8 @@ pub(super) struct Frame {
     pub(super) rows: Vec<u32>,
 }
 
-/// Reads all ids, refuses duplicates and pads to whole frames.
-pub(super) fn load<I: Ids>(mut ids: I, params: &Params) -> Result<Items, Abort> {
+/// Reads all ids of party `index`, refuses duplicates and pads to whole frames.
+pub(super) fn load<I: Ids>(mut ids: I, params: &Params, index: usize) -> Result<Items, Abort> {
     let covers = Covers::random();
     let key = blake3::derive_key("paripassu align v1 id", &params.session);
     // Tags take the other half of the budget.
@@ -157,6 +157,7 @@ pub(super) fn load<I: Ids>(mut ids: I, params: &Params) -> Result<Items, Abort> 
         }
     }
     let batches = msg::batches(u64::from(rows), params.batch)?;
+    let batches = params.announce(index, batches)?;
     let padding = u64::from(batches) * u64::from(params.batch) - u64::from(rows);
     debug_assert!(padding >= MIN_PADDING);
     for _ in 0..padding {
@@ -218,7 +219,7 @@ impl Repeats {
 }
 
 /// An input or output error of the temporary file.
-pub(super) fn disk(e: std::io::Error) -> Abort {
+pub(in crate::align) fn disk(e: std::io::Error) -> Abort {
     Abort::Input(format!(
         "intermediate values of the alignment do not fit in memory and could not be put into a \
          temporary file: {e}; free space there, name another directory, or allow more memory"
@@ -239,7 +240,7 @@ mod tests {
 
     fn loaded(ids: &[&str], params: &Params) -> Result<Vec<u32>, Abort> {
         let ids: Vec<String> = ids.iter().map(|s| (*s).to_owned()).collect();
-        let mut items = load(IterIds(ids.into_iter()), params)?;
+        let mut items = load(IterIds(ids.into_iter()), params, 0)?;
         let mut rows = Vec::new();
         for _ in 0..items.batches {
             rows.extend(items.next_frame()?.rows);

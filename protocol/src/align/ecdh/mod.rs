@@ -67,6 +67,8 @@ pub mod size;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::load::disk;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -148,8 +150,8 @@ where
     if params.batch == 0 {
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }
-    let p = params.clone();
-    let items = offload(move || load(ids, &p)).await??;
+    let (p, index) = (params.clone(), ctx.role().index().unwrap_or_default());
+    let items = offload(move || load(ids, &p, index)).await??;
     let (own_batches, theirs) = (
         items.batches,
         agree(ctx, peer, params, items.batches).await?,
@@ -206,7 +208,7 @@ where
 }
 
 /// The other data party.
-fn peer_of<C: Channel>(ctx: &Ctx<C>) -> Result<Role, Abort> {
+pub(super) fn peer_of<C: Channel>(ctx: &Ctx<C>) -> Result<Role, Abort> {
     let peers: Vec<Role> = ctx.peers().collect();
     match (ctx.role(), peers.as_slice()) {
         (Role::Party(0 | 1), [peer]) => Ok(*peer),
@@ -240,6 +242,10 @@ async fn agree<C: Channel>(
             "it announces {} frames, expected 1 to {most} (this node allows {} rows)",
             theirs.batches, params.max_rows
         );
+        return Err(malformed(ctx, peer, "hello", problem));
+    }
+    let index = peer.index().unwrap_or_default();
+    if let Some(problem) = params.misannounced(index, theirs.batches) {
         return Err(malformed(ctx, peer, "hello", problem));
     }
     Ok(theirs.batches)

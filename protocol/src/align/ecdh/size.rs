@@ -122,7 +122,7 @@ where
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }
     let (peer, p) = (peer_of(ctx)?, params.clone());
-    let items = offload(move || load(ids, &p)).await??;
+    let items = offload(move || load(ids, &p, 0)).await??;
     let own_batches = items.batches;
     let peer_batches = agree(ctx, peer, params, own_batches).await?;
     let run = Run {

@@ -51,6 +51,11 @@ impl<'a, C: Channel> Link<'a, C> {
         u8::from(number(self.ctx.role()) > number(self.peer))
     }
 
+    /// Its position among all parties.
+    pub(super) fn own_index(&self) -> u8 {
+        number(self.ctx.role())
+    }
+
     /// The other end.
     pub(super) fn peer(&self) -> Role {
         self.peer

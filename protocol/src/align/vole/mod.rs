@@ -128,7 +128,7 @@ pub fn declared_cost(params: &Params, index: u8, own_rows: u64, peer_rows: u64) 
     }
 }
 
-fn frames(rows: u64, batch: u32) -> u64 {
+pub(super) fn frames(rows: u64, batch: u32) -> u64 {
     (rows + MIN_PADDING).div_ceil(u64::from(batch.max(1)))
 }
 
@@ -292,10 +292,14 @@ async fn sizes<C: Channel>(
 ) -> Result<(u32, u32), Abort> {
     let batches = |rows| u32::try_from(frames(rows, params.batch));
     let own = batches(rows).map_err(|_| too_many())?;
+    let own = params.announce(link.own_index().into(), own)?;
     let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
     let most = batches(u64::from(params.max_rows)).map_err(|_| too_many())?;
     let peer = link.frames_told(&got, most, params.max_rows)?;
-    Ok((own, peer))
+    match params.misannounced(link.peer_index().into(), peer) {
+        None => Ok((own, peer)),
+        Some(problem) => Err(link.blame("size", problem)),
+    }
 }
 
 /// Announces what unfinished buckets could hold, which follows from what was announced at first; none if all are finished.

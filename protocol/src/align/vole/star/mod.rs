@@ -168,6 +168,21 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
+    Ok(run_telling(ctx, params, ids, progress).await?.0)
+}
+
+/// The same; also how many frames each party announced, by its index.
+pub(in crate::align) async fn run_telling<C, I, P>(
+    ctx: &Ctx<C>,
+    params: &Params,
+    ids: I,
+    progress: P,
+) -> Result<(Alignment, Vec<u32>), Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
     let Role::Party(index) = ctx.role() else {
         return Err(Abort::Input(
             "the helper takes no part in an alignment".into(),
@@ -180,7 +195,7 @@ where
     let key = toss(&links, index, params).await?;
     let own = params.clone();
     let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]), None)).await??;
-    let batches = sizes(&links, params, rows).await?;
+    let batches = sizes(&links, index, params, rows).await?;
     let plan = plan(index == 0, params, batches.iter().map(|b| u64::from(*b)));
     let plan = plan.ok_or_else(too_many)?;
     tracing::debug!(?plan, parties = ctx.parties(), "alignment agreed");
@@ -215,11 +230,19 @@ where
             min: params.min_matched,
         });
     }
-    Ok(Alignment {
+    let alignment = Alignment {
         rows,
         fingerprint,
         peer_batches: batches.iter().skip(1).copied().max().unwrap_or_default(),
-    })
+    };
+    let mut told = vec![(index, batches.first().copied().unwrap_or_default())];
+    let others = links.iter().zip(batches.iter().skip(1));
+    told.extend(others.map(|(link, frames)| (link.peer_index(), *frames)));
+    told.sort_unstable();
+    Ok((
+        alignment,
+        told.into_iter().map(|(_, frames)| frames).collect(),
+    ))
 }
 
 /// The key of all hashes, which no party chose.
@@ -251,18 +274,23 @@ async fn toss<C: Channel>(
 /// Everybody's number of frames, the own first.
 async fn sizes<C: Channel>(
     links: &[Link<'_, C>],
+    index: u8,
     params: &Params,
     rows: u64,
 ) -> Result<Vec<u32>, Abort> {
     let batches = |rows| u32::try_from(frames(rows, params.batch)).map_err(|_| too_many());
-    let own = batches(rows)?;
+    let own = params.announce(index.into(), batches(rows)?)?;
     let most = batches(u64::from(params.max_rows))?;
     let told = links
         .iter()
         .map(|l| l.swap("size", own.to_le_bytes().to_vec()));
     let mut all = vec![own];
     for (link, got) in links.iter().zip(future::try_join_all(told).await?) {
-        all.push(link.frames_told(&got, most, params.max_rows)?);
+        let frames = link.frames_told(&got, most, params.max_rows)?;
+        if let Some(problem) = params.misannounced(link.peer_index().into(), frames) {
+            return Err(link.blame("size", problem));
+        }
+        all.push(frames);
     }
     Ok(all)
 }
