@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityError, Trust};
 
+mod lists;
 mod refresh;
 
 pub(crate) use refresh::Refreshable;

@@ -8,6 +8,7 @@ use std::{
 use rustls::{
     DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
     client::danger::HandshakeSignatureValid,
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime},
     server::{
         WebPkiClientVerifier,
@@ -15,8 +16,11 @@ use rustls::{
     },
 };
 
-use super::Suite;
-use super::provider;
+use super::{
+    Suite,
+    lists::{self, List},
+    provider,
+};
 use crate::identity::IdentityError;
 
 type Lists = Vec<CertificateRevocationListDer<'static>>;
@@ -25,7 +29,15 @@ type Lists = Vec<CertificateRevocationListDer<'static>>;
 pub(crate) struct Refreshable {
     roots: Arc<RootCertStore>,
     hints: Vec<DistinguishedName>,
-    current: RwLock<(Lists, Arc<dyn ClientCertVerifier>)>,
+    current: RwLock<Current>,
+}
+
+/// The lists in force.
+struct Current {
+    revoked: Lists,
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Whose signatures are verified once while this is held.
+    _remembered: Vec<Arc<List>>,
 }
 
 impl fmt::Debug for Refreshable {
@@ -34,16 +46,22 @@ impl fmt::Debug for Refreshable {
     }
 }
 
-fn build(
-    roots: &Arc<RootCertStore>,
-    revoked: Lists,
-) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
-    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider(&Suite::ALL))
-        .with_crls(revoked)
-        .build()
-        .map_err(|e| IdentityError::Anchors {
-            reason: e.to_string(),
-        })
+fn build(roots: &Arc<RootCertStore>, revoked: Lists) -> Result<Current, IdentityError> {
+    let mut algorithms = CryptoProvider::clone(&provider(&Suite::ALL));
+    let plain = algorithms.signature_verification_algorithms;
+    algorithms.signature_verification_algorithms = lists::once(plain);
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::new(algorithms))
+            .with_crls(revoked.clone())
+            .build()
+            .map_err(|e| IdentityError::Anchors {
+                reason: e.to_string(),
+            })?;
+    Ok(Current {
+        _remembered: lists::remember(&revoked),
+        revoked,
+        verifier,
+    })
 }
 
 impl Refreshable {
@@ -56,19 +74,19 @@ impl Refreshable {
             reason: e.to_string(),
         })?;
         let roots = Arc::new(roots);
-        let verifier = build(&roots, revoked.clone())?;
-        let hints = verifier.root_hint_subjects().to_vec();
+        let current = build(&roots, revoked)?;
+        let hints = current.verifier.root_hint_subjects().to_vec();
         Ok(Self {
             roots,
             hints,
-            current: RwLock::new((revoked, verifier)),
+            current: RwLock::new(current),
         })
     }
 
     /// Judges by this list from now on; false when it is the one in force.
     pub(crate) fn refresh(&self, revoked: Lists) -> Result<bool, IdentityError> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.0 == revoked {
+        if current.revoked == revoked {
             return Ok(false);
         }
         if revoked.is_empty() {
@@ -76,8 +94,7 @@ impl Refreshable {
             let reason = "crl.pem was there and is gone; put it back".to_owned();
             return Err(IdentityError::Anchors { reason });
         }
-        let verifier = build(&self.roots, revoked.clone())?;
-        *current = (revoked, verifier);
+        *current = build(&self.roots, revoked)?;
         Ok(true)
     }
 
@@ -87,7 +104,7 @@ impl Refreshable {
                 .current
                 .read()
                 .unwrap_or_else(PoisonError::into_inner)
-                .1,
+                .verifier,
         )
     }
 }
