@@ -82,6 +82,8 @@ fn main() {
 
     // a contract for each partner, which is its feature party
     let base = template(TemplateKind::Application).replace("id = \"coordinator\"", "id = \"hub\"");
+    let until = (time::OffsetDateTime::now_utc() + time::Duration::days(20)).date();
+    let base = format!("expires = \"{until}\"\n{base}");
     let made: Vec<Partner> = (0..partners)
         .map(|number| {
             let id = format!("partner-{number}");

@@ -17,6 +17,9 @@ use crate::{
     correlation::CorrelationSource,
 };
 
+#[cfg(test)]
+use super::tests::leakage::{Spill, spill};
+
 /// Passes whose masks are made together.
 const PASSES_AHEAD: usize = 4;
 /// Passes at final precision that share a Hessian.
@@ -180,6 +183,8 @@ impl Run {
                 *r = r.wrapping_sub(u64::from(*y).wrapping_mul(one));
             }
         }
+        #[cfg(test)]
+        spill(engine, Spill::Residual, &residual).await?;
         Ok((residual, slope))
     }
 
@@ -217,6 +222,8 @@ impl Run {
         let mut cut = engine.truncate(vec![(data, want), (ridge, want)]).await?;
         let (ridge, mut gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
         gradient.add(&ridge);
+        #[cfg(test)]
+        spill(engine, Spill::Gradient, &gradient).await?;
         Ok(gradient)
     }
 

@@ -1,3 +1,4 @@
+pub(super) mod leakage;
 mod row_weights;
 mod tuning;
 
