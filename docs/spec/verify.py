@@ -1473,6 +1473,11 @@ class Verifier:
             return (kinds + ["vertical"])[:1]
         if of == "openings":
             return ["%s>%s" % (name, to) for name, _, receivers, _ in self.contract.declared for to in receivers]
+        if of == "size_step":
+            if spec.get("horizontal") is not None or len(parties) < 2:
+                return []
+            step = spec["align"].get("size_step") if isinstance(spec.get("align"), dict) else None
+            return ["16384"] if step is None else [scalar(step)]
         if of == "results_days":
             retention = spec.get("retention")
             days = retention.get("results_days") if isinstance(retention, dict) else None

@@ -42,6 +42,12 @@ fn job(parties: &[&str], of: &str, method: &str, min_matched: u32) -> String {
     )
 }
 
+/// The same with sizes told in finer steps.
+fn fine_job(parties: &[&str], method: &str, min_matched: u32, step: u32) -> String {
+    let job = job(parties, "all", method, min_matched);
+    job.replace("[align]\n", &format!("[align]\nsize_step = {step}\n"))
+}
+
 /// A sandbox of these parties with these ranges of ids.
 fn sandbox(of: &str, method: &str, sets: &[(u32, u32)]) -> (Said, tempfile::TempDir) {
     sandbox_of(&job(&SECTIONS[..sets.len()], of, method, 10), sets)
@@ -301,7 +307,7 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
     rig.party("bank", &few, limits);
     rig.party("partner", &many, "id = \"id\"\n");
     let ended = |rig: &Rig, min_matched: u32| {
-        let job = rig.submit(&job(&["bank", "partner"], "all", "vole", min_matched));
+        let job = rig.submit(&fine_job(&["bank", "partner"], "vole", min_matched, 256));
         let mut told = serde_json::Value::Null;
         wait_for("an end", Duration::from_secs(30), || {
             told = rig.job("modeler", &["status", &job, "--json"]).json();
@@ -331,7 +337,7 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
     let (state, told) = ended(&rig, 50);
     assert_eq!(state, "aborted", "{told}");
     assert!(told.contains("\"culprit\":\"partner\""), "{told}");
-    assert!(told.contains("this node allows 300 rows"), "{told}");
+    assert!(told.contains("this node allows 300:"), "{told}");
     // and once more: that attempt counts
     let (state, told) = ended(&rig, 50);
     assert!(refused(&state), "{told}");
@@ -341,15 +347,91 @@ fn a_partys_own_limits_hold_against_a_match_that_asks_too_much() {
     }
 }
 
-/// Who asks again and again with a set and the same set without one customer, to learn of the one, comes to the end of
-/// the quota; of 10,000 made-up phones too few are customers, and no list of them is kept. (How many a counterpart brings
-/// is padded, and limited in steps of the padding.) Each refusal names rule and party and is signed.
+/// How often a signed refusal for this reason stands in the bank's log.
+fn denials(rig: &Rig, subject: &str) -> usize {
+    let subject = format!("\"subject\":\"{subject}\"");
+    files_below(&rig.path("bank/state/transcript"))
+        .iter()
+        .map(|(_, bytes)| count(bytes, subject.as_bytes()))
+        .sum()
+}
+
+/// Ten thousand made-up phone numbers against a limit of 5,000 are refused by every method before a masked id leaves; 4,000
+/// are matched. Steps above the limit are refused when the job is proposed. Each refusal names rule, party and what would do.
 #[test]
-fn fifty_matches_in_a_row_end_at_the_quota_and_ten_thousand_made_up_phones_give_no_list() {
+fn ten_thousand_made_up_phones_are_refused_and_four_thousand_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut rig = Rig::new();
     let own = ids(dir.path(), "bank", 0, 200);
-    let limits = "id = \"id\"\n[align]\nmax_rows = 5000\nmax_runs = 3\n";
+    rig.party("bank", &own, "id = \"id\"\n[align]\nmax_rows = 5000\n");
+    for (name, phones) in [("insurer", 10_000), ("shop", 4_000)] {
+        let made_up = (20..phones).map(|i| format!("139{i:08}\n"));
+        let phones: String = (0..20)
+            .map(|i| format!("CANARY-{i:08}\n"))
+            .chain(made_up)
+            .collect();
+        let file = dir.path().join(format!("{name}.csv"));
+        fs::write(&file, format!("id\n{phones}")).unwrap();
+        rig.party(name, &file, "id = \"id\"\n");
+    }
+    let mut refused = 0;
+    for (name, method, code) in [
+        ("insurer", "curve", 3),
+        ("insurer", "vole", 3),
+        ("shop", "curve", 0),
+        ("shop", "vole", 0),
+    ] {
+        let id = rig.submit(&fine_job(&["bank", name], method, 10, 1_024));
+        for party in ["bank", name] {
+            rig.approve(party, &id);
+        }
+        let said = rig.job("modeler", &["watch", &id, "--json", "--timeout", "60"]);
+        assert_eq!(said.code, code, "{name} {method}: {said:?}");
+        let listed = rig.path(&format!("bank/results/{id}/members.csv"));
+        assert_eq!(listed.exists(), code == 0, "{name} {method}");
+        if code == 0 {
+            let listed = fs::read_to_string(listed).unwrap();
+            assert_eq!(listed.lines().count(), 21);
+            continue;
+        }
+        refused += 1;
+        for part in [
+            "policy of `bank`, rule `max_rows`",
+            "`insurer` announces 10240",
+            "this node allows 5000",
+            "it may bring 4032 at most",
+        ] {
+            assert!(said.out.contains(part), "{part}: {said:?}");
+        }
+        assert_eq!(denials(&rig, "max_rows"), refused);
+    }
+    // as many as any counterpart announces in the usual steps are too many
+    let id = rig.submit(&job(&["bank", "shop"], "all", "curve", 10));
+    let mut told = serde_json::Value::Null;
+    wait_for("the refusal", Duration::from_secs(30), || {
+        told = rig.job("modeler", &["status", &id, "--json"]).json();
+        told["state"] == "rejected"
+    });
+    let told = told.to_string();
+    for part in [
+        "policy of `bank`",
+        "rule `max_rows`",
+        "steps of 16384",
+        "align.size_step",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert_eq!(denials(&rig, "max_rows"), refused + 1);
+}
+
+/// Who asks again and again with a set and the same set without one customer, to learn of the one, comes to the end of
+/// the quota; where fewer than asked for are common, no list of them is kept. Each refusal names rule and party and is signed.
+#[test]
+fn fifty_matches_in_a_row_end_at_the_quota_and_a_few_common_customers_give_no_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    let own = ids(dir.path(), "bank", 0, 200);
+    let limits = "id = \"id\"\n[align]\nmax_runs = 3\n";
     rig.party("bank", &own, limits);
     let brought = ids(dir.path(), "partner", 0, 300);
     rig.party("partner", &brought, "id = \"id\"\n");

@@ -30,6 +30,8 @@ pub const MAX_CONTRACT_BYTES: usize = 1 << 20;
 pub const MAX_SPEC_BYTES: usize = 1 << 20;
 /// Allowed `align.min_matched`, in rows.
 pub const MIN_MATCHED: RangeInclusive<u64> = 10..=1_000_000_000;
+/// Allowed `align.size_step`: a power of two.
+pub const SIZE_STEP: RangeInclusive<u64> = 256..=ALIGN_FRAME_ITEMS;
 /// Allowed `split.test_tenths`.
 pub const TEST_TENTHS: RangeInclusive<u64> = 1..=9;
 /// Allowed `design.rare_level_rows`.
@@ -204,7 +206,7 @@ pub fn passes_ahead(train_rows: u64) -> u64 {
 
 /// A ring word.
 pub const WORD: u64 = 8;
-/// Items in a frame of the alignment.
+/// Items in a frame of the alignment, and the step in which sizes of sets are told: default of `align.size_step`.
 pub const ALIGN_FRAME_ITEMS: u64 = 16_384;
 /// Random items among a party's own, at least.
 pub const ALIGN_MIN_PADDING: u64 = 64;

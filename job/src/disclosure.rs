@@ -15,7 +15,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    constants::{ALIGN_FRAME_ITEMS, ALIGN_MIN_PADDING},
+    constants::ALIGN_MIN_PADDING,
     decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
     plan::count,
@@ -384,14 +384,14 @@ fn sizes_once(spec: &Spec) -> String {
             "How many customers each party puts into the alignment, up to a whole frame: its \
                 number of frames of {} items, at least {ALIGN_MIN_PADDING} of \
                 them random padding.",
-            count(ALIGN_FRAME_ITEMS)
+            count(spec.align.size_step)
         ),
         AlignMethod::Vole => format!(
             "How many customers each party announces for the alignment, in steps of {0}, at \
                 least {ALIGN_MIN_PADDING} more than it has. A party that does not follow the \
                 protocol may try more ids than it announced: at least 5,724 for each bucket of \
                 131,072 customers of the larger set.",
-            count(ALIGN_FRAME_ITEMS)
+            count(spec.align.size_step)
         ),
     }
 }

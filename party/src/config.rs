@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use paripassu_crypto::dp::Spent;
 use paripassu_model::schema::{DatasetSpec, IdPart, IdRule};
+use paripassu_protocol::align::Params;
 use serde::{Deserialize, Serialize};
 
 /// A party node's configuration. Relative paths are relative to the file's folder.
@@ -86,7 +87,9 @@ pub struct AlignPolicy {
     /// Default: no limit.
     pub max_matched: Option<u64>,
     /// Most customers that a party may put into an alignment with this one, and this one itself:
-    /// a party that brings every id there is finds out who is a customer. Default 100,000,000.
+    /// a party that brings every id there is finds out who is a customer. A counterpart's are counted with their padding,
+    /// in whole steps of the job's `align.size_step` ([`Self::most_rows`]), and by `vole` as many as its tables could hold.
+    /// Default 100,000,000.
     pub max_rows: u32,
     /// Most alignments begun with one counterpart within `period_days`. Comparing runs shows who
     /// came and went. Default: no limit.
@@ -139,6 +142,22 @@ impl AlignPolicy {
                 self.min_matched
             )),
         }
+    }
+
+    /// Most customers that a counterpart may bring where sizes are told in steps of `step`.
+    ///
+    /// ```
+    /// let policy: paripassu_party::config::AlignPolicy = toml::from_str("max_rows = 5000")?;
+    /// assert_eq!((policy.most_rows(1_024), policy.most_rows(16_384)), (4_032, 0));
+    /// # Ok::<(), toml::de::Error>(())
+    /// ```
+    pub fn most_rows(&self, step: u32) -> u32 {
+        let params = Params {
+            batch: step,
+            max_rows: self.max_rows,
+            ..Params::new([0; 32])
+        };
+        params.most_rows()
     }
 
     /// Seconds of `period_days`.

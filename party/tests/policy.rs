@@ -116,6 +116,73 @@ fn every_case_is_decided_as_expected_and_each_refusal_is_signed() {
     assert!(denied >= 20 && rules.len() >= 15, "{denied} of {rules:?}");
 }
 
+/// A limit on rows counts whole steps: what a counterpart can only announce above it is denied when the job is proposed.
+#[test]
+fn a_limit_on_rows_is_held_against_the_step_in_which_sizes_are_told() {
+    let (table, mut config, file) = examples();
+    config.align.max_rows = 5_000;
+    let mut case = table.cases.cases[0].clone();
+    case.expect = "deny".into();
+    case.because = Some("max_rows".into());
+    let tried = table.run(&case, &config, Some(&file), "bank").unwrap();
+    assert!(tried.passed, "{tried:?}");
+    let proposed = table.propose(&case, &config, Some(&file), "bank");
+    let refusal = proposed.unwrap().unwrap().judgement.refusal().unwrap();
+    assert!(refusal.contains("set align.size_step"), "{refusal}");
+    // and so it is without a policy file
+    let tried = table.run(&case, &config, None, "bank").unwrap();
+    assert!(tried.passed, "{tried:?}");
+    case.set.insert("align.size_step".into(), 1_024.into());
+    case.expect = "ask".into();
+    case.because = None;
+    let tried = table.run(&case, &config, Some(&file), "bank").unwrap();
+    assert!(tried.passed, "{tried:?}");
+    let proposed = table.propose(&case, &config, Some(&file), "bank");
+    let proposed = proposed.unwrap().unwrap();
+    let offered = config.dataset("applications").map(|d| &d.columns);
+    let page = explain(
+        &proposed.contract,
+        "bank",
+        offered,
+        Some(&file),
+        &proposed.judgement,
+        true,
+    );
+    let text = page.text();
+    assert!(
+        text.contains("a counterpart may bring 4032 customers"),
+        "{text}"
+    );
+    // a limit on customers is one on the values of each key
+    assert!(!text.contains("for each key anew"), "{text}");
+    case.set
+        .insert("align.fallback".into(), vec!["phone"].into());
+    case.set.insert(
+        "align.fallback_rules".into(),
+        vec![vec![vec!["phone:49"]]].into(),
+    );
+    let proposed = table.propose(&case, &config, Some(&file), "bank");
+    let proposed = proposed.unwrap().unwrap();
+    let page = explain(
+        &proposed.contract,
+        "bank",
+        offered,
+        Some(&file),
+        &proposed.judgement,
+        true,
+    );
+    let text = page.text();
+    assert!(text.contains("4032 customers; for each key anew"), "{text}");
+    let mut small = file.clone();
+    small.align.max_rows = 5_000;
+    let found = small.lint(NOW);
+    let found: Vec<_> = found.iter().filter(|f| f.key == "align.max_rows").collect();
+    assert!(
+        found.len() == 2 && found[0].what.contains("with 1024 4032"),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn the_sample_is_a_policy_and_nothing_of_it_is_carelessly_open() {
     let file = PolicyFile::parse(SAMPLE).unwrap();

@@ -41,6 +41,16 @@ pub enum Abort {
         /// Least number the job allows.
         min: u64,
     },
+    /// A peer could put more customers into an alignment than this node allows.
+    #[error("{problem}")]
+    TooManyRows {
+        /// Who announces them.
+        from: Role,
+        /// Step path.
+        step: String,
+        /// How many, how many are allowed, and what would do.
+        problem: String,
+    },
     /// Too few clients of a sum are left.
     #[error(
         "{present} of the {needed} banks that a sum needs were there at `{step}`; missing: {}. Nothing was opened: run the job again when they are back, or with a lower threshold",
@@ -87,7 +97,9 @@ impl Abort {
     pub fn culprit(&self) -> Option<Role> {
         match self {
             Self::Channel(e) => e.culprit(),
-            Self::Malformed { from, .. } | Self::Disagreement { from, .. } => Some(*from),
+            Self::Malformed { from, .. }
+            | Self::Disagreement { from, .. }
+            | Self::TooManyRows { from, .. } => Some(*from),
             Self::TooFewClients { missing, .. } => missing.first().copied(),
             Self::TooFewMatched { .. }
             | Self::OutOfRange { .. }
@@ -103,6 +115,7 @@ impl Abort {
             Self::Malformed { .. } => "malformed",
             Self::Disagreement { .. } => "disagreement",
             Self::TooFewMatched { .. } => "too_few_matched",
+            Self::TooManyRows { .. } => "too_many_rows",
             Self::TooFewClients { .. } => "too_few_clients",
             Self::OutOfRange { .. } => "out_of_range",
             Self::NotConverged { .. } => "not_converged",

@@ -96,6 +96,7 @@ pub fn sum_params(contract: &Contract, horizontal: &Horizontal) -> Result<Params
 pub fn alignment(contract: &Contract) -> Alignment {
     Alignment {
         min_matched: contract.spec().align.min_matched,
+        batch: u32::try_from(contract.spec().align.size_step).unwrap_or(1 << 14),
         ..Alignment::new(*contract.digest().as_bytes())
     }
 }

@@ -65,7 +65,7 @@ impl Asked {
     }
 
     /// What the contract says of `of`: a path of members, such as `/spec/purpose`, or one of `parties`, `pairs`,
-    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind`, `results_days` and `open_days`. Nothing for a member that is not
+    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind`, `size_step`, `results_days` and `open_days`. Nothing for a member that is not
     /// there; none for what is neither.
     pub fn values(&self, of: &str) -> Option<Vec<String>> {
         let ids = self.ids()?;
@@ -102,6 +102,15 @@ impl Asked {
                 };
                 vec![kind.to_owned()]
             }
+            // nothing where no customers are matched
+            "size_step" => match (
+                self.counterparts.is_empty(),
+                self.contract.pointer("/spec/align/size_step"),
+            ) {
+                (true, _) => Vec::new(),
+                (false, None | Some(Value::Null)) => vec![USUAL_STEP.to_owned()],
+                (false, Some(step)) => vec![plain(step)],
+            },
             "results_days" => {
                 let days = self.contract.pointer("/spec/retention/results_days");
                 vec![days.map_or_else(|| FOR_EVER.to_owned(), plain)]
@@ -156,6 +165,8 @@ impl Asked {
 
 /// Days for which a contract without an end is open, and for which results are kept that nobody has to erase.
 const FOR_EVER: &str = "999999999";
+/// Customers in a step in which sizes of sets are told, where a contract names none.
+const USUAL_STEP: &str = "16384";
 const DAY: i64 = 86_400;
 
 fn text(value: &Value, member: &str) -> Option<String> {

@@ -9,9 +9,9 @@ use paripassu_model::newton_schulz;
 
 use crate::{
     constants::{
-        ALIGN_ANNOUNCED, ALIGN_FIXED, ALIGN_FRAME_ITEMS, ALIGN_HELD, ALIGN_ITEM, ALIGN_MASKS_PER_S,
-        ALIGN_MIN_PADDING, ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES,
-        FINE_PASSES, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
+        ALIGN_ANNOUNCED, ALIGN_FIXED, ALIGN_HELD, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, FINE_PASSES,
+        FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
         PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
         SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows,
         passes_ahead,
@@ -178,8 +178,8 @@ impl Facts<'_> {
 }
 
 /// Items of all frames of a party with so many rows.
-fn framed(rows: u64) -> u64 {
-    (rows + ALIGN_MIN_PADDING).div_ceil(ALIGN_FRAME_ITEMS) * ALIGN_FRAME_ITEMS
+fn framed(rows: u64, step: u64) -> u64 {
+    (rows + ALIGN_MIN_PADDING).div_ceil(step) * step
 }
 
 pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
@@ -261,7 +261,12 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
 pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Aligning, "match customers");
     once.opening();
-    let items: Vec<_> = facts.sizes.iter().map(|size| framed(size.rows)).collect();
+    let step = facts.spec.align.size_step.max(1);
+    let items: Vec<_> = facts
+        .sizes
+        .iter()
+        .map(|size| framed(size.rows, step))
+        .collect();
     if facts.spec.align.resume.is_some() {
         // what each still holds; how much of the match is left, nobody knows before
         once.broadcast(ALIGN_HELD);
@@ -274,8 +279,8 @@ pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         let spokes = 1..items.len();
         match facts.spec.align.method {
             AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items, key == 0),
-            AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items),
-            AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, spoke)),
+            AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items, step),
+            AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, step, spoke)),
             AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
         }
     }
@@ -291,28 +296,28 @@ pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// Party 0 and another one mask their own ids and the other's masked ids.
-fn curve(once: &mut Once<'_>, items: &[u64], other: usize) {
+fn curve(once: &mut Once<'_>, items: &[u64], step: u64, other: usize) {
     once.rounds += ALIGN_ROUNDS;
     let both = items[0] + items[other];
     for (from, to) in [(0, other), (other, 0)] {
         let bytes = ALIGN_FIXED + ALIGN_ITEM * items[from] + ALIGN_RETURN * (both - items[from]);
         once.send(from, to, bytes);
         // agreement, every frame of either, comparison
-        once.waits(from, 2 + both / ALIGN_FRAME_ITEMS);
+        once.waits(from, 2 + both / step);
     }
     once.compute_s += both as f64 / (ALIGN_MASKS_PER_S * CORES);
 }
 
 /// Both send their masked ids to each other, and what they got, masked again, to the helper, which counts.
-fn sizes(once: &mut Once<'_>, items: &[u64]) {
+fn sizes(once: &mut Once<'_>, items: &[u64], step: u64) {
     let &[one, two] = items else { return };
     once.rounds += ALIGN_ROUNDS + 2;
     for (from, own, other) in [(0, one, two), (1, two, one)] {
         once.send(from, 1 - from, ALIGN_FIXED + ALIGN_ITEM * own);
         once.tell_helper(from, ALIGN_ANNOUNCED + ALIGN_RETURN * other);
         // agreement, every frame of either, comparison; the helper's word for most frames, and the bucket
-        let taken = (other / ALIGN_FRAME_ITEMS).saturating_sub(2);
-        once.waits(from, 2 + (own + other) / ALIGN_FRAME_ITEMS + taken + 1);
+        let taken = (other / step).saturating_sub(2);
+        once.waits(from, 2 + (own + other) / step + taken + 1);
     }
     once.helper_tells(1);
     once.compute_s += (one + two) as f64 / (ALIGN_MASKS_PER_S * CORES);

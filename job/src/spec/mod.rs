@@ -201,6 +201,10 @@ pub struct Align {
     pub fallback_rules: Vec<Vec<Vec<IdRule>>>,
     /// The job ends, with nothing trained, below this many common customers. Default 100.
     pub min_matched: u64,
+    /// Sizes of sets are told in steps of so many customers: a power of two from 256 to 16,384. Default 16,384; a smaller
+    /// step tells more, and lets small sets keep to a party's limit (`max_rows`, which counts whole steps).
+    #[serde(skip_serializing_if = "is_usual_step")]
+    pub size_step: u64,
     /// What the parties learn. `members` (default): each learns which of its customers are common. `size`, in jobs that only
     /// match two parties by `curve`: within which bucket their number is (below `min_matched`, or between two steps of
     /// 1, 2, 5, 10, 20 ...), and nobody who they are; the helper counts them.
@@ -220,10 +224,16 @@ impl Default for Align {
             fallback: Vec::new(),
             fallback_rules: Vec::new(),
             min_matched: constants::DEFAULT_MIN_MATCHED,
+            size_step: constants::ALIGN_FRAME_ITEMS,
             reveal: AlignReveal::Members,
             resume: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_usual_step(step: &u64) -> bool {
+    *step == constants::ALIGN_FRAME_ITEMS
 }
 
 /// A method of matching.

@@ -267,6 +267,18 @@ fn numbers(spec: &Spec, found: &mut Found) {
         found,
     );
     within(
+        "align.size_step",
+        spec.align.size_step,
+        &constants::SIZE_STEP,
+        found,
+    );
+    if constants::SIZE_STEP.contains(&spec.align.size_step)
+        && !spec.align.size_step.is_power_of_two()
+    {
+        let why = "sizes are told in steps of a power of two: 256, 512, 1024 … 16384";
+        found.push((KeyPath::of("align.size_step"), Problem::Overlap { why }));
+    }
+    within(
         "split.test_tenths",
         spec.split.test_tenths,
         &constants::TEST_TENTHS,

@@ -222,6 +222,14 @@ pub fn explain(
             ));
         }
     }
+    let rows = judgement.rules.iter().find(|rule| rule.id == "max_rows");
+    if let Some(rule) = rows {
+        let mut limit = rule.measured.clone();
+        if !spec.align.fallback.is_empty() {
+            limit.push_str("; for each key anew: it may try that many values of each of them");
+        }
+        facts.push(("limit on customers".to_owned(), limit));
+    }
     let until = contract
         .expires_at()
         .map_or_else(|| "no last day".to_owned(), |end| format!("until {end}"));

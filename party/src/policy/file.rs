@@ -495,6 +495,24 @@ impl PolicyFile {
                 "no limit: two jobs over sets that differ by one customer tell of that one",
             );
         }
+        if self.align.max_rows < 16_384 {
+            find(
+                "align.max_rows",
+                &format!(
+                    "sizes are told in steps, and the next whole step counts: with align.size_step = 256 a counterpart may \
+                     bring {}, with 1024 {}, and jobs with the usual 16384 are denied",
+                    self.align.most_rows(256),
+                    self.align.most_rows(1_024)
+                ),
+            );
+        }
+        if self.align.max_rows < VOLE_LEAST && self.purposes.values().any(matches_by_vole) {
+            find(
+                "align.max_rows",
+                "by `vole` a counterpart with a smaller set than this party's could try at least 5,724 ids, and is refused: \
+                 leave `vole` out of `methods`",
+            );
+        }
         if self.purposes.is_empty() {
             find("purposes", "none: every job is denied");
         }
@@ -580,6 +598,13 @@ impl PolicyFile {
         }
         found
     }
+}
+
+/// Ids for which the smallest table of an alignment by `vole` has columns.
+const VOLE_LEAST: u32 = 5_724;
+
+fn matches_by_vole(purpose: &Purpose) -> bool {
+    purpose.methods.iter().any(|method| method == "vole") && purpose.kinds != ["horizontal"]
 }
 
 /// The end of a day, in seconds since 1970.

@@ -92,10 +92,13 @@ pub fn judge(
     asked: Option<&Asked>,
     submitter: &str,
 ) -> Judgement {
-    let ruling = match (bench.file, asked) {
+    let mut ruling = match (bench.file, asked) {
         (Some(file), Some(asked)) => file.rule(asked, &bench.used, bench.now),
         _ => Ruling::default(),
     };
+    if let Some(asked) = asked {
+        ruling.rules.extend(config.align.step_fits(asked));
+    }
     let stated = config.stated(bench.party, bench.version, asked, bench.spent, &ruling);
     let Some(asked) = asked else {
         let rules = vec![Judged {

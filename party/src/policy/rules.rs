@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use paripassu_audit::policy::{Asked, Is, Person, Rule};
 
 use super::file::{PolicyFile, Purpose, end_of};
+use crate::config::AlignPolicy;
 
 /// What of its quotas a party has used up, and whether its customers' privacy allows the job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,6 +173,41 @@ fn opens(purpose: &Purpose, asked: &Asked, opening: &str) -> bool {
         _ => false,
     })
 }
+
+impl AlignPolicy {
+    /// Whether even the smallest set that a counterpart can announce is within the limit on rows, where there is one.
+    pub(super) fn step_fits(&self, asked: &Asked) -> Option<Ruled> {
+        let step = asked.values("size_step")?.first()?.parse::<u32>().ok()?;
+        if self.max_rows >= NO_LIMIT {
+            return None;
+        }
+        let rule = rule(
+            "max_rows",
+            Is::Most,
+            "size_step",
+            self.max_rows.to_string(),
+            Vec::new(),
+        );
+        let fits = match self.most_rows(step) {
+            0 => "no counterpart fits".to_owned(),
+            most => format!("a counterpart may bring {most} customers"),
+        };
+        Some(Ruled {
+            holds: rule.holds(asked),
+            measured: format!(
+                "sizes of sets are told in steps of {step}, of at most {}: {fits}",
+                self.max_rows
+            ),
+            remedy: "set align.size_step to a power of two (256 or more) several times within that, or ask the party \
+                     for a higher limit"
+                .to_owned(),
+            rule,
+        })
+    }
+}
+
+/// `max_rows` that is as good as none.
+const NO_LIMIT: u32 = 100_000_000;
 
 impl PolicyFile {
     /// Holds a contract against this policy at a time.

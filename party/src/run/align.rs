@@ -81,6 +81,31 @@ impl Run {
         })
     }
 
+    /// Where a counterpart brings more than this party allows: writes down the refusal, and names the rule.
+    pub(super) fn refused<T>(&self, matched: Result<T, Abort>) -> Result<T, Abort> {
+        let Err(Abort::TooManyRows {
+            from,
+            step,
+            problem,
+        }) = matched
+        else {
+            return matched;
+        };
+        self.book.event(Denied {
+            code: "policy".into(),
+            subject: "max_rows".into(),
+            to: None,
+        })?;
+        Err(Abort::TooManyRows {
+            from,
+            step,
+            problem: format!(
+                "policy of `{}`, rule `max_rows`: {problem}",
+                self.site.identity.peer().id
+            ),
+        })
+    }
+
     /// Whether this party goes on where so many are common.
     pub(super) fn within_limit(&self, matched: u64) -> Result<(), Abort> {
         let most = self.site.config.align.max_matched;
@@ -100,8 +125,8 @@ impl Run {
     }
 
     /// Rows of a peer that has sent so many frames: as many as they hold.
-    pub(super) fn rows_in(frames: u32) -> u64 {
-        let held = u64::from(frames) * constants::ALIGN_FRAME_ITEMS;
+    pub(super) fn rows_in(&self, frames: u32) -> u64 {
+        let held = u64::from(frames) * self.spec().align.size_step;
         held.saturating_sub(constants::ALIGN_MIN_PADDING)
     }
 
@@ -128,13 +153,13 @@ impl Run {
                 let ids = IterIds(table.ids().to_vec().into_iter());
                 let course = self.match_course().await?;
                 let run = align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
-                (self.too_few(run).await?, HashMap::new())
+                (self.too_few(self.refused(run)).await?, HashMap::new())
             }
             true => {
                 let mut own_keys = self.file_keys(selection.clone(), Arc::new(AtomicU64::new(0)));
                 let run =
                     align::run_keys(&self.ctx, method, &params, &mut own_keys, progress).await;
-                let keyed = run?;
+                let keyed = self.refused(run)?;
                 self.tell_keys(&keyed);
                 let selection = selection.clone();
                 let found = blocking(move || {
@@ -143,7 +168,7 @@ impl Run {
                 found.await.map_err(|e| own(e.without_hints()))?
             }
         };
-        self.peer_rows = Self::rows_in(aligned.peer_batches);
+        self.peer_rows = self.rows_in(aligned.peer_batches);
         let rows: Vec<usize> = aligned.rows.into_iter().map(|r| r as usize).collect();
         if rows.iter().any(|row| *row >= table.rows()) {
             return Err(own(DatasetError::Changed.without_hints()));

@@ -63,8 +63,8 @@ impl Run {
         let found = match overlap.of {
             OverlapOf::All if self.has_further_keys() => {
                 let mut keys = self.file_keys(selection, Arc::clone(&own_rows));
-                let keyed =
-                    align::run_keys(&self.ctx, method, &params, &mut keys, progress).await?;
+                let keyed = align::run_keys(&self.ctx, method, &params, &mut keys, progress).await;
+                let keyed = self.refused(keyed)?;
                 self.tell_keys(&keyed);
                 Found {
                     keys: vec![keyed.keys().collect()],
@@ -81,7 +81,7 @@ impl Run {
                 let course = self.match_course().await?;
                 let aligned =
                     align::run_on(&self.ctx, method, &params, ids, &course, progress).await;
-                let aligned = self.too_few(aligned).await?;
+                let aligned = self.too_few(self.refused(aligned)).await?;
                 Found {
                     rows: aligned.rows,
                     keys: Vec::new(),
@@ -93,7 +93,8 @@ impl Run {
             }
             OverlapOf::Any => {
                 let mut keys = self.file_keys(selection, Arc::clone(&own_rows));
-                let keyed = align::run_any(&self.ctx, method, &params, &mut keys, progress).await?;
+                let keyed = align::run_any(&self.ctx, method, &params, &mut keys, progress).await;
+                let keyed = self.refused(keyed)?;
                 let mut keys = Vec::new();
                 if self.has_further_keys() {
                     keyed.iter().for_each(|pair| self.tell_keys(pair));
@@ -144,7 +145,7 @@ impl Run {
         };
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
         let party = self.site.identity.peer().id.to_string();
-        self.peer_rows = Self::rows_in(found.peer_batches);
+        self.peer_rows = self.rows_in(found.peer_batches);
         let planned = self.planned(found.own_rows, found.rows.len() as u64, &[]);
         let summary = json!({
             "format": 1,

@@ -42,7 +42,8 @@ impl Run {
         // the helper's to know, and the bucket everybody's
         book(DisclosureId::AlignMatched, 1)?;
         book(DisclosureId::AlignSizeBucket, 1)?;
-        let size = size::run(&self.ctx, &params, ids, self.alignment_progress()).await?;
+        let size = size::run(&self.ctx, &params, ids, self.alignment_progress()).await;
+        let size = self.refused(size)?;
         // by this party's own limit as far as a bucket tells
         self.within_limit(size.bucket.from)?;
         Ok((size, own_rows.load(Ordering::Relaxed)))
@@ -53,7 +54,7 @@ impl Run {
         let selection = self.selection()?;
         let (state, job) = (self.site.config.state.clone(), self.job.job().to_string());
         let party = self.site.identity.peer().id.to_string();
-        self.peer_rows = Self::rows_in(size.peer_batches);
+        self.peer_rows = self.rows_in(size.peer_batches);
         let bucket = size.bucket;
         let summary = json!({
             "format": 1,

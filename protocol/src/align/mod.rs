@@ -54,7 +54,7 @@ use resume::{Hashed, Point, Seen};
 
 use crate::{
     abort::Abort,
-    channel::Channel,
+    channel::{Channel, Role},
     ctx::{Cost, Ctx},
 };
 
@@ -107,7 +107,8 @@ pub struct Params {
     pub min_matched: u64,
     /// Agreed: items in a frame, and the step in which set sizes are visible.
     pub batch: u32,
-    /// Most rows this node accepts from a peer, and brings itself.
+    /// Most rows this node accepts from a peer, and brings itself. A peer's are counted with their padding, in whole
+    /// steps of `batch`: an honest one may bring [`Self::most_rows`].
     pub max_rows: u32,
     /// Memory for intermediate values at this node; the rest goes to an unnamed temporary file.
     /// Frames in flight (about 4 MiB at the default batch) and the result (4 bytes for each row in
@@ -154,6 +155,46 @@ impl Params {
             memory_bytes: 256 << 20,
             spill_dir: None,
             frames: None,
+        }
+    }
+
+    /// Most rows with which an honest peer keeps to `max_rows`: the most whole steps of `batch` within it, less the
+    /// padding.
+    ///
+    /// ```
+    /// # use paripassu_protocol::align::Params;
+    /// let params = Params { batch: 1_024, max_rows: 5_000, ..Params::new([0; 32]) };
+    /// assert_eq!(params.most_rows(), 4 * 1_024 - 64);
+    /// ```
+    pub fn most_rows(&self) -> u32 {
+        let steps = self.max_rows.checked_div(self.batch).unwrap_or(0);
+        (steps * self.batch).saturating_sub(ecdh::MIN_PADDING as u32)
+    }
+
+    /// Refuses a peer that announces so many frames, if they hold more than this node allows.
+    fn allows(&self, from: Role, step: &str, frames: u32) -> Result<(), Abort> {
+        let announced = u64::from(frames) * u64::from(self.batch);
+        match announced <= u64::from(self.max_rows) {
+            true => Ok(()),
+            false => Err(self.too_many(
+                from,
+                step,
+                &format!("announces {announced} customers, padding included"),
+            )),
+        }
+    }
+
+    fn too_many(&self, from: Role, step: &str, what: &str) -> Abort {
+        Abort::TooManyRows {
+            from,
+            step: step.to_owned(),
+            problem: format!(
+                "{from} {what}, and this node allows {}: with steps of {} it may bring {} at most (padding included; \
+                 align.size_step), or ask for a higher limit",
+                self.max_rows,
+                self.batch,
+                self.most_rows()
+            ),
         }
     }
 }

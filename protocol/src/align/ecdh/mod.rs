@@ -236,14 +236,11 @@ async fn agree<C: Channel>(
             problem,
         });
     }
-    let most = msg::batches(u64::from(params.max_rows), params.batch)?;
-    if theirs.batches == 0 || theirs.batches > most {
-        let problem = format!(
-            "it announces {} frames, expected 1 to {most} (this node allows {} rows)",
-            theirs.batches, params.max_rows
-        );
+    if theirs.batches == 0 {
+        let problem = "it announces no frame, expected 1 at least".to_owned();
         return Err(malformed(ctx, peer, "hello", problem));
     }
+    params.allows(peer, &format!("{}/hello", ctx.path()), theirs.batches)?;
     let index = peer.index().unwrap_or_default();
     if let Some(problem) = params.misannounced(index, theirs.batches) {
         return Err(malformed(ctx, peer, "hello", problem));

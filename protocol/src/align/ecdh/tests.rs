@@ -212,7 +212,11 @@ async fn a_peer_with_more_rows_than_allowed_is_refused() {
     let (a, b) = (customers(0, 10, 1), customers(0, 300, 2));
     let out = run_with(&world, [&a, &b], [few, params()]).await;
     let Err(e) = &out[0] else { panic!("{out:?}") };
-    assert_eq!((e.code(), e.culprit()), ("malformed", Some(B)));
+    assert_eq!((e.code(), e.culprit()), ("too_many_rows", Some(B)));
+    assert!(e.to_string().contains("this node allows 64"), "{e}");
+    // refused by its announcement: no masked id has left
+    let from = |role| world.log().into_iter().filter(move |sent| sent.0 == role);
+    assert!(from(A).all(|(_, _, tag, _)| tag == "align/hello"));
 }
 
 #[tokio::test]

@@ -9,8 +9,10 @@ use std::{
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::setup::Plan;
 use crate::{
     abort::Abort,
+    align::Params,
     channel::{Channel, ChannelError, Role},
     ctx::Ctx,
 };
@@ -66,19 +68,28 @@ impl<'a, C: Channel> Link<'a, C> {
         number(self.peer)
     }
 
-    /// The number of frames that the peer announces, at most `most`.
-    pub(super) fn frames_told(&self, told: &[u8], most: u32, rows: u32) -> Result<u32, Abort> {
+    /// The number of frames that the peer announces, if this node allows as many.
+    pub(super) fn frames_told(&self, told: &[u8], params: &Params) -> Result<u32, Abort> {
         let Ok(peer) = <[u8; 4]>::try_from(told).map(u32::from_le_bytes) else {
             let problem = format!("expected 4 bytes, got {}", told.len());
             return Err(self.blame("size", problem));
         };
-        if peer == 0 || peer > most {
-            let problem = format!(
-                "it announces {peer} frames, expected 1 to {most} (this node allows {rows} rows)"
-            );
-            return Err(self.blame("size", problem));
+        if peer == 0 {
+            return Err(self.blame("size", "it announces no frame, expected 1 at least"));
         }
+        params.allows(self.peer, &format!("{}/size", self.step()), peer)?;
         Ok(peer)
+    }
+
+    /// Whether this node allows what a peer that does not follow the protocol could try.
+    pub(super) fn allows(&self, plan: &Plan, params: &Params) -> Result<(), Abort> {
+        let most = plan.peer_most();
+        if most <= u64::from(params.max_rows) {
+            return Ok(());
+        }
+        let what =
+            format!("could try {most} ids in tables of this size (`vole`; `curve` has none)");
+        Err(params.too_many(self.peer, &format!("{}/size", self.step()), &what))
     }
 
     pub(super) fn step(&self) -> &str {

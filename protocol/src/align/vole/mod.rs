@@ -232,6 +232,7 @@ where
         let announced = |batches: u32| u64::from(batches) * u64::from(params.batch);
         let (own, peer) = (announced(own_batches), announced(peer_batches));
         let plan = Plan::new(link.index(), own, peer).ok_or_else(too_many)?;
+        link.allows(&plan, params)?;
         tracing::debug!(?plan, "alignment agreed");
         // a single bucket is the whole match, which is kept once it has been compared
         if let (Some(keep), 2..) = (keep, plan.buckets.count()) {
@@ -290,12 +291,10 @@ async fn sizes<C: Channel>(
     params: &Params,
     rows: u64,
 ) -> Result<(u32, u32), Abort> {
-    let batches = |rows| u32::try_from(frames(rows, params.batch));
-    let own = batches(rows).map_err(|_| too_many())?;
+    let own = u32::try_from(frames(rows, params.batch)).map_err(|_| too_many())?;
     let own = params.announce(link.own_index().into(), own)?;
     let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
-    let most = batches(u64::from(params.max_rows)).map_err(|_| too_many())?;
-    let peer = link.frames_told(&got, most, params.max_rows)?;
+    let peer = link.frames_told(&got, params)?;
     match params.misannounced(link.peer_index().into(), peer) {
         None => Ok((own, peer)),
         Some(problem) => Err(link.blame("size", problem)),
@@ -329,7 +328,7 @@ async fn sizes_left<C: Channel>(
         expected.map_err(|_| too_many())?,
     );
     let got = link.swap("size", own.to_le_bytes().to_vec()).await?;
-    let peer = link.frames_told(&got, expected, params.max_rows)?;
+    let peer = link.frames_told(&got, params)?;
     match peer == expected {
         true => Ok(Some((own, peer))),
         false => {

@@ -165,6 +165,15 @@ impl Plan {
         }
     }
 
+    /// Most ids that the peer can try: one for each column where it encodes, one for each output where it sends.
+    pub(super) fn peer_most(&self) -> u64 {
+        let each = match self.encodes {
+            true => self.buckets.looked_up(),
+            false => self.columns(),
+        };
+        (self.buckets.count() * each) as u64
+    }
+
     /// Elements of a bucket's masked table.
     pub(super) fn columns(&self) -> usize {
         self.buckets.encoded().columns()

@@ -89,7 +89,7 @@ async fn flipped_bits_name_the_peer() {
         assert_eq!((e.code(), e.culprit()), ("disagreement", Some(B)), "{name}");
     }
     // The announced number of frames.
-    for (flip, code) in [(0x40, "malformed"), (0x01, "channel_timeout")] {
+    for (flip, code) in [(0x40, "too_many_rows"), (0x01, "channel_timeout")] {
         let change: fn(&mut Vec<u8>) = match flip {
             0x40 => |b| b[49] ^= 0x40,
             _ => |b| b[46] ^= 0x01,

@@ -278,15 +278,14 @@ async fn sizes<C: Channel>(
     params: &Params,
     rows: u64,
 ) -> Result<Vec<u32>, Abort> {
-    let batches = |rows| u32::try_from(frames(rows, params.batch)).map_err(|_| too_many());
-    let own = params.announce(index.into(), batches(rows)?)?;
-    let most = batches(u64::from(params.max_rows))?;
+    let own = u32::try_from(frames(rows, params.batch)).map_err(|_| too_many())?;
+    let own = params.announce(index.into(), own)?;
     let told = links
         .iter()
         .map(|l| l.swap("size", own.to_le_bytes().to_vec()));
     let mut all = vec![own];
     for (link, got) in links.iter().zip(future::try_join_all(told).await?) {
-        let frames = link.frames_told(&got, most, params.max_rows)?;
+        let frames = link.frames_told(&got, params)?;
         if let Some(problem) = params.misannounced(link.peer_index().into(), frames) {
             return Err(link.blame("size", problem));
         }

@@ -249,6 +249,31 @@ async fn a_claim_of_what_a_spoke_does_not_have_is_refused() {
     assert!(e.to_string().contains("does not have"), "{e}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_party_with_more_rows_than_one_allows_is_refused_by_its_announcement() {
+    let sets = [
+        customers(0..20, 1),
+        customers(10..30, 2),
+        customers(0..400, 3),
+    ];
+    let few = Params {
+        max_rows: 400,
+        ..params()
+    };
+    let world = World::new(3);
+    let out = run_in(&world, &sets, &few).await;
+    for refused in &out[..2] {
+        let e = refused.as_ref().unwrap_err();
+        let wanted = ("too_many_rows", Some(Role::Party(2)));
+        assert_eq!((e.code(), e.culprit()), wanted, "{e}");
+        assert!(e.to_string().contains("it may bring 320 at most"), "{e}");
+    }
+    let early = ["align/hello", "align/coin", "align/size"];
+    let sent = world.log();
+    let mut sent = sent.iter().filter(|sent| sent.0 != Role::Party(2));
+    assert!(sent.all(|(_, _, tag, _)| early.contains(&tag.as_str())));
+}
+
 #[tokio::test]
 async fn too_few_in_common_or_too_many_parties_end_the_run() {
     let least = Params {

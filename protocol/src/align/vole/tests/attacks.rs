@@ -248,7 +248,11 @@ async fn a_sender_cannot_change_its_half_of_the_coin_nor_the_order() {
 /// Announced sizes beyond what a node allows are refused before anything is made.
 #[tokio::test(start_paused = true)]
 async fn oversized_sets_are_refused() {
-    for (announced, honest) in [(u32::MAX, 1), (0, 1), (20, 1)] {
+    for (announced, honest, code) in [
+        (u32::MAX, 1, "too_many_rows"),
+        (0, 1, "malformed"),
+        (20, 1, "too_many_rows"),
+    ] {
         let out = {
             let world = World::new(2).with_attack(edit(A, "size", move |b| {
                 b.copy_from_slice(&u32::to_le_bytes(announced));
@@ -261,11 +265,18 @@ async fn oversized_sets_are_refused() {
             run_with(&world, [&ids, &ids], [small.clone(), small]).await
         };
         let e = out[honest].as_ref().unwrap_err();
-        assert_eq!(
-            (e.code(), e.culprit()),
-            ("malformed", Some(A)),
-            "{announced}: {e}"
-        );
+        assert_eq!((e.code(), e.culprit()), (code, Some(A)), "{announced}: {e}");
         assert!(e.to_string().contains("announces"), "{e}");
     }
+    // a small set's table has columns for many more ids than it announces
+    let few = Params {
+        max_rows: 5_000,
+        ..params()
+    };
+    let world = World::new(2);
+    let (large, small) = (customers(0, 300, 1), customers(0, 40, 2));
+    let out = run_with(&world, [&large, &small], [few, params()]).await;
+    let e = out[0].as_ref().unwrap_err();
+    assert_eq!((e.code(), e.culprit()), ("too_many_rows", Some(B)), "{e}");
+    assert!(e.to_string().contains("could try"), "{e}");
 }
