@@ -516,7 +516,7 @@ mod tests {
                 "disclosures":[{"id":"release.scores","to":["party:bank"]},
                                {"id":"relay.traffic","to":["relay"]}],
                 "spec":{"purpose":"scoring","expires":"2026-03-10","helper":{"id":"hub"},"deep":{"on":true,"n":7},
-                "outputs":{"scores":{"step":"0.25"},"metrics_to":["bank","partner"]},"party":[
+                "outputs":{"scores":{"step":"0.25","to":"bank"},"metrics_to":["bank","partner"]},"party":[
                 {"id":"partner","role":"features","dataset":"e","columns":"all"},
                 {"id":"bank","role":"label","dataset":"d","columns":{"numeric":["a"],"categorical":["c"]}}]}}"#,
         )
@@ -538,6 +538,8 @@ mod tests {
             ("kind", &["vertical"]),
             ("open_days", &["10"]),
             ("results_days", &["999999999"]),
+            ("size_step", &["16384"]),
+            ("scores_number", &[]),
             (
                 "openings",
                 &["release.scores>party:bank", "relay.traffic>relay"],
@@ -553,6 +555,18 @@ mod tests {
         let partner = Asked::of(&contract, "partner", "user/mona").unwrap();
         assert_eq!(partner.values("columns"), Some(texts(&["*"])));
         assert_eq!(partner.values("columns_number"), Some(texts(&["0"])));
+        // who gets the scores of another's columns says how many, or may get any number
+        assert_eq!(partner.values("scores_number"), Some(texts(&["999999999"])));
+        let with = |path: &str, value: Value| {
+            let mut contract = contract.clone();
+            let (parent, member) = path.rsplit_once('/').unwrap();
+            contract.pointer_mut(parent).unwrap()[member] = value;
+            Asked::of(&contract, "partner", "user/mona").unwrap()
+        };
+        let some = with("/spec/outputs/scores/max_rows", 400.into());
+        assert_eq!(some.values("scores_number"), Some(texts(&["400"])));
+        let alone = with("/spec/horizontal", serde_json::json!({}));
+        assert_eq!(alone.values("size_step"), Some(Vec::new()));
 
         let rule = |is, of: &str, number: &str, values: &[&str]| Rule {
             id: "r".into(),

@@ -1473,6 +1473,17 @@ class Verifier:
             return (kinds + ["vertical"])[:1]
         if of == "openings":
             return ["%s>%s" % (name, to) for name, _, receivers, _ in self.contract.declared for to in receivers]
+        if of == "scores_number":
+            outputs = spec.get("outputs")
+            scores = outputs.get("scores") if isinstance(outputs, dict) else None
+            if scores is None:
+                return []
+            if not isinstance(scores, dict) or not isinstance(scores.get("to"), str):
+                return None
+            if scores["to"] == me:
+                return []
+            most = scores.get("max_rows")
+            return ["999999999"] if most is None else [scalar(most)]
         if of == "size_step":
             if spec.get("horizontal") is not None or len(parties) < 2:
                 return []

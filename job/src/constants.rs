@@ -79,6 +79,8 @@ pub const HESSIAN_ROWS: RangeInclusive<u64> = 256..=HESSIAN_MAX_ROWS;
 pub const SCORE_STEP: RangeInclusive<f64> = 0.000_015_258_789_062_5..=1.0;
 /// Allowed `limits.message_deadline_s`.
 pub const MESSAGE_DEADLINE_S: RangeInclusive<u64> = 1..=3_600;
+/// Allowed `outputs.scores.max_rows`.
+pub const SCORED_ROWS: RangeInclusive<u64> = 1..=1_000_000_000;
 /// Allowed `retention.results_days`.
 pub const RESULTS_DAYS: RangeInclusive<u64> = 1..=3_650;
 /// Allowed `limits.job_deadline_s`.

@@ -125,7 +125,7 @@ impl PartyHandler {
                 u64::MAX
             })
         };
-        let others = asked.values("parties").unwrap_or_default().into_iter();
+        let others = asked.values("parties").unwrap_or_default();
         let privacy = contract.filter(|contract| contract.spec().horizontal.is_some());
         let privacy = privacy.and_then(|contract| {
             privacy::allowed(&force.config.privacy, store, contract, &asked.dataset).err()
@@ -133,12 +133,16 @@ impl PartyHandler {
         Used {
             today: all(store.begun(None, None, now - 86_400)),
             with: others
-                .map(|party| {
-                    let had = all(store.begun(Some(&party), None, after));
-                    (party, had)
-                })
+                .iter()
+                .map(|party| (party.clone(), all(store.begun(Some(party), None, after))))
                 .collect(),
             dataset: all(store.begun(None, Some(&asked.dataset), after)),
+            scores_today: all(store.scores(None, None, now - 86_400)),
+            scores_with: others
+                .iter()
+                .map(|party| (party.clone(), all(store.scores(Some(party), None, after))))
+                .collect(),
+            scores_dataset: all(store.scores(None, Some(&asked.dataset), after)),
             privacy,
         }
     }
@@ -458,6 +462,14 @@ impl NodeHandler for PartyHandler {
                 .store
                 .count_begun(job.job().as_str(), &parties, dataset, now);
             counted.map_err(|e| refused("store", e.to_string()))?;
+            let scores = contract.spec().outputs.scores.as_ref();
+            if let Some(scores) = scores.filter(|scores| scores.to.to_string() != me) {
+                // as many as it may open, until it is known how many it does
+                let (to, most) = (scores.to.to_string(), scores.max_rows.unwrap_or(NOT_SAID));
+                let store = &self.site.store;
+                let counted = store.count_scores(job.job().as_str(), &to, dataset, now, most);
+                counted.map_err(|e| refused("store", e.to_string()))?;
+            }
         }
         drop(starting);
         match started {
@@ -481,6 +493,9 @@ fn counterparts(contract: &Contract, me: &str) -> Vec<String> {
     let parties = contract.parties().into_iter().map(ToString::to_string);
     parties.filter(|id| id != me).collect()
 }
+
+/// Scores of a job that does not say how many it opens at most.
+const NOT_SAID: u64 = 999_999_999;
 
 fn quota_is_spent(most: u32, days: u32, counterpart: &str) -> String {
     format!(

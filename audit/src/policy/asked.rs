@@ -65,7 +65,7 @@ impl Asked {
     }
 
     /// What the contract says of `of`: a path of members, such as `/spec/purpose`, or one of `parties`, `pairs`,
-    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind`, `size_step`, `results_days` and `open_days`. Nothing for a member that is not
+    /// `columns`, `columns_number`, `parties_number`, `openings`, `kind`, `size_step`, `scores_number`, `results_days` and `open_days`. Nothing for a member that is not
     /// there; none for what is neither.
     pub fn values(&self, of: &str) -> Option<Vec<String>> {
         let ids = self.ids()?;
@@ -102,6 +102,15 @@ impl Asked {
                 };
                 vec![kind.to_owned()]
             }
+            // nothing where no other party gets scores
+            "scores_number" => match self.contract.pointer("/spec/outputs/scores") {
+                None | Some(Value::Null) => Vec::new(),
+                Some(scores) if text(scores, "to")? == self.party => Vec::new(),
+                Some(scores) => {
+                    let most = scores.get("max_rows").filter(|most| !most.is_null());
+                    vec![most.map_or_else(|| FOR_EVER.to_owned(), plain)]
+                }
+            },
             // nothing where no customers are matched
             "size_step" => match (
                 self.counterparts.is_empty(),
@@ -163,7 +172,8 @@ impl Asked {
     }
 }
 
-/// Days for which a contract without an end is open, and for which results are kept that nobody has to erase.
+/// Days for which a contract without an end is open, and for which results are kept that nobody has to erase; rows that
+/// are scored where none is named.
 const FOR_EVER: &str = "999999999";
 /// Customers in a step in which sizes of sets are told, where a contract names none.
 const USUAL_STEP: &str = "16384";

@@ -491,6 +491,10 @@ pub struct Scores {
     /// two before it sends it, 2^-16 to 1. Default 0.0009765625 = 2^-10.
     #[serde(default = "default_score_step")]
     pub step: Decimal,
+    /// Most rows that are scored: where more are held out, the job ends before it trains, and no score is opened. What a
+    /// party's quota of scores counts until the rows are known. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
     /// Whether the receiver keeps them as `predictions.csv`. Default true; with false they are used for
     /// the metrics and forgotten.
     #[serde(default = "yes")]

@@ -397,6 +397,14 @@ fn outputs(spec: &Spec, found: &mut Found) {
         }
         let step = scores.step.value();
         within("outputs.scores.step", step, &constants::SCORE_STEP, found);
+        if let Some(most) = scores.max_rows {
+            within(
+                "outputs.scores.max_rows",
+                most,
+                &constants::SCORED_ROWS,
+                found,
+            );
+        }
         // A power of two is a float whose fraction bits are all zero.
         let is_power = step.to_bits() & ((1 << 52) - 1) == 0;
         if constants::SCORE_STEP.contains(&step) && !is_power {

@@ -118,6 +118,12 @@ pub struct UsedBefore {
     pub dataset: u64,
     /// Counterparts that have had all their alignments.
     pub alignments: Vec<String>,
+    /// Scores that others got in the last 24 hours.
+    pub scores_today: u64,
+    /// Scores that another party got.
+    pub scores_with: BTreeMap<String, u64>,
+    /// Scores of the data set's customers.
+    pub scores_dataset: u64,
     /// The data set's privacy is used up.
     pub privacy: bool,
 }
@@ -341,6 +347,9 @@ impl Table {
                 today: used.today,
                 with: used.with.clone().into_iter().collect(),
                 dataset: used.dataset,
+                scores_today: used.scores_today,
+                scores_with: used.scores_with.clone().into_iter().collect(),
+                scores_dataset: used.scores_dataset,
                 privacy: used
                     .privacy
                     .then(|| "the data set's privacy is used up".to_owned()),

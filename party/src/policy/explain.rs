@@ -230,6 +230,16 @@ pub fn explain(
         }
         facts.push(("limit on customers".to_owned(), limit));
     }
+    let scores = spec.outputs.scores.as_ref();
+    if let Some(scores) = scores.filter(|scores| scores.to.to_string() != party) {
+        let number = match scores.max_rows {
+            Some(most) => {
+                format!("of at most {most} customers: with more the job ends before it trains")
+            }
+            None => "of as many customers as are held out: no number is named".to_owned(),
+        };
+        facts.push((format!("scores to {}", scores.to), number));
+    }
     let until = contract
         .expires_at()
         .map_or_else(|| "no last day".to_owned(), |end| format!("until {end}"));

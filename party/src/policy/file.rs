@@ -165,7 +165,14 @@ pub struct Quota {
     pub jobs_per_counterpart: Option<u64>,
     /// Most jobs over one data set within `period_days`. Default: no limit.
     pub jobs_per_dataset: Option<u64>,
-    /// The period of both, in days. Default 30.
+    /// Most scores that others may get in 24 hours; a job must say how many it opens at most
+    /// (`outputs.scores.max_rows`). Default: no limit.
+    pub scores_per_day: Option<u64>,
+    /// Most that one other party may get within `period_days`. Default: no limit.
+    pub scores_per_counterpart: Option<u64>,
+    /// Most that others may get of the customers of one data set within `period_days`. Default: no limit.
+    pub scores_per_dataset: Option<u64>,
+    /// The period of all of these but those per day, in days. Default 30.
     pub period_days: u32,
     /// A job whose common customers differ from those of an earlier job with the same parties within
     /// `period_days` by fewer than this, but not by none, ends before training: two such jobs tell of the few. Default: no
@@ -179,6 +186,9 @@ impl Default for Quota {
             jobs_per_day: None,
             jobs_per_counterpart: None,
             jobs_per_dataset: None,
+            scores_per_day: None,
+            scores_per_counterpart: None,
+            scores_per_dataset: None,
             period_days: 30,
             min_set_change: None,
         }
@@ -489,6 +499,17 @@ impl PolicyFile {
                 "no limit: comparing many jobs shows who came and went",
             );
         }
+        let scored = self.purposes.values().any(|purpose| {
+            let to = purpose.outputs.iter().filter(|(id, _)| opens_scores(id));
+            let mut to = to.flat_map(|(_, to)| to);
+            to.any(|to| *to != self.policy.owner)
+        });
+        if scored && self.quota.scores_per_counterpart.is_none() {
+            find(
+                "quota.scores_per_counterpart",
+                "no limit: who gets enough scores can rebuild the model, and what this party's columns say of customers",
+            );
+        }
         if self.quota.min_set_change.is_none() {
             find(
                 "quota.min_set_change",
@@ -602,6 +623,14 @@ impl PolicyFile {
 
 /// Ids for which the smallest table of an alignment by `vole` has columns.
 const VOLE_LEAST: u32 = 5_724;
+
+/// Whether a key of the output matrix covers scores.
+fn opens_scores(key: &str) -> bool {
+    match key.strip_suffix('*') {
+        Some(beginning) => "release.scores".starts_with(beginning),
+        None => key == "release.scores",
+    }
+}
 
 fn matches_by_vole(purpose: &Purpose) -> bool {
     purpose.methods.iter().any(|method| method == "vole") && purpose.kinds != ["horizontal"]

@@ -16,6 +16,12 @@ pub struct Used {
     pub with: Vec<(String, u64)>,
     /// Jobs begun over the data set in the period.
     pub dataset: u64,
+    /// Scores that others got, or may yet get, in the last 24 hours.
+    pub scores_today: u64,
+    /// The same of each other party in the period.
+    pub scores_with: Vec<(String, u64)>,
+    /// The same of the data set's customers in the period.
+    pub scores_dataset: u64,
     /// Why the limits of `[privacy]` do not allow it.
     pub privacy: Option<String>,
 }
@@ -321,6 +327,37 @@ impl PolicyFile {
             ),
             "wait until earlier jobs have left the period, or ask the party for more",
         );
+        // who gets no scores of another party's columns uses up nothing
+        let to = judge.values("/spec/outputs/scores/to");
+        let to = to.first().filter(|to| **to != judge.asked.party).cloned();
+        if let Some(to) = to {
+            let with = used.scores_with.iter().find(|(party, _)| *party == to);
+            let left = |most: Option<u64>, had: u64| {
+                most.map(|most| most.saturating_sub(had).min(999_999_998).to_string())
+            };
+            for (id, most, had) in [
+                ("scores_per_day", quota.scores_per_day, used.scores_today),
+                (
+                    "scores_per_counterpart",
+                    quota.scores_per_counterpart,
+                    with.map_or(0, |(_, had)| *had),
+                ),
+                (
+                    "scores_per_dataset",
+                    quota.scores_per_dataset,
+                    used.scores_dataset,
+                ),
+            ] {
+                judge.limit(
+                    id,
+                    Is::Most,
+                    "scores_number",
+                    left(most, had),
+                    "say in outputs.scores.max_rows that no more are scored, wait until earlier jobs have left the \
+                     period, or ask the party for more",
+                );
+            }
+        }
         let limited = self.privacy.max_epsilon.is_some() || self.privacy.required;
         let limit = self.privacy.max_epsilon.map_or("noise".to_owned(), |e| {
             format!("epsilon {e} at delta {}", self.privacy.delta)

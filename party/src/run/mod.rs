@@ -3,6 +3,7 @@
 mod align;
 mod binning;
 mod card;
+mod counted;
 mod evaluate;
 mod horizontal;
 mod kept;
@@ -237,7 +238,12 @@ impl Run {
     async fn all(&mut self) -> Result<(), Failure> {
         let limit = Duration::from_secs(self.spec().limits.job_deadline_s);
         match tokio::time::timeout(limit, self.phases()).await {
-            Ok(r) => r,
+            Ok(r) => {
+                if r.is_err() {
+                    self.nothing_scored();
+                }
+                r
+            }
             Err(_) => Err(Failure {
                 step: "deadline",
                 abort: Abort::Input(format!(
@@ -267,6 +273,7 @@ impl Run {
         let mut engine = self.engine().at("prepare")?;
         let prepared = self.prepare(table, &selection, matched, &mut engine);
         let prepared = prepared.await.at("prepare")?;
+        self.scores_within(prepared.test.nrows()).at("prepare")?;
         self.done(Stage::Prepare).at("prepare")?;
         self.taken.test_rows = Some(prepared.test.nrows() as u64);
 

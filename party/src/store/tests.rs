@@ -106,6 +106,33 @@ fn jobs_that_began_are_counted_by_party_data_set_and_period() {
 }
 
 #[test]
+fn scores_are_counted_by_receiver_data_set_and_period_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let s = Store::open(dir.path()).unwrap();
+        s.count_scores("j1", "p", "loans", 10, 6_000).unwrap();
+        s.count_scores("j2", "q", "loans", 20, 500).unwrap();
+        // what a job may open counts until it is known what it opens, and never less than that again
+        assert_eq!(s.scores(Some("p"), None, 0).unwrap(), 6_000);
+        s.scores_opened("j1", 5_800).unwrap();
+        s.scores_opened("j1", 5_900).unwrap();
+        // a job is counted once
+        s.count_scores("j1", "p", "loans", 30, 9_000).unwrap();
+    }
+    let s = Store::open(dir.path()).unwrap();
+    let scores = |receiver, dataset, after| s.scores(receiver, dataset, after).unwrap();
+    assert_eq!(scores(Some("p"), None, 0), 5_800);
+    assert_eq!(scores(None, Some("loans"), 0), 6_300);
+    assert_eq!(
+        (scores(None, None, 10), scores(Some("p"), None, 10)),
+        (500, 0)
+    );
+    s.count_scores("j3", "p", "cards", 40, u64::MAX).unwrap();
+    s.count_scores("j4", "p", "cards", 40, u64::MAX).unwrap();
+    assert!(scores(Some("p"), None, 0) >= i64::MAX as u64);
+}
+
+#[test]
 fn jobs_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     {
