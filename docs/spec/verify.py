@@ -182,11 +182,12 @@ BODIES = {
     "log.unwitnessed": dict(size="count", missing=["text"], end="bool"),
     "key.rotated": dict(old="text", new="text", **{"from": "text"}),
     "data.erased": dict(what="text", count="count", subject=MAYBE),
+    "data.compared": dict(against=MAYBE, alarms=["text"]),
     "incident": dict({"class": "text"}, detail="text"),
     "policy.changed": dict(old=MAYBE, new="text", version="count"),
     "policy.signed": dict(file="text", version="count", signers=["text"]),
 }
-PRIVATE = {"data.erased", "data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed", "policy.signed"}
+PRIVATE = {"data.erased", "data.compared", "data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed", "policy.signed"}
 ENDS = {"run.completed", "aborted", "job.rejected"}
 WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {

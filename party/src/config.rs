@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use paripassu_crypto::dp::Spent;
-use paripassu_model::schema::{DatasetSpec, IdPart, IdRule};
+use paripassu_model::{
+    schema::{DatasetSpec, IdPart, IdRule},
+    validation::Limits,
+};
 use paripassu_protocol::align::Params;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +62,10 @@ pub struct PartyConfig {
     /// What this party allows of jobs on its customers' privacy, whatever a job asks.
     #[serde(default)]
     pub privacy: PrivacyPolicy,
+    /// From which change against the last job on the same data set and columns this node flags a job. See
+    /// [`Limits`] for what is compared; it decides about nothing.
+    #[serde(default)]
+    pub alarm: Limits,
     /// Approves every proposal that names this party's data sets, without a person. For experiments
     /// on public data only: whoever may submit a job then decides what leaves.
     #[serde(default)]
@@ -412,6 +419,12 @@ impl PartyConfig {
             return Err(ConfigError::Toml {
                 path: path.to_owned(),
                 message: "[privacy] max_epsilon is above 0, and delta between 0 and 1".into(),
+            });
+        }
+        if !config.alarm.are_sound() {
+            return Err(ConfigError::Toml {
+                path: path.to_owned(),
+                message: "[alarm] every limit is a number above 0".into(),
             });
         }
         let base = path.parent().unwrap_or(Path::new(""));

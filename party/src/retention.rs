@@ -46,6 +46,9 @@ impl Keep {
             if !is_over(&contract, at, now) {
                 continue;
             }
+            if let Err(error) = self.store.forget_profile(&job) {
+                tracing::error!(job, %error, "what is kept for comparing cannot be erased");
+            }
             let withdrawn = outputs::withdraw(&self.config.results, &job);
             if withdrawn.removed == 0 {
                 continue;

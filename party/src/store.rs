@@ -94,6 +94,15 @@ CREATE TABLE scored (
 CREATE INDEX scored_by_receiver ON scored (receiver, at);
 CREATE INDEX scored_by_dataset ON scored (dataset, at);
 ",
+    "
+CREATE TABLE profile (
+    dataset TEXT NOT NULL,
+    columns TEXT NOT NULL,
+    job TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    PRIMARY KEY (dataset, columns)
+);
+",
 ];
 
 /// Why a job is taken for aborted until the coordinator says how it ended.
@@ -422,6 +431,51 @@ impl Store {
                 db.query_row(sql, params![after, receiver, dataset], |row| row.get(0))?;
             Ok(number as u64)
         })
+    }
+
+    /// What is kept of the last finished job over these columns of a data set, and which job that was.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn profile(
+        &self,
+        dataset: &str,
+        columns: &str,
+    ) -> Result<Option<(String, String)>, Failed> {
+        self.db(|db| {
+            let sql = "SELECT job, profile FROM profile WHERE dataset = ?1 AND columns = ?2";
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            db.query_row(sql, [dataset, columns], row).optional()
+        })
+    }
+
+    /// Keeps what the next job over these columns is compared with, in place of what was kept before.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn keep_profile(
+        &self,
+        dataset: &str,
+        columns: &str,
+        job: &str,
+        profile: &str,
+    ) -> Result<(), Failed> {
+        self.db(|db| {
+            db.execute(
+                "INSERT OR REPLACE INTO profile (dataset, columns, job, profile) VALUES (?1, ?2, ?3, ?4)",
+                [dataset, columns, job, profile],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Forgets what was kept of a job for the next; whether there was anything.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub(crate) fn forget_profile(&self, job: &str) -> Result<bool, Failed> {
+        self.db(|db| db.execute("DELETE FROM profile WHERE job = ?1", [job]))
+            .map(|rows| rows > 0)
     }
 
     /// The contract of a job that this node knows.

@@ -75,6 +75,8 @@ bodies! {
     SessionOpened = "session.opened", Shared;
     /// The data of the job were fixed.
     DataCommitted = "data.committed", Private;
+    /// The job was held against the one before it.
+    DataCompared = "data.compared", Private;
     /// The common customers were found.
     AlignDone = "align.done", Shared;
     /// A step began.
@@ -466,6 +468,15 @@ body! {
         count: u64,
         /// Salted commitment to the subject.
         subject: Option<String>,
+    }
+}
+body! {
+    /// `data.compared`
+    DataCompared {
+        /// The job before it on the same data set and columns; none where it is the first.
+        against: Option<String>,
+        /// What has changed by more than the node's limits: a figure, perhaps a column, values of aggregates.
+        alarms: Vec<String>,
     }
 }
 body! {

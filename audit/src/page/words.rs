@@ -158,6 +158,13 @@ pub(super) fn event(body: &Body) -> String {
                 false => format!("WENT ON without {who}, which did not answer"),
             }
         }
+        Body::DataCompared(b) => match (&b.against, b.alarms.as_slice()) {
+            (None, _) => "Had no earlier job to compare its data with".to_owned(),
+            (Some(job), []) => format!("Found its data as in job {job}"),
+            (Some(job), alarms) => {
+                format!("FLAGGED against job {job}: {}", alarms.join("; "))
+            }
+        },
         Body::KeyRotated(b) => format!("Changed its key, from {}", moment(&b.from)),
         Body::DataErased(b) => format!("Destroyed {} ({})", b.what, count(b.count)),
         Body::Incident(b) => format!("INCIDENT {}: {}", b.class, b.detail),
@@ -175,6 +182,7 @@ pub(super) fn alarming(body: &Body) -> bool {
     match body {
         Body::Denied(_) | Body::Aborted(_) | Body::Incident(_) | Body::JobRejected(_) => true,
         Body::LogUnwitnessed(_) => true,
+        Body::DataCompared(b) => !b.alarms.is_empty(),
         Body::SessionOpened(b) => b.test_mode,
         Body::LogWitnessed(b) => b.outcome != "cosigned",
         Body::PolicyEvaluated(b) => b.verdict == "deny",

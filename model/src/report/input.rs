@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BinsReport, CardReport, Correlations, Curves, Planned, Trials};
-use crate::validation::{Drift, Validation};
+use crate::validation::{Compared, Drift, Validation};
 
 /// Everything one party may read about one finished job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Report {
     pub validation: Option<Validation>,
     /// Stability of the receiver's own columns.
     pub drift: Option<Drift>,
+    /// The job against the receiver's last one on the same data set and columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// Which ridge cross-validation chose.
     pub trials: Option<Trials>,
     /// Bins and weight of evidence, where columns are binned.
@@ -92,6 +95,7 @@ impl Default for Report {
             curves: Vec::new(),
             validation: None,
             drift: None,
+            compared: None,
             trials: None,
             bins: None,
             correlations: None,

@@ -7,11 +7,13 @@
 //!
 //! A group in which a class is absent has counts and no ranking figures.
 
+mod compared;
 mod cutoff;
 mod drift;
 mod fairness;
 mod groups;
 
+pub use compared::{Alarm, Compared, Figures, Limits, Profile};
 pub use cutoff::{Cutoff, Loss, Swap, SwapCell};
 pub use drift::{ColumnDrift, Drift, drift};
 pub use fairness::{Fairness, FairnessAsk, FairnessRow};

@@ -3,6 +3,7 @@
 mod align;
 mod binning;
 mod card;
+mod compared;
 mod counted;
 mod evaluate;
 mod horizontal;
@@ -29,7 +30,9 @@ use std::{
 };
 
 use ndarray::Array2;
-use paripassu_audit::event::bodies::{DataErased, MetricsReported, ModelCommitted, ModelReleased};
+use paripassu_audit::event::bodies::{
+    DataCompared, DataErased, MetricsReported, ModelCommitted, ModelReleased,
+};
 use paripassu_job::{
     Contract, DisclosureId, Seat,
     plan::{Stage, Taken},
@@ -163,6 +166,8 @@ pub(crate) struct Prepared {
     pub(crate) bins: Option<binning::Bins>,
     /// Columns of the table that are features.
     pub(crate) features: Vec<String>,
+    /// This job's data beside those of the job before it.
+    pub(crate) comparing: compared::Comparing,
 }
 
 /// Plays this party's part; on success all results are written.
@@ -392,11 +397,13 @@ impl Run {
             committed.map_err(|e| own(format!("cannot keep the commitment to the data: {e}")))?;
         self.book.event(self.graded(committed))?;
         let (table, train) = (Arc::new(table), Arc::new(train));
+        let columns: Vec<String> = numeric.iter().chain(&categorical).cloned().collect();
+        let before = self.job_before(selection.name(), &columns)?;
+        let limits = self.site.config.alarm;
         let bins = match &spec.binning {
             Some(binning) => {
-                let columns = numeric.iter().chain(&categorical).cloned().collect();
                 let rows = (Arc::clone(&table), Arc::clone(&train));
-                Some(self.bin(binning, engine, rows, columns).await?)
+                Some(self.bin(binning, engine, rows, columns.clone()).await?)
             }
             None => None,
         };
@@ -410,7 +417,8 @@ impl Run {
                 Some(_) => validate::EvaluationData::read(&spec, &table, &test)?,
                 None => None,
             };
-            let columns: Vec<String> = numeric.iter().chain(&categorical).cloned().collect();
+            let all: Vec<usize> = train.iter().chain(&test).copied().collect();
+            let comparing = before.compare(&table, &columns, &all, &limits);
             let drift = validate::stability(&spec, &me, &table, &columns, &train, &test)?;
             let design = match &bins {
                 Some(bins) => Design::of_woe(&table, &train, bins.kept.iter().cloned()),
@@ -432,6 +440,7 @@ impl Run {
                 drift,
                 bins,
                 features: columns,
+                comparing,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
@@ -516,7 +525,10 @@ impl Run {
         evaluation: Option<evaluate::Evaluation>,
     ) -> Result<(), Abort> {
         self.reporter.phase(JobState::Evaluating, "write results");
+        let (compared, profile) = self.compared(&data, evaluation.as_ref());
         let mut report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
+        report.notes.extend(compared::note(&compared));
+        report.compared = Some(compared.clone());
         let mut more = Vec::new();
         if let Some(half) = &half {
             let rows = evaluation.as_ref().and_then(|e| e.rows.as_ref());
@@ -528,6 +540,7 @@ impl Run {
             party: self.site.identity.peer().id.to_string(),
             job: self.job.job().to_string(),
             offset: self.spec().model.offset.clone().filter(|_| self.label),
+            compared: compared.clone(),
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
         let results = outputs::Results {
@@ -552,6 +565,11 @@ impl Run {
                 values,
             })?;
         }
+        // in every job, flagged or not: whether there is such an event tells nothing
+        self.book.event(DataCompared {
+            against: compared.against.clone(),
+            alarms: compared.alarms.iter().map(ToString::to_string).collect(),
+        })?;
         self.book.event(ModelCommitted { files })?;
         // nobody keeps results unless everybody has written theirs
         self.ctx
@@ -559,6 +577,7 @@ impl Run {
             .broadcast("written", bytes::Bytes::new())
             .await?;
         staged.commit()?;
+        self.keep_for_next(&profile)?;
         self.book.event(ModelReleased {
             what: "model and report of this party".into(),
             to: vec![format!("party:{id}")],

@@ -7,7 +7,10 @@ use std::{
 };
 
 use paripassu_audit::event::{bodies::FileDigest, hex};
-use paripassu_model::report::{self, Report};
+use paripassu_model::{
+    report::{self, Report},
+    validation::Compared,
+};
 use paripassu_protocol::{abort::Abort, vertical::logistic::LogisticFit};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,6 +29,8 @@ pub(super) struct Content {
     pub(super) party: String,
     pub(super) job: String,
     pub(super) keep_predictions: bool,
+    /// Against the job before it.
+    pub(super) compared: Compared,
     /// The column added to each score, at the label party.
     pub(super) offset: Option<String>,
 }
@@ -127,6 +132,7 @@ impl Content {
             if let Some(bins) = &data.bins {
                 metrics["columns"] = bins.selection();
             }
+            metrics["compared"] = serde_json::to_value(&self.compared).map_err(own)?;
             let metrics = serde_json::to_vec_pretty(&metrics).map_err(own)?;
             files.push(("metrics.json", metrics));
             if self.keep_predictions

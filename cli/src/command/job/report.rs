@@ -44,6 +44,7 @@ impl Report {
             "comparison": content.comparison,
             "uplift": content.uplift,
             "planned": content.planned,
+            "compared": content.compared,
             "report": page,
             "dir": dir,
         });
@@ -161,6 +162,14 @@ fn text(content: &Content, page: &Path, screen: &Screen) -> String {
         out.push_str(&format!("{table}\n"));
     }
     out.push_str(&format!("{}\n\n", summary.verdict));
+    if let Some(compared) = content.compared.as_ref().filter(|c| !c.alarms.is_empty()) {
+        let against = compared.against.as_deref().unwrap_or_default();
+        out.push_str(&format!("FLAGGED against job {against}:\n"));
+        for alarm in &compared.alarms {
+            out.push_str(&format!("  {alarm}\n"));
+        }
+        out.push('\n');
+    }
     if let Some(planned) = &content.planned {
         out.push_str(&self::planned(planned, screen));
     }

@@ -124,6 +124,12 @@ impl Bins {
         }
     }
 
+    /// Information value of each own column, where it is known.
+    pub(crate) fn information(&self) -> impl Iterator<Item = (&str, f64)> {
+        let columns = self.columns.iter();
+        columns.filter_map(|column| Some((column.column.as_str(), column.iv?)))
+    }
+
     /// What became of each own column, and why.
     pub(crate) fn selection(&self) -> Value {
         let of = |c: &Column| json!({ "column": c.column, "kept": c.kept, "reason": c.reason, "iv": c.iv });
