@@ -125,6 +125,8 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
     }
     run::outputs::sweep(&config.results);
     let clock = Clock::system();
+    let party = identity.peer().id.to_string();
+    identity.guard_key(policy::keys::guard(config.clone(), party, clock.clone()));
     let transcript =
         Transcript::open_discarding(&config.state, Arc::clone(&identity), clock.clone(), |job| {
             run::outputs::withdraw(&config.results, job).clean

@@ -6,10 +6,11 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
+use paripassu_audit::event::{hex, key_digest};
 use paripassu_crypto::masking::derive;
 use paripassu_proto::{IdError, Peer, limits};
 use rustls::{
@@ -92,6 +93,12 @@ pub enum IdentityError {
     /// The identity in the certificate is not one of ours.
     #[error(transparent)]
     Id(#[from] IdError),
+    /// Too few people of the institution have signed the change to this key.
+    #[error("the node's new key is not taken: {why}")]
+    KeyNotSigned {
+        /// What is lacking.
+        why: String,
+    },
     /// The certificate's key is of another kind.
     #[error("the certificate's key is not an Ed25519 key")]
     KeyKind,
@@ -324,7 +331,24 @@ pub struct Identity {
     signs: RwLock<Arc<Held>>,
     shows: RwLock<Arc<Held>>,
     renewed: watch::Sender<u64>,
+    guard: OnceLock<Box<KeyGuard>>,
     trust: Trust,
+}
+
+/// Asked before a node takes another key: the digest of the one before
+/// ([`key_digest`], in hexadecimal digits), and the new one. An error says what is
+/// lacking.
+pub type KeyGuard = dyn Fn(&str, &VerifyingKey) -> Result<(), String> + Send + Sync;
+
+/// What a certificate's file says of its owner: who, and their key. It proves nothing.
+///
+/// # Errors
+/// When it cannot be read, or is no node's or person's certificate.
+pub fn said_by(certificate: &Path) -> Result<(Peer, VerifyingKey), IdentityError> {
+    let chain = read_chain(certificate)?;
+    let leaf = chain.first().ok_or(IdentityError::Chain { got: 0 })?;
+    let leaf = read_leaf(leaf)?;
+    Ok((leaf.peer, leaf.key))
 }
 
 impl fmt::Debug for Identity {
@@ -419,6 +443,7 @@ impl Identity {
             signs: RwLock::new(Arc::clone(&held)),
             shows: RwLock::new(held),
             renewed: watch::Sender::new(0),
+            guard: OnceLock::new(),
             trust: Trust::load(dir)?,
         })
     }
@@ -442,6 +467,10 @@ impl Identity {
                 got: peer,
             });
         }
+        let signs = now(&self.signs).public;
+        if held.public != signs {
+            self.may_become(&hex(&key_digest(&signs)), &held.public)?;
+        }
         let held = Arc::new(held);
         // a longer life of the same key changes nothing in what is signed
         if held.public == now(&self.signs).public {
@@ -450,6 +479,22 @@ impl Identity {
         put(&self.shows, held);
         self.renewed.send_modify(|times| *times += 1);
         Ok(true)
+    }
+
+    /// Asks `guard` before another key is taken from now on; the first guard stays.
+    pub fn guard_key(
+        &self,
+        guard: impl Fn(&str, &VerifyingKey) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        let _ = self.guard.set(Box::new(guard));
+    }
+
+    /// Whether the key with this digest may be followed by another.
+    pub(crate) fn may_become(&self, old: &str, new: &VerifyingKey) -> Result<(), IdentityError> {
+        match self.guard.get() {
+            Some(guard) => guard(old, new).map_err(|why| IdentityError::KeyNotSigned { why }),
+            None => Ok(()),
+        }
     }
 
     /// Whether a renewed key waits to sign.

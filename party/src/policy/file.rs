@@ -70,6 +70,9 @@ pub struct Head {
     /// How many people must sign this file, and its next version. Default 2.
     #[serde(default = "two")]
     pub signers_required: usize,
+    /// How many of them must sign a change of the node's own key, before the node takes it. Default: none has to.
+    #[serde(default)]
+    pub key_signers: Option<usize>,
     /// Nodes that may not be in one job, such as rivals, or a helper run by a party.
     #[serde(default)]
     pub forbidden_pairs: Vec<[String; 2]>,
@@ -401,6 +404,17 @@ impl PolicyFile {
                 ),
             );
         }
+        if let Some(required) = self.policy.key_signers
+            && !(1..=governing.len()).contains(&required)
+        {
+            return wrong(
+                "policy.key_signers",
+                format!(
+                    "{required} people must sign a change of the node's key, and {} have a role that may (data_owner, compliance)",
+                    governing.len()
+                ),
+            );
+        }
         for (name, purpose) in &self.purposes {
             let key = format!("purposes.{name}");
             for role in &purpose.approval.roles {
@@ -483,6 +497,12 @@ impl PolicyFile {
             find(
                 "policy.signers_required",
                 "one person can change the rules alone; ask for two",
+            );
+        }
+        if self.policy.key_signers.unwrap_or(0) < 2 {
+            find(
+                "policy.key_signers",
+                "one person can change the node's own key alone; ask for two",
             );
         }
         for person in &self.people {

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod file;
 mod force;
 pub mod judge;
+pub mod keys;
 pub mod rules;
 pub mod signed;
 

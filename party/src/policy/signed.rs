@@ -115,9 +115,8 @@ impl Signatures {
     }
 
     /// Names of the different people, named by `by` in a role that may change it at this time, who have signed
-    /// `text` with different keys.
-    fn by(&self, by: &PolicyFile, text: &str, owner: &str, now: i64) -> Vec<String> {
-        let statement = statement(owner, text);
+    /// `statement` with different keys.
+    pub(super) fn by(&self, by: &PolicyFile, statement: &[u8], now: i64) -> Vec<String> {
         let mut names = BTreeSet::new();
         let mut keys = BTreeSet::new();
         for signature in &self.signature {
@@ -127,7 +126,7 @@ impl Signatures {
                     && person.holds(now)
                     && person.roles.iter().any(|role| Role::governs(*role))
             });
-            if named && holds(signature, &statement) && keys.insert(&signature.key) {
+            if named && holds(signature, statement) && keys.insert(&signature.key) {
                 names.insert(signature.name.clone());
             }
         }
@@ -180,7 +179,7 @@ pub fn take(
     ];
     for (by, whose) in judges {
         let Some(by) = by else { continue };
-        let signed = signatures.by(by, text, party, now);
+        let signed = signatures.by(by, &statement(party, text), now);
         let required = by.policy.signers_required.max(1);
         if signed.len() < required {
             let able = by.names(Role::governs);

@@ -52,6 +52,9 @@ pub enum TranscriptError {
         /// The job.
         job: String,
     },
+    /// The node was started with another key, and may not change it.
+    #[error(transparent)]
+    Key(#[from] crate::identity::IdentityError),
     /// The running program cannot be read.
     #[error("cannot read the program that runs, {}, to write down its digest: {source}", path.display())]
     Program {
@@ -181,6 +184,11 @@ impl Transcript {
             .last()
             .and_then(|e| Envelope::parse(&e.envelope).ok());
         let now = hex(&key_digest(&self.identity.public_key()));
+        if let Some(before) = before.as_ref().filter(|before| before.sig.key != now) {
+            // nothing is signed with a key that the institution's people have not signed for
+            let new = self.identity.public_key();
+            self.identity.may_become(&before.sig.key, &new)?;
+        }
         self.write("", started)?;
         for torn in &opened.torn {
             tracing::warn!(file = %torn.file.display(), bytes = torn.bytes, "cut off a torn write");

@@ -1,14 +1,14 @@
 //! `paripassu policy key` and `paripassu policy sign`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use paripassu_audit::event::hex;
+use paripassu_audit::event::{hex, key_digest};
 use paripassu_party::policy::{
-    signatures_beside,
+    keys, signatures_beside,
     signed::{PersonSignature, Signatures, digest, statement, take},
 };
-use paripassu_service::person::PersonKey;
+use paripassu_service::{identity::said_by, person::PersonKey};
 
 use super::{now, read_policy};
 use crate::{
@@ -45,6 +45,92 @@ impl Key {
     }
 }
 
+/// Puts a person's signature beside what it is of; the file's new text.
+fn add(beside: &Path, key: &PersonKey, name: &str, statement: &[u8]) -> Result<String, Failure> {
+    let mut signatures = match beside.exists() {
+        true => Signatures::parse(&read_text(beside)?)
+            .map_err(|e| Failure::user(format!("{}: {e}", beside.display())))?,
+        false => Signatures::default(),
+    };
+    let public = key.public();
+    // one of an earlier text counts for nothing any more
+    signatures.signature.retain(|other| other.key != public);
+    signatures.signature.push(PersonSignature {
+        name: name.to_owned(),
+        signature: hex(&key.sign(statement)),
+        key: public,
+    });
+    let toml = toml::to_string(&signatures).map_err(Failure::ours)?;
+    write_whole(beside, toml.as_bytes())?;
+    Ok(toml)
+}
+
+/// Sign a change of the node's own key with a person's own key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Run by: a person whom the policy names as data owner or compliance, where it asks for their signatures
+(`key_signers`). The node takes a renewed key, running or at its start, once enough have signed it.
+The signatures stand in NEW.crt.sig: put them beside the node's certificate, before that.
+
+Examples:
+  paripassu policy sign-key node.crt --replaces old.crt --policy policy.toml --key owner-1.key --name owner-1")]
+pub(crate) struct SignKey {
+    /// The node's new certificate
+    #[arg(value_name = "NEW.crt")]
+    certificate: PathBuf,
+    /// The certificate whose key signs now
+    #[arg(long, value_name = "OLD.crt")]
+    replaces: PathBuf,
+    /// The policy in force
+    #[arg(long, value_name = "POLICY.toml")]
+    policy: PathBuf,
+    /// The person's private key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Who signs, as the policy names them
+    #[arg(long, value_name = "NAME")]
+    name: String,
+}
+
+impl SignKey {
+    pub(super) fn run(self) -> Result<Outcome, Failure> {
+        let file = read_policy(&self.policy)?;
+        let owner = &file.policy.owner;
+        let (new, old) = (said_by(&self.certificate)?, said_by(&self.replaces)?);
+        for (path, (peer, _)) in [(&self.certificate, &new), (&self.replaces, &old)] {
+            if peer.to_string() != format!("party/{owner}") {
+                return Err(Failure::user(format!(
+                    "{} is {peer}'s certificate, and the policy is that of party/{owner}",
+                    path.display()
+                )));
+            }
+        }
+        if old.1 == new.1 {
+            return Err(Failure::user(
+                "both certificates have one key: nothing changes, and nobody has to sign",
+            ));
+        }
+        let key = PersonKey::load(&self.key)?;
+        let (before, after) = (hex(&key_digest(&old.1)), hex(&key_digest(&new.1)));
+        let beside = signatures_beside(&self.certificate);
+        let statement = keys::statement(owner, &before, &new.1);
+        let toml = add(&beside, &key, &self.name, &statement)?;
+        let lacks = keys::allowed(&file, &toml, &before, &new.1, now()).err();
+        let json = serde_json::json!({
+            "party": owner, "old": before, "new": after, "by": self.name, "signatures": beside, "lacks": lacks,
+        });
+        let mut said = format!(
+            "{} signed the change of {owner}'s node from key {before} to {after}",
+            self.name
+        );
+        match lacks {
+            Some(lacks) => said.push_str(&format!("\nstill lacking: {lacks}")),
+            None => said.push_str("\nenough have signed it"),
+        }
+        Outcome::new(&json, said)
+    }
+}
+
 /// Sign a policy with a person's own key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -78,21 +164,7 @@ impl Sign {
             .iter()
             .any(|p| p.name == self.name && p.key == public);
         let beside = signatures_beside(&self.policy);
-        let mut signatures = match beside.exists() {
-            true => Signatures::parse(&read_text(&beside)?)
-                .map_err(|e| Failure::user(format!("{}: {e}", beside.display())))?,
-            false => Signatures::default(),
-        };
-        let signature = PersonSignature {
-            name: self.name.clone(),
-            key: public.clone(),
-            signature: hex(&key.sign(&statement(owner, &text))),
-        };
-        // one of an earlier text counts for nothing any more
-        signatures.signature.retain(|other| other.key != public);
-        signatures.signature.push(signature);
-        let toml = toml::to_string(&signatures).map_err(Failure::ours)?;
-        write_whole(&beside, toml.as_bytes())?;
+        let toml = add(&beside, &key, &self.name, &statement(owner, &text))?;
         let lacks = take(&text, &toml, owner, None, now()).err();
         let json = serde_json::json!({
             "policy": digest(&text), "version": file.policy.version, "by": self.name, "named": named,

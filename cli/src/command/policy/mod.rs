@@ -30,6 +30,8 @@ pub(crate) enum Policy {
     Key(key::Key),
     /// Sign a policy with a person's own key
     Sign(key::Sign),
+    /// Sign a change of the node's own key with a person's own key
+    SignKey(key::SignKey),
 }
 
 impl Policy {
@@ -41,6 +43,7 @@ impl Policy {
             Self::Test(test) => test.run(screen),
             Self::Key(key) => key.run(),
             Self::Sign(sign) => sign.run(),
+            Self::SignKey(sign) => sign.run(),
         }
     }
 }
