@@ -146,6 +146,7 @@ pub(crate) fn hub_config(root: &Path) -> Result<Config, BenchError> {
         deadlines: Deadlines {
             connect_s: 120,
             grace_s: 20,
+            ..Deadlines::default()
         },
     })
 }

@@ -81,6 +81,9 @@ pub struct Deadlines {
     pub connect_s: u64,
     /// Seconds a node's connection may be lost before its jobs are aborted.
     pub grace_s: u64,
+    /// Seconds that a renewed key waits for a moment without jobs; then approved jobs wait until those under way have ended,
+    /// and the key changes.
+    pub key_patience_s: u64,
 }
 
 impl Default for Deadlines {
@@ -88,6 +91,7 @@ impl Default for Deadlines {
         Self {
             connect_s: 300,
             grace_s: 20,
+            key_patience_s: paripassu_service::transport::KEY_PATIENCE.as_secs(),
         }
     }
 }

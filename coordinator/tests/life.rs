@@ -231,6 +231,7 @@ async fn contracts_expire_and_missing_nodes_are_named() {
     world.deadlines = Deadlines {
         connect_s: 100,
         grace_s: 1,
+        ..Deadlines::default()
     };
     let running = world.serve().await;
     let bank = world.party("party/bank", Manner::Good, &running);

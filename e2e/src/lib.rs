@@ -124,6 +124,7 @@ impl Consortium {
             deadlines: Deadlines {
                 connect_s: 60,
                 grace_s: 3,
+                ..Deadlines::default()
             },
         };
         enrol(dir.path(), "user/modeler");

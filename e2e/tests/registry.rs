@@ -183,3 +183,56 @@ fn running_nodes_take_renewed_keys_and_a_job_under_way_ends_with_the_one_it_bega
             .contains("the certificate before stays in use")
     });
 }
+
+/// A node in job after job: once its new key has waited long enough no job begins with the one before, and it changes when
+/// those under way have ended.
+#[test]
+fn a_node_that_is_never_idle_takes_its_new_key_after_the_jobs_under_way() {
+    let mut rig = Rig::new();
+    let csv = |name: &str| example(&format!("data/german_credit/{name}.csv"));
+    let columns = "id = \"id\"\nlabel = \"y\"\nnumeric = [\"duration_in_month\"]\n";
+    rig.party("bank", &csv("bank"), columns);
+    rig.party("second", &csv("bank"), columns);
+    rig.enrol("party/partner");
+    let partner = "id = \"id\"\nnumeric = [\"age_in_years\"]\n";
+    let config = rig.party_config("partner", &csv("partner"), partner);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("key_patience_s = 0\n{text}")).unwrap();
+    rig.start("party", "partner", &config);
+
+    let job = rig.submit(&spec(""));
+    rig.approve("bank", &job);
+    rig.signal("bank", "STOP");
+    rig.approve("partner", &job);
+    wait_for("the start", Duration::from_secs(20), || {
+        rig.log("partner").contains("job started")
+    });
+    renew(&rig, "party", "partner");
+    wait_for("the new certificate", Duration::from_secs(20), || {
+        rig.log("partner").contains("connecting with it")
+    });
+    // another bank's job does not begin with the old key
+    let with_second = spec("").replace("\"bank\"", "\"second\"");
+    let run = |rig: &Rig| {
+        let job = rig.submit(&with_second);
+        for party in ["second", "partner"] {
+            rig.approve(party, &job);
+        }
+        rig.job("modeler", &["watch", &job, "--json", "--timeout", "120"])
+    };
+    let said = run(&rig);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(
+        said.out.contains("`partner` was given a new key"),
+        "{said:?}"
+    );
+    rig.signal("bank", "CONT");
+    let said = rig.job("modeler", &["watch", &job, "--json", "--timeout", "120"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    wait_for("the change", Duration::from_secs(90), || {
+        rig.log("partner")
+            .contains("the renewed key signs from here on")
+    });
+    let said = run(&rig);
+    assert_eq!(said.code, 0, "{said:?}");
+}

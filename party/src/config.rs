@@ -49,6 +49,10 @@ pub struct PartyConfig {
     /// Memory for intermediate values of an alignment, in MiB. Default 256.
     #[serde(default = "align_memory")]
     pub align_memory_mib: u64,
+    /// Seconds that a renewed key waits for this node to be idle; then it begins no job until those under way have ended,
+    /// and changes keys. Default 3,600.
+    #[serde(default = "key_patience")]
+    pub key_patience_s: u64,
     /// The institution's policy, a file that its people sign: see [`crate::policy::file`]. With it, limits and
     /// approvals are the file's, and `[align]`, `[approval]` and `[privacy]` may not stand here.
     #[serde(default)]
@@ -228,6 +232,10 @@ impl PrivacyPolicy {
             total.epsilon(self.delta)
         )
     }
+}
+
+fn key_patience() -> u64 {
+    paripassu_service::transport::KEY_PATIENCE.as_secs()
 }
 
 fn align_memory() -> u64 {

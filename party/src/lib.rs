@@ -160,7 +160,10 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
     let uplink = UplinkConfig {
         address: config.coordinator.clone(),
         coordinator,
-        settings: Settings::default(),
+        settings: Settings {
+            key_patience: std::time::Duration::from_secs(config.key_patience_s),
+            ..Settings::default()
+        },
     };
     let port = Uplink::start(Arc::clone(&identity), uplink, shutdown.child());
     let config = Arc::new(config);

@@ -6,7 +6,8 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    time::{Duration, Instant},
 };
 
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
@@ -331,6 +332,8 @@ pub struct Identity {
     signs: RwLock<Arc<Held>>,
     shows: RwLock<Arc<Held>>,
     renewed: watch::Sender<u64>,
+    /// Since when a renewed key waits to sign.
+    waits: Mutex<Option<Instant>>,
     guard: OnceLock<Box<KeyGuard>>,
     trust: Trust,
 }
@@ -443,6 +446,7 @@ impl Identity {
             signs: RwLock::new(Arc::clone(&held)),
             shows: RwLock::new(held),
             renewed: watch::Sender::new(0),
+            waits: Mutex::default(),
             guard: OnceLock::new(),
             trust: Trust::load(dir)?,
         })
@@ -477,6 +481,7 @@ impl Identity {
             put(&self.signs, Arc::clone(&held));
         }
         put(&self.shows, held);
+        self.waits().get_or_insert_with(Instant::now);
         self.renewed.send_modify(|times| *times += 1);
         Ok(true)
     }
@@ -505,6 +510,20 @@ impl Identity {
     /// Signs with the renewed key from now on.
     pub(crate) fn take_over(&self) {
         put(&self.signs, now(&self.shows));
+        *self.waits() = None;
+    }
+
+    /// Whether a renewed key has waited so long for the node to be idle that it begins no job with the one before any more:
+    /// the key then signs at the latest when the jobs under way have ended, each of which has a deadline.
+    pub fn key_is_due(&self, patience: Duration) -> bool {
+        let waited = self
+            .waits()
+            .is_some_and(|since| since.elapsed() >= patience);
+        waited && self.has_another_key()
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells when connections show another certificate.

@@ -213,6 +213,10 @@ impl Engine {
             self.enter(store, job, JobState::Expired, "", &detail);
             return;
         }
+        // it waits until the jobs under way have ended and this node signs with its new key
+        if self.transcript.is_some() && self.identity.key_is_due(self.key_patience) {
+            return;
+        }
         let members = job.members(&self.me);
         self.hub.open_job(&job.head.job, members.iter().cloned());
         let start = pb::Start {
@@ -362,6 +366,9 @@ impl Engine {
                             ..pb::Abort::default()
                         };
                         self.abort(store, job, abort);
+                    } else if missing.is_empty() {
+                        // it has waited for a change of keys
+                        self.try_start(store, job);
                     }
                 }
                 _ => {}

@@ -121,6 +121,7 @@ pub(crate) struct Engine {
     hub: Hub,
     is_helper: bool,
     connect_s: i64,
+    key_patience: Duration,
     transcript: Option<Arc<Transcript>>,
     exchange: Option<Exchange>,
     post: Option<Arc<audit::Post>>,
@@ -186,6 +187,7 @@ impl Engine {
             post,
             is_helper: config.helper,
             connect_s,
+            key_patience: Duration::from_secs(config.deadlines.key_patience_s),
             state: Mutex::new(state),
         });
         if let Some(post) = &engine.post {

@@ -251,6 +251,7 @@ impl World {
             deadlines: Deadlines {
                 connect_s: 60,
                 grace_s: 1,
+                ..Deadlines::default()
             },
         };
         world.enrol("coordinator/hub");

@@ -228,6 +228,7 @@ impl<H: NodeHandler> EventLoop<H> {
                     Ok(info) if self.handler.has_ended(info.job()) => {
                         self.refuse(info.job().as_str(), &RefusedJob::RunBefore);
                     }
+                    Ok(info) if self.changes_key() => self.not_now(info.job()),
                     Ok(info) => {
                         let written = message
                             .proposal

@@ -31,7 +31,7 @@ pub(crate) use job::{JobCore, Pass, StepWatcher, Unread};
 pub use keys::{KeyError, KeyExchange};
 pub(crate) use port::Outlet;
 pub use port::{NodePort, PortEvent};
-pub use settings::Settings;
+pub use settings::{KEY_PATIENCE, Settings};
 pub use uplink::{Uplink, UplinkConfig};
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use crate::tls::Suite;
 
 const MIB: usize = 1024 * 1024;
 
+/// The usual [`Settings::key_patience`].
+pub const KEY_PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// Sizes and times of the transport.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -26,6 +29,8 @@ pub struct Settings {
     pub outbox: usize,
     /// How long a node's connection may be lost before its jobs end.
     pub grace: Duration,
+    /// How long a renewed key waits for a node to be idle, before the node begins no more jobs with the one before.
+    pub key_patience: Duration,
     /// First pause before dialling again; doubles up to [`Self::backoff_max`], with jitter.
     pub backoff_first: Duration,
     /// Longest pause before dialling again.
@@ -54,6 +59,7 @@ impl Default for Settings {
             in_flight: 32 * MIB,
             outbox: 8 * MIB,
             grace: Duration::from_secs(20),
+            key_patience: KEY_PATIENCE,
             backoff_first: Duration::from_millis(200),
             backoff_max: Duration::from_secs(15),
             handshake: Duration::from_secs(10),

@@ -7,7 +7,7 @@ use paripassu_proto::{
     limits,
 };
 
-use super::{Callback, EventLoop, NodeHandler, StateChange};
+use super::{Callback, EventLoop, NodeHandler, StateChange, local_abort};
 
 impl<H: NodeHandler> EventLoop<H> {
     /// Asks how the jobs ended that this node knows no end of: it may have been away when they did.
@@ -39,6 +39,27 @@ impl<H: NodeHandler> EventLoop<H> {
             Some(Err(error)) => tracing::error!(%error, "the transcript cannot be written"),
             Some(Ok(false)) | None => {}
         }
+    }
+
+    /// Whether no job begins any more before the key is changed, which is not possible yet.
+    pub(super) fn changes_key(&mut self) -> bool {
+        if self.audit.is_none() || !self.identity.has_another_key() {
+            return false;
+        }
+        // between two jobs there may be no time for it but this
+        self.renew();
+        self.identity.key_is_due(self.port.settings.key_patience)
+    }
+
+    /// Ends a job that would have begun with a key that is to be changed.
+    pub(super) fn not_now(&self, job: &JobId) {
+        let reason = format!(
+            "`{}` was given a new key and signs with it as soon as the jobs under way have ended: propose the job anew \
+             then",
+            self.port.me.id
+        );
+        tracing::warn!(%job, reason, "not begun");
+        self.tell_abort(job.as_str(), local_abort("start", "key_change", &reason));
     }
 
     /// The other banks have closed the job without this one, which did not answer.
