@@ -9,6 +9,9 @@ use paripassu_crypto::dp::Spent;
 use paripassu_service::store::{self, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 
+mod profiles;
+mod scores;
+
 const MIGRATIONS: &[&str] = &[
     "
 CREATE TABLE job (
@@ -374,108 +377,6 @@ impl Store {
             let jobs: i64 = db.query_row(sql, params![after, party, dataset], |row| row.get(0))?;
             Ok(jobs.unsigned_abs())
         })
-    }
-
-    /// Counts scores that a job which begins may open to `receiver`, at most so many.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn count_scores(
-        &self,
-        job: &str,
-        receiver: &str,
-        dataset: &str,
-        at: i64,
-        most: u64,
-    ) -> Result<(), Failed> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.db(|db| {
-            db.execute(
-                "INSERT OR IGNORE INTO scored (job, receiver, dataset, at, number) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![job, receiver, dataset, at, most],
-            )
-            .map(drop)
-        })
-    }
-
-    /// A job that was counted opens so many scores; never more than it was counted with.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn scores_opened(&self, job: &str, number: u64) -> Result<(), Failed> {
-        let number = i64::try_from(number).unwrap_or(i64::MAX);
-        self.db(|db| {
-            db.execute(
-                "UPDATE scored SET number = ?2 WHERE job = ?1 AND number > ?2",
-                params![job, number],
-            )
-            .map(drop)
-        })
-    }
-
-    /// Scores opened after this time, or that jobs under way may open: all, to a party, or of a data set's customers.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub fn scores(
-        &self,
-        receiver: Option<&str>,
-        dataset: Option<&str>,
-        after: i64,
-    ) -> Result<u64, Failed> {
-        self.db(|db| {
-            // a sum that is beyond a number is more than any limit
-            let sql = "SELECT TOTAL(number) FROM scored WHERE at > ?1
-                 AND (?2 IS NULL OR receiver = ?2) AND (?3 IS NULL OR dataset = ?3)";
-            let number: f64 =
-                db.query_row(sql, params![after, receiver, dataset], |row| row.get(0))?;
-            Ok(number as u64)
-        })
-    }
-
-    /// What is kept of the last finished job over these columns of a data set, and which job that was.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub(crate) fn profile(
-        &self,
-        dataset: &str,
-        columns: &str,
-    ) -> Result<Option<(String, String)>, Failed> {
-        self.db(|db| {
-            let sql = "SELECT job, profile FROM profile WHERE dataset = ?1 AND columns = ?2";
-            let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            db.query_row(sql, [dataset, columns], row).optional()
-        })
-    }
-
-    /// Keeps what the next job over these columns is compared with, in place of what was kept before.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub(crate) fn keep_profile(
-        &self,
-        dataset: &str,
-        columns: &str,
-        job: &str,
-        profile: &str,
-    ) -> Result<(), Failed> {
-        self.db(|db| {
-            db.execute(
-                "INSERT OR REPLACE INTO profile (dataset, columns, job, profile) VALUES (?1, ?2, ?3, ?4)",
-                [dataset, columns, job, profile],
-            )
-            .map(drop)
-        })
-    }
-
-    /// Forgets what was kept of a job for the next; whether there was anything.
-    ///
-    /// # Errors
-    /// [`Failed`].
-    pub(crate) fn forget_profile(&self, job: &str) -> Result<bool, Failed> {
-        self.db(|db| db.execute("DELETE FROM profile WHERE job = ?1", [job]))
-            .map(|rows| rows > 0)
     }
 
     /// The contract of a job that this node knows.
