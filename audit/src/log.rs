@@ -42,7 +42,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use crate::merkle::{Hash, leaf_hash};
-use crate::note::{NoteSignature, SignedCheckpoint, Signer, VerifierKey};
+use crate::note::{CheckedLine, SignedCheckpoint, Signer, VerifierKey};
 
 mod error;
 mod heads;
@@ -363,18 +363,13 @@ impl Log {
         self.lock().signed(&self.origin, size)
     }
 
-    /// Adds a witness's cosignature to the head signed for `size` entries.
+    /// Adds witnesses' lines, checked against the heads that this log signed ([`SignedCheckpoint::check`]), and keeps
+    /// them: a head's file is written once for all its lines, and the folder waited for once for all files.
     ///
     /// # Errors
-    /// When there is no such head, the cosignature does not hold, or a write fails.
-    pub fn add_cosignature(
-        &self,
-        size: u64,
-        cosignature: NoteSignature,
-        witness: &VerifierKey,
-    ) -> Result<SignedCheckpoint, LogError> {
-        self.lock()
-            .add_cosignature(&self.origin, size, cosignature, witness)
+    /// When there is no such head, or a write fails.
+    pub fn add_cosignatures(&self, lines: Vec<CheckedLine>) -> Result<(), LogError> {
+        self.lock().add_cosignatures(&self.origin, lines)
     }
 
     /// Removes the bodies of all entries for which `remove` says so; returns how many. The entry given

@@ -36,7 +36,7 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Checkpoint, MAX_ORIGIN_BYTES, SignedCheckpoint};
+pub use checkpoint::{CheckedLine, Checkpoint, MAX_ORIGIN_BYTES, SignedCheckpoint};
 pub use key::{Algorithm, Ed25519Signer, SignatureType, Signer, SignerError, VerifierKey};
 pub use proof::TlogProof;
 

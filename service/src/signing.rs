@@ -1,5 +1,7 @@
 //! Statements that nodes and people sign, each with one encoding.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use ed25519_dalek::Signature;
 pub use paripassu_audit::consent::{Consent, Decided};
@@ -270,16 +272,61 @@ pub(crate) fn verify_audit(
     trust: &Trust,
     envelope: &audit::Envelope,
 ) -> Result<(Certified, audit::Message), StatementError> {
-    const MALFORMED: StatementError = StatementError::Malformed {
-        what: "it is no message about a transcript",
-    };
-    let signed = envelope.message.as_ref().ok_or(MALFORMED)?;
-    let from = verify(trust, signed)?;
-    let [dst, bytes] = decode(&signed.statement)?;
-    expect_kind(dst, DST_AUDIT)?;
-    // the pieces of a message are slices of it
-    let message = audit::Message::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MALFORMED)?;
-    Ok((from, message))
+    Vouched::default().verify_audit(trust, envelope)
+}
+
+/// For how long a chain that was verified is not verified again: a certificate that ends or is revoked meanwhile
+/// counts so much longer for messages about transcripts, which decide nothing but what is countersigned in a job
+/// under way.
+const VOUCHED: Duration = Duration::from_secs(60);
+/// Most signers remembered.
+const MOST_VOUCHED: usize = 128;
+
+/// Signers of messages about transcripts whose chains were verified a short while ago, by the bytes of the chain. Each
+/// message's own signature is verified.
+#[derive(Default)]
+pub(crate) struct Vouched(Vec<(Vec<Vec<u8>>, Certified, Instant)>);
+
+impl Vouched {
+    /// As [`verify_audit`].
+    pub(crate) fn verify_audit(
+        &mut self,
+        trust: &Trust,
+        envelope: &audit::Envelope,
+    ) -> Result<(Certified, audit::Message), StatementError> {
+        const MALFORMED: StatementError = StatementError::Malformed {
+            what: "it is no message about a transcript",
+        };
+        let signed = envelope.message.as_ref().ok_or(MALFORMED)?;
+        let from = self.verify(trust, signed, Instant::now())?;
+        let [dst, bytes] = decode(&signed.statement)?;
+        expect_kind(dst, DST_AUDIT)?;
+        // the pieces of a message are slices of it
+        let message =
+            audit::Message::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MALFORMED)?;
+        Ok((from, message))
+    }
+
+    fn verify(
+        &mut self,
+        trust: &Trust,
+        signed: &pb::Signed,
+        now: Instant,
+    ) -> Result<Certified, IdentityError> {
+        self.0
+            .retain(|(.., at)| now.saturating_duration_since(*at) < VOUCHED);
+        let known = self.0.iter().find(|(chain, ..)| *chain == signed.chain);
+        if let Some((_, from, _)) = known {
+            verify_by(from, signed)?;
+            return Ok(from.clone());
+        }
+        let from = verify(trust, signed)?;
+        if self.0.len() < MOST_VOUCHED {
+            let chain = signed.chain.iter().map(|c| c.to_vec()).collect();
+            self.0.push((chain, from.clone(), now));
+        }
+        Ok(from)
+    }
 }
 
 /// Verifies the chain of a signed statement.
@@ -418,5 +465,48 @@ mod tests {
             submission
         );
         assert!(Decision::from_bytes(&submission.to_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_signer_is_vouched_for_a_while_and_each_signature_is_verified() {
+        use crate::{identity::files, pki};
+        let dir = tempfile::tempdir().unwrap();
+        let enrol = |name: &str| {
+            let (ca, at) = (dir.path().join(format!("ca-{name}")), dir.path().join(name));
+            pki::init(&ca, "Test", 30).unwrap();
+            let csr = pki::request(&at, &"party/bank".parse().unwrap()).unwrap();
+            pki::sign(&ca, &csr, None, &at.join("signed"), 30).unwrap();
+            pki::install(&at, &at.join("signed"), &ca.join(files::AUTHORITY), None).unwrap()
+        };
+        let (bank, other) = (enrol("bank"), enrol("other"));
+        let message = |number: u64| {
+            let job = "j-1".to_owned();
+            let message = audit::Message {
+                job,
+                number,
+                ..Default::default()
+            };
+            sign_audit(&bank, &message)
+        };
+        let (mut vouched, start) = (Vouched::default(), Instant::now());
+        let first = message(1);
+        vouched.verify(bank.trust(), &first, start).unwrap();
+        assert!(
+            vouched
+                .verify(other.trust(), &message(2), start + VOUCHED / 2)
+                .is_ok()
+        );
+        // verified anew after a while: this trust does not hold the signer
+        let late = vouched.verify(other.trust(), &message(2), start + VOUCHED);
+        assert!(late.is_err());
+
+        vouched.verify(bank.trust(), &first, start).unwrap();
+        let mut altered = message(3);
+        altered.statement = first.statement.clone();
+        assert!(vouched.verify(bank.trust(), &altered, start).is_err());
+        let mut anothers = message(3);
+        anothers.chain = sign_audit(&other, &audit::Message::default()).chain;
+        assert!(vouched.verify(bank.trust(), &anothers, start).is_err());
+        assert!(vouched.verify(other.trust(), &anothers, start).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LogError;
-use super::medium::{Medium, failed, replace};
+use super::medium::{Medium, failed, put, replace, sync_folder};
 use crate::merkle::Tree;
 use crate::note::{Checkpoint, NoteError, SignatureType, SignedCheckpoint, Signer, VerifierKey};
 
@@ -145,12 +145,16 @@ pub(super) fn sign(
     SignedCheckpoint::sign(Checkpoint::new(origin, tree.size(), tree.root())?, signer)
 }
 
-pub(super) fn write(
+/// Brings heads to disk; each file whole, and all of them once this returns.
+pub(super) fn write<'a>(
     medium: &mut dyn Medium,
     dir: &Path,
-    head: &SignedCheckpoint,
+    heads: impl IntoIterator<Item = &'a SignedCheckpoint>,
 ) -> Result<(), LogError> {
-    let name = name(head.checkpoint().size());
-    replace(medium, &folder(dir), &name, head.to_string().as_bytes())?;
-    Ok(())
+    let folder = folder(dir);
+    for head in heads {
+        let name = name(head.checkpoint().size());
+        put(medium, &folder, &name, head.to_string().as_bytes())?;
+    }
+    sync_folder(medium, &folder)
 }

@@ -81,6 +81,18 @@ pub(super) fn replace(
     name: &str,
     bytes: &[u8],
 ) -> Result<PathBuf, LogError> {
+    let path = put(medium, dir, name, bytes)?;
+    sync_folder(medium, dir)?;
+    Ok(path)
+}
+
+/// The same, but the file is sure to be found after a crash only once its folder is synced, too.
+pub(super) fn put(
+    medium: &mut dyn Medium,
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<PathBuf, LogError> {
     let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
     let written = (|| {
         let mut file = private()
@@ -96,7 +108,6 @@ pub(super) fn replace(
         // What is left of the new file is overwritten next time.
         return Err(failed("write", &path)(source));
     }
-    sync_folder(medium, dir)?;
     Ok(path)
 }
 

@@ -12,7 +12,7 @@ use super::{
     Draft, Entry, Link, LogError, MAX_BODY_BYTES, MAX_ENVELOPE_BYTES, MAX_JOB_BYTES, digest, heads,
 };
 use crate::merkle::{Hash, Tree, leaf_hash};
-use crate::note::{NoteSignature, SignedCheckpoint, Signer, VerifierKey};
+use crate::note::{CheckedLine, SignedCheckpoint, Signer};
 
 /// Most signed heads that are kept in memory only.
 const MAX_PENDING: usize = 256;
@@ -278,27 +278,38 @@ impl Store {
         let Some(head) = self.pending.get(&size).cloned() else {
             return Ok(());
         };
-        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
+        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, [&head]))?;
         self.pending.remove(&size);
         Ok(())
     }
 
-    pub(super) fn add_cosignature(
+    /// Adds lines to the heads that they sign, and brings these to disk: each once, however many lines it got.
+    pub(super) fn add_cosignatures(
         &mut self,
         origin: &str,
-        size: u64,
-        cosignature: NoteSignature,
-        witness: &VerifierKey,
-    ) -> Result<SignedCheckpoint, LogError> {
-        let head = self.signed(origin, size)?;
-        let mut head = head.ok_or_else(|| LogError::Missing {
-            file: heads::path(&self.dir, size),
-            index: size,
-        })?;
-        head.add(cosignature, witness)?;
-        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, &head))?;
-        self.pending.remove(&size);
-        Ok(head)
+        lines: Vec<CheckedLine>,
+    ) -> Result<(), LogError> {
+        let mut signed: BTreeMap<u64, SignedCheckpoint> = BTreeMap::new();
+        for line in lines {
+            let size = line.head().size();
+            let mut head = match signed.remove(&size) {
+                Some(head) => head,
+                None => self
+                    .signed(origin, size)?
+                    .ok_or_else(|| LogError::Missing {
+                        file: heads::path(&self.dir, size),
+                        index: size,
+                    })?,
+            };
+            head.add_checked(line)?;
+            signed.insert(size, head);
+        }
+        if signed.is_empty() {
+            return Ok(());
+        }
+        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, signed.values()))?;
+        self.pending.retain(|size, _| !signed.contains_key(size));
+        Ok(())
     }
 }
 

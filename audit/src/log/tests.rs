@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::merkle::{Tree, verify_consistency, verify_inclusion};
-use crate::note::{Ed25519Signer, SignatureType};
+use crate::note::{Checkpoint, Ed25519Signer, SignatureType};
 
 mod damage;
 mod failing;
@@ -155,13 +155,17 @@ fn heads_are_signed_kept_and_cosigned() {
     let name = "paripassu/party/bureau";
     let witness_key = VerifierKey::of(name, SignatureType::Cosignature, &witness).unwrap();
     let cosignature = head.clone().cosign(name, 7, &witness).unwrap().clone();
-    log.add_cosignature(3, cosignature.clone(), &witness_key)
-        .unwrap();
-    assert!(
-        log.add_cosignature(2, cosignature.clone(), &witness_key)
-            .is_err()
-    );
-    assert!(log.add_cosignature(1, cosignature, &witness_key).is_err());
+    let checked = head.check(cosignature.clone(), &witness_key).unwrap();
+    log.add_cosignatures(vec![checked]).unwrap();
+    assert!(old.check(cosignature, &witness_key).is_err());
+    // a head of this size that is none of this log's, and one of a size that was never signed
+    for size in [3, 1] {
+        let other = Checkpoint::new(ORIGIN, size, [9; 32]).unwrap();
+        let mut other = SignedCheckpoint::sign(other, &*signer()).unwrap();
+        let line = other.cosign(name, 8, &witness).unwrap().clone();
+        let line = other.check(line, &witness_key).unwrap();
+        assert!(log.add_cosignatures(vec![line]).is_err(), "{size}");
+    }
     drop(log);
     let (log, _) = open(dir.path()).unwrap();
     let head = log.checkpoint().unwrap();

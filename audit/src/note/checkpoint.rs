@@ -151,11 +151,37 @@ impl SignedCheckpoint {
         signature: NoteSignature,
         key: &VerifierKey,
     ) -> Result<Verified, NoteError> {
-        let mut note = self.note.clone();
-        note.add(signature)?;
-        let verified = note.verify(key)?;
-        self.note = note;
+        let checked = self.check(signature, key)?;
+        let verified = checked.verified;
+        self.add_checked(checked)?;
         Ok(verified)
+    }
+
+    /// Checks a signature line for this head that `key` has made, and leaves the head as it is.
+    ///
+    /// # Errors
+    /// When the line is not of this key or its signature does not hold.
+    pub fn check(&self, line: NoteSignature, key: &VerifierKey) -> Result<CheckedLine, NoteError> {
+        let mut note = Note::new(self.note.text())?;
+        note.add(line.clone())?;
+        Ok(CheckedLine {
+            verified: note.verify(key)?,
+            head: self.checkpoint.clone(),
+            line,
+        })
+    }
+
+    /// Adds a line that was checked, or replaces its key's.
+    ///
+    /// # Errors
+    /// When it was checked for another head, or there are too many lines.
+    pub fn add_checked(&mut self, checked: CheckedLine) -> Result<(), NoteError> {
+        if checked.head != self.checkpoint {
+            return Err(NoteError::Shape {
+                missing: "the line was checked for another head",
+            });
+        }
+        self.note.add(checked.line).map(|_| ())
     }
 
     /// Checks the signature of `key`.
@@ -164,6 +190,22 @@ impl SignedCheckpoint {
     /// When the key has not signed, has signed twice, or its signature does not hold.
     pub fn verify(&self, key: &VerifierKey) -> Result<Verified, NoteError> {
         self.note.verify(key)
+    }
+}
+
+/// A signature line of which its key and its head are known: made by [`SignedCheckpoint::check`] alone, so that no
+/// signature is verified twice and none is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedLine {
+    head: Checkpoint,
+    line: NoteSignature,
+    verified: Verified,
+}
+
+impl CheckedLine {
+    /// The head that it signs.
+    pub fn head(&self) -> &Checkpoint {
+        &self.head
     }
 }
 

@@ -248,8 +248,8 @@ fn a_restored_snapshot_of_a_whole_log_is_noticed() {
         let cosignature = witness
             .cosign(&head.to_string(), &proof, &log_key(), 5)
             .unwrap();
-        log.add_cosignature(log.size(), cosignature, witness.key())
-            .unwrap();
+        let line = head.check(cosignature, witness.key()).unwrap();
+        log.add_cosignatures(vec![line]).unwrap();
     }
     // The snapshot knows the first entry only, and goes on with another story.
     add(&snapshot, "one");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use paripassu_audit::{
     bundle::LogPart,
-    note::{NoteSignature, SignedCheckpoint, VerifierKey},
+    note::{CheckedLine, SignedCheckpoint},
 };
 use paripassu_proto::{JobId, NodeId, audit::v1 as pb, audit::v1::message::Body, limits};
 use paripassu_protocol::channel::Role;
@@ -17,7 +17,7 @@ use super::{
     node::Busy,
     record::failed,
 };
-use crate::{identity::Certified, signing, transport::Pass};
+use crate::{identity::Certified, signing::Vouched, transport::Pass};
 
 mod absence;
 mod ending;
@@ -95,10 +95,12 @@ pub(super) struct Session {
     heads: Vec<u64>,
     /// The heads that are not yet cosigned by all.
     open: BTreeMap<u64, SignedCheckpoint>,
-    /// Countersignatures that are not yet on disk: size, line and key.
-    unkept: Vec<(u64, NoteSignature, VerifierKey)>,
+    /// Countersignatures that are not yet on disk.
+    unkept: Vec<CheckedLine>,
     /// Most heads that one member may show, and say anew what it remembers.
     most_heads: u64,
+    /// Members whose certificates were verified a short while ago.
+    vouched: Vouched,
     /// All have cosigned the beginning: from here on a party may be missing.
     begun: bool,
     /// When those that have not cosigned are given up, or the job is closed without those that were.
@@ -142,6 +144,7 @@ impl Session {
             heads: Vec::new(),
             open: BTreeMap::new(),
             unkept: Vec::new(),
+            vouched: Vouched::default(),
             begun: false,
             slow_by: None,
             end: End::Not,
@@ -246,8 +249,8 @@ impl Session {
 
     /// Takes in a message, if it is what it says it is.
     pub(super) async fn message(&mut self, envelope: pb::Envelope) {
-        let trust = self.shared.transcript.identity.trust().clone();
-        let read = signing::verify_audit(&trust, &envelope);
+        let trust = self.shared.transcript.identity.trust();
+        let read = self.vouched.verify_audit(trust, &envelope);
         let (from, message) = match read {
             Ok(read) => read,
             Err(error) => {

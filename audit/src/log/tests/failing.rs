@@ -119,3 +119,52 @@ fn a_pruning_cut_short_keeps_the_old_bodies() {
     assert_eq!((opened.size, opened.pruned), (3, 0));
     assert!(log.entry(0).unwrap().body.is_some());
 }
+
+/// Counts syncs.
+struct Counting(Arc<AtomicU64>);
+
+impl Medium for Counting {
+    fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        file.sync_data()
+    }
+}
+
+#[test]
+fn lines_of_many_witnesses_wait_for_the_disk_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let syncs = Arc::new(AtomicU64::new(0));
+    let medium = Box::new(Counting(Arc::clone(&syncs)));
+    let (log, _) = Log::open_on(medium, dir.path(), ORIGIN, signer(), 4096).unwrap();
+    add(&log, "a");
+    let head = log.head().unwrap();
+    add(&log, "a");
+    let later = log.head().unwrap();
+    let name = |k: u8| format!("paripassu/party/p{k}");
+    let key = |k: u8| Ed25519Signer::new(SigningKey::from_bytes(&[k; 32]));
+    let line = |head: &SignedCheckpoint, k: u8| {
+        let line = head.clone().cosign(&name(k), 7, &key(k)).unwrap().clone();
+        let of = VerifierKey::of(&name(k), SignatureType::Cosignature, &key(k)).unwrap();
+        head.check(line, &of).unwrap()
+    };
+    let mut lines: Vec<_> = (2..6).map(|k| line(&head, k)).collect();
+    lines.extend((2..4).map(|k| line(&later, k)));
+    syncs.store(0, Ordering::SeqCst);
+    log.add_cosignatures(lines).unwrap();
+    // two files and their folder
+    assert_eq!(syncs.load(Ordering::SeqCst), 3);
+    drop(log);
+    let (log, _) = open(dir.path()).unwrap();
+    for (size, witnesses) in [(1, 2..6), (2, 2..4)] {
+        let head = log.checkpoint_at(size).unwrap().unwrap();
+        assert_eq!(head.note().signatures().len(), 1 + witnesses.len());
+        for k in witnesses {
+            let of = VerifierKey::of(&name(k), SignatureType::Cosignature, &key(k)).unwrap();
+            assert_eq!(head.verify(&of).unwrap().timestamp, Some(7));
+        }
+    }
+}

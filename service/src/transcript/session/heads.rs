@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use paripassu_audit::{
     event::{bodies::LogWitnessed, hex},
-    log::LogError,
     merkle::Hash,
-    note::{Algorithm, NoteError, NoteSignature, SignatureType, SignedCheckpoint, VerifierKey},
+    note::{
+        Algorithm, CheckedLine, NoteError, NoteSignature, SignatureType, SignedCheckpoint,
+        VerifierKey,
+    },
     witness::WitnessError,
 };
 use paripassu_proto::audit::v1::{self as pb, message::Body};
@@ -122,7 +124,7 @@ impl Session {
     pub(super) fn cosigned(&mut self, address: &str, from: &Certified, cosigned: &pb::Cosigned) {
         let size = cosigned.size;
         let checked = self.check_line(from, cosigned);
-        let (line, key) = match checked {
+        let line = match checked {
             Ok(Some(checked)) => checked,
             // of a head that all have cosigned already
             Ok(None) => return,
@@ -131,7 +133,7 @@ impl Session {
                 return;
             }
         };
-        self.unkept.push((size, line, key));
+        self.unkept.push(line);
         let newest = self.heads.last().copied().unwrap_or(0);
         if let Some(other) = self.others.get_mut(address) {
             other.cosigned = other.cosigned.max(size);
@@ -148,15 +150,14 @@ impl Session {
         &self,
         from: &Certified,
         cosigned: &pb::Cosigned,
-    ) -> Result<Option<(NoteSignature, VerifierKey)>, NoteError> {
+    ) -> Result<Option<CheckedLine>, NoteError> {
         let (name, key) = (origin(from.peer()), from.key().to_bytes());
         let key = VerifierKey::new(&name, SignatureType::Cosignature, Algorithm::Ed25519, &key)?;
         let line = NoteSignature::parse(&cosigned.line)?;
         let Some(head) = self.open.get(&cosigned.size) else {
             return Ok(None);
         };
-        head.clone().add(line.clone(), &key)?;
-        Ok(Some((line, key)))
+        head.check(line, &key).map(Some)
     }
 
     /// Brings countersignatures to disk.
@@ -166,13 +167,9 @@ impl Session {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        let kept = tokio::task::spawn_blocking(move || {
-            unkept.into_iter().try_for_each(|(size, line, key)| {
-                shared.transcript.log.add_cosignature(size, line, &key)?;
-                Ok::<_, LogError>(())
-            })
-        })
-        .await;
+        let kept =
+            tokio::task::spawn_blocking(move || shared.transcript.log.add_cosignatures(unkept));
+        let kept = kept.await;
         match kept {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.own_failure(&error.into()),
