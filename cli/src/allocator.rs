@@ -10,8 +10,9 @@ use crate::app::Command;
 
 /// Where glibc looks. Whoever sets it has chosen for themselves.
 const VARIABLE: &str = "GLIBC_TUNABLES";
-/// One arena for all threads; pieces up to 1 GiB kept; what is free above 256 MiB goes back to the system.
-const SETTINGS: &str = "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=268435456";
+/// One arena for all threads; pieces up to 128 MiB kept; what is free above 256 MiB goes back to the system. Larger
+/// pieces, such as a table of a million rows, go back at once: they would leave holes that the next does not fit.
+const SETTINGS: &str = "glibc.malloc.arena_max=1:glibc.malloc.mmap_threshold=134217728:glibc.malloc.trim_threshold=268435456";
 
 /// Starts the program once more with these settings, where it helps and they are not set. Where that fails, all
 /// works as before, at more cost.

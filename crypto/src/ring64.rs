@@ -202,7 +202,8 @@ pub fn mat_t_mat<T: Entry<u64>>(x: &[T], d: usize, r: &[u64], k: usize, g: &mut 
     dense::transposed_product(x, d, r, k, g);
 }
 
-/// `G += Xᵀ R` where `Xᵀ R` is symmetric, as with `R = diag(v) X`: `x, r: [rows, d]`, `g: [d, d]`.
+/// `G += Xᵀ R` where `Xᵀ R` is symmetric, as with `R = diag(v) X`, or where several such products are in their
+/// sum: the upper half is computed and mirrored. `x, r: [rows, d]`, `g: [d, d]`.
 ///
 /// # Panics
 /// If the lengths do not agree.

@@ -34,9 +34,11 @@ pub(crate) fn take_words(
     from: Role,
     step: &str,
 ) -> Result<Vec<u64>, Abort> {
-    let mut words = vec![0; len];
-    read_words(body, &mut words, from, step)?;
-    Ok(words)
+    let (chunks, rest) = body.as_chunks::<8>();
+    if chunks.len() != len || !rest.is_empty() {
+        return Err(wrong_length(body, len.saturating_mul(8), from, step));
+    }
+    Ok(chunks.iter().map(|c| u64::from_le_bytes(*c)).collect())
 }
 
 /// Exactly as many words as `out` has.

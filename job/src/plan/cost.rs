@@ -2,7 +2,7 @@
 
 use super::{
     Assumptions, PartySize, Series, Stage, StepCost, Taken,
-    gates::{Once, Product, series_word},
+    gates::{Once, Product, series_word, within},
     trials, vole,
 };
 use paripassu_model::newton_schulz;
@@ -381,6 +381,7 @@ pub(super) fn gradient<'f>(
     let ridge = facts.each(|width| (width, width));
     once.made(facts.gradients(), ridge);
     once.truncate(&[columns, columns]);
+    once.asked_ahead();
     once.compute_s += macs as f64 / RING_MACS_PER_S;
     once
 }
@@ -415,6 +416,7 @@ pub(super) fn hessian<'f>(
         .collect();
     once.products(blocks);
     once.truncate(&lengths);
+    once.asked_ahead();
     once.compute_s = (2 * rows * facts.columns * facts.columns) as f64 / RING_MACS_PER_S
         + (2 * WORD * rows * facts.columns) as f64 / PRG_BYTES_PER_S;
     once
@@ -442,6 +444,7 @@ pub(super) fn newton_step<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let d = facts.columns;
     once.matmul(d, d, 1);
     once.truncate(&[d, d]);
+    once.asked_ahead();
     once
 }
 
@@ -450,10 +453,8 @@ pub(super) fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "settled?");
     let d = facts.columns;
     once.products(facts.each(|width| (width, width)));
-    once.all_negative(2 * d, 64);
-    // every entry of I - H Y, and its trace
-    once.all_within(d * d + 1);
-    once.both();
+    // and every entry of I - H Y, and its trace
+    once.all_negative(&[(2 * d, 64), within(d * d + 1)]);
     once.announced_bit();
     once
 }
@@ -463,7 +464,7 @@ pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "within range?");
     once.truncate(&facts.widths());
     once.made(facts.margins(), []);
-    once.all_within(facts.train_rows);
+    once.all_negative(&[within(facts.train_rows)]);
     once.announced_bit();
     once.compute_s = (2 * facts.train_rows * facts.columns) as f64 / RING_MACS_PER_S
         + (WORD * facts.train_rows * (facts.columns + 30)) as f64 / PRG_BYTES_PER_S;

@@ -28,6 +28,11 @@ pub(super) fn series_word(full: bool) -> u64 {
     }
 }
 
+/// Words whose lanes of 16 bits are compared to know whether these values lie within a bound: two lanes a value.
+pub(super) fn within(values: u64) -> (u64, u32) {
+    ((2 * values).div_ceil(4), 16)
+}
+
 /// One occurrence of a step.
 pub(super) struct Once<'f> {
     facts: &'f Facts<'f>,
@@ -291,73 +296,59 @@ impl<'f> Once<'f> {
         self.correct(0, values);
     }
 
-    /// `factors` conjunctions with one common factor, word by word.
+    /// `factors` conjunctions with one common factor, word by word; their correction was asked for before.
     fn and(&mut self, words: u64, factors: u64) {
-        self.wait_for_helper(1);
         self.rounds += 1;
         self.ask(1);
         self.broadcast(WORD * words * (1 + factors));
         self.correct(0, 2 * words);
     }
 
-    /// Shares of whether all lanes, of `lane` bits in these words, are negative.
-    pub(super) fn all_negative(&mut self, words: u64, lane: u32) {
+    /// Shares of the signs of all lanes, of so many bits in so many words of each group; wider lanes come first.
+    fn signs(&mut self, lanes: &[(u64, u32)]) {
+        let words = lanes.iter().map(|(words, _)| words).sum();
         self.wait_for_helper(1);
         self.rounds += 1;
-        self.ask(1);
+        self.ask(lanes.len() as u64);
         self.broadcast(WORD * words);
         self.correct(0, words);
-        for _ in 0..lane.ilog2() {
-            self.and(words, 2);
+        for level in 0..6 {
+            let wider = lanes.iter().filter(|(_, bits)| *bits > 1 << level);
+            match wider.map(|(words, _)| words).sum() {
+                0 => {}
+                words => self.and(words, 2),
+            }
         }
-        let mut left = words;
+    }
+
+    /// Shares of whether all lanes are negative, of so many bits in so many words of each group.
+    pub(super) fn all_negative(&mut self, lanes: &[(u64, u32)]) {
+        self.signs(lanes);
+        let mut left: u64 = lanes.iter().map(|(words, _)| words).sum();
         while left > 1 {
             self.and(left / 2, 1);
             left = left.div_ceil(2);
         }
-        for _ in lane.ilog2()..6 {
+        let least = lanes.iter().map(|(_, bits)| bits.ilog2()).min();
+        for _ in least.unwrap_or(6)..6 {
             self.and(1, 1);
         }
     }
 
     /// Shares of whether neither of two values is negative, for so many pairs.
     pub(super) fn both_signs(&mut self, pairs: u64) {
-        self.wait_for_helper(1);
-        self.rounds += 1;
-        self.ask(1);
-        self.broadcast(WORD * 2 * pairs);
-        self.correct(0, 2 * pairs);
-        for _ in 0..6 {
-            self.and(2 * pairs, 2);
-        }
+        self.signs(&[(2 * pairs, 64)]);
         self.and(pairs, 1);
     }
 
     /// One value of each of these words' lanes where a shared difference is negative, to party 0.
     pub(super) fn choose(&mut self, words: u64, lane: u32) {
-        self.wait_for_helper(1);
-        self.rounds += 1;
-        self.ask(1);
-        self.broadcast(WORD * words);
-        self.correct(0, words);
-        for _ in 0..lane.ilog2() {
-            self.and(words, 2);
-        }
+        self.signs(&[(words, lane)]);
         self.and(words, 1);
         // opened to the first party alone
         self.rounds += 1;
         self.first += 1;
         self.gather(0, WORD * words);
-    }
-
-    /// Shares of whether all of these values lie within a bound: two lanes of 16 bits a value.
-    pub(super) fn all_within(&mut self, values: u64) {
-        self.all_negative((2 * values).div_ceil(4), 16);
-    }
-
-    /// Shares of the conjunction of two bits.
-    pub(super) fn both(&mut self) {
-        self.and(1, 1);
     }
 
     /// Something is opened: every member countersigns it first.

@@ -236,7 +236,7 @@ impl<'f> Sizes<'f> {
 /// Whether the loss fell.
 fn improved<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "improved?");
-    once.all_negative(1, 64);
+    once.all_negative(&[(1, 64)]);
     once.open_bit();
     once
 }

@@ -80,6 +80,24 @@ impl OwnerMatrix {
         }
     }
 
+    /// What weighting its first `rows` rows asks the source for.
+    pub(crate) fn weighted_request(&self, rows: usize) -> Request {
+        Request::Weighted {
+            matrix: self.id,
+            rows: rows as u64,
+        }
+    }
+
+    /// What a product of its first `rows` rows, transposed, with `k` columns asks the source for.
+    pub(crate) fn transposed_request(&self, rows: usize, k: usize) -> Request {
+        Request::Product {
+            matrix: self.id,
+            rows: rows as u64,
+            transposed: true,
+            k: k as u64,
+        }
+    }
+
     /// Position of its owner.
     pub fn owner(&self) -> usize {
         self.owner
@@ -130,12 +148,7 @@ impl Operand<'_> {
                 transposed: false,
                 k: k as u64,
             },
-            Self::Transposed(v, k) => Request::Product {
-                matrix,
-                rows: (v.len() / k.max(1)) as u64,
-                transposed: true,
-                k: k as u64,
-            },
+            Self::Transposed(v, k) => m.transposed_request(v.len() / k.max(1), k),
         }
     }
 

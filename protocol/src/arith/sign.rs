@@ -4,14 +4,66 @@
 //! x = c - rho is `top(c) ^ top(rho) ^ borrow`, with borrow = (c's low bits < rho's low bits).
 //! The comparison of public c with shared rho is a parallel-prefix tree over bit pairs
 //! (lt, eq): `lt = lt_hi ^ (eq_hi & lt_lo)`, `eq = eq_hi & eq_lo`, log2(w) levels, all lanes of
-//! all words at once; then an AND tree over all lanes. Every opening is masked by dealt bits.
+//! all words at once, also of lanes of several widths; then an AND tree over all lanes. Every opening is masked
+//! by dealt bits. All correlations of a comparison are asked for at its beginning: a level is one round.
 //! Source: the prefix comparison of Damgård et al. (TCC 2006, section 6) on bits dealt as in
 //! ePrint 2020/338 (extended doubly-authenticated bits), without the authentication.
 
 use paripassu_crypto::share::Shares;
+use zeroize::Zeroizing;
 
 use super::{engine::Engine, open::Opening};
-use crate::{abort::Abort, channel::Channel, codec, correlation::CorrelationSource};
+use crate::{
+    abort::Abort,
+    channel::Channel,
+    codec,
+    correlation::{CorrelationSource, Request},
+};
+
+/// Words of lanes of 16 or 64 bits that are compared with zero.
+struct Lanes {
+    words: Vec<u64>,
+    bits: u32,
+}
+
+impl Lanes {
+    fn whole(values: &Shares) -> Self {
+        Self {
+            words: values.words().to_vec(),
+            bits: 64,
+        }
+    }
+
+    /// Each value's top bits less `limit`, and those of its negative, at the party that comes `first`.
+    fn within(values: &Shares, limit: u16, first: bool) -> Self {
+        let limit = if first { limit } else { 0 };
+        let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.len());
+        for w in values.words() {
+            let v = (w >> 48) as u16;
+            lanes.push(v.wrapping_sub(limit));
+            lanes.push(v.wrapping_neg().wrapping_sub(limit));
+        }
+        // lanes that only fill up the last word are -1: negative
+        let filler = if first { u16::MAX } else { 0 };
+        lanes.resize(lanes.len().next_multiple_of(4), filler);
+        let words = lanes
+            .chunks_exact(4)
+            .map(|l| l.iter().rev().fold(0, |w, x| w << 16 | u64::from(*x)))
+            .collect();
+        Self { words, bits: 16 }
+    }
+}
+
+/// Words of all conjunctions that make one bit of the top bits of all lanes, of `bits` bits at least.
+fn joined(mut words: usize, bits: u32) -> Vec<usize> {
+    let mut all = Vec::new();
+    while words > 1 {
+        all.push(words / 2);
+        words = words.div_ceil(2);
+    }
+    all.extend((bits.ilog2()..6).map(|_| 1));
+    all
+}
 
 /// Lane-wise sum of two words of lanes of 16 or 64 bits.
 pub(crate) fn add_lanes(a: u64, b: u64, lane: u32) -> u64 {
@@ -31,6 +83,12 @@ fn top_mask(lane: u32) -> u64 {
     }
 }
 
+/// The top bits of the lanes of each word.
+fn tops(lanes: &[Lanes]) -> impl Iterator<Item = u64> {
+    let words = |l: &Lanes| std::iter::repeat_n(top_mask(l.bits), l.words.len());
+    lanes.iter().flat_map(words)
+}
+
 impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// Whether all `values` are negative (as signed ring elements), known to all parties.
     ///
@@ -40,9 +98,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// # Errors
     /// The channel's, the source's, or the ledger's.
     pub async fn all_negative(&mut self, values: &Shares, opening: Opening) -> Result<bool, Abort> {
-        let all = self
-            .lanes_negative(values.words().to_vec(), 64, values.len())
-            .await?;
+        let all = self.lanes_negative(vec![Lanes::whole(values)]).await?;
         self.open_bit(all, opening).await
     }
 
@@ -60,7 +116,8 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         limit: u16,
         opening: Opening,
     ) -> Result<bool, Abort> {
-        let all = self.lanes_within(values, limit).await?;
+        let lanes = Lanes::within(values, limit, self.me() == 0);
+        let all = self.lanes_negative(vec![lanes]).await?;
         self.open_bit(all, opening).await
     }
 
@@ -79,13 +136,10 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         limit: u16,
         opening: Opening,
     ) -> Result<bool, Abort> {
-        let a = self
-            .lanes_negative(values.words().to_vec(), 64, values.len())
-            .await?;
-        let b = self.lanes_within(others, limit).await?;
-        let (both, _) = self.and(&[a.into()], &[b.into()], &[]).await?;
-        self.open_bit(both.iter().any(|w| w & 1 == 1), opening)
-            .await
+        let others = Lanes::within(others, limit, self.me() == 0);
+        let all = self.lanes_negative(vec![Lanes::whole(values), others]);
+        let all = all.await?;
+        self.open_bit(all, opening).await
     }
 
     /// For each pair of `a` and `b`, whether neither is negative, known to all parties.
@@ -109,9 +163,9 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         }
         let top = top_mask(64);
         let first = if self.me() == 0 { top } else { 0 };
-        let mut words = a.words().to_vec();
-        words.extend_from_slice(b.words());
-        let mut signs = self.signs(words, 64).await?;
+        let mut both = Lanes::whole(a);
+        both.words.extend_from_slice(b.words());
+        let mut signs = self.signs(&[both], &[a.len()]).await?;
         // not negative: the sign turned over
         signs.iter_mut().for_each(|s| *s = (*s & top) ^ first);
         let of_b = signs.split_off(a.len());
@@ -141,7 +195,11 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
                 values.len()
             )));
         }
-        let signs = self.signs(words, lane).await?;
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = words.len();
+        let signs = self.signs(&[Lanes { words, bits: lane }], &[count]).await?;
         // a lane's sign in each of its bits: a share of 1 becomes a share of all ones
         let all = match lane {
             64 => u64::MAX,
@@ -154,96 +212,20 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         Ok(self.and(&chosen, values, &[]).await?.0)
     }
 
-    async fn lanes_within(&mut self, values: &Shares, limit: u16) -> Result<bool, Abort> {
+    /// This end's exclusive-or share of whether all lanes are negative; wider lanes come first.
+    async fn lanes_negative(&mut self, mut lanes: Vec<Lanes>) -> Result<bool, Abort> {
         let first = self.me() == 0;
-        let limit = if first { limit } else { 0 };
-        let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.len());
-        for w in values.words() {
-            let v = (w >> 48) as u16;
-            lanes.push(v.wrapping_sub(limit));
-            lanes.push(v.wrapping_neg().wrapping_sub(limit));
-        }
-        let count = lanes.len();
-        // lanes that only fill up the last word are -1: negative
-        let filler = if first { u16::MAX } else { 0 };
-        lanes.resize(count.next_multiple_of(4), filler);
-        let words = lanes
-            .chunks_exact(4)
-            .map(|l| l.iter().rev().fold(0, |w, x| w << 16 | u64::from(*x)))
-            .collect();
-        self.lanes_negative(words, 16, count).await
-    }
-
-    /// This end's exclusive-or share of whether all lanes are negative.
-    async fn lanes_negative(
-        &mut self,
-        words: Vec<u64>,
-        lane: u32,
-        count: usize,
-    ) -> Result<bool, Abort> {
-        if count == 0 {
-            return Ok(self.me() == 0);
-        }
-        let signs = self.signs(words, lane).await?;
-        self.all_ones(signs, lane).await
-    }
-
-    /// Exclusive-or shares of each lane's sign, at the lane's top bit; other bits are zero.
-    async fn signs(&mut self, words: Vec<u64>, lane: u32) -> Result<Vec<u64>, Abort> {
-        let first = self.me() == 0;
-        let rho = self.source.bits(words.len(), lane).await?;
-        let mut c: Vec<u64> = words
-            .iter()
-            .zip(rho.mask.iter())
-            .map(|(x, t)| add_lanes(*x, *t, lane))
-            .collect();
-        for (from, body) in self.broadcast("compare", codec::put_words(&c)).await? {
-            let theirs = codec::take_words(&body, c.len(), from, self.path())?;
-            c.iter_mut()
-                .zip(theirs)
-                .for_each(|(a, b)| *a = add_lanes(*a, b, lane));
-        }
-        let top = top_mask(lane);
-        let public = |x: u64| if first { x } else { 0 };
-        // per bit: lt = rho & !c, eq = !(rho ^ c); the top bit of a lane counts as equal
-        let mut lt: Vec<u64> = rho
-            .bits
-            .iter()
-            .zip(&c)
-            .map(|(r, c)| r & !c & !top)
-            .collect();
-        let mut eq: Vec<u64> = rho
-            .bits
-            .iter()
-            .zip(&c)
-            .map(|(r, c)| (r ^ public(!c)) & !top | public(top))
-            .collect();
-        let mut shift = 1;
-        while shift < lane {
-            let hi: Vec<u64> = eq.iter().map(|e| e >> shift).collect();
-            let (a, b) = self.and(&hi, &lt, &eq).await?;
-            lt.iter_mut()
-                .zip(a)
-                .for_each(|(l, a)| *l = (*l >> shift) ^ a);
-            eq = b;
-            shift *= 2;
-        }
-        let bottom = top >> (lane - 1);
-        Ok(lt
-            .iter()
-            .zip(rho.bits.iter().zip(&c))
-            .map(|(borrow, (r, c))| ((borrow & bottom) << (lane - 1)) ^ (r & top) ^ public(c & top))
-            .collect())
-    }
-
-    /// Share of the conjunction of all lanes' top bits.
-    async fn all_ones(&mut self, signs: Vec<u64>, lane: u32) -> Result<bool, Abort> {
-        let first = self.me() == 0;
-        let top = top_mask(lane);
+        lanes.retain(|l| !l.words.is_empty());
+        let Some(least) = lanes.iter().map(|l| l.bits).min() else {
+            return Ok(first);
+        };
+        let count = lanes.iter().map(|l| l.words.len()).sum();
+        let signs = self.signs(&lanes, &joined(count, least)).await?;
         // all other bits are set, so that whole words can be combined
         let mut words: Vec<u64> = signs
             .iter()
-            .map(|s| s & top | if first { !top } else { 0 })
+            .zip(tops(&lanes))
+            .map(|(s, top)| s & top | if first { !top } else { 0 })
             .collect();
         while words.len() > 1 {
             let half = words.len() / 2;
@@ -253,13 +235,76 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             both.extend(odd);
             words = both;
         }
-        let mut shift = lane;
+        let mut shift = least;
         while shift < 64 {
             let b: Vec<u64> = words.iter().map(|w| w >> shift).collect();
             (words, _) = self.and(&words, &b, &[]).await?;
             shift *= 2;
         }
-        Ok(words.iter().any(|w| w >> (lane - 1) & 1 == 1))
+        Ok(words.iter().any(|w| w >> (least - 1) & 1 == 1))
+    }
+
+    /// Exclusive-or shares of each lane's sign, at the lane's top bit; other bits are zero. Wider lanes come
+    /// first; `then` are the words of the conjunctions that follow, for which correlations are asked as well.
+    async fn signs(&mut self, lanes: &[Lanes], then: &[usize]) -> Result<Vec<u64>, Abort> {
+        let first = self.me() == 0;
+        // a level concerns lanes that are wider than its shift: the first ones
+        let levels: Vec<usize> = (0..6)
+            .map(|level| {
+                let wider = lanes.iter().take_while(|l| l.bits > 1 << level);
+                wider.map(|l| l.words.len()).sum()
+            })
+            .take_while(|words| *words > 0)
+            .collect();
+        let bits = lanes.iter().map(|l| Request::Bits {
+            words: l.words.len() as u64,
+            lane: l.bits,
+        });
+        let ands = levels.iter().chain(then).map(|words| Request::And {
+            words: *words as u64,
+        });
+        let requests: Vec<Request> = bits.chain(ands).collect();
+        self.source.prefetch(&requests).await?;
+        let (mut c, mut rho) = (Vec::new(), Zeroizing::new(Vec::new()));
+        for l in lanes {
+            let dealt = self.source.bits(l.words.len(), l.bits).await?;
+            let masked = l.words.iter().zip(dealt.mask.iter());
+            c.extend(masked.map(|(x, t)| add_lanes(*x, *t, l.bits)));
+            rho.extend_from_slice(&dealt.bits);
+        }
+        let widths = || lanes.iter().flat_map(|l| l.words.iter().map(|_| l.bits));
+        for (from, body) in self.broadcast("compare", codec::put_words(&c)).await? {
+            let theirs = codec::take_words(&body, c.len(), from, self.path())?;
+            for ((a, b), bits) in c.iter_mut().zip(theirs).zip(widths()) {
+                *a = add_lanes(*a, b, bits);
+            }
+        }
+        let public = |x: u64| if first { x } else { 0 };
+        // per bit: lt = rho & !c, eq = !(rho ^ c); the top bit of a lane counts as equal
+        let (mut lt, mut eq): (Vec<u64>, Vec<u64>) = rho
+            .iter()
+            .zip(&c)
+            .zip(tops(lanes))
+            .map(|((r, c), top)| (r & !c & !top, (r ^ public(!c)) & !top | public(top)))
+            .unzip();
+        for (level, words) in levels.iter().enumerate() {
+            let shift = 1 << level;
+            let (lt, eq) = (&mut lt[..*words], &mut eq[..*words]);
+            let hi: Vec<u64> = eq.iter().map(|e| e >> shift).collect();
+            let (a, b) = self.and(&hi, lt, eq).await?;
+            lt.iter_mut()
+                .zip(a)
+                .for_each(|(l, a)| *l = (*l >> shift) ^ a);
+            eq.copy_from_slice(&b);
+        }
+        let parts = lt.iter().zip(rho.iter().zip(&c)).zip(widths());
+        Ok(parts
+            .map(|((borrow, (r, c)), bits)| {
+                let top = top_mask(bits);
+                let bottom = top >> (bits - 1);
+                ((borrow & bottom) << (bits - 1)) ^ (r & top) ^ public(c & top)
+            })
+            .collect())
     }
 
     /// `a & b` and `a & d`, word by word, on exclusive-or shares; `d` may be empty. One round.

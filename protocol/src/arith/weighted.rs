@@ -56,13 +56,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         if let Some(m) = matrices.iter().find(|m| m.rows < rows) {
             return Err(Abort::Input(format!("{m:?} is weighted with {rows} rows")));
         }
-        let requests: Vec<Request> = matrices
-            .iter()
-            .map(|m| Request::Weighted {
-                matrix: m.id,
-                rows: rows as u64,
-            })
-            .collect();
+        let requests: Vec<Request> = matrices.iter().map(|m| m.weighted_request(rows)).collect();
         self.source.announce(&requests).await?;
         let peers: Vec<Role> = self.at_step().peers().collect();
         let mut to_owner: Vec<Vec<u64>> = vec![Vec::new(); self.parties()];
@@ -146,13 +140,13 @@ fn owner_part(
     (std::mem::take(&mut *weighted), std::mem::take(&mut *c.gram))
 }
 
+/// With U = diag(b) D + S, what is added to the Gram matrix is Dᵀ U + Sᵀ D: symmetric as a sum, so the upper halves
+/// of both terms are enough.
 fn other_part(d: &[u64], cols: usize, mut c: Weighted) -> (Vec<u64>, Vec<u64>) {
-    add_both_ways(d, cols, &c.spread, &mut c.gram);
-    let mut weighted = Zeroizing::new(vec![0; d.len()]);
-    ring64::add_weighted(d, cols, &c.weights, &mut weighted);
-    ring64::mat_t_symmetric(d, cols, &weighted, &mut c.gram);
-    ring64::add_assign(&mut weighted, &c.spread);
-    (std::mem::take(&mut *weighted), std::mem::take(&mut *c.gram))
+    ring64::mat_t_symmetric(&c.spread, cols, d, &mut c.gram);
+    ring64::add_weighted(d, cols, &c.weights, &mut c.spread);
+    ring64::mat_t_symmetric(d, cols, &c.spread, &mut c.gram);
+    (std::mem::take(&mut *c.spread), std::mem::take(&mut *c.gram))
 }
 
 /// `out += Dᵀ S + Sᵀ D`.

@@ -112,12 +112,11 @@ impl<C: Channel> HelperSource<C> {
         Ok(Asked { id, at })
     }
 
-    /// The number of a request that was asked for ahead, if it is the next of these.
+    /// The number of a request that was asked for ahead, the first of these that is the same: what was asked for
+    /// a later gate stays where it is when another gate comes in between.
     fn next_prefetched(&mut self, request: &Request) -> Option<Asked> {
-        let next = self.prefetched.front().filter(|(r, _)| r == request);
-        next.is_some()
-            .then(|| self.prefetched.pop_front())?
-            .map(|(_, asked)| asked)
+        let at = self.prefetched.iter().position(|(r, _)| r == request)?;
+        self.prefetched.remove(at).map(|(_, asked)| asked)
     }
 
     async fn ticket(&mut self, request: &Request) -> Result<Asked, Abort> {

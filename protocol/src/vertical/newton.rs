@@ -8,7 +8,7 @@ use crate::{
     abort::Abort,
     arith::{Engine, Inverted, Operand, OwnerMatrix},
     channel::Channel,
-    correlation::CorrelationSource,
+    correlation::{CorrelationSource, Request},
 };
 
 /// Least eigenvalue of a Hessian over N', of n parties, that an inverse reaches: n 2^-13.
@@ -75,6 +75,48 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
         h[i * d + j] = h[i * d + j].wrapping_add(*w);
     }
     Ok(Shares::new(h, points::HESSIAN))
+}
+
+/// What [`hessian`] asks the source for, from slopes of `rows` rows with `frac` fraction bits.
+pub(super) fn hessian_requests(
+    owners: &[OwnerMatrix],
+    rows: usize,
+    frac: u32,
+    rows_log2: u32,
+) -> Vec<Request> {
+    let mut all: Vec<Request> = owners.iter().map(|m| m.weighted_request(rows)).collect();
+    let mut lengths: Vec<usize> = owners.iter().map(|m| m.cols() * m.cols()).collect();
+    for (p, of) in owners.iter().enumerate() {
+        for with in &owners[p + 1..] {
+            all.push(of.transposed_request(rows, with.cols()));
+            lengths.push(of.cols() * with.cols());
+        }
+    }
+    let by = frac + 2 * points::FEATURE + rows_log2 - points::HESSIAN;
+    all.extend(lengths.iter().map(|len| Request::Truncate {
+        len: *len as u64,
+        by,
+    }));
+    all
+}
+
+/// What a step asks the source for, of `d` weights and a gradient of `gradient` fraction bits.
+pub(super) fn step_requests(d: usize, gradient: u32, weight: u32) -> [Request; 3] {
+    let d = d as u64;
+    let frac = points::HESSIAN + gradient;
+    let [cut, short] = [weight, points::SHORT].map(|want| Request::Truncate {
+        len: d,
+        by: frac - want,
+    });
+    [
+        Request::Matmul {
+            rows: d,
+            inner: d,
+            cols: 1,
+        },
+        cut,
+        short,
+    ]
 }
 
 /// The inverse of a Hessian, begun at I / n: the iteration converges because the spectrum of H lies in (0, n]

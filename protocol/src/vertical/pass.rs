@@ -14,7 +14,7 @@ use crate::{
     arith::{Ahead, Engine, Operand, OwnerMatrix, Precision, SigmoidSpec},
     channel::Channel,
     compute::offload,
-    correlation::CorrelationSource,
+    correlation::{CorrelationSource, Request},
 };
 
 #[cfg(test)]
@@ -102,6 +102,14 @@ impl How<'_> {
             false => self.points.residual,
         }
     }
+
+    /// Fraction bits of the gradient.
+    pub(super) fn gradient(&self) -> u32 {
+        match self.fine {
+            true => points::GRADIENT_FINE,
+            false => points::GRADIENT_COARSE,
+        }
+    }
 }
 
 impl Run {
@@ -166,16 +174,7 @@ impl Run {
         z: &Shares,
         how: &How<'_>,
     ) -> Result<(Shares, Option<Shares>), Abort> {
-        let p = how.points;
-        let spec = SigmoidSpec {
-            series: Arc::clone(how.series),
-            precision: how.precision(),
-            value_frac: how.residual(),
-            slope_rows: how.slopes.map_or(0, |s| s.rows),
-            slope_gain: how.slopes.map_or(0.0, |s| self.slope_gain(p, s)),
-            slope_frac: how.slopes.map_or(0, |s| s.frac),
-        };
-        let (mut residual, slope) = engine.sigmoid(z, &spec).await?;
+        let (mut residual, slope) = engine.sigmoid(z, &self.sigmoid_spec(how)).await?;
         let slope = how.slopes.map(|_| slope);
         if let Some(y) = &self.label {
             let one = 1u64 << how.residual();
@@ -186,6 +185,42 @@ impl Run {
         #[cfg(test)]
         spill(engine, Spill::Residual, &residual).await?;
         Ok((residual, slope))
+    }
+
+    fn sigmoid_spec(&self, how: &How<'_>) -> SigmoidSpec {
+        SigmoidSpec {
+            series: Arc::clone(how.series),
+            precision: how.precision(),
+            value_frac: how.residual(),
+            slope_rows: how.slopes.map_or(0, |s| s.rows),
+            slope_gain: how.slopes.map_or(0.0, |s| self.slope_gain(how.points, s)),
+            slope_frac: how.slopes.map_or(0, |s| s.frac),
+        }
+    }
+
+    /// All that a pass asks the source for up to its Hessian, in the order of its gates: it is made meanwhile.
+    /// `by_zero` where residuals are party 0's own.
+    pub(super) fn pass_requests(
+        &self,
+        short: &[Shares],
+        how: &How<'_>,
+        by_zero: bool,
+    ) -> Vec<Request> {
+        let mut all = match by_zero {
+            true => Vec::new(),
+            false => self.sigmoid_spec(how).requests(self.rows),
+        };
+        all.extend(self.row_weight_requests(self.rows, by_zero));
+        let ridges = self.ridges.iter().zip(short);
+        all.extend(ridges.map(|(m, w)| Operand::Plain(w, 1).request(m)));
+        let len = self.width() as u64;
+        let want = how.gradient();
+        let data = points::FEATURE + how.residual() + how.points.rows_log2;
+        for frac in [data, points::RIDGE + points::SHORT] {
+            let by = frac - want;
+            all.push(Request::Truncate { len, by });
+        }
+        all
     }
 
     /// Gradient over N' of all weights.
@@ -214,11 +249,7 @@ impl Run {
         // divide by N' by moving the point
         let frac = data.frac() + how.points.rows_log2;
         let data = Shares::new(data.into_words(), frac);
-        let want = if how.fine {
-            points::GRADIENT_FINE
-        } else {
-            points::GRADIENT_COARSE
-        };
+        let want = how.gradient();
         let mut cut = engine.truncate(vec![(data, want), (ridge, want)]).await?;
         let (ridge, mut gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
         gradient.add(&ridge);

@@ -26,7 +26,7 @@ use crate::{
     abort::Abort,
     arith::{Engine, OwnerMatrix},
     channel::Channel,
-    correlation::CorrelationSource,
+    correlation::{CorrelationSource, Request},
 };
 
 /// Fraction bits of scaled weights.
@@ -218,6 +218,23 @@ impl Run {
             v = newton::one(engine.truncate(made).await?)?;
         }
         Ok(v)
+    }
+
+    /// What [`Self::by_row_weights`] asks the source for, for so many rows.
+    pub(super) fn row_weight_requests(
+        &self,
+        rows: usize,
+        by_zero: bool,
+    ) -> impl Iterator<Item = Request> {
+        let columns = self.weighting.columns.iter();
+        let shared = columns.filter(move |column| !(by_zero && column.owner() == 0));
+        shared.flat_map(move |column| {
+            let len = rows as u64;
+            [
+                column.weighted_request(rows),
+                Request::Truncate { len, by: WEIGHT },
+            ]
+        })
     }
 
     /// Adds the offsets to party 0's share of scores.

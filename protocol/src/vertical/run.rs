@@ -306,6 +306,19 @@ impl Run {
                 slopes: (refresh && !bound).then_some(of),
             };
             masks.refill(engine, &self.features, true).await?;
+            let mut ask = self.pass_requests(&short, &how, by_zero);
+            if refresh {
+                ask.extend(self.row_weight_requests(of.rows, by_zero || bound));
+                let hessian =
+                    newton::hessian_requests(&self.features, of.rows, of.frac, of.rows_log2);
+                ask.extend(hessian);
+            }
+            ask.extend(newton::step_requests(
+                self.width(),
+                how.gradient(),
+                points.weight,
+            ));
+            engine.source_mut().prefetch(&ask).await?;
             let (residual, mut slope) = match by_zero {
                 true => self.first_residuals(engine.me(), &weights, &how).await?,
                 false => self.residuals(engine, masks, &weights, &how).await?,
@@ -391,7 +404,7 @@ impl Run {
         &self.unwhiten
     }
 
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.widths.iter().sum()
     }
 
