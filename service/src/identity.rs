@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 mod trust;
 
+pub(crate) use trust::Judge;
 pub use trust::Trust;
 
 /// File names in an identity directory.

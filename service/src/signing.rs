@@ -10,7 +10,7 @@ use prost::Message as _;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 
-use crate::identity::{Certified, Identity, IdentityError, Trust};
+use crate::identity::{Certified, Identity, IdentityError, Judge, Trust};
 
 const DST_SUBMIT: &[u8] = b"paripassu/v1/submit";
 const DST_DECIDE: &[u8] = b"paripassu/v2/decide";
@@ -275,9 +275,9 @@ pub(crate) fn verify_audit(
     Vouched::default().verify_audit(trust, envelope)
 }
 
-/// For how long a chain that was verified is not verified again: a certificate that ends or is revoked meanwhile
-/// counts so much longer for messages about transcripts, which decide nothing but what is countersigned in a job
-/// under way.
+/// For how long a chain that was verified is not verified again, if no other revocation list comes into force: a
+/// certificate that ends meanwhile counts so much longer for messages about transcripts, which decide nothing but
+/// what is countersigned in a job under way.
 const VOUCHED: Duration = Duration::from_secs(60);
 /// Most signers remembered.
 const MOST_VOUCHED: usize = 128;
@@ -285,7 +285,14 @@ const MOST_VOUCHED: usize = 128;
 /// Signers of messages about transcripts whose chains were verified a short while ago, by the bytes of the chain. Each
 /// message's own signature is verified.
 #[derive(Default)]
-pub(crate) struct Vouched(Vec<(Vec<Vec<u8>>, Certified, Instant)>);
+pub(crate) struct Vouched(Vec<Vouch>);
+
+struct Vouch {
+    chain: Vec<Vec<u8>>,
+    signer: Certified,
+    at: Instant,
+    by: Judge,
+}
 
 impl Vouched {
     /// As [`verify_audit`].
@@ -313,17 +320,21 @@ impl Vouched {
         signed: &pb::Signed,
         now: Instant,
     ) -> Result<Certified, IdentityError> {
+        let by = trust.judge();
         self.0
-            .retain(|(.., at)| now.saturating_duration_since(*at) < VOUCHED);
-        let known = self.0.iter().find(|(chain, ..)| *chain == signed.chain);
-        if let Some((_, from, _)) = known {
-            verify_by(from, signed)?;
-            return Ok(from.clone());
+            .retain(|vouch| now.saturating_duration_since(vouch.at) < VOUCHED && vouch.by == by);
+        if let Some(known) = self.0.iter().find(|vouch| vouch.chain == signed.chain) {
+            verify_by(&known.signer, signed)?;
+            return Ok(known.signer.clone());
         }
         let from = verify(trust, signed)?;
         if self.0.len() < MOST_VOUCHED {
-            let chain = signed.chain.iter().map(|c| c.to_vec()).collect();
-            self.0.push((chain, from.clone(), now));
+            self.0.push(Vouch {
+                chain: signed.chain.iter().map(|c| c.to_vec()).collect(),
+                signer: from.clone(),
+                at: now,
+                by,
+            });
         }
         Ok(from)
     }
@@ -491,16 +502,16 @@ mod tests {
         let (mut vouched, start) = (Vouched::default(), Instant::now());
         let first = message(1);
         vouched.verify(bank.trust(), &first, start).unwrap();
-        assert!(
-            vouched
-                .verify(other.trust(), &message(2), start + VOUCHED / 2)
-                .is_ok()
-        );
-        // verified anew after a while: this trust does not hold the signer
-        let late = vouched.verify(other.trust(), &message(2), start + VOUCHED);
-        assert!(late.is_err());
+        let at = |vouched: &Vouched| vouched.0.iter().map(|v| v.at).collect::<Vec<_>>();
+        let (soon, late) = (start + VOUCHED / 2, start + VOUCHED);
+        vouched.verify(bank.trust(), &message(2), soon).unwrap();
+        assert_eq!(at(&vouched), [start]);
+        // verified anew after a while, and by whoever judges by other lists
+        vouched.verify(bank.trust(), &message(2), late).unwrap();
+        assert_eq!(at(&vouched), [late]);
+        let elsewhere = vouched.verify(other.trust(), &message(2), late);
+        assert!(elsewhere.is_err());
 
-        vouched.verify(bank.trust(), &first, start).unwrap();
         let mut altered = message(3);
         altered.statement = first.statement.clone();
         assert!(vouched.verify(bank.trust(), &altered, start).is_err());
@@ -508,5 +519,13 @@ mod tests {
         anothers.chain = sign_audit(&other, &audit::Message::default()).chain;
         assert!(vouched.verify(bank.trust(), &anothers, start).is_err());
         assert!(vouched.verify(other.trust(), &anothers, start).is_err());
+
+        // a revocation counts at once
+        vouched.verify(bank.trust(), &first, start).unwrap();
+        let (ca, at) = (dir.path().join("ca-bank"), dir.path().join("bank"));
+        pki::revoke(&ca, bank.peer()).unwrap();
+        std::fs::copy(ca.join(files::REVOKED), at.join(files::REVOKED)).unwrap();
+        assert!(bank.trust().refresh().unwrap());
+        assert!(vouched.verify(bank.trust(), &first, start).is_err());
     }
 }

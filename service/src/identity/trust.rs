@@ -23,6 +23,17 @@ pub struct Trust {
     dir: Option<PathBuf>,
 }
 
+/// The authority and the revocation lists that were in force at some moment.
+#[derive(Clone)]
+pub(crate) struct Judge(Arc<dyn ClientCertVerifier>);
+
+impl PartialEq for Judge {
+    /// The same lists, of the same trust.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Trust")
@@ -80,6 +91,11 @@ impl Trust {
             Some(dir) => self.verifier.refresh(read_revoked(dir)?),
             None => Ok(false),
         }
+    }
+
+    /// By which revocation lists certificates are judged now.
+    pub(crate) fn judge(&self) -> Judge {
+        Judge(self.verifier.current())
     }
 
     pub(crate) fn verifier(&self) -> Arc<dyn ClientCertVerifier> {

@@ -98,7 +98,8 @@ impl Refreshable {
         Ok(true)
     }
 
-    fn current(&self) -> Arc<dyn ClientCertVerifier> {
+    /// Judges by the lists in force; another one once these change.
+    pub(crate) fn current(&self) -> Arc<dyn ClientCertVerifier> {
         Arc::clone(
             &self
                 .current
