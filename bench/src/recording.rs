@@ -154,6 +154,7 @@ pub async fn run(setting: &Setting) -> Result<Run, BenchError> {
                 label: (p == 0).then(|| sample.y.clone()),
                 row_weights: None,
                 offset: None,
+                signs: Vec::new(),
             };
             Arc::new(Trainer {
                 spec: setting.spec.clone(),

@@ -264,6 +264,7 @@ pub async fn party(folder: PathBuf, address: &str, setting: Setting) -> Result<T
         label: y,
         row_weights: None,
         offset: None,
+        signs: Vec::new(),
     };
     let told: Arc<Mutex<Option<Told>>> = Arc::default();
     let play = Trainer {

@@ -65,6 +65,8 @@ pub const FINE_SHARE: f64 = 0.25;
 /// Allowed `model.l2`. A category gives one column per level, so the columns of one category add up to
 /// a constant: without a penalty the coefficients are not determined.
 pub const L2: RangeInclusive<f64> = 0.001..=1_000_000.0;
+/// Allowed `model.l1`.
+pub const L1: RangeInclusive<f64> = 0.0..=1_000_000.0;
 /// Allowed `solver.max_passes`.
 pub const MAX_PASSES: RangeInclusive<u64> = 1..=60;
 /// Allowed `solver.tolerance`, on standardised coefficients.
@@ -137,6 +139,8 @@ pub const COARSE_PASSES_PER_SAMPLED_HESSIAN: u64 = 3;
 /// The inverse is begun at a multiple of the identity and reaches eigenvalues of two to minus this, less a
 /// bit for each of the Hessian's headroom.
 pub const INVERSE_LEAST_LOG2: u32 = 13;
+/// Iterations of a pass for an L1 penalty and signs.
+pub const PROXIMAL_STEPS: u64 = 24;
 /// Passes that Newton usually needs while steps are large.
 pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.

@@ -6,7 +6,7 @@ use ndarray::{Array2, Axis, concatenate};
 use paripassu_job::{Spec, spec};
 use paripassu_model::{
     binning,
-    design::{ConstantColumns, Design, DesignOptions},
+    design::{ConstantColumns, Design, DesignColumn, DesignOptions},
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
     scorecard::Card,
@@ -129,7 +129,20 @@ pub(crate) fn fit(
         l2: spec.model.l2.value(),
         ..FitOptions::default()
     };
-    let model = logistic::fit(&set, &options).map_err(|e| wrong(&e))?.model;
+    let model = match spec.is_held() {
+        true => {
+            let seats = spec.seats();
+            let of = |(party, design): (&&spec::Party, &Design)| {
+                let columns = design.columns().iter();
+                let sign = |c: &DesignColumn| spec.sign_of(party.id.as_str(), &c.source);
+                columns.map(sign).collect::<Vec<_>>()
+            };
+            let signs: Vec<_> = seats.iter().zip(&designs).flat_map(of).collect();
+            let (l2, l1) = (options.l2, spec.model.l1.value());
+            logistic::fit_constrained(&set, l2, l1, &signs).map_err(|e| wrong(&e))?
+        }
+        false => logistic::fit(&set, &options).map_err(|e| wrong(&e))?.model,
+    };
     let scores = model.margins(&test).map_err(|e| wrong(&e))?;
     let scores = scores.iter().zip(offset(&rows.test));
     let pd: Vec<f64> = scores.map(|(z, o)| logistic::sigmoid(z + o)).collect();

@@ -103,12 +103,21 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         };
         opening(
             DisclosureId::ReleaseCoefficients(party.id.clone()),
-            &format!(
-                "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
-                    the sum over the training rows of (label - PD) times its column{weighed}, divided by \
-                    l2: a column that is constant but for a few customers tells {tells} of these.",
-                party.id
-            ),
+            &match spec.is_held() {
+                false => format!(
+                    "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
+                        the sum over the training rows of (label - PD) times its column{weighed}, divided by \
+                        l2: a column that is constant but for a few customers tells {tells} of these.",
+                    party.id
+                ),
+                true => format!(
+                    "The final coefficients of {0}'s own columns{intercept}, to {0} alone, and with them which of \
+                        its columns have a coefficient of exactly 0. Each other one equals the sum over the training \
+                        rows of (label - PD) times its column{weighed}, drawn towards 0 by l1 and divided by l2: a \
+                        column that is constant but for a few customers tells {tells} of these.",
+                    party.id
+                ),
+            },
             Shape::Coefficients,
             vec![Audience::Party(party.id.clone())],
             1,

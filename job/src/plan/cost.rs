@@ -3,6 +3,7 @@
 use super::{
     Assumptions, PartySize, Series, Stage, StepCost, Taken,
     gates::{Once, Product, series_word, within},
+    held::{proximal_inverse, proximal_iterations, proximal_step},
     trials, vole,
 };
 use paripassu_model::newton_schulz;
@@ -102,7 +103,7 @@ impl Facts<'_> {
     }
 
     /// One product for each party's matrix of `rows` rows.
-    fn each(&self, cost: impl Fn(u64) -> (u64, u64)) -> Vec<Product> {
+    pub(super) fn each(&self, cost: impl Fn(u64) -> (u64, u64)) -> Vec<Product> {
         let widths = self.widths().into_iter().enumerate();
         let product = |(owner, width)| {
             let (operand, output) = cost(width);
@@ -144,6 +145,11 @@ impl Facts<'_> {
             since += 1;
         }
         (early, last)
+    }
+
+    /// So many where an L1 penalty or signs hold coefficients, or none.
+    pub(super) fn held(&self, times: u64) -> u64 {
+        if self.spec.is_held() { times } else { 0 }
     }
 
     /// Whether Hessians are made of a sample of the rows.
@@ -235,6 +241,9 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         inverse_begun(facts).times(large + last),
         inverse_step(facts).times(inverse_steps),
         newton_step(facts).times(passes.all()),
+        proximal_inverse(facts).times(facts.held(large + last)),
+        proximal_step(facts).times(facts.held(passes.all())),
+        proximal_iterations(facts).times(facts.held(passes.all())),
         settled(facts).times(passes.tests),
         range_check(facts).times(1),
         coefficients(facts).times(1),
@@ -453,8 +462,10 @@ pub(super) fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "settled?");
     let d = facts.columns;
     once.products(facts.each(|width| (width, width)));
+    // with a penalty or signs, how far the split is apart and has moved as well
+    let steps = 2 * d + facts.held(4 * (d - 1));
     // and every entry of I - H Y, and its trace
-    once.all_negative(&[(2 * d, 64), within(d * d + 1)]);
+    once.all_negative(&[(steps, 64), within(d * d + 1)]);
     once.announced_bit();
     once
 }
@@ -475,7 +486,12 @@ pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Evaluating, "own coefficients").counted(Stage::Train);
     once.opening();
-    once.rounds = 1;
+    if facts.spec.is_held() {
+        // the intercept, which is in no split
+        once.products(facts.each(|width| (width, width)));
+        once.truncate(&[1]);
+    }
+    once.rounds += 1;
     for (position, width) in facts.widths().into_iter().enumerate() {
         once.gather(position, WORD * width);
     }

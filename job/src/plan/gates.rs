@@ -81,7 +81,7 @@ impl<'f> Once<'f> {
     }
 
     /// Waits of the first party for a correction that it asks for when its gate begins.
-    fn wait_for_helper(&mut self, times: u64) {
+    pub(super) fn wait_for_helper(&mut self, times: u64) {
         self.rounds += times;
         self.first += times;
     }
@@ -294,6 +294,17 @@ impl<'f> Once<'f> {
         self.ask(1);
         self.broadcast(WORD * 2 * values);
         self.correct(0, values);
+    }
+
+    /// The positive parts of so many values: their signs, the signs' shares in the ring, a product.
+    pub(super) fn positive_parts(&mut self, values: u64) {
+        self.signs(&[(values, 64)]);
+        let mut parties = self.ids.len() as u64;
+        while parties > 1 {
+            self.entrywise(parties / 2 * values);
+            parties = parties.div_ceil(2);
+        }
+        self.entrywise(values);
     }
 
     /// `factors` conjunctions with one common factor, word by word; their correction was asked for before.

@@ -8,6 +8,7 @@ mod bins;
 mod cost;
 mod display;
 mod gates;
+mod held;
 mod horizontal;
 mod learn;
 mod memory;

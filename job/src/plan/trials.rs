@@ -8,6 +8,7 @@ use super::{
         range_check, settled,
     },
     gates::{Once, Product},
+    held::{proximal_inverse, proximal_iterations, proximal_step},
 };
 use crate::{
     constants::{RING_MACS_PER_S, WORD, passes_ahead},
@@ -57,6 +58,9 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
         inverse_begun(facts).times(hessians),
         inverse_step(facts).times(hessians * facts.iterations(rows)),
         newton_step(facts).times(passes),
+        proximal_inverse(facts).times(facts.held(hessians)),
+        proximal_step(facts).times(facts.held(passes)),
+        proximal_iterations(facts).times(facts.held(passes)),
         settled(facts).times(passes + 1 - trials),
         range_check(facts).times(trials),
         loss(facts).times(trials),

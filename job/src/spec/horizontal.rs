@@ -286,6 +286,12 @@ fn columns(spec: &Spec, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Probl
             "a horizontal job has its weights and offset in [horizontal], and no class weights",
         ));
     }
+    if super::held::any(&spec.model) {
+        found.push(unfit(
+            "model",
+            "a horizontal job has its l1 in [horizontal], and no signs of coefficients",
+        ));
+    }
     for (key, column) in [
         ("weight", &horizontal.weight),
         ("offset", &horizontal.offset),

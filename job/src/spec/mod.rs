@@ -10,6 +10,7 @@ mod choice;
 mod columns;
 mod error;
 mod evaluation;
+mod held;
 mod horizontal;
 mod keys;
 mod locate;
@@ -35,6 +36,7 @@ pub use self::{
     columns::Columns,
     error::{Problem, SpecError, SpecErrors},
     evaluation::{Evaluation, Fairness, Higher, Incumbent, LossGivenDefault},
+    held::{ColumnSign, SignOf},
     horizontal::{Horizontal, Intercept, Start},
     network::Network,
     overlap::{Overlap, OverlapOf},
@@ -232,6 +234,13 @@ pub struct Model {
     /// Weight of 0.5·|w|² beside the sum of log losses, on standardised columns, intercept free.
     /// 0.001 to 1000000. Default 1.
     pub l2: Decimal,
+    /// Weight of |w| likewise: sets small coefficients to exactly 0. 0 (default) to 1000000.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub l1: Decimal,
+    /// With `[binning]`: whether the coefficient of each weight of evidence must have the sign that it has by itself,
+    /// below 0 for `good-bad`, above 0 for `bad-good`, or be 0. Default: false.
+    #[serde(skip_serializing_if = "is_false")]
+    pub woe_signs: bool,
     /// Whether there is an intercept, held by the label party. Only `true` (default) is available.
     pub intercept: bool,
     /// A column with each row's weight, at any party: `{ party = "bank", column = "exposure", max = 10 }`.
@@ -245,6 +254,9 @@ pub struct Model {
     /// score of a champion model, and is then no feature. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<String>,
+    /// Signs that coefficients of columns must have. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sign: Vec<ColumnSign>,
 }
 
 impl Default for Model {
@@ -252,10 +264,13 @@ impl Default for Model {
         Self {
             kind: ModelKind::Logistic,
             l2: constants::DEFAULT_L2,
+            l1: Decimal::literal(0.0),
+            woe_signs: false,
             intercept: true,
             weight: None,
             class_weight: None,
             offset: None,
+            sign: Vec::new(),
         }
     }
 }
@@ -399,6 +414,10 @@ fn default_score_step() -> Decimal {
 
 fn yes() -> bool {
     true
+}
+
+fn is_nothing(number: &Decimal) -> bool {
+    number.value() == 0.0
 }
 
 fn is_false(flag: &bool) -> bool {

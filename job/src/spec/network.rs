@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelKind, Schedule, Solver, Spec, error::Problem, locate::KeyPath, rows};
+use super::{ModelKind, Schedule, Solver, Spec, error::Problem, held, locate::KeyPath, rows};
 use crate::decimal::Decimal;
 
 /// `[network]`: goes with `model.kind = "mlp"` where parties hold different columns. Stochastic gradient descent with
@@ -89,6 +89,12 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
         unfit(
             "model",
             "weights and offsets of rows are for logistic regression, not for a network",
+        );
+    }
+    if held::any(&spec.model) {
+        unfit(
+            "model",
+            "l1 and signs of coefficients are for logistic regression, not for a network",
         );
     }
     if spec.binning.is_some() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 use super::{
     AutoOr, Columns, Party, PartyRole, Profile, Spec,
     error::{Problem, nearest},
-    evaluation, keys,
+    evaluation, held, keys,
     locate::KeyPath,
     network, overlap, rows, scorecard, tuning,
 };
@@ -36,6 +36,7 @@ pub(super) fn check(spec: &Spec) -> Found {
             vertical(spec, &mut found);
             network::check(spec, &mut found);
             rows::check(spec, &mut found);
+            held::check(spec, &mut found);
             if let Some(binning) = &spec.binning {
                 super::binning::check(spec, binning, &mut found);
             }

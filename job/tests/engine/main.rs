@@ -72,6 +72,8 @@ fn solver(spec: &Spec) -> LogisticSpec {
             })
             .collect(),
         l2: spec.model.l2.value(),
+        l1: spec.model.l1.value(),
+        signs: spec.has_signs(),
         tolerance: spec.solver.tolerance.value(),
         max_passes: spec.solver.max_passes as u32,
         stop: match spec.solver.stop {
@@ -191,6 +193,7 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
                     label: (me == 0).then(|| labels.clone()),
                     row_weights: held.get(&me).map(|max| vec![*max; ROWS]),
                     offset: None,
+                    signs: Vec::new(),
                 };
                 let (solver, book) = (solver.clone(), Book(Arc::clone(&books[me]), names.clone()));
                 let count = Arc::clone(&count);
@@ -276,8 +279,14 @@ async fn bytes_of_a_fixed_number_of_passes_are_exactly_those_planned() {
         (2, AutoOr::Is(64), 8, AutoOr::Auto),
         (3, AutoOr::Auto, 8, AutoOr::Auto),
         (5, AutoOr::Is(8), 7, AutoOr::Is(1_500)),
+        // with an L1 penalty
+        (2, AutoOr::Auto, 11, AutoOr::Auto),
+        (5, AutoOr::Auto, 11, AutoOr::Auto),
     ] {
         let mut spec = spec_of(parties);
+        if passes == 11 {
+            spec.model.l1 = Decimal::new(20.0).unwrap();
+        }
         if passes == 9 {
             let number = |n| Decimal::new(n).unwrap();
             spec.model.class_weight = Some(ClassWeight {

@@ -17,11 +17,13 @@
 //! ```
 
 mod cholesky;
+mod constrained;
 mod kernels;
 mod newton;
 mod parts;
 mod passes;
 
+pub use constrained::{Sign, fit_constrained};
 pub use newton::{Fit, FitOptions, Wald, fit};
 pub use parts::{Parts, Penalty, triangle};
 pub use passes::{NewtonPass, NewtonPasses, newton_passes};

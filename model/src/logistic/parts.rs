@@ -77,6 +77,38 @@ impl Parts {
     }
 }
 
+/// The step to the minimum of a quadratic model with this Hessian and slope at `params`, by coordinate descent:
+/// `prox` has the best value of a coefficient from what it would be without penalty, and its curvature.
+pub(super) fn descend(
+    square: &[f64],
+    slope: &[f64],
+    params: &[f64],
+    prox: impl Fn(usize, f64, f64) -> f64,
+) -> Vec<f64> {
+    let width = slope.len();
+    let mut step = vec![0.0; width];
+    // slope of the quadratic model at the present step
+    let mut now = slope.to_vec();
+    for _ in 0..10_000 {
+        let mut largest = 0.0f64;
+        for j in 0..width {
+            let curve = square[j * width + j].max(f64::MIN_POSITIVE);
+            let w = params[j] + step[j];
+            let change = prox(j, w - now[j] / curve, curve) - w;
+            if change != 0.0 {
+                step[j] += change;
+                let row = &square[j * width..(j + 1) * width];
+                now.iter_mut().zip(row).for_each(|(n, h)| *n += h * change);
+                largest = largest.max(change.abs());
+            }
+        }
+        if largest < 1e-13 {
+            break;
+        }
+    }
+    step
+}
+
 /// A penalty on coefficients; the intercept, where there is one, stays free.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Penalty {
@@ -124,42 +156,16 @@ impl Penalty {
             *g += self.l2 * w;
         }
         if self.l1 > 0.0 {
-            return Ok(self.coordinate_descent(&square, &slope, params));
+            let shrunk = |j: usize, free: f64, curve: f64| match j < self.columns {
+                true => free.signum() * (free.abs() - self.l1 / curve).max(0.0),
+                false => free,
+            };
+            return Ok(descend(&square, &slope, params, shrunk));
         }
         let factor =
             Cholesky::new(square, width).map_err(|column| LogisticError::Singular { column })?;
         factor.solve(&mut slope);
         Ok(slope.iter().map(|s| -s).collect())
-    }
-
-    fn coordinate_descent(&self, square: &[f64], slope: &[f64], params: &[f64]) -> Vec<f64> {
-        let width = slope.len();
-        let mut step = vec![0.0; width];
-        // slope of the quadratic model at the present step
-        let mut now = slope.to_vec();
-        for _ in 0..10_000 {
-            let mut largest = 0.0f64;
-            for j in 0..width {
-                let curve = square[j * width + j].max(f64::MIN_POSITIVE);
-                let w = params[j] + step[j];
-                let free = w - now[j] / curve;
-                let next = match j < self.columns {
-                    true => free.signum() * (free.abs() - self.l1 / curve).max(0.0),
-                    false => free,
-                };
-                let change = next - w;
-                if change != 0.0 {
-                    step[j] += change;
-                    let row = &square[j * width..(j + 1) * width];
-                    now.iter_mut().zip(row).for_each(|(n, h)| *n += h * change);
-                    largest = largest.max(change.abs());
-                }
-            }
-            if largest < 1e-13 {
-                break;
-            }
-        }
-        step
     }
 
     /// First and second derivative of the objective along a direction, at `params`. Without `l1` only.

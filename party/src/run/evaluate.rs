@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paripassu_model::{
-    logistic::{self, FitOptions, LogisticModel, TrainingSet, sigmoid},
+    logistic::{self, FitOptions, LogisticModel, Sign, TrainingSet, sigmoid},
     metrics::{AucDelta, Metrics, Scored},
     report::{self, Curves, ModelKind},
     validation::{Model, Validation},
@@ -49,8 +49,16 @@ pub(crate) struct Rows {
     pub(crate) alone: Vec<f64>,
 }
 
-/// The label holder's model of its own columns alone.
-pub(crate) fn alone(set: &TrainingSet<'_>, l2: f64) -> Result<LogisticModel, Abort> {
+/// The label holder's model of its own columns alone; `held`: with this L1 penalty and these signs.
+pub(crate) fn alone(
+    set: &TrainingSet<'_>,
+    l2: f64,
+    held: Option<(f64, Vec<Sign>)>,
+) -> Result<LogisticModel, Abort> {
+    if let Some((l1, mut signs)) = held {
+        signs.resize(set.columns(), Sign::Free);
+        return logistic::fit_constrained(set, l2, l1, &signs).map_err(own);
+    }
     let options = FitOptions {
         l2,
         ..FitOptions::default()

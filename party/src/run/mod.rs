@@ -492,6 +492,7 @@ impl Run {
         let (train, test) = (data.train.clone(), data.test.clone());
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
         let l2 = self.l2();
+        let held = self.held(&data.design);
         let rows = data.rows.clone();
         let asked = data.evaluation.clone();
         let network = self.spec().network.as_ref();
@@ -503,7 +504,7 @@ impl Run {
                 return evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked);
             }
             let set = TrainingSet::new(&train, &train_y).map_err(own)?;
-            let alone = evaluate::alone(&rows.give(set)?, l2)?;
+            let alone = evaluate::alone(&rows.give(set)?, l2, held)?;
             let mut alone = alone.margins(&test).map_err(own)?;
             rows.add_offset(&mut alone);
             evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked.as_ref())

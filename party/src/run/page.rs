@@ -185,9 +185,15 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
     let train = meter.get("train").cloned().unwrap_or_default();
     Solver {
         model: "logistic regression, vertical split".into(),
-        method:
-            "Newton on shares, columns whitened by their owners, Hessian and its inverse shared"
-                .into(),
+        method: match run.contract.spec().is_held() {
+            false => {
+                "Newton on shares, columns whitened by their owners, Hessian and its inverse shared"
+            }
+            true => {
+                "proximal Newton on shares, each step by alternating directions, Hessian and its inverse shared"
+            }
+        }
+        .into(),
         l2: Some(run.l2()),
         passes: Some(f.passes),
         converged: Some(true),
@@ -197,6 +203,7 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
         fixed_point_bits: Some(f.points.weight),
         facts: weighing(run.contract.spec())
             .into_iter()
+            .chain(holding(run.contract.spec(), fit))
             .map(|(name, value)| fact(name, value))
             .chain([
                 fact(
@@ -216,6 +223,27 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
             ])
             .collect(),
     }
+}
+
+/// What holds coefficients, where anything does.
+fn holding(spec: &paripassu_job::Spec, fit: &LogisticFit) -> Vec<(&'static str, String)> {
+    if !spec.is_held() {
+        return Vec::new();
+    }
+    let zeros = fit.coefficients.iter().filter(|w| **w == 0.0).count();
+    let signs = match (spec.model.woe_signs, spec.model.sign.len()) {
+        (true, _) => "those of weights of evidence".to_owned(),
+        (false, 0) => "free".to_owned(),
+        (false, n) => format!("given for {n} columns of all parties"),
+    };
+    vec![
+        ("L1 penalty", spec.model.l1.to_string()),
+        ("Signs of coefficients", signs),
+        (
+            "Own coefficients of exactly 0",
+            format!("{zeros} of {}", fit.coefficients.len()),
+        ),
+    ]
 }
 
 /// What rows weigh and begin with, where that is not 1 and 0.

@@ -3,6 +3,10 @@
 use std::time::Instant;
 
 use paripassu_job::spec::{self, AutoOr, Scores, Spec};
+use paripassu_model::{
+    design::{Design, DesignColumn},
+    logistic::Sign,
+};
 use paripassu_protocol::{
     abort::Abort,
     arith::Engine,
@@ -91,6 +95,7 @@ impl Run {
             label: data.train_label.clone(),
             row_weights: data.rows.weights.clone(),
             offset: data.rows.train_offset.clone(),
+            signs: self.signs(&data.design),
         };
         let start = Instant::now();
         let reporter = self.reporter.clone();
@@ -130,6 +135,26 @@ impl Run {
     pub(super) fn l2(&self) -> f64 {
         let tuned = self.tuned.as_ref().and_then(|t| t.l2.get(t.chosen));
         tuned.copied().unwrap_or(self.spec().model.l2.value())
+    }
+
+    /// L1 penalty and own signs, where the job holds coefficients.
+    pub(super) fn held(&self, design: &Design) -> Option<(f64, Vec<Sign>)> {
+        let l1 = self.spec().model.l1.value();
+        self.spec().is_held().then(|| (l1, self.signs(design)))
+    }
+
+    /// Signs that the coefficients of this party's design columns must have; empty where the job declares none.
+    pub(super) fn signs(&self, design: &Design) -> Vec<Sign> {
+        let spec = self.spec();
+        let seats = spec.seats();
+        let seat = self.ctx.role().index().and_then(|at| seats.get(at));
+        match (seat, spec.has_signs()) {
+            (Some(seat), true) => {
+                let sign = |c: &DesignColumn| spec.sign_of(seat.id.as_str(), &c.source);
+                design.columns().iter().map(sign).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Log-odds of bad of the test rows, at the label holder.
@@ -181,6 +206,8 @@ fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
     let max_passes = u32::try_from(spec.solver.max_passes).map_err(own)?;
     Ok(LogisticSpec {
         l2: spec.model.l2.value(),
+        l1: spec.model.l1.value(),
+        signs: spec.has_signs(),
         tolerance: spec.solver.tolerance.value(),
         max_passes,
         stop: match spec.solver.stop {

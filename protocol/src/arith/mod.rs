@@ -14,6 +14,7 @@ mod lift;
 mod matmul;
 mod open;
 mod owner;
+pub(crate) mod positive;
 pub(crate) mod sign;
 mod sine;
 mod truncate;

@@ -65,6 +65,17 @@ fn joined(mut words: usize, bits: u32) -> Vec<usize> {
     all
 }
 
+/// Words that each level of a comparison concerns: those of lanes wider than its shift, the first ones.
+fn levels(lanes: &[Lanes]) -> Vec<usize> {
+    (0..6)
+        .map(|level| {
+            let wider = lanes.iter().take_while(|l| l.bits > 1 << level);
+            wider.map(|l| l.words.len()).sum()
+        })
+        .take_while(|words| *words > 0)
+        .collect()
+}
+
 /// Lane-wise sum of two words of lanes of 16 or 64 bits.
 pub(crate) fn add_lanes(a: u64, b: u64, lane: u32) -> u64 {
     if lane == 64 {
@@ -247,15 +258,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// Exclusive-or shares of each lane's sign, at the lane's top bit; other bits are zero. Wider lanes come
     /// first; `then` are the words of the conjunctions that follow, for which correlations are asked as well.
     async fn signs(&mut self, lanes: &[Lanes], then: &[usize]) -> Result<Vec<u64>, Abort> {
-        let first = self.me() == 0;
-        // a level concerns lanes that are wider than its shift: the first ones
-        let levels: Vec<usize> = (0..6)
-            .map(|level| {
-                let wider = lanes.iter().take_while(|l| l.bits > 1 << level);
-                wider.map(|l| l.words.len()).sum()
-            })
-            .take_while(|words| *words > 0)
-            .collect();
+        let levels = levels(lanes);
         let bits = lanes.iter().map(|l| Request::Bits {
             words: l.words.len() as u64,
             lane: l.bits,
@@ -265,6 +268,17 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         });
         let requests: Vec<Request> = bits.chain(ands).collect();
         self.source.prefetch(&requests).await?;
+        self.compared(lanes, &levels).await
+    }
+
+    /// As [`Self::signs`] of whole words, for which correlations were asked before.
+    pub(super) async fn signs_asked(&mut self, values: &Shares) -> Result<Vec<u64>, Abort> {
+        let lanes = [Lanes::whole(values)];
+        self.compared(&lanes, &levels(&lanes)).await
+    }
+
+    async fn compared(&mut self, lanes: &[Lanes], levels: &[usize]) -> Result<Vec<u64>, Abort> {
+        let first = self.me() == 0;
         let (mut c, mut rho) = (Vec::new(), Zeroizing::new(Vec::new()));
         for l in lanes {
             let dealt = self.source.bits(l.words.len(), l.bits).await?;

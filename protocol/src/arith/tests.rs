@@ -374,3 +374,23 @@ async fn entrywise_products_equal_plain_products() {
         close(&got[0], &want, 1e-5);
     }
 }
+
+#[tokio::test]
+async fn positive_parts_are_exact() {
+    for parties in [2u8, 3, 5] {
+        // values that fixed point holds exactly
+        let mut x: Vec<f64> = [0.0, 2f64.powi(-28), -(2f64.powi(-28)), 1e6, -1e6].to_vec();
+        x.extend(numbers(300, 41, 200.0).iter().map(|v| v.round() / 4.0));
+        let given = x.clone();
+        let got = run(parties, move |me, mut e| {
+            let x = share(&given, 28, me, e.parties());
+            async move {
+                let out = e.positive_part(&x).await?;
+                Ok((reveal(&mut e, out).await?, e))
+            }
+        })
+        .await;
+        let want: Vec<f64> = x.iter().map(|v| v.max(0.0)).collect();
+        close(&got[0], &want, 0.0);
+    }
+}

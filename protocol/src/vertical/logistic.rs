@@ -1,5 +1,7 @@
 //! Logistic regression over columns of several parties: parameters, result, and the order of attempts.
 
+pub use paripassu_model::logistic::Sign;
+
 pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{
     points::Points,
@@ -22,6 +24,10 @@ pub enum Stop {
 pub struct LogisticSpec {
     /// Ridge on the standardised scale; the intercept is not penalised.
     pub l2: f64,
+    /// Weight of the sum of magnitudes of coefficients, on the same scale; 0: none. From 0 to 1e6.
+    pub l1: f64,
+    /// Whether parties may have given signs to coefficients of their columns.
+    pub signs: bool,
     /// Largest step of a standardised coefficient at which training has settled.
     pub tolerance: f64,
     /// Passes allowed per range.
@@ -45,6 +51,8 @@ impl Default for LogisticSpec {
     fn default() -> Self {
         Self {
             l2: 1.0,
+            l1: 0.0,
+            signs: false,
             tolerance: 2e-5,
             max_passes: 24,
             stop: Stop::Bit,
@@ -64,6 +72,32 @@ impl LogisticSpec {
             Some(r) => vec![r],
             None => vec![4, 5, 6],
         }
+    }
+
+    /// Whether a penalty or signs hold coefficients, so that steps are proximal.
+    pub(super) fn is_held(&self) -> bool {
+        self.l1 != 0.0 || self.signs
+    }
+
+    pub(super) fn check(&self, signs: &[Sign]) -> Result<(), Abort> {
+        if !signs.is_empty() && !self.signs {
+            return Err(Abort::Input(
+                "signs of columns that the job does not declare".into(),
+            ));
+        }
+        if !(0.0..=1e6).contains(&self.l1) {
+            return Err(Abort::Input(format!(
+                "an L1 penalty of {}: from 0 to 1000000",
+                self.l1
+            )));
+        }
+        if self.is_held() && self.standard_errors {
+            return Err(Abort::Input(
+                "standard errors are not defined where an L1 penalty or signs hold coefficients"
+                    .into(),
+            ));
+        }
+        Ok(())
     }
 
     /// Weights of rows in trials: those of party 0 say which rows count.
@@ -89,6 +123,8 @@ pub struct LogisticInput {
     pub row_weights: Option<Vec<f64>>,
     /// Log-odds added to each row's score, at party 0 only.
     pub offset: Option<Vec<f64>>,
+    /// Signs of the coefficients of this party's columns, one each; empty: all free.
+    pub signs: Vec<Sign>,
 }
 
 impl std::fmt::Debug for LogisticInput {
@@ -227,6 +263,7 @@ async fn train_all<C: Channel, S: CorrelationSource>(
         spec.l2 = tuning.l2.iter().copied().fold(0.0, f64::max);
     }
     let spec = &spec;
+    spec.check(&input.signs)?;
     if input.x.len() != input.rows * input.cols {
         return Err(Abort::Input("design matrix and its sizes disagree".into()));
     }

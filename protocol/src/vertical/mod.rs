@@ -11,6 +11,9 @@
 //! bit per attempt (whether a score left the sigmoid's range). Nothing else is opened: scores,
 //! residuals, gradients and Hessian stay shared.
 //!
+//! With an L1 penalty or signs that coefficients must have ([`LogisticSpec::l1`](logistic::LogisticSpec::l1),
+//! [`LogisticSpec::signs`](logistic::LogisticSpec::signs)) w minimises the sum with them; a coefficient of 0 is then released as an exact 0.
+//!
 //! Rows may have weights, which any party may hold, and party 0 may give each row log-odds to begin with.
 //!
 //! **Parties.** Two to five data parties; a source of correlations (see [`crate::correlation`]).
@@ -44,6 +47,8 @@ pub mod network;
 mod newton;
 mod pass;
 pub mod points;
+mod proximal;
+mod release;
 mod row_weights;
 mod run;
 pub mod tuning;

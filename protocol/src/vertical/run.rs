@@ -7,13 +7,11 @@ use zeroize::Zeroizing;
 
 use super::{
     alone, errors,
-    logistic::{
-        LogisticFit, LogisticInput, LogisticSpec, Progress, SolverFacts, StandardErrors, Stop,
-        widths,
-    },
+    logistic::{LogisticInput, LogisticSpec, Progress, Stop, widths},
     newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
+    proximal::{self, Gap, Proximal, Split},
     row_weights::{self, Scale, Weighting},
     whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
@@ -39,10 +37,12 @@ const INVERSE_POINT: u32 = 54;
 pub(super) struct Run {
     pub(super) spec: LogisticSpec,
     pub(super) rows: usize,
-    hessian_rows: usize,
+    pub(super) hessian_rows: usize,
     pub(super) widths: Vec<usize>,
     pub(super) mine: Whitened,
     pub(super) ridge: Vec<u64>,
+    /// An L1 penalty and signs, where there are any.
+    proximal: Option<Proximal>,
     pub(super) label: Option<Arc<Zeroizing<Vec<u8>>>>,
     pub(super) weighting: Weighting,
     pub(super) offset: Option<Arc<Zeroizing<Vec<f64>>>>,
@@ -69,9 +69,11 @@ pub(super) struct Attempt {
     pub(super) points: Points,
     pub(super) weights: Vec<Shares>,
     /// The copy of them with fewer fraction bits.
-    short: Vec<Shares>,
+    pub(super) short: Vec<Shares>,
+    /// Where penalties and signs hold coefficients.
+    pub(super) split: Option<Split>,
     /// Of the Hessian that the last step was made with.
-    inverse: Option<Shares>,
+    pub(super) inverse: Option<Shares>,
 }
 
 impl Attempt {
@@ -81,6 +83,7 @@ impl Attempt {
             range_log2: self.series.period_log2() - 2,
             weights: self.weights,
             short: self.short,
+            split: self.split,
             near,
         }
     }
@@ -92,6 +95,7 @@ pub(super) struct Start {
     pub(super) range_log2: u32,
     weights: Vec<Shares>,
     short: Vec<Shares>,
+    pub(super) split: Option<Split>,
     /// Whether they are so near the end that one Hessian, made there, serves on.
     near: bool,
 }
@@ -109,6 +113,7 @@ impl Run {
             rows,
             row_weights: weights,
             offset,
+            signs,
             ..
         } = input;
         let intercept = label.is_some();
@@ -143,8 +148,21 @@ impl Run {
         let widths = widths(engine, rows, cols).await?;
         row_weights::check_enough(weights.as_deref(), &widths)?;
         let standard_errors = spec.standard_errors;
+        let proximal = match spec.is_held() {
+            true => {
+                let l1 = spec.l1 / scale.by;
+                let of = Proximal::new(l1, rows, &signs, &widths, engine.me())?;
+                Some(of)
+            }
+            false => None,
+        };
+        let pull = if proximal.is_some() {
+            proximal::PULL
+        } else {
+            0.0
+        };
         let (mine, z) = offload(move || {
-            let mine = Whitened::new(&design, &penalty)?;
+            let mine = Whitened::new(&design, &penalty, pull)?;
             let z = mine.features(&design, points::FEATURE)?;
             if standard_errors {
                 errors::check(mine.unwhiten(), design.width(), rows, l2)?;
@@ -169,6 +187,7 @@ impl Run {
             widths,
             mine,
             ridge,
+            proximal,
             label: label.map(|y| Arc::new(Zeroizing::new(y))),
             weighting: Weighting::default(),
             offset,
@@ -265,6 +284,7 @@ impl Run {
             ),
         };
         let near = start.is_some_and(|start| start.near);
+        let mut split = proximal::begun(start);
         let all_rows = self.hessian_rows == self.rows;
         // of all rows, the Hessian of the last early pass is as good as a new one; standard errors want one at
         // final precision
@@ -275,6 +295,7 @@ impl Run {
             since_hessian: 0,
         };
         let mut inverse: Option<Inverted> = None;
+        let mut product = None;
         let mut hessians = 0;
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
@@ -332,9 +353,14 @@ impl Run {
             }
             if let Some(slope) = slope {
                 let slope = self.by_row_weights(engine, slope, by_zero || bound).await?;
-                let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &self.ridge);
+                let own = self.own_block()?;
+                let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &own);
                 let h = h.await?;
-                inverse = Some(newton::inverse(engine, &h, self.width(), of.headroom).await?);
+                let made = newton::inverse(engine, &h, self.width(), of.headroom).await?;
+                if self.proximal.is_some() {
+                    product = Some(self.pulled_inverse(engine, &made.inverse).await?);
+                }
+                inverse = Some(made);
                 hessians += 1;
                 // the first, of the bound or of party 0's own fit, is for one pass
                 let once = hessians == 1 && !near;
@@ -343,6 +369,13 @@ impl Run {
             stage.since_hessian += 1;
             let Some(inv) = &inverse else { continue };
             let d = self.width();
+            let (mut gradient, mut gap) = (gradient, None);
+            if let (Some(of), Some(product)) = (&self.proximal, &product) {
+                let by = (&inv.inverse, product);
+                let made = self.proximal_gradient(engine, of, by, (&gradient, &short), &mut split);
+                let made = made.await?;
+                (gradient, gap) = (made.0, Some(made.1));
+            }
             let step = engine.matmul(&inv.inverse, &gradient, d, d, 1).await?;
             let cut = vec![(step.duplicate(), points.weight), (step, points::SHORT)];
             let mut cut = engine.truncate(cut).await?;
@@ -356,7 +389,8 @@ impl Run {
             progress.pass(pass, passes_before + most, stage.fine);
             // from another training's end, the first step is as large as the two differ
             let ask = self.spec.stop == Stop::Bit && (t > 1 || by_zero) || t == most;
-            if ask && self.settled(engine, &steps, inv, stage.fine, pass).await? {
+            let at = (stage.fine, pass);
+            if ask && self.settled(engine, &steps, inv, gap, at).await? {
                 if stage.fine || self.rough {
                     return Ok(Attempt {
                         settled: true,
@@ -366,6 +400,7 @@ impl Run {
                         points,
                         weights,
                         short,
+                        split,
                         inverse: inverse.map(|i| i.inverse),
                     });
                 }
@@ -380,6 +415,7 @@ impl Run {
             points,
             weights,
             short,
+            split,
             inverse: None,
         })
     }
@@ -421,7 +457,19 @@ impl Run {
         Ok(all)
     }
 
-    fn split(&self, all: &Shares) -> Vec<Shares> {
+    /// This party's diagonal block of the Hessian beside the data's.
+    fn own_block(&self) -> Result<Vec<u64>, Abort> {
+        let mut own = self.ridge.clone();
+        if self.proximal.is_some() {
+            let pull = ridge_words(self.mine.pull())?;
+            own.iter_mut()
+                .zip(pull)
+                .for_each(|(r, p)| *r = r.wrapping_add(p));
+        }
+        Ok(own)
+    }
+
+    pub(super) fn split(&self, all: &Shares) -> Vec<Shares> {
         let mut at = 0;
         self.widths
             .iter()
@@ -438,8 +486,8 @@ impl Run {
         engine: &mut Engine<C, S>,
         steps: &[Shares],
         inverse: &Inverted,
-        fine: bool,
-        pass: u32,
+        gap: Option<Gap>,
+        (fine, pass): (bool, u32),
     ) -> Result<bool, Abort> {
         let opening = Opening::Converged { pass };
         engine.announce(opening, Receivers::All, 1)?;
@@ -458,9 +506,17 @@ impl Run {
         let bound =
             fixed::encode(tolerance, step.frac()).map_err(|e| Abort::Input(e.to_string()))?;
         let bound = if engine.me() == 0 { bound } else { 0 };
+        let mut small = step.words().to_vec();
+        if let Some(gap) = gap {
+            // all columns but the intercept
+            let mut apart = gap.apart.widened(step.frac());
+            apart.sub(&step.slice(1..step.len()));
+            small.extend_from_slice(apart.words());
+            small.extend_from_slice(gap.change.widened(step.frac()).words());
+        }
         // |step| < bound: both step - bound and -step - bound are negative
-        let mut words = step.words().to_vec();
-        words.extend(step.words().iter().map(|w| w.wrapping_neg()));
+        let mut words = small.clone();
+        words.extend(small.iter().map(|w| w.wrapping_neg()));
         words.iter_mut().for_each(|w| *w = w.wrapping_sub(bound));
         let both = Shares::new(words, step.frac());
         // I - H Y is an even power of a matrix with real spectrum: its trace bounds its eigenvalues
@@ -502,64 +558,5 @@ impl Run {
         let bound = range.max(2.0 * range - 9.2);
         let limit = (bound / range * 64.0) as u16;
         engine.all_within(&z, limit, Opening::RangeExceeded).await
-    }
-
-    pub(super) fn facts(&self, attempt: &Attempt, hessians: u32) -> Result<SolverFacts, Abort> {
-        Ok(SolverFacts {
-            passes: attempt.passes,
-            hessians,
-            hessian_rows: self.hessian_rows,
-            range: attempt.series.range(),
-            terms: attempt.series.terms(),
-            sigmoid_error: attempt.series.max_error(),
-            points: attempt.points,
-            widths: self.widths.clone(),
-        })
-    }
-
-    /// Opens each party's weights to itself.
-    pub(super) async fn release<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        attempt: Attempt,
-        facts: SolverFacts,
-    ) -> Result<LogisticFit, Abort> {
-        engine.step("release/coefficients");
-        for (party, w) in (0u8..).zip(&attempt.weights) {
-            let opening = Opening::Coefficients { party };
-            engine.announce(opening, Receivers::One(party), w.len())?;
-        }
-        let mut own = Vec::new();
-        for (p, w) in attempt.weights.iter().enumerate() {
-            let party = p as u8;
-            let opening = Opening::Coefficients { party };
-            let words = Zeroizing::new(
-                engine
-                    .open(w.duplicate(), opening, Receivers::One(party))
-                    .await?,
-            );
-            if p == engine.me() {
-                own = words
-                    .iter()
-                    .map(|w| fixed::decode(*w, attempt.points.weight))
-                    .collect();
-            }
-        }
-        let mut coefficients = self.mine.coefficients(own);
-        let has_intercept = engine.me() == 0 && !coefficients.is_empty();
-        let intercept = has_intercept.then(|| coefficients.remove(0));
-        let errors = match (self.spec.standard_errors, &attempt.inverse) {
-            (true, Some(inverse)) => Some(self.standard_errors(engine, inverse).await?),
-            _ => None,
-        };
-        Ok(LogisticFit {
-            coefficients,
-            intercept,
-            errors: errors.map(|mut columns| StandardErrors {
-                intercept: has_intercept.then(|| columns.remove(0)),
-                columns,
-            }),
-            facts,
-        })
     }
 }

@@ -1,4 +1,5 @@
 pub(super) mod leakage;
+mod proximal;
 mod row_weights;
 mod tuning;
 
@@ -6,7 +7,7 @@ use std::time::Instant;
 
 use paripassu_model::logistic::{self, FitOptions, TrainingSet};
 
-use super::logistic::{LogisticFit, LogisticInput, LogisticSpec, Stop, train};
+use super::logistic::{LogisticFit, LogisticInput, LogisticSpec, Sign, Stop, train};
 use crate::{
     abort::Abort,
     arith::Opening,
@@ -81,6 +82,19 @@ async fn joint_given(
     weights: Vec<Option<Vec<f64>>>,
     offset: Option<Vec<f64>>,
 ) -> (Vec<Result<LogisticFit, Abort>>, AllowAll) {
+    let signs = vec![Vec::new(); cuts.len() - 1];
+    joint_signed(world, s, cuts, spec, (weights, offset), signs).await
+}
+
+/// With signs of coefficients by party as well.
+async fn joint_signed(
+    world: &World,
+    s: &Sample,
+    cuts: &[usize],
+    spec: &LogisticSpec,
+    (weights, offset): (Vec<Option<Vec<f64>>>, Option<Vec<f64>>),
+    signs: Vec<Vec<Sign>>,
+) -> (Vec<Result<LogisticFit, Abort>>, AllowAll) {
     let parties = cuts.len() - 1;
     let inputs: Vec<(Vec<f64>, usize)> = cuts
         .windows(2)
@@ -96,6 +110,7 @@ async fn joint_given(
                 let label = (me == 0).then(|| y.clone());
                 let (spec, book) = (spec.clone(), book.clone());
                 let row_weights = weights[me].clone();
+                let signs = signs[me].clone();
                 let offset = offset.clone().filter(|_| me == 0);
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
@@ -108,6 +123,7 @@ async fn joint_given(
                         label,
                         row_weights,
                         offset,
+                        signs,
                     };
                     let fit = train(&mut e, &spec, input, &mut |_, _, _| {}).await?;
                     e.source_mut().done().await?;

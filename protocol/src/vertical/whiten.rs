@@ -65,17 +65,24 @@ pub(super) struct Whitened {
     l: Vec<f64>,
     /// `R = l2 TᵀT / N'`.
     ridge: Vec<f64>,
+    /// `pull TᵀT` without the intercept.
+    pull: Vec<f64>,
     unwhiten: Vec<f64>,
 }
 
 impl Whitened {
-    /// For these columns; `penalty[j]` is the ridge on column j.
-    pub(super) fn new(x: &Design, penalty: &[f64]) -> Result<Self, Abort> {
+    /// For these columns; `penalty[j]` is the ridge on column j, `pull` what is added to it times N' for all but the
+    /// intercept where a penalty or a sign holds columns ([`proximal`](super::proximal)).
+    pub(super) fn new(x: &Design, penalty: &[f64], pull: f64) -> Result<Self, Abort> {
         let (d, n) = (x.width(), x.rows.max(1).next_power_of_two() as f64);
         let mut a = x.gram();
         a.iter_mut().for_each(|a| *a /= 4.0 * n);
-        for (j, p) in penalty.iter().enumerate() {
-            a[j * d + j] += p / n;
+        let intercept = usize::from(x.intercept);
+        let pulls: Vec<f64> = (0..d)
+            .map(|j| if j < intercept { 0.0 } else { pull })
+            .collect();
+        for (j, (p, pull)) in penalty.iter().zip(&pulls).enumerate() {
+            a[j * d + j] += p / n + pull;
         }
         let l = linalg::cholesky(&a, d).map_err(|j| {
             Abort::Input(format!(
@@ -87,19 +94,24 @@ impl Whitened {
         let inverse = linalg::invert_lower(&l, d);
         // T = L^-T
         let unwhiten: Vec<f64> = (0..d * d).map(|at| inverse[at % d * d + at / d]).collect();
-        // T'T = L^-1 L^-T and R = L^-1 diag(penalty / N') L^-T
-        let mut ridge = vec![0.0; d * d];
-        for i in 0..d {
-            for j in 0..d {
-                ridge[i * d + j] = (0..d)
-                    .map(|k| inverse[i * d + k] * penalty[k] / n * inverse[j * d + k])
+        // T' diag(v) T = L^-1 diag(v) L^-T
+        let squares = |v: &[f64]| {
+            let mut out = vec![0.0; d * d];
+            for (at, out) in out.iter_mut().enumerate() {
+                let (i, j) = (at / d, at % d);
+                *out = (0..d)
+                    .map(|k| inverse[i * d + k] * v[k] * inverse[j * d + k])
                     .sum();
             }
-        }
+            out
+        };
+        let ridge = squares(&penalty.iter().map(|p| p / n).collect::<Vec<_>>());
+        let pull = squares(&pulls);
         Ok(Self {
             d,
             l,
             ridge,
+            pull,
             unwhiten,
         })
     }
@@ -129,6 +141,11 @@ impl Whitened {
     /// The ridge term's matrix.
     pub(super) fn ridge(&self) -> &[f64] {
         &self.ridge
+    }
+
+    /// What keeps coefficients near the values that a penalty or a sign allows, in the Hessian.
+    pub(super) fn pull(&self) -> &[f64] {
+        &self.pull
     }
 
     /// T, row-major: coefficients are T u.

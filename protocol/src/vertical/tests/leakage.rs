@@ -78,6 +78,7 @@ async fn view(s: &Sample, own: usize, me: u8, run: u32, leak: Spill) -> Vec<Seen
                     label: (p == 0).then(|| y.clone()),
                     row_weights: None,
                     offset: None,
+                    signs: Vec::new(),
                 };
                 let spec = spec.clone();
                 SPILL.scope(leak, async move {

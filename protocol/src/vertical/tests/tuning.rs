@@ -75,6 +75,7 @@ async fn trials_are_those_in_the_clear_and_the_choice_is_fitted() {
                             label,
                             row_weights: None,
                             offset: None,
+                            signs: Vec::new(),
                         };
                         let spec = LogisticSpec::default();
                         let trials = (&tuning, folds);

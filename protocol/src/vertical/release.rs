@@ -1,0 +1,84 @@
+//! What each party is given at the end.
+
+use paripassu_crypto::fixed;
+use zeroize::Zeroizing;
+
+use super::{
+    logistic::{LogisticFit, SolverFacts, StandardErrors},
+    run::{Attempt, Run},
+};
+use crate::{
+    abort::Abort,
+    arith::{Engine, Opening, Receivers},
+    channel::Channel,
+    correlation::CorrelationSource,
+};
+
+impl Run {
+    pub(super) fn facts(&self, attempt: &Attempt, hessians: u32) -> Result<SolverFacts, Abort> {
+        Ok(SolverFacts {
+            passes: attempt.passes,
+            hessians,
+            hessian_rows: self.hessian_rows,
+            range: attempt.series.range(),
+            terms: attempt.series.terms(),
+            sigmoid_error: attempt.series.max_error(),
+            points: attempt.points,
+            widths: self.widths.clone(),
+        })
+    }
+
+    /// Opens each party's weights to itself.
+    pub(super) async fn release<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        attempt: Attempt,
+        facts: SolverFacts,
+    ) -> Result<LogisticFit, Abort> {
+        engine.step("release/coefficients");
+        let released = match &attempt.split {
+            Some(split) => Some(self.coefficients(engine, &attempt.short, split).await?),
+            None => None,
+        };
+        let weights = released.as_ref().unwrap_or(&attempt.weights);
+        for (party, w) in (0u8..).zip(weights) {
+            let opening = Opening::Coefficients { party };
+            engine.announce(opening, Receivers::One(party), w.len())?;
+        }
+        let mut own = Vec::new();
+        for (p, w) in weights.iter().enumerate() {
+            let party = p as u8;
+            let opening = Opening::Coefficients { party };
+            let words = Zeroizing::new(
+                engine
+                    .open(w.duplicate(), opening, Receivers::One(party))
+                    .await?,
+            );
+            if p == engine.me() {
+                own = words
+                    .iter()
+                    .map(|word| fixed::decode(*word, w.frac()))
+                    .collect();
+            }
+        }
+        let mut coefficients = match released {
+            Some(_) => own,
+            None => self.mine.coefficients(own),
+        };
+        let has_intercept = engine.me() == 0 && !coefficients.is_empty();
+        let intercept = has_intercept.then(|| coefficients.remove(0));
+        let errors = match (self.spec.standard_errors, &attempt.inverse) {
+            (true, Some(inverse)) => Some(self.standard_errors(engine, inverse).await?),
+            _ => None,
+        };
+        Ok(LogisticFit {
+            coefficients,
+            intercept,
+            errors: errors.map(|mut columns| StandardErrors {
+                intercept: has_intercept.then(|| columns.remove(0)),
+                columns,
+            }),
+            facts,
+        })
+    }
+}
