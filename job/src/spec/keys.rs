@@ -60,13 +60,8 @@ pub(super) fn check(spec: &Spec, found: &mut Found) {
     if spec.sizes_only() {
         unfit(
             "align.fallback",
-            "how many customers are common is counted by one key: leave fallback out, or reveal = \"members\"",
-        );
-    }
-    if align.resume.is_some() {
-        unfit(
-            "align.resume",
-            "of a match by several keys nothing is kept to go on with: leave resume out, and all is matched anew",
+            "how many customers are common is counted by one key: of several the helper would learn which agree in one \
+             person; leave fallback out, or reveal = \"members\"",
         );
     }
     let mut seen = BTreeSet::new();

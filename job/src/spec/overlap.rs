@@ -72,12 +72,13 @@ pub(super) fn check(spec: &Spec, overlap: &Overlap) -> Vec<(KeyPath, Problem)> {
         if parties != 2 || overlap.of == OverlapOf::Any {
             unfit(
                 KeyPath::of("align.reveal"),
-                "how many customers are common is counted for two parties, of = \"all\"",
+                "how many customers are common is counted for two parties, of = \"all\": of more, whoever counts would \
+                 learn how many each two have in common",
             );
         }
         if spec.align.method != AlignMethod::Curve {
-            let why =
-                "only method = \"curve\" can count common customers without showing who they are";
+            let why = "only method = \"curve\" can count common customers without showing who they are: by vole a party \
+                       knows the values of its own, so that with the helper it could tell";
             unfit(KeyPath::of("align.method"), why);
         }
         if spec.align.resume.is_some() {

@@ -156,11 +156,8 @@ impl Run {
                 (self.too_few(self.refused(run)).await?, HashMap::new())
             }
             true => {
-                let mut own_keys = self.file_keys(selection.clone(), Arc::new(AtomicU64::new(0)));
-                let run =
-                    align::run_keys(&self.ctx, method, &params, &mut own_keys, progress).await;
-                let keyed = self.refused(run)?;
-                self.tell_keys(&keyed);
+                let counted = Arc::new(AtomicU64::new(0));
+                let keyed = self.match_by_keys(selection.clone(), counted).await?;
                 let selection = selection.clone();
                 let found = blocking(move || {
                     keys::common_keys(&selection, &keyed).map(|keys| (keyed.alignment, keys))

@@ -6,7 +6,7 @@ use paripassu_audit::event::bodies::DataErased;
 use paripassu_job::DisclosureId;
 use paripassu_protocol::{
     abort::Abort,
-    align::{Alignment, Course, Keep},
+    align::{Course, Keep},
 };
 
 use super::{Run, blocking};
@@ -39,10 +39,7 @@ impl Run {
     }
 
     /// A match that ended for too few in common is not for going on with.
-    pub(super) async fn too_few(
-        &self,
-        matched: Result<Alignment, Abort>,
-    ) -> Result<Alignment, Abort> {
+    pub(super) async fn too_few<T>(&self, matched: Result<T, Abort>) -> Result<T, Abort> {
         if matches!(matched, Err(Abort::TooFewMatched { .. })) {
             self.erase_checkpoints().await;
         }
@@ -50,7 +47,7 @@ impl Run {
     }
 
     /// Nor is one that this party's own limits end.
-    pub(super) async fn or_forget(&self, allowed: Result<(), Abort>) -> Result<(), Abort> {
+    pub(super) async fn or_forget<T>(&self, allowed: Result<T, Abort>) -> Result<T, Abort> {
         if allowed.is_err() {
             self.erase_checkpoints().await;
         }

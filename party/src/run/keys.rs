@@ -3,12 +3,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use paripassu_protocol::{
     abort::Abort,
-    align::{Keyed, Keys},
+    align::{self, Keyed, Keys},
 };
 
 use super::{Run, own};
@@ -20,6 +23,8 @@ pub(super) struct FileKeys<'r> {
     selection: Selection,
     /// Told the number of rows.
     rows: Arc<AtomicU64>,
+    /// More rows are common than this party allows.
+    over: AtomicBool,
 }
 
 impl Keys for FileKeys<'_> {
@@ -36,7 +41,9 @@ impl Keys for FileKeys<'_> {
     }
 
     fn found(&self, _: usize, so_far: u64) -> Result<(), Abort> {
-        self.run.within_limit(so_far)
+        let allowed = self.run.within_limit(so_far);
+        self.over.fetch_or(allowed.is_err(), Ordering::Relaxed);
+        allowed
     }
 }
 
@@ -46,7 +53,28 @@ impl Run {
             run: self,
             selection,
             rows,
+            over: AtomicBool::new(false),
         }
+    }
+
+    /// Matches with all parties by each key in turn. What was found by the keys before is kept for another job to go on
+    /// with, unless nothing may come of this one.
+    pub(super) async fn match_by_keys(
+        &self,
+        selection: Selection,
+        rows: Arc<AtomicU64>,
+    ) -> Result<Keyed, Abort> {
+        let (method, params) = self.alignment();
+        let (course, progress) = (self.match_course().await?, self.alignment_progress());
+        let mut keys = self.file_keys(selection, rows);
+        let keyed = align::run_keys(&self.ctx, method, &params, &mut keys, &course, progress).await;
+        let keyed = match keys.over.load(Ordering::Relaxed) {
+            true => self.or_forget(keyed).await,
+            false => keyed,
+        };
+        let keyed = self.too_few(self.refused(keyed)).await?;
+        self.tell_keys(&keyed);
+        Ok(keyed)
     }
 
     /// Whether the job matches by more keys than the id.

@@ -62,10 +62,7 @@ impl Run {
         self.book_alignment(1)?;
         let found = match overlap.of {
             OverlapOf::All if self.has_further_keys() => {
-                let mut keys = self.file_keys(selection, Arc::clone(&own_rows));
-                let keyed = align::run_keys(&self.ctx, method, &params, &mut keys, progress).await;
-                let keyed = self.refused(keyed)?;
-                self.tell_keys(&keyed);
+                let keyed = self.match_by_keys(selection, Arc::clone(&own_rows)).await?;
                 Found {
                     keys: vec![keyed.keys().collect()],
                     rows: keyed.alignment.rows,

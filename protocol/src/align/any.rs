@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use futures_util::future;
 
-use super::{Keyed, Keys, Method, Params, keys};
+use super::{Course, Keyed, Keys, Method, Params, keys};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
@@ -59,7 +59,18 @@ where
         };
         let step = ctx.narrow(format!("with-{}", spoke.index().unwrap_or_default()));
         let told = |done: u64, of: u64| progress(k * of + done, pairs * of);
-        found.push(keys::each(&step, Some(*peer), method, params, own, &told).await?);
+        found.push(
+            keys::each(
+                &step,
+                Some(*peer),
+                method,
+                params,
+                own,
+                &Course::default(),
+                &told,
+            )
+            .await?,
+        );
     }
     let step = ctx.narrow("any");
     let enough = match ctx.role() == centre {

@@ -17,6 +17,11 @@
 //! national id. At each further key every party announces as many frames as at key 0, whatever it still has, and
 //! pads to them; another number ends the match in the name of who announces it.
 //!
+//! # Going on
+//! After each key every party may keep all that was found until then (`kept`), and another job goes on after the
+//! last key that all parties hold alike ([`super::resume`]): with a session of its own, over the same table, with as
+//! many frames as were announced at first. The finished keys are not matched again; a key that was under way is.
+//!
 //! # Adversary and what each learns
 //! As the method's, for each key: which of its own rows match, *and by which key*; so also how many by each. Which
 //! customers a party has left, how many lack a key or share one, and the keys of those that do not match, nobody else
@@ -35,6 +40,8 @@
 //! Matching in passes with keys of falling certainty is the usual practice of deterministic record linkage, as in
 //! P. Christen, "Data Matching", Springer 2012, chapter 6; what each pass reveals is the intersection protocol's.
 
+mod kept;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -43,7 +50,13 @@ use std::sync::{
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 use zeroize::Zeroizing;
 
-use super::{Alignment, IdBatch, Ids, Method, Params, ecdh, spill::Spill, vole};
+use self::kept::{Done, State};
+use super::{
+    Alignment, Course, IdBatch, Ids, Method, Params, ecdh,
+    resume::{Hashed, Seen},
+    spill::Spill,
+    vole,
+};
 use crate::{
     abort::Abort,
     channel::{Channel, Role},
@@ -100,6 +113,29 @@ pub struct Keyed {
 }
 
 impl Keyed {
+    fn of(state: State) -> Self {
+        let fingerprint = match &state.keys[..] {
+            [only] => only.fingerprint,
+            keys => {
+                let context = "paripassu align v1 match by several keys";
+                let mut prints = blake3::Hasher::new_derive_key(context);
+                keys.iter().for_each(|key| {
+                    prints.update(&key.fingerprint);
+                });
+                *prints.finalize().as_bytes()
+            }
+        };
+        Self {
+            by_key: state.keys.iter().map(|key| key.matched).collect(),
+            left_out: state.keys.iter().skip(1).map(|key| key.left_out).collect(),
+            alignment: Alignment {
+                rows: state.rows,
+                fingerprint,
+                peer_batches: state.peer_batches,
+            },
+        }
+    }
+
     /// The key by which each row in common matched, in their order.
     pub fn keys(&self) -> impl Iterator<Item = usize> {
         let each = self.by_key.iter().enumerate();
@@ -107,10 +143,11 @@ impl Keyed {
     }
 }
 
-/// Matches by each key in turn, below the step `align`.
+/// Matches by each key in turn, below the step `align`; what is found is kept on the way, and what an aborted job found
+/// is not matched again, as `course` says.
 ///
 /// # Errors
-/// As [`super::run`]; those of `keys`.
+/// As [`super::run_on`]; those of `keys`.
 ///
 /// # Leakage
 /// As at the head of this module.
@@ -119,6 +156,7 @@ pub async fn run_keys<C, K, P>(
     method: Method,
     params: &Params,
     keys: &mut K,
+    course: &Course,
     progress: P,
 ) -> Result<Keyed, Abort>
 where
@@ -127,7 +165,7 @@ where
     P: Fn(u64, u64) + Send + Sync,
 {
     let ctx = ctx.narrow("align");
-    let keyed = each(&ctx, None, method, params, keys, &progress).await?;
+    let keyed = each(&ctx, None, method, params, keys, course, &progress).await?;
     let matched = keyed.alignment.rows.len() as u64;
     match matched < params.min_matched {
         false => Ok(keyed),
@@ -146,6 +184,7 @@ pub(super) async fn each<C, K, P>(
     method: Method,
     params: &Params,
     keys: &mut K,
+    course: &Course,
     progress: &P,
 ) -> Result<Keyed, Abort>
 where
@@ -157,34 +196,58 @@ where
         min_matched: 0,
         ..params.clone()
     };
-    let count = keys.count().max(1) as u64;
-    let told = |key: u64| move |done: u64, of: u64| progress(key * of + done, count * of);
+    let count = keys.count().max(1);
+    let all = count as u64;
+    let told = |key: u64| move |done: u64, of: u64| progress(key * of + done, all * of);
     let rows = Arc::new(AtomicU64::new(0));
-    let ids = Counted {
-        ids: keys.open(0)?,
-        rows: Arc::clone(&rows),
+    let past = match &course.before {
+        None => None,
+        Some(before) => kept::agree(ctx, before, count).await?,
     };
-    let (mut all, frames) = once(ctx, peer, method, &params, &rows, ids, told(0)).await?;
-    let mut by_key = vec![all.rows.len() as u64];
-    keys.found(0, all.rows.len() as u64)?;
-    if count == 1 {
-        return Ok(Keyed {
-            alignment: all,
-            by_key,
-            left_out: Vec::new(),
-        });
-    }
-    let table = rows.load(Ordering::Relaxed);
+    let mut state = match past {
+        Some(past) => {
+            past.same_table(keys).await?;
+            tracing::info!(
+                keys = past.keys.len(),
+                "matching goes on after so many keys"
+            );
+            rows.store(past.table, Ordering::Relaxed);
+            past
+        }
+        None => {
+            if course.before.is_some() {
+                tracing::warn!("nothing is held by all parties: all is matched anew");
+            }
+            let seen = Seen::default();
+            let ids = Counted {
+                ids: Hashed::new(keys.open(0)?, seen.clone()),
+                rows: Arc::clone(&rows),
+            };
+            let (found, frames) = once(ctx, peer, method, &params, &rows, ids, told(0)).await?;
+            State {
+                table: rows.load(Ordering::Relaxed),
+                peer_batches: found.peer_batches,
+                frames,
+                keys: vec![Done {
+                    ids: seen.digest(),
+                    fingerprint: found.fingerprint,
+                    matched: found.rows.len() as u64,
+                    left_out: LeftOut::default(),
+                }],
+                rows: found.rows,
+            }
+        }
+    };
+    keys.found(state.keys.len() - 1, state.rows.len() as u64)?;
+    kept::keep(course.keep.as_ref(), &state).await?;
+    let table = state.table;
     let mut open = Bits::all(table);
-    let mut prints = blake3::Hasher::new_derive_key("paripassu align v1 match by several keys");
-    prints.update(&all.fingerprint);
-    open.remove(&all.rows);
-    let mut left_out = Vec::new();
-    for (key, number) in (1..keys.count()).zip(1..) {
-        let (ids, own) = (keys.open(key)?, params.clone());
-        let (mut left, skipped) = offload(move || usable(ids, &own, table)).await??;
+    open.remove(&state.rows);
+    for (key, number) in (0..count).zip(0..).skip(state.keys.len()) {
+        let seen = Seen::default();
+        let (ids, own) = (Hashed::new(keys.open(key)?, seen.clone()), params.clone());
+        let (mut left, left_out) = offload(move || usable(ids, &own, table)).await??;
         left.retain(&open);
-        left_out.push(skipped);
         let left = Arc::new(left);
         let ids = Left {
             ids: keys.open(key)?,
@@ -194,7 +257,7 @@ where
         };
         let further = Params {
             session: session(&params.session, number),
-            frames: Some(frames.clone()),
+            frames: Some(state.frames.clone()),
             ..params.clone()
         };
         let step = ctx.narrow(format!("key-{key}"));
@@ -202,17 +265,17 @@ where
         let found_rows: Option<Vec<u32>> = found.rows.iter().map(|n| left.nth(*n)).collect();
         let found_rows = found_rows.ok_or_else(changed)?;
         open.remove(&found_rows);
-        by_key.push(found_rows.len() as u64);
-        prints.update(&found.fingerprint);
-        all.rows.extend(found_rows);
-        keys.found(key, all.rows.len() as u64)?;
+        state.keys.push(Done {
+            ids: seen.digest(),
+            fingerprint: found.fingerprint,
+            matched: found_rows.len() as u64,
+            left_out,
+        });
+        state.rows.extend(found_rows);
+        keys.found(key, state.rows.len() as u64)?;
+        kept::keep(course.keep.as_ref(), &state).await?;
     }
-    all.fingerprint = *prints.finalize().as_bytes();
-    Ok(Keyed {
-        alignment: all,
-        by_key,
-        left_out,
-    })
+    Ok(Keyed::of(state))
 }
 
 /// One run of the method; also how many frames each party announced, by its index.

@@ -41,6 +41,8 @@ mod ids;
 pub mod keys;
 pub mod resume;
 mod spill;
+#[cfg(test)]
+mod tests;
 pub mod vole;
 
 use std::{fmt, path::PathBuf};
@@ -291,19 +293,17 @@ where
             Point::Buckets(past) => Some(*past),
         },
     };
+    let going = vole::Going {
+        keep: course.keep.clone(),
+        past,
+        seen: seen.clone(),
+    };
     let alignment = match (method, ctx.parties()) {
         (Method::Curve, _) => ecdh::run(&ctx, params, ids, progress).await?,
         (Method::Vole, 3..=vole::star::MOST) => {
-            vole::star::run(&ctx, params, ids, progress).await?
+            vole::star::run_on(&ctx, params, ids, going, progress).await?
         }
-        (Method::Vole, _) => {
-            let going = vole::Going {
-                keep: course.keep.clone(),
-                past,
-                seen: seen.clone(),
-            };
-            vole::run_on(&ctx, params, ids, going, progress).await?
-        }
+        (Method::Vole, _) => vole::run_on(&ctx, params, ids, going, progress).await?,
     };
     kept(course, &seen, alignment).await
 }

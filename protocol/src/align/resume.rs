@@ -1,9 +1,10 @@
 //! What a party keeps of a match while it runs, so that another job can go on where one was ended by a lost node.
 //!
 //! # What is kept
-//! By vector-OLE between two parties: after each bucket, which own rows were found in it, and a digest of the bucket's
-//! messages, which is the same at both ends. By every method, after the last comparison: the whole match. Curve and star
-//! know nothing of any row before their end, so that of these only a whole match is kept. No mask, correlation, share of a
+//! By vector-OLE: after each bucket, which own rows were found in it, and a digest of the bucket's messages (of three
+//! parties and more: of the tags of common customers), which is the same at all parties. By every method, after the last comparison: the whole match; of a match
+//! by several keys ([`super::keys`]), after each key, all that was found until then. By the curve
+//! nothing is kept before the end of a run. No mask, correlation, share of a
 //! coin or random number is kept, but the key under which both hashed their ids into buckets: both know it, and it
 //! only says which ids are still to be matched.
 //!
@@ -103,6 +104,20 @@ impl<I> Hashed<I> {
     }
 }
 
+impl<I: Ids> Hashed<I> {
+    /// Reads all ids.
+    pub(super) fn read_through(&mut self) -> Result<(), Abort> {
+        let mut batch = IdBatch::default();
+        loop {
+            batch.clear();
+            self.read(16_384, &mut batch)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
 impl<I: Ids> Ids for Hashed<I> {
     fn read(&mut self, limit: usize, batch: &mut IdBatch) -> Result<(), Abort> {
         self.ids.read(limit, batch)?;
@@ -189,20 +204,28 @@ pub(super) async fn agree<C: Channel>(
     ctx: &Ctx<C>,
     before: &Arc<dyn Keep>,
 ) -> Result<Point, Abort> {
-    let (store, parties) = (Arc::clone(before), ctx.parties());
+    let store = Arc::clone(before);
     let (whole, buckets) = offload(move || {
         let whole = store.kept(WHOLE).and_then(|text| Whole::decode(&text));
-        let buckets = match parties {
-            2 => vole::kept::Past::read(&*store),
-            _ => None,
-        };
-        (whole, buckets)
+        (whole, vole::kept::Past::read(&*store))
     })
     .await?;
     let mut held: Vec<Held> = Vec::new();
     held.extend(buckets.iter().flat_map(|past| past.points()));
     held.extend(whole.as_ref().map(|w| (WHOLE, w.alignment.fingerprint)));
-    let (mine, body) = held::tell(&held);
+    Ok(match (latest_held(ctx, &held).await?, whole, buckets) {
+        (Some(WHOLE), Some(whole), _) => Point::Whole(whole.ids, whole.alignment),
+        (Some(point), _, Some(past)) => Point::Buckets(Box::new(past.until(point))),
+        _ => Point::Start,
+    })
+}
+
+/// Tells all parties which parts this one holds; the latest that all hold alike.
+pub(super) async fn latest_held<C: Channel>(
+    ctx: &Ctx<C>,
+    held: &[Held],
+) -> Result<Option<u32>, Abort> {
+    let (mine, body) = held::tell(held);
     let told = ctx.broadcast("held", body).await?;
     let read = |(from, body)| {
         held::read(body).ok_or_else(|| Abort::Malformed {
@@ -212,11 +235,7 @@ pub(super) async fn agree<C: Channel>(
         })
     };
     let theirs: Vec<_> = ctx.peers().zip(&told).map(read).collect::<Result<_, _>>()?;
-    Ok(match (held::latest(mine, &theirs), whole, buckets) {
-        (Some(WHOLE), Some(whole), _) => Point::Whole(whole.ids, whole.alignment),
-        (Some(point), _, Some(past)) => Point::Buckets(Box::new(past.until(point))),
-        _ => Point::Start,
-    })
+    Ok(held::latest(mine, &theirs))
 }
 
 /// Takes a whole match once all ids have been read and found the same.
@@ -228,14 +247,8 @@ pub(super) async fn whole<I: Ids + 'static>(
     step: &str,
 ) -> Result<Alignment, Abort> {
     let read = move || {
-        let mut batch = IdBatch::default();
-        loop {
-            batch.clear();
-            ids.read(16_384, &mut batch)?;
-            if batch.is_empty() {
-                return ids.seen.check(&then);
-            }
-        }
+        ids.read_through()?;
+        ids.seen.check(&then)
     };
     offload(read).await??;
     let matched = alignment.rows.len() as u64;

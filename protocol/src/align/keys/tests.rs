@@ -12,11 +12,13 @@ use crate::{
     testing::{Intercept, World},
 };
 
+mod resumed;
+
 /// Numbers of a fixed order.
-struct Drawing(u64);
+pub(in crate::align) struct Drawing(pub(in crate::align) u64);
 
 impl Drawing {
-    fn below(&mut self, n: u32) -> u32 {
+    pub(in crate::align) fn below(&mut self, n: u32) -> u32 {
         self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         (self.0 >> 33) as u32 % n
     }
@@ -128,7 +130,15 @@ async fn run_in(
             |i, ctx| {
                 let (mut table, params) = (tables[i].clone(), params.clone());
                 async move {
-                    let keyed = run_keys(&ctx, method, &params, &mut table, |_, _| {}).await?;
+                    let keyed = run_keys(
+                        &ctx,
+                        method,
+                        &params,
+                        &mut table,
+                        &Course::default(),
+                        |_, _| {},
+                    )
+                    .await?;
                     Ok((keyed, ctx.meter().total()))
                 }
             },

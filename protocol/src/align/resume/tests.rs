@@ -272,6 +272,86 @@ async fn a_whole_match_of_every_method_is_taken_over_if_all_hold_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn several_parties_go_on_after_the_last_bucket_that_all_hold() {
+    // two buckets
+    let sets = [
+        customers(0..140_000, 3),
+        customers(100_000..240_000, 5),
+        customers(120_000..150_000, 7),
+    ];
+    let begun = |stores: &[Arc<Memory>]| -> Vec<_> {
+        stores.iter().map(|store| (store.clone(), None)).collect()
+    };
+    let on = |keep: &[Arc<Memory>], before: &[Arc<Memory>]| -> Vec<_> {
+        let pairs = keep.iter().zip(before);
+        pairs.map(|(k, b)| (k.clone(), Some(b.clone()))).collect()
+    };
+    // the disk of a spoke, then the centre's, is full after the first bucket
+    for full in [2, 0] {
+        let mut first = vec![fresh(), fresh(), fresh()];
+        first[full] = Memory::with_room(2);
+        let broken = World::new(3);
+        let out = job(&broken, 1, Method::Vole, &sets, &begun(&first)).await;
+        let said = out[full].as_ref().unwrap_err().to_string();
+        assert!(said.contains("no space left"), "{said}");
+        let second = [fresh(), fresh(), fresh()];
+        let again = World::new(3);
+        let out = job(&again, 2, Method::Vole, &sets, &on(&second, &first)).await;
+        check_exact(&out, &sets);
+        let tables = |world: &World| sent(world, "align/masked-").len();
+        assert_eq!(
+            (tables(&broken), tables(&again)),
+            (4, 2),
+            "one bucket is left"
+        );
+        let mut all = HashSet::new();
+        for world in [&broken, &again] {
+            let bodies = sent(world, "align/masked-").into_iter();
+            for body in bodies.chain(sent(world, "align/table-")) {
+                for block in body.as_chunks::<16>().0 {
+                    assert!(all.insert(*block), "nothing comes again");
+                }
+            }
+        }
+        let sizes: HashSet<_> = sent(&again, "align/size").into_iter().collect();
+        assert_eq!(sizes.len(), 1, "all announce the same");
+    }
+}
+
+/// A match that was ended before its last comparison: nothing but that is left.
+#[tokio::test(start_paused = true)]
+async fn several_parties_that_hold_all_buckets_only_compare() {
+    let sets = [
+        customers(0..140_000, 3),
+        customers(100_000..240_000, 5),
+        customers(120_000..150_000, 7),
+    ];
+    let first = [fresh(), fresh(), fresh()];
+    let begun: Vec<_> = first.iter().map(|store| (store.clone(), None)).collect();
+    check_exact(
+        &job(&World::new(3), 1, Method::Vole, &sets, &begun).await,
+        &sets,
+    );
+    for store in &first {
+        store.parts.lock().unwrap().remove(&WHOLE);
+        assert_eq!(store.buckets(), 2);
+    }
+    let on = || -> Vec<_> {
+        let before = first.iter().map(|store| Some(store.clone()));
+        before.map(|before| (fresh(), before)).collect()
+    };
+    let mut other = sets.to_vec();
+    other[1].swap(3, 4);
+    let out = job(&World::new(3), 2, Method::Vole, &other, &on()).await;
+    let refused = out[1].as_ref().unwrap_err().to_string();
+    assert!(refused.contains("another order"), "{refused}");
+    let world = World::new(3);
+    let out = job(&world, 3, Method::Vole, &sets, &on()).await;
+    check_exact(&out, &sets);
+    assert!(sent(&world, "align/size").is_empty() && sent(&world, "align/masked-").is_empty());
+}
+
 #[test]
 fn what_cannot_be_read_is_not_there() {
     let memory = Memory::default();

@@ -159,12 +159,22 @@ impl Past {
         self.runs.iter().any(|run| run.has_finished(id))
     }
 
-    /// Buckets finished in the last run, and all of them.
-    pub(super) fn finished(&self) -> (u64, u64) {
+    /// Tells this node's log how far the last run came.
+    pub(super) fn tell(&self, rows_left: u64) {
         let last = self.runs.last();
-        last.map_or((0, 0), |run| {
-            (run.finished.into(), run.buckets.count() as u64)
-        })
+        let (finished, all) = last.map_or((0, 0), |run| (run.finished, run.buckets.count() as u64));
+        tracing::info!(
+            finished,
+            all,
+            rows_left,
+            "matching goes on after so many buckets"
+        );
+    }
+
+    /// Items that each of several parties announces for what is left; none if nothing is.
+    pub(super) fn left_of_each(&self) -> Option<u64> {
+        let (encoded, _) = self.runs.last()?.left();
+        (encoded > 0).then_some(encoded)
     }
 
     /// Items that this end announces for what is left, and that the peer must; none if nothing is left.

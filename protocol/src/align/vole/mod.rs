@@ -308,13 +308,7 @@ async fn sizes_left<C: Channel>(
     rows: u64,
     past: &Past,
 ) -> Result<Option<(u32, u32)>, Abort> {
-    let (finished, all) = past.finished();
-    tracing::info!(
-        finished,
-        all,
-        rows_left = rows,
-        "matching goes on after so many buckets"
-    );
+    past.tell(rows);
     let Some((own, peer)) = past.left() else {
         return Ok(None);
     };
@@ -409,14 +403,21 @@ impl Matched {
 async fn keep<C: Channel>(
     link: &Link<'_, C>,
     bucket: usize,
-    mut matched: Matched,
+    matched: Matched,
 ) -> Result<Matched, Abort> {
+    match matched.keeper {
+        Some(_) => keep_as(bucket, link.bucket(bucket), matched).await,
+        None => Ok(matched),
+    }
+}
+
+/// The same, with a digest that all parties have of the bucket.
+async fn keep_as(bucket: usize, digest: [u8; 32], mut matched: Matched) -> Result<Matched, Abort> {
     if matched.keeper.is_none() {
         return Ok(matched);
     }
-    let messages = link.bucket(bucket);
     let (matched, kept) = offload(move || {
-        let kept = matched.finished(bucket, &messages);
+        let kept = matched.finished(bucket, &digest);
         (matched, kept)
     })
     .await?;

@@ -18,7 +18,7 @@ use super::{
         setup::{choose, nonce},
         store::{Drain, Items},
     },
-    Matched, Progress, Shared, pair_key,
+    Matched, Progress, Shared, keep, pair_key,
 };
 use crate::{abort::Abort, channel::Channel};
 
@@ -33,9 +33,10 @@ pub(super) async fn run<C: Channel>(
     links: &[Link<'_, C>],
     shared: Shared,
     mut drain: Drain,
+    mut matched: Matched,
     progress: &Progress<'_>,
 ) -> Result<Matched, Abort> {
-    let (shared, mut matched) = (Arc::new(shared), Matched::new());
+    let shared = Arc::new(shared);
     let keys: Vec<[u8; 32]> = links
         .iter()
         .map(|l| pair_key(&shared.key, l.peer_index()))
@@ -85,6 +86,7 @@ pub(super) async fn run<C: Channel>(
         matched = back;
         let (name, body) = (format!("common-{j}"), put_blocks(tags));
         future::try_join_all(links.iter().map(|l| l.send(&name, body.clone()))).await?;
+        matched = keep(j, &body, matched).await?;
         progress.advance();
     }
     Ok(matched)

@@ -27,7 +27,9 @@
 //! `F_i` is the function that the correlation gives: the spoke knows it everywhere, the centre at its own
 //! items. Where a spoke does not hold `x`, what its table gives there is random, so the sum is 0 for no other
 //! reason than that all hold `x`, except with probability 2^-128 an item. A spoke that does not find a tag
-//! among its own items ends the run in the centre's name.
+//! among its own items ends the run in the centre's name. After each bucket every party may keep what was found in it,
+//! with a digest of its tags, and another job goes on after the last bucket that all hold alike
+//! ([`crate::align::resume`]), with a key, secrets and correlations of its own.
 //!
 //! # Adversary and what each learns
 //! Semi-honest, any number of parties together, in the random-oracle model with the assumption of
@@ -60,7 +62,8 @@ use paripassu_crypto::{okvs::Buckets, okvs::Okvs};
 use zeroize::Zeroizing;
 
 use super::{
-    Matched, OUTCOME, Progress, compare, frames,
+    Going, Matched, OUTCOME, OVERFULL, Progress, compare, frames, keep_as,
+    kept::{Hashes, Keeper, Past},
     link::{Link, offload},
     load::load,
     setup::{HASH, HELLO, Plan, derive, greet, hello, nonce},
@@ -150,17 +153,19 @@ fn first(hash: &blake3::Hash) -> u128 {
     half.map_or(0, |b| u128::from_le_bytes(*b))
 }
 
-/// Runs one party's side; `ctx` is narrowed to the step of the alignment.
+/// Runs one party's side; `ctx` is narrowed to the step of the alignment. Buckets are kept, and those of an aborted job
+/// left out, as `going` says.
 ///
 /// # Errors
-/// As [`crate::align::run`].
+/// As [`crate::align::run_on`].
 ///
 /// # Leakage
 /// To the others: the common customers and the number of own frames. See the head of this module.
-pub async fn run<C, I, P>(
+pub(in crate::align) async fn run_on<C, I, P>(
     ctx: &Ctx<C>,
     params: &Params,
     ids: I,
+    going: Going,
     progress: P,
 ) -> Result<Alignment, Abort>
 where
@@ -168,14 +173,29 @@ where
     I: Ids + 'static,
     P: Fn(u64, u64) + Send + Sync,
 {
-    Ok(run_telling(ctx, params, ids, progress).await?.0)
+    Ok(matched(ctx, params, ids, going, progress).await?.0)
 }
 
-/// The same; also how many frames each party announced, by its index.
+/// The same from the beginning; also how many frames each party announced, by its index.
 pub(in crate::align) async fn run_telling<C, I, P>(
     ctx: &Ctx<C>,
     params: &Params,
     ids: I,
+    progress: P,
+) -> Result<(Alignment, Vec<u32>), Abort>
+where
+    C: Channel,
+    I: Ids + 'static,
+    P: Fn(u64, u64) + Send + Sync,
+{
+    matched(ctx, params, ids, Going::default(), progress).await
+}
+
+async fn matched<C, I, P>(
+    ctx: &Ctx<C>,
+    params: &Params,
+    ids: I,
+    going: Going,
     progress: P,
 ) -> Result<(Alignment, Vec<u32>), Abort>
 where
@@ -191,35 +211,60 @@ where
     if params.batch == 0 {
         return Err(Abort::Input("a frame must hold at least one item".into()));
     }
+    let Going { keep, past, seen } = going;
     let links: Vec<Link<'_, C>> = ctx.peers().map(|peer| Link::to(ctx, peer)).collect();
     let key = toss(&links, index, params).await?;
-    let own = params.clone();
-    let (store, rows) = offload(move || load(ids, &own, &derive("ids", &[&key]), None)).await??;
-    let batches = sizes(&links, index, params, rows).await?;
-    let plan = plan(index == 0, params, batches.iter().map(|b| u64::from(*b)));
-    let plan = plan.ok_or_else(too_many)?;
-    tracing::debug!(?plan, parties = ctx.parties(), "alignment agreed");
-    let secrets = future::try_join_all(links.iter().map(share)).await?;
-
-    let shape = plan.buckets.encoded();
-    let shared = Shared {
-        key,
-        plan,
-        centre: Okvs::new(&derive("okvs", &[&key]), shape),
-        spokes: Okvs::new(&derive("star-okvs", &[&key]), shape),
-        secrets,
+    let (own, items) = (params.clone(), derive("ids", &[&key]));
+    let (loaded, past) = offload(move || (load(ids, &own, &items, past.as_ref()), past)).await?;
+    let (store, rows) = loaded?;
+    let mut matched = Matched::new();
+    let batches = match &past {
+        None => sizes(&links, index, params, rows).await?,
+        Some(past) => {
+            seen.check(&past.ids)?;
+            matched.go_on(past);
+            sizes_left(&links, params, rows, past).await?
+        }
     };
-    let drain = store.drain(plan.buckets);
-    let progress = Progress {
-        call: &progress,
-        done: AtomicU64::new(0),
-        each: u64::from(params.batch) * batches.iter().map(|b| u64::from(*b)).sum::<u64>(),
-        buckets: plan.buckets.count() as u64,
-    };
-    let matched = match index {
-        0 => centre::run(&links, shared, drain, &progress).await?,
-        _ => spoke::run(&links, index, shared, drain, &progress).await?,
-    };
+    let told = batches.iter().skip(1).copied().max().unwrap_or_default();
+    let first = past.as_ref().map_or(told, |past| past.peer_batches);
+    // none where all buckets are finished
+    if let Some(most) = batches.iter().max() {
+        let plan = plan(index == 0, params, batches.iter().map(|b| u64::from(*b)));
+        let plan = plan.ok_or_else(too_many)?;
+        tracing::debug!(?plan, parties = ctx.parties(), "alignment agreed");
+        // a single bucket is the whole match, which is kept once it has been compared
+        if let (Some(keep), 2..) = (keep, plan.buckets.count()) {
+            let most = u64::from(*most) * u64::from(params.batch);
+            let run = Hashes::new(items, most, most, 0).ok_or_else(too_many)?;
+            let ids = seen.digest();
+            let begin = move || {
+                let past = past.as_ref();
+                Keeper::begin(keep, &ids, first, plan.encodes, run, past)
+            };
+            matched.keeper = offload(begin).await??;
+        }
+        let secrets = future::try_join_all(links.iter().map(share)).await?;
+        let shape = plan.buckets.encoded();
+        let shared = Shared {
+            key,
+            plan,
+            centre: Okvs::new(&derive("okvs", &[&key]), shape),
+            spokes: Okvs::new(&derive("star-okvs", &[&key]), shape),
+            secrets,
+        };
+        let drain = store.drain(plan.buckets);
+        let progress = Progress {
+            call: &progress,
+            done: AtomicU64::new(0),
+            each: u64::from(params.batch) * batches.iter().map(|b| u64::from(*b)).sum::<u64>(),
+            buckets: plan.buckets.count() as u64,
+        };
+        matched = match index {
+            0 => centre::run(&links, shared, drain, matched, &progress).await?,
+            _ => spoke::run(&links, index, shared, drain, matched, &progress).await?,
+        };
+    }
     let (rows, fingerprint) = (matched.rows, *matched.tags.finalize().as_bytes());
     let count = rows.len() as u64;
     future::try_join_all(links.iter().map(|l| compare(l, count, &fingerprint))).await?;
@@ -233,7 +278,7 @@ where
     let alignment = Alignment {
         rows,
         fingerprint,
-        peer_batches: batches.iter().skip(1).copied().max().unwrap_or_default(),
+        peer_batches: first,
     };
     let mut told = vec![(index, batches.first().copied().unwrap_or_default())];
     let others = links.iter().zip(batches.iter().skip(1));
@@ -292,6 +337,40 @@ async fn sizes<C: Channel>(
         all.push(frames);
     }
     Ok(all)
+}
+
+/// All announce what unfinished buckets could hold of the largest set, which follows from what was announced at first;
+/// nothing if all are finished.
+async fn sizes_left<C: Channel>(
+    links: &[Link<'_, C>],
+    params: &Params,
+    rows: u64,
+    past: &Past,
+) -> Result<Vec<u32>, Abort> {
+    past.tell(rows);
+    let Some(left) = past.left_of_each() else {
+        return Ok(Vec::new());
+    };
+    if rows > left {
+        return Err(Abort::Input(OVERFULL.into()));
+    }
+    let own = u32::try_from(left.div_ceil(u64::from(params.batch))).map_err(|_| too_many())?;
+    let told = links
+        .iter()
+        .map(|l| l.swap("size", own.to_le_bytes().to_vec()));
+    for (link, got) in links.iter().zip(future::try_join_all(told).await?) {
+        let frames = link.frames_told(&got, params)?;
+        if frames != own {
+            let problem = format!("it announces {frames} frames for what is left, expected {own}");
+            return Err(link.blame("size", problem));
+        }
+    }
+    Ok(vec![own; links.len() + 1])
+}
+
+/// Keeps a bucket whose common tags all parties know, where buckets are kept.
+async fn keep(bucket: usize, tags: &[u8], matched: Matched) -> Result<Matched, Abort> {
+    keep_as(bucket, derive("star-bucket", &[tags]), matched).await
 }
 
 /// The secret of a pair, from the one of the two that comes first.

@@ -18,7 +18,7 @@ use super::{
         setup::{hold, nonce},
         store::{Drain, Items},
     },
-    CENTRE, Matched, Progress, Shared, pair_key,
+    CENTRE, Matched, Progress, Shared, keep, pair_key,
 };
 use crate::{abort::Abort, channel::Channel};
 
@@ -28,6 +28,7 @@ pub(super) async fn run<C: Channel>(
     index: u8,
     shared: Shared,
     mut drain: Drain,
+    mut matched: Matched,
     progress: &Progress<'_>,
 ) -> Result<Matched, Abort> {
     let Some(link) = links.iter().find(|l| l.peer() == CENTRE) else {
@@ -39,7 +40,7 @@ pub(super) async fn run<C: Channel>(
     let (public, shared) = (Public::new(&key), Arc::new(shared));
     let helds = hold(link, &public, &key, shared.plan).await?;
     let delta = Zeroizing::new(helds.delta);
-    let (mut matched, mut work) = (Matched::new(), Workspace::default());
+    let mut work = Workspace::default();
     for (j, (forest, masked)) in helds.forests.into_iter().enumerate() {
         let (own, challenge) = (public.clone(), helds.challenge);
         let proved = offload(move || prove(forest, &own, challenge, masked)).await?;
@@ -79,6 +80,7 @@ pub(super) async fn run<C: Channel>(
         .await?;
         matched = back;
         found.map_err(|problem| link.blame(&name, problem))?;
+        matched = keep(j, &body, matched).await?;
         progress.advance();
     }
     Ok(matched)
