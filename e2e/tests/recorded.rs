@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test: a failure is a failed test")]
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     fs,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use paripassu_e2e::{Consortium, JOB, state};
 use paripassu_proto::{control::v1::JobState, exchange::v1::Frame};
 use paripassu_service::transport::Tap;
+use sha2::{Digest, Sha256};
 
 /// Chunks of frames, in order.
 #[derive(Default)]
@@ -114,4 +117,158 @@ async fn a_recording_coordinator_finds_nothing_of_a_whole_job() {
         "chi-squared {chi2} over {total} bytes: frames do not look like noise"
     );
     c.stop().await;
+}
+
+/// A person as all parties know them: surname and birth date, a phone, a mail address and a postcode.
+fn person(i: u32) -> [String; 5] {
+    [
+        format!("canaryname{i:05}"),
+        format!("8819{i:06}77"),
+        format!("canaryphone{i:05}"),
+        format!("canarymail{i:05}"),
+        format!("9917{i:06}66"),
+    ]
+}
+
+/// The first bytes of whatever may not get out: each cell, each key, and their plain hashes in bytes; more of these in
+/// digits, of which many stand in a node's records.
+struct Marks {
+    bytes: HashSet<[u8; 8]>,
+    digits: HashSet<[u8; 16]>,
+}
+
+impl Marks {
+    fn of(people: u32) -> Self {
+        let (mut bytes, mut digits) = (HashSet::new(), HashSet::new());
+        for i in 0..people {
+            let [name, born, phone, mail, code] = person(i);
+            let keys = [format!("{name}|{born}"), format!("{mail}|{code}")];
+            for text in [name, born, phone, mail, code].iter().chain(&keys) {
+                let hashes: [[u8; 32]; 2] = [
+                    Sha256::digest(text).into(),
+                    *blake3::hash(text.as_bytes()).as_bytes(),
+                ];
+                for hash in hashes {
+                    bytes.insert(<[u8; 8]>::try_from(&hash[..8]).unwrap());
+                    let hex: String = hash[..8].iter().map(|b| format!("{b:02x}")).collect();
+                    digits.insert(<[u8; 16]>::try_from(hex.as_bytes()).unwrap());
+                    let hex = hex.to_uppercase();
+                    digits.insert(<[u8; 16]>::try_from(hex.as_bytes()).unwrap());
+                }
+                for text in [text.clone(), text.to_uppercase()] {
+                    bytes.insert(<[u8; 8]>::try_from(&text.as_bytes()[..8]).unwrap());
+                }
+            }
+        }
+        Self { bytes, digits }
+    }
+
+    fn stand_in(&self, text: &[u8]) -> bool {
+        text.windows(8).any(|w| self.bytes.contains(w))
+            || text.windows(16).any(|w| self.digits.contains(w))
+    }
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files_below(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+/// Ids of two columns and further keys of one and two, by every way of matching: a coordinator that records all it
+/// relays finds no cell, no key and no plain hash of one, and no node keeps one but in its own list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_composite_ids_and_further_keys_is_carried_or_kept() {
+    const PEOPLE: u32 = 400;
+    const NODES: [&str; 3] = ["bank", "partner", "insurer"];
+    let marks = Marks::of(PEOPLE);
+    // the search finds what it looks for
+    let hash = Sha256::digest("canaryname00007|881900000777");
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let texts = [&b"..canaryname00007|"[..], b"CANARYPHONE00011"];
+    for planted in texts.iter().chain(&[&hash[..], hex.as_bytes()]) {
+        assert!(marks.stand_in(planted), "{planted:02x?}");
+    }
+    assert!(!marks.stand_in(&Sha256::digest("somebody else")));
+    for (method, of, parties) in [
+        ("curve", "all", 2),
+        ("vole", "all", 2),
+        ("vole", "all", 3),
+        ("curve", "any", 3),
+    ] {
+        let recorder = Arc::new(Recorder::default());
+        let mut c = Consortium::new(Some(recorder.clone())).await;
+        for (party, node) in (0_u32..).zip(&NODES[..parties]) {
+            let mut table = String::from("surname,born,phone,mail,code\n");
+            for i in 50 * party..PEOPLE - 30 * party {
+                let [name, mut born, mut phone, mail, code] = person(i);
+                // some match by all, some by phone and mail, some by mail alone
+                if i % 3 > 0 && party > 0 {
+                    born = format!("1{party}{i}");
+                }
+                if i % 3 > 1 && party > 0 {
+                    phone = String::new();
+                }
+                writeln!(table, " {name},{born},{phone},{mail},{code}").unwrap();
+            }
+            let file = c.path(&format!("{node}.csv"));
+            fs::write(&file, table).unwrap();
+            c.party(
+                node,
+                &file,
+                "id = \"surname\"\nid_more = [{ column = \"born\" }]\n\
+                 fallback = [{ key = \"phone\", columns = [\"phone\"] }, \
+                 { key = \"mail\", columns = [\"mail\", \"code\"] }]\n",
+            );
+        }
+        let members: String = NODES[..parties]
+            .iter()
+            .map(|p| format!("[[party]]\nid = \"{p}\"\nrole = \"member\"\ndataset = \"table\"\n"))
+            .collect();
+        let text = format!(
+            "name = \"keys\"\npurpose = \"test\"\nlegal_basis = \"test\"\n{members}\
+             [helper]\nid = \"hub\"\n[overlap]\nof = \"{of}\"\n\
+             [align]\nmethod = \"{method}\"\nmin_matched = 10\n\
+             id_rules = [\"trim\", \"lower_case\"]\nid_more_rules = [[\"digits_only\"]]\n\
+             fallback = [\"phone\", \"mail\"]\n\
+             fallback_rules = [[[\"trim\"]], [[\"lower_case\"], [\"digits_only\"]]]\n"
+        );
+        let (status, job) = c.run(&text).await;
+        let what = format!("{method}, {of} of {parties}");
+        assert_eq!(state(&status), JobState::Released, "{what}: {status:?}");
+        let list = fs::read_to_string(c.results("bank", job).join("members.csv")).unwrap();
+        for key in ["id", "phone", "mail"] {
+            assert!(
+                list.matches(&format!(",{key}")).count() > 10,
+                "{what}: {list}"
+            );
+        }
+        assert!(marks.stand_in(list.as_bytes()));
+        let frames = recorder.0.lock().unwrap().clone();
+        let total: usize = frames.iter().map(Vec::len).sum();
+        assert!(total > 100_000, "{what}: only {total} bytes were carried");
+        for chunk in &frames {
+            assert!(
+                !marks.stand_in(chunk),
+                "{what}: in a frame of {} bytes",
+                chunk.len()
+            );
+        }
+        let mut files = 0;
+        for node in NODES[..parties].iter().chain(&["hub"]) {
+            for path in files_below(&c.path(&format!("{node}-state"))) {
+                let bytes = fs::read(&path).unwrap();
+                assert!(!marks.stand_in(&bytes), "{what}: {}", path.display());
+                files += 1;
+            }
+        }
+        assert!(files > 10, "{what}: {files} files");
+        c.stop().await;
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use common::{
-    files_below, holds, number,
+    both_verify, files_below, holds, number,
     rig::{Rig, spec},
     wait_for,
 };
@@ -219,4 +219,81 @@ fn a_job_killed_in_training_takes_the_match_over() {
     }
     let held = rig.job("modeler", &["show", &new, "--json"]);
     assert!(held.out.contains("align.held") && held.out.contains(&aborted));
+}
+
+/// A match by several keys is ended while the second is under way: the first is not matched again, and the result is
+/// that of plain sets.
+#[test]
+fn a_match_by_several_keys_goes_on_after_its_last_key() {
+    const ROWS: u32 = 60_000;
+    let dir = tempfile::tempdir().unwrap();
+    let mut rig = Rig::new();
+    fixed(&rig);
+    // every third is known by another id at the partner, who has some of these by their phone
+    let id = |i: u32, party: &str| match i % 3 {
+        0 => format!("CANARY-{party}-{i:08}"),
+        _ => format!("CANARY-{i:08}"),
+    };
+    let phone = |i: u32, party: &str| match (party, i % 2) {
+        ("partner", 0) => String::new(),
+        _ => format!("CANARYPHONE{i:08}"),
+    };
+    for (party, from) in [("bank", 0), ("partner", ROWS / 2)] {
+        let rows = from..from + ROWS;
+        let rows: String = rows
+            .map(|i| format!("{},{}\n", id(i, party), phone(i, party)))
+            .collect();
+        let file = dir.path().join(format!("{party}.csv"));
+        fs::write(&file, format!("id,mobile\n{rows}")).unwrap();
+        let keys = "id = \"id\"\nfallback = [{ key = \"phone\", columns = [\"mobile\"] }]\n";
+        rig.party(party, &file, keys);
+    }
+    let text = "name = \"overlap\"\npurpose = \"test\"\nlegal_basis = \"test\"\n\
+         [[party]]\nid = \"bank\"\nrole = \"member\"\ndataset = \"table\"\n\
+         [[party]]\nid = \"partner\"\nrole = \"member\"\ndataset = \"table\"\n\
+         [helper]\nid = \"hub\"\n[overlap]\n[align]\nmethod = \"curve\"\n\
+         fallback = [\"phone\"]\nfallback_rules = [[[\"trim\"]]]\n[limits]\nmessage_deadline_s = 20\n";
+    let whole = rig.submit(text);
+    approved(&rig, &whole);
+    watched(&rig, &whole, "members.csv");
+    let job = rig.submit(text);
+    let aborted = killed(&mut rig, job, "partner", 1);
+    for party in PARTIES {
+        let kept = rig.path(&format!("{party}/state/checkpoints/{aborted}"));
+        for (path, bytes) in files_below(&kept) {
+            assert!(!holds(&bytes, b"CANARY"), "{}", path.display());
+        }
+    }
+    let new = proposed(&rig, &aborted);
+    watched(&rig, &new, "members.csv");
+    let common = ROWS / 2..ROWS;
+    let want: BTreeSet<(u32, &str)> = common
+        .filter_map(|i| match (i % 3, i % 2) {
+            (0, 0) => None,
+            (0, _) => Some((i, "phone")),
+            _ => Some((i, "id")),
+        })
+        .collect();
+    for party in PARTIES {
+        for job in [&whole, &new] {
+            let list = rig.path(&format!("{party}/results/{job}/members.csv"));
+            let list = fs::read_to_string(list).unwrap();
+            let found: BTreeSet<&str> = list.lines().skip(1).collect();
+            assert_eq!(list.lines().count(), want.len() + 1, "each once");
+            let want: Vec<String> = want
+                .iter()
+                .map(|(i, key)| format!("{},{key}", id(*i, party)))
+                .collect();
+            assert_eq!(found, want.iter().map(String::as_str).collect());
+        }
+        // one of two runs was not made again
+        let (all, rest) = (traffic(&rig, party, &whole), traffic(&rig, party, &new));
+        assert!(rest < 0.55 * all, "{party}: {rest} of {all}");
+        let said = rig.log(party);
+        assert!(
+            said.contains("matching goes on after so many keys"),
+            "{said}"
+        );
+        both_verify(&rig.path(&format!("{party}/state/bundles/{new}.bundle")));
+    }
 }

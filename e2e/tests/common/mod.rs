@@ -196,3 +196,22 @@ pub fn files_below(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 pub fn holds(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
+
+/// Both verifiers find a bundle sound: this program's, and the one in Python where the checks have its Python at hand.
+#[track_caller]
+pub fn both_verify(bundle: &Path) {
+    let loaded = paripassu_audit::bundle::Bundle::load(bundle).unwrap();
+    let options = paripassu_audit::verify::Options::default();
+    let verdict = paripassu_audit::verify::verify(&loaded, &options);
+    assert_eq!(verdict.exit_code, 0, "{verdict}");
+    let Some(python) = std::env::var_os("PARIPASSU_SPEC_PYTHON") else {
+        let checks = std::env::var_os("CI").is_some();
+        assert!(!checks, "set PARIPASSU_SPEC_PYTHON");
+        eprintln!("SKIPPED: the second verifier, without PARIPASSU_SPEC_PYTHON");
+        return;
+    };
+    let mut second = Command::new(python);
+    second.arg(root().join("docs/spec/verify.py")).arg(bundle);
+    let said = Said::from(second.output().unwrap());
+    assert_eq!(said.code, 0, "{}: {said:?}", bundle.display());
+}
