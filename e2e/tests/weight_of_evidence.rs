@@ -183,6 +183,41 @@ fn deciles(ids: &[String], cells: &[String]) -> Vec<f64> {
 
 /// A job whose bins are those of the reference recipe.
 fn check(name: &str, split: &str) {
+    check_with(name, split, "bank-sees");
+}
+
+/// Whether the share of bads of a column of numbers moves one way over its bins, on training rows.
+fn monotone(table: &BTreeMap<String, Vec<String>>, column: &str) -> bool {
+    let edges = deciles(&table["id"], &table[column]);
+    let split = paripassu_model::split::IdSplit::new(3).unwrap();
+    let mut counts = vec![(0u64, 0u64); edges.len() + 1];
+    for ((id, cell), y) in table["id"].iter().zip(&table[column]).zip(&table["y"]) {
+        let Ok(value) = cell.parse::<f64>() else {
+            continue;
+        };
+        if !split.is_test(id) && !value.is_nan() {
+            let bin = &mut counts[edges.partition_point(|e| *e <= value)];
+            bin.0 += 1;
+            bin.1 += u64::from(y == "1");
+        }
+    }
+    counts.retain(|(rows, _)| *rows > 0);
+    let moves = |rises: bool| {
+        counts.windows(2).all(|w| {
+            let (before, after) = (w[0].1 * w[1].0, w[1].1 * w[0].0);
+            if rises {
+                before <= after
+            } else {
+                before >= after
+            }
+        })
+    };
+    counts.len() > 1 && (moves(true) || moves(false))
+}
+
+/// The same where counts and weights of the partner's columns stay shared.
+fn check_with(name: &str, split: &str, counts: &str) {
+    let strict = counts == "strict";
     let Some(folder) = data_folder() else { return };
     let about = &json(&folder.join("datasets.json"))[name];
     let reference = &json(&folder.join("reference.json"))["datasets"][name];
@@ -217,7 +252,10 @@ fn check(name: &str, split: &str) {
     }
     text += "[helper]\nid = \"coordinator\"\n\
              [outputs]\nscores = { to = \"bank\" }\nmetrics_to = [\"bank\", \"partner\"]\n\
-             [binning]\nmax_bins = 50\nmin_share = 0\nmin_class = 0\nnoise_rows = 0\n\
+             [binning]\nmax_bins = 50\n";
+    text += &format!("counts = {counts:?}\n");
+    text += "\
+             min_share = 0\nmin_class = 0\nnoise_rows = 0\n\
              smoothing = \"all-cells\"\nmin_iv = 0\nmax_missing = 1\nmax_identical = 1\n\
              [scorecard]\n";
     text += &overrides;
@@ -246,6 +284,30 @@ fn check(name: &str, split: &str) {
     // every column's information value is the published one, whoever has it
     let published = reference["information_value_train"].as_object().unwrap();
     let mut largest: f64 = 0.0;
+    if strict {
+        // by their places: numbers first, as the job lists them
+        let own = names(&about["vertical"][split]["partner"]);
+        let (categories, numbers): (Vec<_>, Vec<_>) =
+            own.iter().partition(|name| categorical.contains(name));
+        let bins = json(&out.join("bank/bins.json"));
+        let others = bins["others"].as_array().unwrap();
+        assert_eq!(others.len(), own.len());
+        for (column, other) in numbers.iter().chain(&categories).zip(others) {
+            let off = other["iv"].as_f64().unwrap() - published[*column].as_f64().unwrap();
+            largest = largest.max(off.abs());
+            let flag = other.get("monotone").and_then(Value::as_bool);
+            match categories.contains(column) {
+                true => assert_eq!(flag, None, "{name}: {column}"),
+                false => assert_eq!(
+                    flag.unwrap_or(false),
+                    monotone(&table, column),
+                    "{name}: {column}"
+                ),
+            }
+            assert!(other.get("bins").is_none());
+        }
+        nothing_of_labels(&out.join("partner"));
+    }
     for party in ["bank", "partner"] {
         let bins = json(&out.join(party).join("bins.json"));
         for column in bins["columns"].as_array().unwrap() {
@@ -267,6 +329,156 @@ fn check(name: &str, split: &str) {
          within {largest:.1e}, {:.1} s",
         number(&told, "wall_s")
     );
+}
+
+/// Nothing that the partner keeps of the job depends on labels, but for the figures that the bank tells it.
+fn nothing_of_labels(folder: &Path) {
+    let bins = json(&folder.join("bins.json"));
+    assert_eq!(bins["counts"], "strict");
+    for column in bins["columns"].as_array().unwrap() {
+        assert!(
+            column.get("iv").is_none() && column.get("kept").is_none(),
+            "{column}"
+        );
+        for bin in column["bins"].as_array().unwrap() {
+            let known: Vec<&String> = bin.as_object().unwrap().keys().collect();
+            assert_eq!(known, ["label", "rows", "values"]);
+        }
+    }
+    let model = json(&folder.join("model.json"));
+    assert_eq!(model["columns"].as_array().unwrap().len(), 0);
+    assert!(model["intercept"].is_null() && !folder.join("scorecard.json").exists());
+}
+
+#[test]
+fn the_strict_example_opens_no_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(example("german_credit_strict.toml")).unwrap();
+    let (said, out) = german(dir.path(), "strict", &text);
+    assert_eq!(said.code, 0, "{said:?}");
+    let told = said.json();
+    let off = number(&told, "joint.auc") - number(&told, "pooled.auc");
+    assert!(off.abs() < 5e-4, "{off}");
+    let coefficients = number(&told, "coef_max_abs_diff");
+    assert!(
+        coefficients < 2e-3,
+        "a coefficient of the bank's is off by {coefficients}"
+    );
+    nothing_of_labels(&out.join("partner"));
+    let bank = json(&out.join("bank/bins.json"));
+    let others = bank["others"].as_array().unwrap();
+    assert_eq!(others.len(), 8);
+    assert!(
+        others
+            .iter()
+            .all(|c| c.get("bins").is_none() && c["iv"].as_f64().unwrap() >= 0.0)
+    );
+    let kept = others.iter().filter(|c| c["kept"] == true).count();
+    assert!((1..8).contains(&kept), "{kept}");
+    for (node, path) in told["bundles"].as_object().unwrap() {
+        let bundle = Bundle::load(Path::new(path.as_str().unwrap())).unwrap();
+        let verdict = verify(&bundle, &Options::default());
+        assert!(verdict.findings.is_empty(), "{node}: {verdict:?}");
+    }
+    // what was opened stands in the report: nothing by bin, and no coefficient of the partner's
+    for party in ["bank", "partner"] {
+        let report = fs::read_to_string(out.join(party).join("report.html")).unwrap();
+        for id in [
+            "binning.rows",
+            "binning.bads",
+            "binning.woe",
+            "binning.enough",
+            "release.coefficients.partner",
+        ] {
+            assert!(!report.contains(id), "{party}: {id}");
+        }
+        assert!(
+            report.contains("binning.iv.partner") && report.contains("binning.monotone.partner")
+        );
+    }
+}
+
+/// Labels that a partner reads off its results, of columns that are 1 for one customer each.
+fn labels_read(folder: &Path, columns: usize) -> Vec<Option<bool>> {
+    let bins = json(&folder.join("bins.json"));
+    let model = json(&folder.join("model.json"));
+    let read = |k: usize| {
+        let column = bins["columns"]
+            .as_array()?
+            .iter()
+            .find(|c| c["column"] == format!("t{k}"))?;
+        let alone = column["bins"].as_array()?.iter().find(|b| b["rows"] == 1)?;
+        // higher is safer
+        let by_bin = alone.get("woe").and_then(Value::as_f64).map(|w| w < 0.0);
+        let coef = model["columns"]
+            .as_array()?
+            .iter()
+            .find(|c| c["name"] == format!("t{k}"));
+        by_bin.or_else(|| Some(coef?["coef"].as_f64()? > 0.0))
+    };
+    (0..columns).map(read).collect()
+}
+
+#[test]
+fn columns_made_up_around_single_customers_tell_their_labels_unless_counts_stay_shared() {
+    let (rows, targets) = (2_000usize, 100usize);
+    let dir = tempfile::tempdir().unwrap();
+    let split = paripassu_model::split::IdSplit::new(3).unwrap();
+    let ids: Vec<String> = (0..rows).map(|i| format!("customer-{i}")).collect();
+    let training = (0..rows).filter(|i| !split.is_test(&ids[*i]));
+    let picked: Vec<usize> = training.step_by(11).take(targets).collect();
+    assert_eq!(picked.len(), targets);
+    let label = |i: usize| (i * i + 7 * i) % 10 < 4;
+    let mut bank = "id,x,y\n".to_owned();
+    let mut partner = "id".to_owned();
+    (0..targets).for_each(|k| partner += &format!(",t{k}"));
+    for (i, id) in ids.iter().enumerate() {
+        bank += &format!("{id},{},{}\n", (i * 37) % 101, u8::from(label(i)));
+        partner += &format!("\n{id}");
+        picked
+            .iter()
+            .for_each(|t| partner += if *t == i { ",1" } else { ",0" });
+    }
+    partner += "\n";
+    fs::write(dir.path().join("bank.csv"), bank).unwrap();
+    fs::write(dir.path().join("partner.csv"), partner).unwrap();
+    let listed: Vec<String> = (0..targets).map(|k| format!("\"t{k}\"")).collect();
+    for (counts, most) in [("strict", 0), ("bank-sees", targets)] {
+        let mut text = format!(
+            "name = \"attack\"\npurpose = \"test\"\nlegal_basis = \"test\"\n\
+             [[party]]\nid = \"bank\"\nrole = \"label\"\ndataset = \"bank\"\ncolumns = {{ numeric = [\"x\"] }}\n\
+             [[party]]\nid = \"partner\"\nrole = \"features\"\ndataset = \"partner\"\n\
+             columns = {{ numeric = [{}] }}\n\
+             [helper]\nid = \"coordinator\"\n[outputs]\nscores = {{ to = \"bank\" }}\n\
+             [binning]\ncounts = {counts:?}\nmin_share = 0\nmin_class = 0\nnoise_rows = 0\n\
+             smoothing = \"all-cells\"\nmin_iv = 0\nmax_missing = 1\nmax_identical = 1\n",
+            listed.join(", ")
+        );
+        for column in &listed {
+            text += &format!(
+                "[[binning.column]]\nparty = \"partner\"\ncolumn = {column}\nedges = [0.5]\n"
+            );
+        }
+        let job = dir.path().join(format!("{counts}.toml"));
+        fs::write(&job, text).unwrap();
+        let out = dir.path().join(counts);
+        let (bank, partner) = (dir.path().join("bank.csv"), dir.path().join("partner.csv"));
+        let said = sandbox(&job, &bank, &partner, &out, &[]);
+        assert_eq!(said.code, 0, "{said:?}");
+        let read = labels_read(&out.join("partner"), targets);
+        let right = picked
+            .iter()
+            .zip(&read)
+            .filter(|(i, told)| **told == Some(label(**i)));
+        assert_eq!(right.count(), most, "{counts}: {read:?}");
+        assert_eq!(read.iter().flatten().count(), most, "{counts}: {read:?}");
+    }
+}
+
+#[test]
+fn strict_is_the_reference_too() {
+    check_with("german_credit", "bank_vs_partner", "strict");
+    check_with("taiwan_default", "bank_vs_bureau", "strict");
 }
 
 #[test]

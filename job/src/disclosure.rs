@@ -46,6 +46,13 @@ pub enum DisclosureId {
     BinningBads(NodeId),
     /// Weight of evidence of the bins of a party's columns, to that party.
     BinningWoe(NodeId),
+    /// How many bins each of a party's columns has, where counts stay shared.
+    BinningColumns(NodeId),
+    /// Information value of each of a party's columns, where counts stay shared, to the label party.
+    BinningInformation(NodeId),
+    /// Whether the share of bads moves one way over the bins of each of a party's columns, where counts stay shared, to
+    /// the label party.
+    BinningMonotone(NodeId),
     /// How many design columns each party brings.
     DesignWidth,
     /// Whether training has settled: one bit a pass, or one at the end.
@@ -102,6 +109,9 @@ const BIN_ROWS: &str = "binning.rows.";
 const BINS_ENOUGH: &str = "binning.enough.";
 const BIN_BADS: &str = "binning.bads.";
 const BIN_WOE: &str = "binning.woe.";
+const BIN_COLUMNS: &str = "binning.columns.";
+const BIN_INFORMATION: &str = "binning.iv.";
+const BIN_MONOTONE: &str = "binning.monotone.";
 
 impl fmt::Display for DisclosureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,6 +126,9 @@ impl fmt::Display for DisclosureId {
             Self::BinningEnough(party) => return f.pad(&format!("{BINS_ENOUGH}{party}")),
             Self::BinningBads(party) => return f.pad(&format!("{BIN_BADS}{party}")),
             Self::BinningWoe(party) => return f.pad(&format!("{BIN_WOE}{party}")),
+            Self::BinningColumns(party) => return f.pad(&format!("{BIN_COLUMNS}{party}")),
+            Self::BinningInformation(party) => return f.pad(&format!("{BIN_INFORMATION}{party}")),
+            Self::BinningMonotone(party) => return f.pad(&format!("{BIN_MONOTONE}{party}")),
             Self::DesignWidth => "design.width",
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
@@ -200,13 +213,16 @@ impl FromStr for DisclosureId {
             "relay.traffic" => Self::RelayTraffic,
             other => {
                 type Of = fn(NodeId) -> DisclosureId;
-                let of_parties: [(&str, Of); 6] = [
+                let of_parties: [(&str, Of); 9] = [
                     (COEFFICIENTS, Self::ReleaseCoefficients),
                     (STANDARD_ERRORS, Self::ReleaseStandardErrors),
                     (BIN_ROWS, Self::BinningRows),
                     (BINS_ENOUGH, Self::BinningEnough),
                     (BIN_BADS, Self::BinningBads),
                     (BIN_WOE, Self::BinningWoe),
+                    (BIN_COLUMNS, Self::BinningColumns),
+                    (BIN_INFORMATION, Self::BinningInformation),
+                    (BIN_MONOTONE, Self::BinningMonotone),
                 ];
                 let named = of_parties.into_iter().find_map(|(prefix, id)| {
                     let party = other.strip_prefix(prefix)?.parse().ok()?;
@@ -492,7 +508,13 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     let mut columns = "after categories became one column per level";
     if let Some(binning) = &spec.binning {
         list.extend(binning::disclosures(spec, binning));
-        columns = "one for each whose bins were kept";
+        columns = match binning.strict() {
+            true => {
+                "one for each that is not the same or missing nearly everywhere; of the label party's, those whose bins \
+                    were kept"
+            }
+            false => "one for each whose bins were kept",
+        };
     }
     list.push(opening(
         DisclosureId::DesignWidth,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use paripassu_job::{
     Assumptions, Spec,
     disclosure::disclosures,
-    plan::{PartySize, plan},
+    plan::{PartySize, Plan, plan},
     spec::{AlignMethod, Party, TemplateKind, template},
 };
 use paripassu_protocol::{
@@ -67,6 +67,87 @@ fn what_bins_open_is_declared() {
     for d in disclosures(&spec("", 3)) {
         let id: paripassu_job::DisclosureId = d.id.to_string().parse().unwrap();
         assert_eq!(id, d.id);
+    }
+}
+
+/// What a job says whose counts stay shared.
+const STRICT: &str =
+    "counts = \"strict\"\nmin_class = 0\nnoise_rows = 0\nsmoothing = \"all-cells\"\nmax_bins = 6";
+
+#[test]
+fn where_counts_stay_shared_nothing_by_bin_and_no_coefficient_of_the_others_is_declared() {
+    for parties in [2, 3] {
+        let job = spec(STRICT, parties);
+        let all = disclosures(&job);
+        let mut binning = vec!["binning.fine-bins".to_owned()];
+        for id in ["partner", "bureau"].iter().take(parties - 1) {
+            binning.extend(["columns", "iv", "monotone"].map(|k| format!("binning.{k}.{id}")));
+        }
+        let of = |prefix: &str| -> Vec<String> {
+            let ids = all.iter().map(|d| d.id.to_string());
+            ids.filter(|id| id.starts_with(prefix)).collect()
+        };
+        assert_eq!(of("binning."), binning);
+        assert_eq!(of("release.coefficients."), ["release.coefficients.bank"]);
+        for d in &all {
+            let id: paripassu_job::DisclosureId = d.id.to_string().parse().unwrap();
+            assert_eq!(id, d.id);
+            let name = d.id.to_string();
+            if name.starts_with("binning.iv") || name.starts_with("binning.monotone") {
+                let to: Vec<String> = d.to.iter().map(ToString::to_string).collect();
+                assert_eq!(to, ["party:bank"], "{name}");
+            }
+        }
+        let strict = plan(&job, &Assumptions::usual(&job)).unwrap();
+        let bytes = |step: &str| -> u64 {
+            let of = strict.steps.iter().filter(|s| s.step == step);
+            of.flat_map(|s| &s.links).map(|l| l.bytes).sum()
+        };
+        assert!(bytes("weights of evidence on shares") > bytes("information values"));
+        // bins in the place of columns
+        let open = plan(&spec("max_bins = 6", parties), &strict.assumptions).unwrap();
+        let masked = |plan: &Plan| -> u64 {
+            let of = plan.steps.iter().filter(|s| s.step == "masked features");
+            of.flat_map(|s| &s.links).map(|l| l.bytes).sum()
+        };
+        assert!(masked(&strict) > 2 * masked(&open));
+    }
+}
+
+#[test]
+fn what_counts_that_stay_shared_do_not_allow_is_refused() {
+    for (from, to, want) in [
+        ("min_class = 0", "min_class = 5", "write min_class = 0"),
+        ("noise_rows = 0", "noise_rows = 2", "write noise_rows = 0"),
+        ("smoothing = \"all-cells\"", "min_share = 0", "all-cells"),
+        (
+            "max_bins = 6",
+            "method = \"monotone\"",
+            "opens nothing to merge bins by",
+        ),
+        (
+            "max_bins = 6",
+            "max_vif = 5",
+            "leave out max_correlation and max_vif",
+        ),
+        (
+            "max_bins = 6",
+            "column = [{ party = \"partner\", column = \"x\", method = \"tree\" }]",
+            "opens nothing to merge bins by",
+        ),
+        (
+            "max_bins = 6",
+            "[tuning]\nfolds = 5\nl2 = [0.1, 1]",
+            "leave out [tuning]",
+        ),
+        (
+            "max_bins = 6",
+            "[scorecard]\nreasons = true",
+            "give no reasons",
+        ),
+    ] {
+        let said = Spec::from_toml(&with(&STRICT.replace(from, to)), "job.toml").unwrap_err();
+        assert!(said.to_string().contains(want), "{to}: {said}");
     }
 }
 

@@ -189,6 +189,14 @@ impl Book {
                 let id = DisclosureId::BinningBads(self.party(party)?);
                 (id, format!("train/bins-{party}"))
             }
+            Opening::Information { party } => {
+                let id = DisclosureId::BinningInformation(self.party(party)?);
+                (id, format!("train/bins-{party}"))
+            }
+            Opening::Monotone { party } => {
+                let id = DisclosureId::BinningMonotone(self.party(party)?);
+                (id, format!("train/bins-{party}"))
+            }
             Opening::Reasons => (DisclosureId::ReleaseReasons, "release/reasons".to_owned()),
             Opening::Coefficients { party } => {
                 let id = DisclosureId::ReleaseCoefficients(self.party(party)?);
@@ -208,7 +216,11 @@ impl Book {
             Opening::Coefficients { party } | Opening::StandardErrors { party } => {
                 Receivers::One(party)
             }
-            Opening::Scores | Opening::Reasons | Opening::BinBads { .. } => Receivers::One(0),
+            Opening::Scores
+            | Opening::Reasons
+            | Opening::BinBads { .. }
+            | Opening::Information { .. }
+            | Opening::Monotone { .. } => Receivers::One(0),
             _ => Receivers::All,
         };
         if to != expected {

@@ -287,6 +287,13 @@ fn uplift(delta: &AucDelta, content: &Report) -> Uplift {
     }
 }
 
+/// Whether nobody learns the coefficients of this party's columns.
+fn hidden(setup: &Setup, party: &str) -> bool {
+    let strict = setup.spec.binning.as_ref().is_some_and(|b| b.strict());
+    let label = setup.spec.label_party();
+    strict && label.is_none_or(|label| label.id.as_str() != party)
+}
+
 /// The largest difference between the parties' coefficients and the twin's.
 fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<f64>, Failure> {
     if twin.coefficients.is_empty() {
@@ -296,6 +303,9 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<
     let expected = twin.coefficients.iter().zip(&twin.intercepts);
     for (source, (expected, pooled)) in setup.parties.iter().zip(expected) {
         let party = source.party.id.as_str();
+        if hidden(setup, party) {
+            continue;
+        }
         let model = ModelFile::load(&layout.party(party).join("model.json"))?;
         let names = |model: &ModelFile| {
             let columns = model.columns.iter();
@@ -330,6 +340,9 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<
 fn points_apart(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<u64>, Failure> {
     let mut largest = None;
     for (source, (pooled, table)) in setup.parties.iter().zip(&twin.cards) {
+        if hidden(setup, source.party.id.as_str()) {
+            continue;
+        }
         let path = layout
             .party(source.party.id.as_str())
             .join("scorecard.json");

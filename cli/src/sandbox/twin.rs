@@ -208,7 +208,12 @@ fn binned(
             continue;
         }
         let recipe = bins.recipe(party, column, train.len(), rare);
-        let made = binning::bin(table, train, labels, column, &recipe).map_err(wrong)?;
+        let label = spec.label_party();
+        let made = match bins.strict() && label.is_none_or(|label| label.id.as_str() != party) {
+            true => cut(table, train, labels, column, &recipe),
+            false => binning::bin(table, train, labels, column, &recipe),
+        };
+        let made = made.map_err(wrong)?;
         if made.0.woe.len() > 1 && made.0.iv >= bins.min_iv.value() {
             kept.push(made.0);
         }
@@ -223,6 +228,25 @@ fn binned(
         train,
         kept.map(|(column, _)| column),
     )?)
+}
+
+/// A column whose bins its owner cut by itself.
+fn cut(
+    table: &Table,
+    train: &[usize],
+    labels: &[u8],
+    column: &str,
+    recipe: &binning::Recipe,
+) -> Result<(binning::Binned, binning::Woe), binning::BinningError> {
+    let binning = binning::prebin(table, train, column, &recipe.cut)?;
+    let counts = binning::counts(&binning.assign(table, train)?, labels, binning.bins.len())?;
+    let woe = binning::weight_of_evidence(&counts, recipe.sign, recipe.smoothing)?;
+    let binned = binning::Binned {
+        binning,
+        woe: woe.bins.iter().map(|bin| bin.woe).collect(),
+        iv: woe.iv,
+    };
+    Ok((binned, woe))
 }
 
 /// Whether a column misses too much, or is the same nearly everywhere.

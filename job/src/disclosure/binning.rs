@@ -42,6 +42,36 @@ fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -
         at_most: 1,
     };
     let to = |party: &Party| vec![Audience::Party(party.id.clone())];
+    if binning.strict() {
+        return vec![
+            summary(
+                DisclosureId::BinningColumns(owner.clone()),
+                format!(
+                    "For each column of {owner}, without its name, edges or levels: how many bins it is cut into, and how many \
+                        of these are of numbers in order. How many rows are in a bin, and how many of them have label 1, nobody \
+                        learns."
+                ),
+                all.to_vec(),
+            ),
+            summary(
+                DisclosureId::BinningInformation(owner.clone()),
+                format!(
+                    "The information value of each of these columns, to {bank}, which does not tell {owner} which of them it \
+                        lets the model use. Weights of evidence and coefficients of these columns nobody learns, {owner} \
+                        neither: they are forgotten with the job."
+                ),
+                to(label),
+            ),
+            summary(
+                DisclosureId::BinningMonotone(owner.clone()),
+                format!(
+                    "For each of these columns with at least two bins of numbers, one bit: whether the share of label 1 never \
+                        falls, or never rises, from bin to bin, to {bank}."
+                ),
+                to(label),
+            ),
+        ];
+    }
     let mut list = Vec::new();
     let mut joined = "";
     if binning.min_class > 0 {

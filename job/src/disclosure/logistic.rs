@@ -1,7 +1,7 @@
 //! What the training of a logistic regression opens.
 
 use super::{Audience, Disclosure, DisclosureId, Shape};
-use crate::spec::{Spec, Stop};
+use crate::spec::{Party, Spec, Stop};
 
 /// What the training of a logistic regression opens, and its release.
 pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) -> Vec<Disclosure> {
@@ -95,7 +95,10 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
                 then tell more of these)"
         }
     };
-    list.extend(spec.seats().into_iter().map(|party| {
+    // of hidden columns nobody learns coefficients
+    let strict = spec.binning.as_ref().is_some_and(|b| b.strict());
+    let open = |party: &&Party| !strict || spec.label_party() == Some(*party);
+    list.extend(spec.seats().into_iter().filter(open).map(|party| {
         let (intercept, tells) = if spec.label_party() == Some(party) {
             (" and the intercept", "the joint PDs")
         } else {
@@ -124,7 +127,7 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         )
     }));
     if spec.outputs.standard_errors {
-        list.extend(spec.seats().into_iter().map(|party| {
+        list.extend(spec.seats().into_iter().filter(open).map(|party| {
             opening(
                 DisclosureId::ReleaseStandardErrors(party.id.clone()),
                 &format!(

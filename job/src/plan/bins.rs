@@ -1,7 +1,7 @@
 //! Rounds, bytes and time of counting bins against the label.
 
 use super::{
-    StepCost,
+    PartySize, Stage, StepCost,
     cost::Facts,
     gates::{Once, Product},
 };
@@ -14,6 +14,11 @@ use crate::{
 /// Bytes of what the label party is told of a fine bin, and of what it answers of a bin: an estimate.
 const TOLD: u64 = 12;
 const ANSWERED: u64 = 24;
+/// Nodes of the rule behind a weight of evidence on shares, and steps of its reciprocals.
+const EVIDENCE_NODES: u64 = 27;
+const EVIDENCE_ROUNDS: u64 = 21;
+/// Steps of the inverse square roots that columns are scaled by.
+const ROOT_ROUNDS: u64 = 16;
 
 /// Fine bins of each party but the first: as many in each column as the job cuts numbers into.
 fn fine(facts: &Facts<'_>, binning: &Binning) -> Vec<u64> {
@@ -25,9 +30,24 @@ fn fine(facts: &Facts<'_>, binning: &Binning) -> Vec<u64> {
     others.map(|size| size.design_columns * each).collect()
 }
 
+/// Sizes of what is masked in training: where columns stay shared, bins take the place of columns.
+pub(super) fn masked(facts: &Facts<'_>, binning: &Binning) -> Vec<PartySize> {
+    let mut sizes = facts.sizes.to_vec();
+    for (size, bins) in sizes.iter_mut().skip(1).zip(fine(facts, binning)) {
+        size.design_columns = bins;
+    }
+    sizes
+}
+
 pub(super) fn steps(facts: &Facts<'_>, binning: &Binning) -> Vec<StepCost> {
     let fine = fine(facts, binning);
     let mut steps = vec![counted(facts, &fine).times(1)];
+    if binning.strict() {
+        steps.push(weighed(facts, &fine).times(1));
+        steps.push(revealed(facts, &fine).times(1));
+        steps.push(scaled(facts, &fine).times(1));
+        return steps;
+    }
     if binning.min_class > 0 {
         steps.push(enough(facts, &fine).times(1));
     }
@@ -68,6 +88,72 @@ fn enough<'f>(facts: &'f Facts<'f>, fine: &[u64]) -> Once<'f> {
         once.both_signs(*bins);
         once.rounds += 1;
         once.broadcast(WORD * bins);
+    }
+    once
+}
+
+/// Weights of evidence on shares: shares of bads, and the logarithms of what they are made of.
+fn weighed<'f>(facts: &'f Facts<'f>, fine: &[u64]) -> Once<'f> {
+    let mut once = Once::new(facts, State::Preparing, "weights of evidence on shares");
+    for (owner, bins) in (1..).zip(fine).filter(|(_, bins)| **bins > 0) {
+        let nodes = EVIDENCE_NODES * bins;
+        once.rounds += 1;
+        once.spread(owner, WORD * bins);
+        once.column(owner, *bins, 2);
+        once.truncate(&[*bins]);
+        once.column(0, *bins, 1);
+        once.truncate(&[*bins]);
+        once.truncate(&[nodes]);
+        once.truncate(&[nodes]);
+        (1..EVIDENCE_ROUNDS).for_each(|_| {
+            once.multiplied(nodes);
+            once.multiplied(nodes);
+        });
+        once.truncate(&[*bins]);
+        once.multiplied(*bins);
+    }
+    once
+}
+
+/// Information values, and which columns are monotone, to the label party.
+fn revealed<'f>(facts: &'f Facts<'f>, fine: &[u64]) -> Once<'f> {
+    let mut once = Once::new(facts, State::Preparing, "information values");
+    let sizes = facts.sizes.iter().skip(1);
+    for (owner, (bins, size)) in (1..).zip(fine.iter().zip(sizes)) {
+        let columns = size.design_columns.min(*bins);
+        if columns == 0 {
+            continue;
+        }
+        once.column(0, 2 * bins, 1);
+        once.truncate(&[*bins]);
+        once.entrywise(*bins);
+        once.truncate(&[columns]);
+        let pairs = bins - columns;
+        once.column(owner, 2 * pairs, 1);
+        once.both_signs(pairs);
+        once.opening();
+        once.rounds += 2;
+        once.gather(0, 2 * WORD * columns);
+    }
+    once
+}
+
+/// Columns centred and scaled on shares.
+fn scaled<'f>(facts: &'f Facts<'f>, fine: &[u64]) -> Once<'f> {
+    let mut once = Once::new(facts, State::Preparing, "columns on shares").counted(Stage::Train);
+    let sizes = facts.sizes.iter().skip(1);
+    for (owner, (bins, size)) in (1..).zip(fine.iter().zip(sizes)) {
+        let columns = size.design_columns.min(*bins);
+        if columns == 0 {
+            continue;
+        }
+        for _ in 0..2 {
+            once.column(owner, *bins, 1);
+            once.truncate(&[columns]);
+        }
+        (0..3 * ROOT_ROUNDS + 2).for_each(|_| once.multiplied(columns));
+        (0..2).for_each(|_| once.multiplied(*bins));
+        once.truncate(&[columns, columns]);
     }
     once
 }

@@ -181,6 +181,11 @@ impl Facts<'_> {
     fn margins(&self) -> Vec<Product> {
         self.each(|width| (width, self.train_rows))
     }
+
+    /// Whether columns of parties without labels stay shared.
+    fn strict(&self) -> bool {
+        self.spec.binning.as_ref().is_some_and(|b| b.strict())
+    }
 }
 
 /// Items of all frames of a party with so many rows.
@@ -204,11 +209,21 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     let inverse_steps = large * facts.iterations(facts.coarse_hessian_rows())
         + last * facts.iterations(facts.hessian_rows);
     let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
+    // what is masked where columns stay shared: bins
+    let sizes = match &facts.spec.binning {
+        Some(binning) if binning.strict() => super::bins::masked(facts, binning),
+        _ => facts.sizes.to_vec(),
+    };
+    let masked = &Facts {
+        sizes: &sizes,
+        columns: sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1,
+        ..*facts
+    };
     let mut steps = vec![align(facts).times(1)];
     if let Some(binning) = &facts.spec.binning {
         steps.extend(super::bins::steps(facts, binning));
     }
-    steps.push(masked_features(facts).times(1));
+    steps.push(masked_features(masked).times(1));
     if let Some(tuning) = &facts.spec.tuning {
         let spec = trials::in_trials(facts.spec);
         let facts = Facts {
@@ -218,21 +233,21 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         steps.extend(trials::steps(&facts, tuning));
     }
     steps.extend([
-        masks_ahead(facts).times(groups),
-        gradient(facts, "gradient, first pass", None, false).times(first_coarse + first_fine),
-        gradient(facts, "gradient, early passes", Some(coarse), false)
+        masks_ahead(masked).times(groups),
+        gradient(masked, "gradient, first pass", None, false).times(first_coarse + first_fine),
+        gradient(masked, "gradient, early passes", Some(coarse), false)
             .times(passes.coarse - first_coarse),
-        gradient(facts, "gradient, last passes", Some(fine), true).times(passes.fine - first_fine),
-        hessian(facts, "first Hessian", first_rows, None).times(first_coarse + first_fine),
+        gradient(masked, "gradient, last passes", Some(fine), true).times(passes.fine - first_fine),
+        hessian(masked, "first Hessian", first_rows, None).times(first_coarse + first_fine),
         hessian(
-            facts,
+            masked,
             "Hessian, early passes",
             facts.coarse_hessian_rows(),
             Some(false),
         )
         .times(large.saturating_sub(first_coarse)),
         hessian(
-            facts,
+            masked,
             "Hessian, last passes",
             facts.hessian_rows,
             Some(true),
@@ -245,7 +260,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         proximal_step(facts).times(facts.held(passes.all())),
         proximal_iterations(facts).times(facts.held(passes.all())),
         settled(facts).times(passes.tests),
-        range_check(facts).times(1),
+        range_check(masked).times(1),
         coefficients(facts).times(1),
     ]);
     if facts.spec.outputs.standard_errors {
@@ -492,7 +507,8 @@ fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
         once.truncate(&[1]);
     }
     once.rounds += 1;
-    for (position, width) in facts.widths().into_iter().enumerate() {
+    let widths = facts.widths().into_iter().enumerate();
+    for (position, width) in widths.filter(|(p, _)| *p == 0 || !facts.strict()) {
         once.gather(position, WORD * width);
     }
     once.ask(1);
@@ -529,6 +545,26 @@ fn reasons<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Evaluating, "test scores");
     once.opening();
+    if let Some(binning) = facts.spec.binning.as_ref().filter(|b| b.strict()) {
+        let rows = facts.test_rows;
+        let masked = super::bins::masked(facts, binning);
+        for (owner, size) in masked.iter().enumerate().skip(1) {
+            let bins = size.design_columns;
+            once.rounds += 1;
+            once.ask(1);
+            once.spread(owner, WORD * rows * bins);
+            once.multiplied(bins);
+            once.products([Product {
+                owner,
+                operand: bins,
+                output: rows,
+            }]);
+        }
+        once.truncate(&[rows]);
+        once.rounds += 1;
+        once.gather(0, WORD * rows);
+        return once.counted(Stage::Train);
+    }
     once.rounds = 1;
     let parties = facts.ids().len();
     let seeds = u64::from(parties > 2);

@@ -216,6 +216,21 @@ impl<'f> Once<'f> {
         }
     }
 
+    /// Columns of its owner's, sent masked, that shared values of so many rows are multiplied with.
+    pub(super) fn column(&mut self, owner: usize, rows: u64, columns: u64) {
+        self.rounds += 2;
+        self.ask(2);
+        self.spread(owner, WORD * rows * columns);
+        self.gather(owner, WORD * rows);
+        self.correct(owner, rows * columns + columns * columns);
+    }
+
+    /// Products of so many shared values with as many others, cut back.
+    pub(super) fn multiplied(&mut self, values: u64) {
+        self.entrywise(values);
+        self.truncate(&[values]);
+    }
+
     /// Values of so many rows times the weights that each of these parties holds, cut back.
     pub(super) fn weigh(&mut self, rows: u64, owners: impl IntoIterator<Item = usize>) {
         for owner in owners {

@@ -35,7 +35,7 @@ pub struct Binning {
     pub fine_bins: u64,
     /// Most bins of a column, those of missing and special values not counted, 2 to 50. Default 10.
     pub max_bins: u64,
-    /// Least share of the training rows in a bin of numbers, 0 to 0.5; fine bins hold a quarter of it.
+    /// Least share of the training rows in a bin of numbers, 0 to 0.5; fine bins that may be merged hold a quarter of it.
     /// Default 0.05.
     pub min_share: Decimal,
     /// Least training rows of each label in every bin that is counted, 0 to 10000. A bin with fewer joins
@@ -45,7 +45,11 @@ pub struct Binning {
     pub special: Vec<Decimal>,
     /// Who sees counts of bins. `bank-sees` (default): the label party sees how many rows, and how many bad,
     /// are in each bin of the others' columns, without names or edges; the owner gets the weights of
-    /// evidence of its bins. In a horizontal job all banks see sums over all of them.
+    /// evidence of its bins. In a horizontal job all banks see sums over all of them. `strict`: nobody; counts, weights of
+    /// evidence and coefficients of the others' columns stay shared and are forgotten with the job. The label party learns
+    /// each column's information value and whether it is monotone, and scores; the owner nothing of labels. Bins are then
+    /// cut by their owner's values alone: `method` quantile or equal-range, or edges, with `min_class` 0, `noise_rows` 0
+    /// and `smoothing` all-cells.
     pub counts: BinCounts,
     /// The label party changes the counts of good and bad in each of another's bins by random whole numbers
     /// of this standard deviation before it makes weights of evidence of them, 0 to 1000. Default 2. In a
@@ -180,6 +184,8 @@ impl From<BinTrend> for Trend {
 pub enum BinCounts {
     /// The label party, of anonymous bins.
     BankSees,
+    /// Nobody: they stay shared.
+    Strict,
 }
 
 /// Which way weight of evidence points.
@@ -231,7 +237,9 @@ impl Binning {
             (None, BinMethod::Tree) => (Method::Tree { stop: TREE_STOP }, size(most)),
             (None, BinMethod::Monotone) => (Method::Monotone(trend.into()), size(most)),
         };
-        let least = (FINE_SHARE * self.min_share.value() * rows as f64).ceil();
+        // bins that nobody merges later hold their share from the start
+        let part = if self.strict() { 1.0 } else { FINE_SHARE };
+        let least = (part * self.min_share.value() * rows as f64).ceil();
         Recipe {
             cut: CutOptions {
                 cut,
@@ -265,6 +273,11 @@ impl Binning {
                 most => most,
             },
         }
+    }
+
+    /// Whether the columns of parties without labels, and all that is made of them, stay shared.
+    pub const fn strict(&self) -> bool {
+        matches!(self.counts, BinCounts::Strict)
     }
 
     /// What is said of one column alone.
@@ -313,6 +326,9 @@ pub(super) fn check(spec: &Spec, binning: &Binning, found: &mut Vec<(KeyPath, Pr
     within(path.key("noise_rows"), noise, 0.0, MAX_BIN_NOISE as f64);
 
     let mut unfit = |path: KeyPath, why: String| found.push((path, Problem::Binning { why }));
+    if binning.strict() {
+        strict(spec, binning, &mut unfit);
+    }
     if spec.model.weight.is_some() || spec.model.class_weight.is_some() {
         let why =
             "rows are counted in bins as one each: leave out [binning], or the weights of rows";
@@ -366,6 +382,78 @@ pub(super) fn check(spec: &Spec, binning: &Binning, found: &mut Vec<(KeyPath, Pr
             unfit(
                 path.key("method"),
                 "edges replace the method: name one of them".to_owned(),
+            );
+        }
+    }
+}
+
+/// What must hold where counts stay shared.
+fn strict(spec: &Spec, binning: &Binning, unfit: &mut impl FnMut(KeyPath, String)) {
+    let usual = Binning::default();
+    let card = spec.scorecard.as_ref();
+    for (wrong, key, why) in [
+        (
+            binning.method.merges(),
+            "binning.method",
+            "counts = \"strict\" opens nothing to merge bins by: take quantile or equal-range, and another method for the \
+             label party's own columns in [[binning.column]]",
+        ),
+        (
+            binning.min_class > 0,
+            "binning.min_class",
+            "counts = \"strict\" opens no bit about a bin: write min_class = 0",
+        ),
+        (
+            binning.noise_rows > 0,
+            "binning.noise_rows",
+            "counts = \"strict\" opens nothing that needs noise: write noise_rows = 0",
+        ),
+        (
+            binning.smoothing != Smoothing::AllCells,
+            "binning.smoothing",
+            "counts = \"strict\" does not tell which bins lack a label: write smoothing = \"all-cells\"",
+        ),
+        (
+            binning.max_correlation != usual.max_correlation || binning.max_vif != usual.max_vif,
+            "binning.max_correlation",
+            "counts = \"strict\" leaves columns that nobody could compare: leave out max_correlation and max_vif",
+        ),
+        (
+            spec.network.is_some(),
+            "binning.counts",
+            "counts = \"strict\" is for a logistic regression: leave out [network]",
+        ),
+        (
+            spec.tuning.is_some(),
+            "binning.counts",
+            "counts = \"strict\" does not try several l2: leave out [tuning]",
+        ),
+        (
+            spec.is_held(),
+            "binning.counts",
+            "counts = \"strict\" knows no penalty or sign that holds coefficients: leave out model.l1 and signs",
+        ),
+        (
+            card.is_some_and(|card| card.reasons),
+            "scorecard.reasons",
+            "points of columns whose weights nobody sees give no reasons: write reasons = false, or \
+             counts = \"bank-sees\"",
+        ),
+    ] {
+        if wrong {
+            unfit(KeyPath::of(key), why.to_owned());
+        }
+    }
+    let label = spec.label_party().map(|party| &party.id);
+    for (position, column) in binning.column.iter().enumerate() {
+        if label != Some(&column.party) && column.method.is_some_and(BinMethod::merges) {
+            let path = KeyPath::of("binning.column")
+                .element(position)
+                .key("method");
+            unfit(
+                path,
+                "counts = \"strict\" opens nothing to merge bins by: take quantile or equal-range"
+                    .to_owned(),
             );
         }
     }

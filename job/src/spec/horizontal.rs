@@ -234,6 +234,11 @@ fn bins(binning: &Binning, horizontal: &Horizontal, found: &mut Vec<(KeyPath, Pr
             "bins of equal width need the least and largest value of a bank, which no sum opens: take quantiles",
         ),
         (
+            binning.strict(),
+            "binning.counts",
+            "all banks of a horizontal job see sums over all of them: leave out counts",
+        ),
+        (
             binning.noise_rows != 0,
             "binning.noise_rows",
             "counts of bins are opened as exact sums over all banks: write noise_rows = 0",

@@ -35,8 +35,12 @@ pub struct BinnedColumn {
     pub column: String,
     /// Whether the model uses it.
     pub kept: bool,
-    /// Why not.
+    /// Why not; or what else is to be said.
     pub reason: String,
+    /// Whether the receiver is not told if the model uses it.
+    pub not_told: bool,
+    /// How many bins it has, where these are not listed.
+    pub cut: Option<u64>,
     /// Information value.
     pub iv: Option<f64>,
     /// Its bins, in their order.
@@ -148,13 +152,22 @@ pub(super) fn selection(report: &Report) -> Table {
         table.rows.push(vec![
             Cell::text(&c.owner),
             Cell::text(&c.column),
-            Cell::counted((!c.bins.is_empty()).then_some(c.bins.len() as u64)),
-            Cell::decimal(c.iv, 4),
-            Cell::text(if c.kept { "yes" } else { "no" }),
-            Cell::text(match c.kept && c.owner != report.receiver.id {
-                true => "unless its owner left it out: others of its columns may say the same",
-                false => c.reason.as_str(),
+            Cell::counted(match c.bins.len() {
+                0 => c.cut,
+                bins => Some(bins as u64),
             }),
+            Cell::decimal(c.iv, 4),
+            Cell::text(match (c.not_told, c.kept) {
+                (true, _) => "not told",
+                (false, true) => "yes",
+                (false, false) => "no",
+            }),
+            Cell::text(
+                match c.kept && c.owner != report.receiver.id && c.cut.is_none() {
+                    true => "unless its owner left it out: others of its columns may say the same",
+                    false => c.reason.as_str(),
+                },
+            ),
         ]);
     }
     table

@@ -88,6 +88,13 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
             "How customers and bad customers are spread over each column's bins, as totals; no name, no edge, not \
              which customers."
         }
+        id if id.starts_with("binning.columns.") => {
+            "How many bins each of this party's columns has; no name, no edge, no number of customers."
+        }
+        id if id.starts_with("binning.iv.") || id.starts_with("binning.monotone.") => {
+            "How much each of these columns says of the outcome as a whole, and whether it says it one way. Two jobs over \
+             customers that differ by few tell of these few."
+        }
         id if id.starts_with("binning.enough.") => {
             "Whether a bin holds few good or few bad customers. An owner that cuts bins around single customers learns \
              of their labels."
@@ -255,13 +262,18 @@ pub fn explain(
     );
     facts.push(("results are kept".to_owned(), kept));
     if let Some(binning) = &spec.binning {
-        facts.push((
-            "bins".to_owned(),
-            format!(
+        let told = match binning.strict() {
+            true => format!(
+                "of a share of at least {} of the training rows; counts, weights of evidence and coefficients of parties \
+                 without labels stay shared",
+                binning.min_share
+            ),
+            false => format!(
                 "of at least {} rows of each label and a share of {} of the training rows; noise of {} rows (one standard deviation) on counts",
                 binning.min_class, binning.min_share, binning.noise_rows
             ),
-        ));
+        };
+        facts.push(("bins".to_owned(), told));
     }
 
     let mut columns = Vec::new();

@@ -494,6 +494,8 @@ impl PolicyFile {
             "raise outputs.scores.step",
         );
         let raise = "raise it in [binning], or leave [binning] out";
+        let counts = judge.values("/spec/binning/counts");
+        let strict = counts.iter().any(|counts| *counts == "strict");
         for (id, of, least) in [
             (
                 "min_bin_class",
@@ -511,7 +513,10 @@ impl PolicyFile {
                 number(purpose.min_bin_noise),
             ),
         ] {
-            judge.limit(id, Is::Least, of, least, raise);
+            // they guard what is opened of counts: where these stay shared there is nothing
+            if !strict || id == "min_bin_share" {
+                judge.limit(id, Is::Least, of, least, raise);
+            }
         }
         if let Some(counts) = &purpose.bin_counts {
             judge.within(

@@ -3,6 +3,7 @@
 mod align;
 mod binning;
 mod card;
+mod common;
 mod compared;
 mod counted;
 mod evaluate;
@@ -49,7 +50,7 @@ use paripassu_protocol::{
     abort::Abort,
     channel::{Channel, Role},
     ctx::Ctx,
-    vertical::tuning::Tuned,
+    vertical::{hidden::HiddenColumns, tuning::Tuned},
 };
 use paripassu_service::{
     clock::Clock,
@@ -58,8 +59,10 @@ use paripassu_service::{
     transport::JobChannel,
 };
 
+pub(crate) use self::common::own;
 pub use self::network::spec as network_spec;
 use self::{
+    common::blocking,
     measured::Measured,
     progress::timed,
     train::{Fit, JobEngine},
@@ -100,11 +103,6 @@ impl<T> At<T> for Result<T, Abort> {
     }
 }
 
-/// Turns this party's own error, which names file, row or column, into an abort.
-pub(crate) fn own<E: std::fmt::Display>(e: E) -> Abort {
-    Abort::Input(e.to_string())
-}
-
 impl Failure {
     fn into_run_error(self, job: &JobInfo, me: &str) -> RunError {
         let culprit = self.abort.culprit();
@@ -142,6 +140,8 @@ struct Run {
     held: Arc<AtomicU64>,
     /// What the trials of the ridge showed.
     tuned: Option<Tuned>,
+    /// Log-odds of the test rows without what the label holder adds, where they are made on shares.
+    scored: Option<Vec<f64>>,
     measured: Measured,
     /// Rows of each other party as far as they are known: as many as its frames hold.
     peer_rows: u64,
@@ -164,6 +164,8 @@ pub(crate) struct Prepared {
     pub(crate) drift: Drift,
     /// Where columns are weight of evidence: their bins.
     pub(crate) bins: Option<binning::Bins>,
+    /// Columns whose weights of evidence stay shared.
+    pub(crate) hidden: Vec<HiddenColumns>,
     /// Columns of the table that are features.
     pub(crate) features: Vec<String>,
     /// This job's data beside those of the job before it.
@@ -230,6 +232,7 @@ impl Run {
             label,
             held,
             tuned: None,
+            scored: None,
             measured: Measured::new(),
             peer_rows: 0,
             taken: Taken::default(),
@@ -400,12 +403,13 @@ impl Run {
         let columns: Vec<String> = numeric.iter().chain(&categorical).cloned().collect();
         let before = self.job_before(selection.name(), &columns)?;
         let limits = self.site.config.alarm;
-        let bins = match &spec.binning {
+        let (bins, hidden) = match &spec.binning {
             Some(binning) => {
                 let rows = (Arc::clone(&table), Arc::clone(&train));
-                Some(self.bin(binning, engine, rows, columns.clone()).await?)
+                let made = self.bin(binning, engine, rows, columns.clone()).await?;
+                (Some(made.0), made.1)
             }
-            None => None,
+            None => (None, Vec::new()),
         };
         for _ in self.contract.parties() {
             self.book
@@ -420,7 +424,12 @@ impl Run {
             let all: Vec<usize> = train.iter().chain(&test).copied().collect();
             let comparing = before.compare(&table, &columns, &all, &limits);
             let drift = validate::stability(&spec, &me, &table, &columns, &train, &test)?;
+            let own_hidden = bins.as_ref().map_or(&[][..], |bins| &bins.hidden);
             let design = match &bins {
+                // a design of columns that their owner knows the values of: here none
+                Some(bins) if !bins.hidden.is_empty() => {
+                    Ok(Design::given(Vec::new(), Vec::new(), train.len()))
+                }
                 Some(bins) => Design::of_woe(&table, &train, bins.kept.iter().cloned()),
                 None => Design::fit(&table, &train, &numeric, &categorical, options),
             };
@@ -430,15 +439,17 @@ impl Run {
                     .label()
                     .map(|y| rows.iter().map(|r| y[*r]).collect::<Vec<u8>>())
             };
+            let matrix = |rows: &[usize]| binning::matrix(own_hidden, &design, &table, rows);
             Ok::<_, Abort>(Prepared {
                 table_rows: table.rows(),
                 matched: train.len() + test.len(),
-                train: design.transform(&table, &train).map_err(own)?,
-                test: design.transform(&table, &test).map_err(own)?,
+                train: matrix(&train)?,
+                test: matrix(&test)?,
                 rows,
                 evaluation,
                 drift,
                 bins,
+                hidden,
                 features: columns,
                 comparing,
                 train_label: label(&train),
@@ -584,14 +595,5 @@ impl Run {
             to: vec![format!("party:{id}")],
         })?;
         self.forget().await
-    }
-}
-
-/// Runs `f` on the blocking pool; a panic resumes here.
-async fn blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(f).await {
-        Ok(v) => v,
-        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-        Err(_) => std::future::pending().await,
     }
 }

@@ -14,6 +14,7 @@ use paripassu_protocol::{
     correlation::{CorrelationSource, HelperSource},
     scoring,
     vertical::{
+        hidden::Hidden,
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
         network::NetworkFit,
         tuning::{Rule, Tuned, Tuning, stratified},
@@ -67,8 +68,8 @@ impl Run {
     ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
         let (fit, half, passes) = match &self.spec().network {
             None => {
-                let (fit, tuned, passes) = self.logistic(engine, data).await?;
-                self.tuned = tuned;
+                let (fit, tuned, scored, passes) = self.logistic(engine, data).await?;
+                (self.tuned, self.scored) = (tuned, scored);
                 let half = self.points(data, &fit, engine).await?;
                 (Fit::Logistic(fit), half, passes)
             }
@@ -87,7 +88,7 @@ impl Run {
         &self,
         engine: &mut JobEngine,
         data: &Prepared,
-    ) -> Result<(LogisticFit, Option<Tuned>, (u64, u64)), Abort> {
+    ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>, (u64, u64)), Abort> {
         let input = LogisticInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
@@ -110,9 +111,22 @@ impl Run {
             reporter.progress(&timed(step, start, done.into(), of.into()));
         };
         let spec = logistic_spec(self.spec())?;
+        if !data.hidden.is_empty() {
+            let step = self.spec().outputs.scores.as_ref().map(|s| s.step.value());
+            let hidden = Hidden {
+                owners: &data.hidden,
+                test: data.test.iter().copied().collect(),
+                test_rows: data.test.nrows(),
+                // a power of two, as the job was checked for
+                score_step_log2: step.map(|step| (-step.log2()).round() as u32),
+            };
+            let made = logistic::train_hidden(engine, &spec, &hidden, input, &mut progress);
+            let (fit, scored) = made.await?;
+            return Ok((fit, None, scored, (coarse, at_full)));
+        }
         let Some(tuning) = &self.spec().tuning else {
             let fit = logistic::train(engine, &spec, input, &mut progress).await?;
-            return Ok((fit, None, (coarse, at_full)));
+            return Ok((fit, None, None, (coarse, at_full)));
         };
         let tuning = Tuning {
             folds: usize::try_from(tuning.folds).map_err(own)?,
@@ -128,7 +142,7 @@ impl Run {
         };
         let trials = (&tuning, folds);
         let fit = logistic::train_tuned(engine, &spec, trials, input, &mut progress).await;
-        fit.map(|(fit, tuned)| (fit, Some(tuned), (coarse, at_full)))
+        fit.map(|(fit, tuned)| (fit, Some(tuned), None, (coarse, at_full)))
     }
 
     /// The ridge that the model is fitted with: the job's, or the one that trials chose.
@@ -169,6 +183,14 @@ impl Run {
             // computed and opened on shares, with the weights
             Fit::Network(fit) => return Ok(fit.scores.clone()),
         };
+        if !data.hidden.is_empty() {
+            // likewise
+            let mut scores = self.scored.clone();
+            scores
+                .iter_mut()
+                .for_each(|scores| data.rows.add_offset(scores));
+            return Ok(scores);
+        }
         let mut parts: Vec<f64> = data
             .test
             .rows()

@@ -50,6 +50,17 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// The information value of each of one party's columns, whose counts stay shared, to the label holder.
+    Information {
+        /// Position of the party.
+        party: u8,
+    },
+    /// One bit for each of one party's columns of numbers: whether the share of bads never falls or never rises, to
+    /// the label holder.
+    Monotone {
+        /// Position of the party.
+        party: u8,
+    },
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.

@@ -185,6 +185,64 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         self.open_bits(bits, opening).await
     }
 
+    /// For each group of so many of `values`, one after another: exclusive-or shares, in the last bit of a word, of
+    /// whether none of them is negative.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's; or if there is another number of values.
+    pub(crate) async fn none_negative(
+        &mut self,
+        values: Vec<u64>,
+        groups: &[usize],
+    ) -> Result<Vec<u64>, Abort> {
+        if values.len() != groups.iter().sum::<usize>() || groups.contains(&0) {
+            return Err(Abort::Input("values that are compared in groups".into()));
+        }
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let first = u64::from(self.me() == 0);
+        let lanes = Lanes {
+            words: values,
+            bits: 64,
+        };
+        let signs = self.signs(&[lanes], &[]).await?;
+        let mut bits = signs.iter().map(|s| (s >> 63) ^ first);
+        let mut groups: Vec<Vec<u64>> = groups
+            .iter()
+            .map(|n| bits.by_ref().take(*n).collect())
+            .collect();
+        while groups.iter().any(|g| g.len() > 1) {
+            let pairs = groups.iter().flat_map(|g| g.chunks_exact(2));
+            let (a, b): (Vec<u64>, Vec<u64>) = pairs.map(|p| (p[0], p[1])).unzip();
+            let mut both = self.and(&a, &b, &[]).await?.0.into_iter();
+            for g in &mut groups {
+                let odd = (g.len() % 2 == 1).then(|| g.pop()).flatten();
+                let half = g.len() / 2;
+                g.clear();
+                g.extend(both.by_ref().take(half));
+                g.extend(odd);
+            }
+        }
+        Ok(groups.into_iter().flatten().collect())
+    }
+
+    /// Of bits in words of their own, exclusive-or shares: whether either of two is 1.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's.
+    pub(crate) async fn either(&mut self, a: &[u64], b: &[u64]) -> Result<Vec<u64>, Abort> {
+        let (both, _) = self.and(a, b, &[]).await?;
+        let one = a.iter().zip(b).zip(both);
+        Ok(one.map(|((a, b), both)| a ^ b ^ both).collect())
+    }
+
     /// Exclusive-or shares of the lanes of `values` where the same lane of `words`, a sum of the parties' shares
     /// as a signed number, is negative, and of 0 elsewhere. `values` are exclusive-or shares.
     ///

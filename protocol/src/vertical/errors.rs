@@ -105,6 +105,9 @@ impl Run {
         let rows = (self.rows.max(1).next_power_of_two()) as f64 * self.scale();
         let mut own = Vec::new();
         for (p, m) in whole.iter().enumerate() {
+            if self.is_hidden(p) {
+                continue;
+            }
             let width = self.widths()[p];
             let diagonal = m.words().iter().step_by(width + 1).copied().collect();
             let (party, frac) = (p as u8, m.frac());

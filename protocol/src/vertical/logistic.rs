@@ -4,6 +4,7 @@ pub use paripassu_model::logistic::Sign;
 
 pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{
+    hidden::Hidden,
     points::Points,
     run::Run,
     tuning::{Tuned, Tuning, with_first},
@@ -221,8 +222,27 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     input: LogisticInput,
     progress: &mut dyn Progress,
 ) -> Result<LogisticFit, Abort> {
-    let (fit, _) = train_all(engine, spec, None, input, progress).await?;
+    let (fit, ..) = train_all(engine, spec, None, input, None, progress).await?;
     Ok(fit)
+}
+
+/// As [`train()`](fn@train), where some parties' columns are hidden: at party 0 also the scores of the test rows, where
+/// asked for.
+///
+/// # Leakage
+/// As of training, without `Coefficients` and `StandardErrors` of hidden columns; and `Scores`.
+///
+/// # Errors
+/// As of training; or columns of another shape.
+pub async fn train_hidden<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    spec: &LogisticSpec,
+    hidden: &Hidden<'_>,
+    input: LogisticInput,
+    progress: &mut dyn Progress,
+) -> Result<(LogisticFit, Option<Vec<f64>>), Abort> {
+    let (fit, _, scores) = train_all(engine, spec, None, input, Some(hidden), progress).await?;
+    Ok((fit, scores))
 }
 
 /// As [`train()`](fn@train), with the ridge that trials choose; `folds` says at party 0 in which fold each row is left out
@@ -241,9 +261,9 @@ pub async fn train_tuned<C: Channel, S: CorrelationSource>(
     progress: &mut dyn Progress,
 ) -> Result<(LogisticFit, Tuned), Abort> {
     let tuning = Some((tuning, folds));
-    match train_all(engine, spec, tuning, input, progress).await? {
-        (fit, Some(tuned)) => Ok((fit, tuned)),
-        (_, None) => Err(Abort::Input("no trials were made".into())),
+    match train_all(engine, spec, tuning, input, None, progress).await? {
+        (fit, Some(tuned), _) => Ok((fit, tuned)),
+        (_, None, _) => Err(Abort::Input("no trials were made".into())),
     }
 }
 
@@ -252,8 +272,9 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     spec: &LogisticSpec,
     tuning: Option<(&Tuning, Option<Vec<u8>>)>,
     input: LogisticInput,
+    hidden: Option<&Hidden<'_>>,
     progress: &mut dyn Progress,
-) -> Result<(LogisticFit, Option<Tuned>), Abort> {
+) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
     engine.step("train/shapes");
     let me = engine.me();
     let mut input = input;
@@ -264,12 +285,18 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     }
     let spec = &spec;
     spec.check(&input.signs)?;
+    if hidden.is_some() && spec.is_held() {
+        return Err(Abort::Input(
+            "an L1 penalty or signs hold no coefficients of hidden columns: leave them out".into(),
+        ));
+    }
     if input.x.len() != input.rows * input.cols {
         return Err(Abort::Input("design matrix and its sizes disagree".into()));
     }
     let label = label_words(me, input.rows, input.label.take())?;
     let weights = input.row_weights.clone();
-    let mut run = Run::prepare(engine, spec, input, label).await?;
+    let owners = hidden.map_or(&[][..], |hidden| hidden.owners);
+    let mut run = Run::prepare(engine, spec, input, label, owners).await?;
     let tuned = match tuning {
         Some((tuning, folds)) => Some(run.tune(engine, tuning, folds, weights, progress).await?),
         None => None,
@@ -291,8 +318,15 @@ async fn train_all<C: Channel, S: CorrelationSource>(
             true if run.within_range(engine, &attempt).await? => {
                 let mut facts = run.facts(&attempt, hessians)?;
                 facts.passes -= before;
-                let fit = run.release(engine, attempt, facts).await?;
-                return Ok((fit, tuned));
+                let fit = run.release(engine, &attempt, facts).await?;
+                let scores = match hidden {
+                    Some(hidden) => {
+                        let weights = (&attempt.weights[..], &attempt.short[..]);
+                        run.scores(engine, weights, &fit, hidden).await?
+                    }
+                    None => None,
+                };
+                return Ok((fit, tuned, scores));
             }
             true => "scores leave the sigmoid's range",
             false => "its steps stay above the tolerance",

@@ -41,6 +41,8 @@
 mod alone;
 pub mod bins;
 mod errors;
+pub mod evidence;
+pub mod hidden;
 mod linalg;
 pub mod logistic;
 pub mod network;

@@ -3,7 +3,7 @@
 use paripassu_crypto::{fixed, share::Shares};
 use paripassu_model::newton_schulz;
 
-use super::points;
+use super::{points, run::Run};
 use crate::{
     abort::Abort,
     arith::{Engine, Inverted, Operand, OwnerMatrix},
@@ -17,17 +17,19 @@ const LEAST_LOG2: u32 = 13;
 /// The Hessian over N' of all parties' weights, `[d, d]`.
 ///
 /// `slope` holds sigma' times m' N / (N' m) for the first m rows; `owners` are all whitened features;
-/// `ridge` is this party's own diagonal block. Two rounds and a cut.
+/// `own` is this party's own diagonal block beside the data's. Two rounds and a cut.
 pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     owners: &[OwnerMatrix],
     slope: &Shares,
     rows_log2: u32,
-    ridge: &[u64],
+    run: &Run,
+    own: &[u64],
 ) -> Result<Shares, Abort> {
+    let widths = run.widths();
     let mut starts = vec![0];
-    for m in owners {
-        starts.push(starts[starts.len() - 1] + m.cols());
+    for width in widths {
+        starts.push(starts[starts.len() - 1] + width);
     }
     let d = starts[owners.len()];
     let weighted = engine.weighted(owners, slope).await?;
@@ -57,9 +59,10 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
         })
         .collect();
     let blocks = engine.truncate(cut).await?;
+    let blocks = run.blocks_of_columns(engine, &pairs, blocks).await?;
     let mut h = vec![0u64; d * d];
     for ((p, q), b) in pairs.iter().zip(&blocks) {
-        let cols = owners[*q].cols();
+        let cols = widths[*q];
         for (at, w) in b.words().iter().enumerate() {
             let (i, j) = (starts[*p] + at / cols, starts[*q] + at % cols);
             h[i * d + j] = *w;
@@ -69,10 +72,16 @@ pub(super) async fn hessian<C: Channel, S: CorrelationSource>(
         }
     }
     let me = engine.me();
-    let (at, cols) = (starts[me], owners[me].cols());
-    for (k, w) in ridge.iter().enumerate() {
+    let (at, cols) = (starts[me], widths[me]);
+    for (k, w) in own.iter().enumerate() {
         let (i, j) = (at + k / cols, at + k % cols);
         h[i * d + j] = h[i * d + j].wrapping_add(*w);
+    }
+    for (from, diagonal) in run.hidden_diagonals() {
+        for (k, w) in diagonal.words().iter().enumerate() {
+            let at = (from + k) * (d + 1);
+            h[at] = h[at].wrapping_add(*w);
+        }
     }
     Ok(Shares::new(h, points::HESSIAN))
 }

@@ -160,10 +160,11 @@ impl Run {
         &self,
         engine: &mut Engine<C, S>,
         masks: &mut Masks,
-        weights: &[Shares],
+        (weights, short): (&[Shares], &[Shares]),
         how: &How<'_>,
     ) -> Result<(Shares, Option<Shares>), Abort> {
-        let z = self.margins(engine, masks, weights).await?;
+        let weights = self.inner(engine, weights, short).await?;
+        let z = self.margins(engine, masks, &weights).await?;
         self.residuals_of(engine, &z, how).await
     }
 
@@ -244,14 +245,17 @@ impl Run {
                 .map(|(m, w)| (m, Operand::Plain(w, 1))),
         );
         let mut out = engine.products_ahead(&jobs, &mut masks.gradients).await?;
-        let ridge = joined(out.split_off(self.features.len()));
+        let mut ridge = out.split_off(self.features.len());
+        self.add_hidden_ridge(engine, &mut ridge, short).await?;
+        let ridge = joined(ridge);
         let data = joined(out);
         // divide by N' by moving the point
         let frac = data.frac() + how.points.rows_log2;
         let data = Shares::new(data.into_words(), frac);
         let want = how.gradient();
         let mut cut = engine.truncate(vec![(data, want), (ridge, want)]).await?;
-        let (ridge, mut gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
+        let (ridge, gradient) = (newton::one(cut.split_off(1))?, newton::one(cut)?);
+        let mut gradient = self.gradient_of_columns(engine, gradient).await?;
         gradient.add(&ridge);
         #[cfg(test)]
         spill(engine, Spill::Gradient, &gradient).await?;
@@ -277,7 +281,7 @@ impl Run {
         Ok(Shares::new(vec![own; s.rows], s.frac))
     }
 
-    /// Scores of all rows.
+    /// Scores of all rows, from weights of what each owner's matrix has columns for ([`Run::inner`]).
     pub(super) async fn margins<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,

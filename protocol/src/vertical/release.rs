@@ -1,6 +1,6 @@
 //! What each party is given at the end.
 
-use paripassu_crypto::fixed;
+use paripassu_crypto::{fixed, share::Shares};
 use zeroize::Zeroizing;
 
 use super::{
@@ -32,7 +32,7 @@ impl Run {
     pub(super) async fn release<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
-        attempt: Attempt,
+        attempt: &Attempt,
         facts: SolverFacts,
     ) -> Result<LogisticFit, Abort> {
         engine.step("release/coefficients");
@@ -41,12 +41,14 @@ impl Run {
             None => None,
         };
         let weights = released.as_ref().unwrap_or(&attempt.weights);
-        for (party, w) in (0u8..).zip(weights) {
+        let opened = |p: &(usize, &Shares)| !self.is_hidden(p.0);
+        for (p, w) in weights.iter().enumerate().filter(opened) {
+            let party = p as u8;
             let opening = Opening::Coefficients { party };
             engine.announce(opening, Receivers::One(party), w.len())?;
         }
         let mut own = Vec::new();
-        for (p, w) in weights.iter().enumerate() {
+        for (p, w) in weights.iter().enumerate().filter(opened) {
             let party = p as u8;
             let opening = Opening::Coefficients { party };
             let words = Zeroizing::new(
@@ -63,6 +65,7 @@ impl Run {
         }
         let mut coefficients = match released {
             Some(_) => own,
+            None if self.is_hidden(engine.me()) => Vec::new(),
             None => self.mine.coefficients(own),
         };
         let has_intercept = engine.me() == 0 && !coefficients.is_empty();

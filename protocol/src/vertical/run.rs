@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     alone, errors,
+    hidden::{Basis, HiddenColumns, largest_scale},
     logistic::{LogisticInput, LogisticSpec, Progress, Stop, widths},
     newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
@@ -51,6 +52,8 @@ pub(super) struct Run {
     /// The ridge, divided likewise.
     pub(super) l2: f64,
     pub(super) features: Vec<OwnerMatrix>,
+    /// By party, where its columns are hidden.
+    pub(super) hidden: Vec<Option<Basis>>,
     /// Whitened weights to begin with: party 0's own fit, zeros elsewhere.
     start: Zeroizing<Vec<f64>>,
     pub(super) ridges: Vec<OwnerMatrix>,
@@ -106,6 +109,7 @@ impl Run {
         spec: &LogisticSpec,
         input: LogisticInput,
         label: Option<Vec<u8>>,
+        hidden: &[HiddenColumns],
     ) -> Result<Self, Abort> {
         let LogisticInput {
             x,
@@ -144,7 +148,10 @@ impl Run {
             })
             .await;
         }
-        let cols = design.width();
+        // hidden columns are as many as they are, however many bins they have
+        let own_hidden = hidden.iter().find(|h| h.owner == engine.me());
+        let own_hidden = own_hidden.map(|h| h.columns.len());
+        let cols = own_hidden.unwrap_or(design.width());
         let widths = widths(engine, rows, cols).await?;
         row_weights::check_enough(weights.as_deref(), &widths)?;
         let standard_errors = spec.standard_errors;
@@ -162,6 +169,15 @@ impl Run {
             0.0
         };
         let (mine, z) = offload(move || {
+            if let Some(columns) = own_hidden {
+                let mut z = vec![0; design.x.len()];
+                fixed::encode_all_i32(&design.x, points::FEATURE, &mut z)
+                    .map_err(|e| Abort::Input(e.to_string()))?;
+                return Ok((
+                    Whitened::scaled(columns, largest_scale(columns, l2, rows)),
+                    z,
+                ));
+            }
             let mine = Whitened::new(&design, &penalty, pull)?;
             let z = mine.features(&design, points::FEATURE)?;
             if standard_errors {
@@ -194,20 +210,34 @@ impl Run {
             scale,
             l2,
             features: Vec::new(),
+            hidden: Vec::new(),
             start,
             ridges: Vec::new(),
             unwhiten: Vec::new(),
             masks: Masks::default(),
             rough: false,
         };
+        for p in 0..engine.parties() {
+            let of = hidden.iter().find(|h| h.owner == p);
+            let basis = match of {
+                Some(of) if of.columns.len() == run.widths[p] => {
+                    Some(Basis::new(engine, of, rows, l2).await?)
+                }
+                Some(_) => return Err(Abort::Input("hidden columns of another number".into())),
+                None => None,
+            };
+            run.hidden.push(basis);
+        }
         engine.step("train/features");
         for p in 0..engine.parties() {
             let d = run.widths[p];
+            let bins = hidden.iter().find(|h| h.owner == p);
+            let wide = bins.map_or(d, |h| h.columns.iter().sum());
             let own = p == engine.me();
             let give = |m: Result<Vec<i32>, Abort>| if own { m.map(Some) } else { Ok(None) };
             let z = z.take_if(|_| own);
             run.features
-                .push(engine.register(p, rows, d, points::FEATURE, z).await?);
+                .push(engine.register(p, rows, wide, points::FEATURE, z).await?);
             let r = give(encode_matrix(run.mine.ridge(), points::RIDGE))?;
             run.ridges
                 .push(engine.register(p, d, d, points::RIDGE, r).await?);
@@ -339,10 +369,16 @@ impl Run {
                 how.gradient(),
                 points.weight,
             ));
-            engine.source_mut().prefetch(&ask).await?;
+            // gates of hidden columns stand between these, and ask for themselves
+            if self.none_hidden() {
+                engine.source_mut().prefetch(&ask).await?;
+            }
             let (residual, mut slope) = match by_zero {
                 true => self.first_residuals(engine.me(), &weights, &how).await?,
-                false => self.residuals(engine, masks, &weights, &how).await?,
+                false => {
+                    let both = (&weights[..], &short[..]);
+                    self.residuals(engine, masks, both, &how).await?
+                }
             };
             let residual = self.by_row_weights(engine, residual, by_zero).await?;
             let gradient = self
@@ -354,7 +390,7 @@ impl Run {
             if let Some(slope) = slope {
                 let slope = self.by_row_weights(engine, slope, by_zero || bound).await?;
                 let own = self.own_block()?;
-                let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, &own);
+                let h = newton::hessian(engine, &self.features, &slope, of.rows_log2, self, &own);
                 let h = h.await?;
                 let made = newton::inverse(engine, &h, self.width(), of.headroom).await?;
                 if self.proximal.is_some() {
@@ -548,6 +584,7 @@ impl Run {
             .map(|w| (w.duplicate(), frac))
             .collect();
         let weights = engine.truncate(cut).await?;
+        let weights = self.inner(engine, &weights, &attempt.short).await?;
         let mut masks = std::mem::take(&mut self.masks);
         masks.refill(engine, &self.features, false).await?;
         let z = self.margins(engine, &mut masks, &weights).await;

@@ -1,3 +1,4 @@
+mod hidden;
 pub(super) mod leakage;
 mod proximal;
 mod row_weights;

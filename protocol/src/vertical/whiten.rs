@@ -116,6 +116,22 @@ impl Whitened {
         })
     }
 
+    /// For columns that are scaled elsewhere: T is c on its diagonal, and the ridge is not its owner's to bring.
+    pub(super) fn scaled(d: usize, c: f64) -> Self {
+        let diagonal = |v: f64| {
+            (0..d * d)
+                .map(|at| if at / d == at % d { v } else { 0.0 })
+                .collect()
+        };
+        Self {
+            d,
+            l: diagonal(1.0 / c),
+            ridge: vec![0.0; d * d],
+            pull: vec![0.0; d * d],
+            unwhiten: diagonal(c),
+        }
+    }
+
     /// `Z = X T` with `frac` fraction bits, row-major.
     pub(super) fn features(&self, x: &Design, frac: u32) -> Result<Vec<i32>, Abort> {
         let d = self.d;

@@ -194,7 +194,7 @@ pub(super) fn answer(
         values: None,
         rows: b.counts.rows(),
         bad: Some(b.counts.bad),
-        woe: b.woe,
+        woe: Some(b.woe),
         iv: Some(b.iv),
         smoothed: Some(b.smoothed),
     };
@@ -203,6 +203,8 @@ pub(super) fn answer(
         position: 0,
         kept,
         iv: woe.iv,
+        cut: None,
+        monotone: None,
         bins: woe.bins.iter().map(row).collect(),
     };
     Ok((answer, other))
@@ -244,7 +246,7 @@ pub(super) fn carried_out(fine: Fine, answer: Answer) -> Result<(Binned, Vec<Row
         values: Some(bin.clone()),
         rows,
         bad: None,
-        woe: *woe,
+        woe: Some(*woe),
         iv: None,
         smoothed: None,
     });
@@ -322,14 +324,16 @@ mod tests {
         let given = told(&[500, 500]);
         let (plain, seen) = answer(&given, &counts, &recipe, &exact).unwrap();
         let woe = (400f64 / 700.0 / (100.0 / 300.0)).ln();
-        assert!((plain.woe[0] - woe).abs() < 1e-6 && (seen.bins[0].woe - woe).abs() < 1e-12);
+        assert!(
+            (plain.woe[0] - woe).abs() < 1e-6 && (seen.bins[0].woe.unwrap() - woe).abs() < 1e-12
+        );
         let loud = spec::Binning {
             noise_rows: 20,
             ..job
         };
         let (noisy, seen) = answer(&given, &counts, &recipe, &loud).unwrap();
         // four draws of deviation 20 are hardly ever all 0
-        assert!(noisy.woe != plain.woe && (seen.bins[0].woe - woe).abs() < 1e-12);
+        assert!(noisy.woe != plain.woe && (seen.bins[0].woe.unwrap() - woe).abs() < 1e-12);
         assert!(
             noisy
                 .woe

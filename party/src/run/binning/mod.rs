@@ -1,6 +1,7 @@
 //! Bins and weight of evidence: the label holder's own columns by itself, the others' by counts on shares.
 
 mod exchange;
+mod strict;
 
 use std::sync::Arc;
 
@@ -14,12 +15,16 @@ use paripassu_protocol::{
     abort::Abort,
     channel::Role,
     horizontal::bins::{LeftOut, OfColumn},
-    vertical::bins::{self, Assigned},
+    vertical::{
+        bins::{self, Assigned},
+        hidden::HiddenColumns,
+    },
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::exchange::{Answer, Fine, Told, answer, carried_out, counts_of, cut, join, read, told};
+pub(super) use self::strict::matrix;
 use super::{Run, blocking, own, train::JobEngine};
 
 /// What became of the columns of a job with bins, as far as this party may know.
@@ -30,9 +35,15 @@ pub(crate) struct Bins {
     sign: WoeSign,
     /// The same as a formula.
     formula: String,
+    /// `strict` where counts stay shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<&'static str>,
     /// Columns that are part of the design, in their order.
     #[serde(skip)]
     pub(crate) kept: Vec<Binned>,
+    /// The same where counts stay shared, at their owner, which knows no weights of evidence.
+    #[serde(skip)]
+    pub(crate) hidden: Vec<Binning>,
     /// This party's columns.
     columns: Vec<Column>,
     /// The other parties' columns without names, at the label holder.
@@ -44,7 +55,9 @@ pub(crate) struct Bins {
 #[derive(Debug, Clone, Serialize)]
 struct Column {
     column: String,
-    kept: bool,
+    /// Nothing where only the label holder knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<bool>,
     /// Why it was left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -64,7 +77,8 @@ struct Row {
     rows: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     bad: Option<u64>,
-    woe: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    woe: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     iv: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +92,13 @@ struct Anonymous {
     position: usize,
     kept: bool,
     iv: f64,
+    /// Where counts stay shared: how many bins there are, and whether the share of bads moves one way over those of
+    /// numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monotone: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     bins: Vec<Row>,
 }
 
@@ -118,7 +139,9 @@ impl Bins {
             format: 1,
             sign,
             formula: sign.to_string(),
+            counts: None,
             kept: Vec::new(),
+            hidden: Vec::new(),
             columns: Vec::new(),
             others: Vec::new(),
         }
@@ -138,22 +161,26 @@ impl Bins {
 
     /// For the report: own columns by name, others' by their places.
     pub(super) fn report(&self, me: &str, least: f64) -> BinsReport {
-        let row = |(at, bin): (usize, &Row)| BinRow {
-            label: bin
-                .label
-                .clone()
-                .unwrap_or_else(|| format!("bin {}", at + 1)),
-            rows: bin.rows,
-            bad: bin.bad,
-            woe: bin.woe,
-            iv: bin.iv,
+        let row = |(at, bin): (usize, &Row)| {
+            Some(BinRow {
+                label: bin
+                    .label
+                    .clone()
+                    .unwrap_or_else(|| format!("bin {}", at + 1)),
+                rows: bin.rows,
+                bad: bin.bad,
+                woe: bin.woe?,
+                iv: bin.iv,
+            })
         };
-        let rows = |bins: &[Row]| bins.iter().enumerate().map(row).collect();
+        let rows = |bins: &[Row]| bins.iter().enumerate().filter_map(row).collect();
         let own = self.columns.iter().map(|c| BinnedColumn {
             owner: me.to_owned(),
             column: c.column.clone(),
-            kept: c.kept,
+            kept: c.kept == Some(true),
             reason: c.reason.clone().unwrap_or_default(),
+            not_told: c.kept.is_none(),
+            cut: c.kept.is_none().then_some(c.bins.len() as u64),
             iv: c.iv,
             bins: rows(&c.bins),
         });
@@ -161,12 +188,14 @@ impl Bins {
             owner: c.party.clone(),
             column: format!("column {}", c.position + 1),
             kept: c.kept,
-            reason: match (c.kept, c.bins.len()) {
-                (true, _) => String::new(),
+            reason: match (c.kept, c.cut.unwrap_or(c.bins.len())) {
+                (true, _) => c.moves().to_owned(),
                 (false, 0 | 1) => ONE_BIN.to_owned(),
                 (false, _) => below(least),
             },
             iv: Some(c.iv),
+            not_told: false,
+            cut: c.cut.map(|bins| bins as u64),
             bins: rows(&c.bins),
         });
         BinsReport {
@@ -181,8 +210,12 @@ impl Bins {
             "Columns are weight of evidence, {}, of bins that are closed on the left; bins.json has them.",
             self.formula
         )];
+        if self.counts.is_some() {
+            notes.push(strict::NOTE.to_owned());
+        }
         for c in &self.columns {
             match (&c.reason, c.iv) {
+                (Some(_), _) if c.kept.is_none() => {}
                 (Some(reason), _) => notes.push(format!("{} left out: {reason}.", c.column)),
                 (None, Some(iv)) if iv > 0.5 => notes.push(format!(
                     "{} has an information value of {iv:.3}: above 0.5 it may know the outcome.",
@@ -205,7 +238,7 @@ impl Bins {
     fn left_out(&mut self, column: String, reason: String, iv: Option<f64>, bins: Vec<Row>) {
         self.columns.push(Column {
             column,
-            kept: false,
+            kept: Some(false),
             reason: Some(reason),
             iv,
             bins,
@@ -215,7 +248,7 @@ impl Bins {
     /// A column that was kept so far goes.
     fn gone(&mut self, column: &str, reason: String) {
         for c in self.columns.iter_mut().filter(|c| c.column == column) {
-            c.kept = false;
+            c.kept = Some(false);
             c.reason = Some(reason.clone());
         }
     }
@@ -232,7 +265,7 @@ impl Bins {
         }
         self.columns.push(Column {
             column,
-            kept: true,
+            kept: Some(true),
             reason: None,
             iv: Some(iv),
             bins,
@@ -266,7 +299,7 @@ fn rows_of(binning: &Binning, woe: &Woe) -> Vec<Row> {
         values: Some(bin.clone()),
         rows: w.counts.rows(),
         bad: Some(w.counts.bad),
-        woe: w.woe,
+        woe: Some(w.woe),
         iv: Some(w.iv),
         smoothed: Some(w.smoothed),
     };
@@ -281,12 +314,14 @@ impl Run {
         engine: &mut JobEngine,
         (table, train): (Arc<Table>, Arc<Vec<usize>>),
         columns: Vec<String>,
-    ) -> Result<Bins, Abort> {
+    ) -> Result<(Bins, Vec<HiddenColumns>), Abort> {
         let me = self.site.identity.peer().id.to_string();
         let rare = self.spec().design.rare_level_rows;
         let rows = train.len();
         let recipe = |column: &str| job.recipe(&me, column, rows, rare);
         let mut bins = Bins::new(recipe("").sign);
+        bins.counts = job.strict().then_some("strict");
+        let mut hidden = Vec::new();
         let mut fit: Vec<(String, Recipe)> = Vec::new();
         for column in columns {
             match unfit(&table, &train, &column, job) {
@@ -320,6 +355,9 @@ impl Run {
             let (table, train) = (Arc::clone(&table), Arc::clone(&train));
             let cut = blocking(move || cut(&table, &train, fit)).await;
             (fine, assigned) = cut.map_err(own)?;
+            if job.strict() {
+                strict::check(&fine)?;
+            }
         }
         engine.step("train/bins");
         let widths = bins::announce(engine, rows, assigned.all()).await?;
@@ -335,8 +373,17 @@ impl Run {
                 width,
                 rows,
             };
+            if job.strict() {
+                let mine = mine.map(|(fine, assigned)| (fine.to_vec(), assigned));
+                let made = self.hide(engine, &task, mine, label.as_deref(), &mut bins);
+                hidden.push(made.await?);
+                continue;
+            }
             self.bin_of(engine, &task, mine, label.as_deref(), &mut bins)
                 .await?;
+        }
+        if !bins.hidden.is_empty() {
+            return Ok((bins, hidden));
         }
         let (kept, limits) = (std::mem::take(&mut bins.kept), job.in_common());
         let judged = blocking(move || {
@@ -355,7 +402,7 @@ impl Run {
                 "no column of this party is left after binning: lower binning.min_iv or min_class, or bring others",
             ));
         }
-        Ok(bins)
+        Ok((bins, hidden))
     }
 
     /// One party's columns, which it gives as `mine`.

@@ -42,7 +42,7 @@ pub(in crate::vertical) async fn spill<C: Channel, S: CorrelationSource>(
 }
 
 /// What a party sent and received under one tag, in the order of a list that is the same in every run.
-struct Seen {
+pub(super) struct Seen {
     from: Role,
     tag: String,
     received: bytes::Bytes,
@@ -94,6 +94,11 @@ async fn view(s: &Sample, own: usize, me: u8, run: u32, leak: Spill) -> Vec<Seen
         )
         .await;
     fits.into_iter().for_each(|f| drop(f.unwrap()));
+    seen_by(&world, me)
+}
+
+/// All that party `me` has received, and what it sent there itself.
+pub(super) fn seen_by(world: &World, me: u8) -> Vec<Seen> {
     let log = world.log();
     let here = Role::Party(me);
     let mut seen: Vec<Seen> = log
@@ -133,7 +138,7 @@ fn numbers(bytes: &[u8], width: usize) -> Vec<f64> {
 
 /// What was received, and with it what was sent: a sum of two shares is what they stand for, whose sign and size are
 /// looked at apart because it lies in few bits.
-fn readings(seen: &Seen, width: usize) -> Vec<Vec<f64>> {
+pub(super) fn readings(seen: &Seen, width: usize) -> Vec<Vec<f64>> {
     let mut out = vec![numbers(&seen.received, width)];
     if let Some(sent) = &seen.sent {
         let both: Vec<u8> = match width {
@@ -182,7 +187,7 @@ fn apart(feature: &[f64], class: &[bool]) -> (f64, f64, f64) {
 }
 
 /// Scores of the cases from `half` on by the eight features that part those before it best.
-fn attack(features: &[Vec<f64>], class: &[bool], half: usize) -> Vec<f64> {
+pub(super) fn attack(features: &[Vec<f64>], class: &[bool], half: usize) -> Vec<f64> {
     let mut best: Vec<(f64, f64, f64, &Vec<f64>)> = features
         .iter()
         .map(|f| {
