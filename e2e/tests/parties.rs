@@ -179,7 +179,7 @@ fn weights_of_rows_classes_and_a_champion_score_equal_the_weighted_pooled_fit() 
     let out = dir.path().join("out");
     let said = run(
         &text
-            .replace("bad = 2.5", "bad = 2")
+            .replace("good = 1, bad = 2.5", "good = 0.5, bad = 1")
             .replace("max = 20", "max = 32"),
         &out,
     );
