@@ -111,6 +111,13 @@ fn where_counts_stay_shared_nothing_by_bin_and_no_coefficient_of_the_others_is_d
             of.flat_map(|s| &s.links).map(|l| l.bytes).sum()
         };
         assert!(masked(&strict) > 2 * masked(&open));
+        // whose columns are hidden has no coefficients that could tell it anything
+        let told = |plan: &Plan| {
+            let coefficients =
+                |l: &&paripassu_job::plan::Learns| l.never.contains("own coefficients say (they");
+            plan.learns.iter().filter(coefficients).count()
+        };
+        assert_eq!((told(&strict), told(&open)), (0, parties - 1));
     }
 }
 

@@ -39,6 +39,10 @@ const FEATURE_PARTY_NEVER: &str = "a label or a score, beyond what its own coeff
     values, means or coefficients; any margin, residual, gradient or Hessian of the training beyond declared \
     standard errors";
 
+/// Of a party whose columns' counts, weights and coefficients stay shared.
+const STRICT_PARTY_NEVER: &str = "a label or a score; a count of labels, a weight of evidence or a coefficient, of its own \
+    columns or another's; another party's values or means; any margin, residual, gradient or Hessian of the training";
+
 const BANK_NEVER: &str = "another bank's rows, values, labels, scores, or its part of any sum, as long as \
     fewer banks than the threshold collude; a count or coefficient of one bank alone";
 
@@ -138,6 +142,7 @@ pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
             never: never.to_owned(),
         }
     };
+    let strict = spec.binning.as_ref().is_some_and(|b| b.strict());
     let mut list: Vec<_> = spec
         .seats()
         .into_iter()
@@ -145,6 +150,8 @@ pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
             let is_label = spec.label_party() == Some(party);
             let (part, never) = if is_label {
                 ("label party", LABEL_PARTY_NEVER)
+            } else if strict {
+                ("feature party", STRICT_PARTY_NEVER)
             } else {
                 ("feature party", FEATURE_PARTY_NEVER)
             };
