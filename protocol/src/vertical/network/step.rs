@@ -16,6 +16,9 @@ use crate::{
     correlation::{CorrelationSource, Request},
 };
 
+#[cfg(test)]
+use crate::vertical::tests::leakage::{Spill, spill};
+
 /// Shares of a block of weights `[inputs, outputs]`: of one party's columns in the first layer, of a further layer
 /// with its biases as the last row.
 pub(super) struct Weights {
@@ -178,6 +181,8 @@ impl Layers {
         let spec = self.output_spec();
         let (mut residuals, _) = engine.sigmoid(scores, &spec).await?;
         paripassu_crypto::ring64::sub_assign(residuals.words_mut(), &batch.label);
+        #[cfg(test)]
+        spill(engine, Spill::Residual, &residuals).await?;
         Ok(residuals)
     }
 
@@ -274,6 +279,10 @@ impl Layers {
         let passed = self.forward(engine, batch, drops, true).await?;
         let residuals = self.residuals(engine, batch, &passed.scores).await?;
         let gradients = self.backward(engine, batch, passed, residuals).await?;
+        #[cfg(test)]
+        for gradient in &gradients {
+            spill(engine, Spill::Gradient, gradient).await?;
+        }
         let mut cut = Vec::with_capacity(2 * gradients.len());
         let all = self.first.iter().chain(&self.further);
         for (w, gradient) in all.zip(&gradients) {

@@ -1,3 +1,5 @@
+mod leakage;
+
 use ndarray::Array2;
 
 use super::{NetworkFit, NetworkInput, NetworkSpec, Schedule, plain, train};

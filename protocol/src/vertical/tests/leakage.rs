@@ -41,26 +41,37 @@ pub(in crate::vertical) async fn spill<C: Channel, S: CorrelationSource>(
     Ok(())
 }
 
+/// Runs `f` as a build that leaks does.
+pub(in crate::vertical) fn leaking<F: Future>(
+    leak: Spill,
+    f: F,
+) -> impl Future<Output = F::Output> {
+    SPILL.scope(leak, f)
+}
+
 /// What a party sent and received under one tag, in the order of a list that is the same in every run.
-pub(super) struct Seen {
+pub(in crate::vertical) struct Seen {
     from: Role,
-    tag: String,
+    pub(in crate::vertical) tag: String,
     received: bytes::Bytes,
     /// What it sent there itself, where that is as long.
     sent: Option<bytes::Bytes>,
 }
 
+/// Party `p`'s seed in run `run`.
+pub(in crate::vertical) fn seed(run: u32, p: u8) -> [u8; 32] {
+    let words = Prg::new(&[77; 32]).words(Label::request(run, p), 4);
+    let mut out = [0; 32];
+    out.chunks_exact_mut(8)
+        .zip(words)
+        .for_each(|(o, w)| o.copy_from_slice(&w.to_le_bytes()));
+    out
+}
+
 /// Trains, and keeps party `me`'s view. `run` decides all randomness.
 async fn view(s: &Sample, own: usize, me: u8, run: u32, leak: Spill) -> Vec<Seen> {
     let world = World::new(2);
-    let seed = move |p: u8| {
-        let words = Prg::new(&[77; 32]).words(Label::request(run, p), 4);
-        let mut out = [0; 32];
-        out.chunks_exact_mut(8)
-            .zip(words)
-            .for_each(|(o, w)| o.copy_from_slice(&w.to_le_bytes()));
-        out
-    };
+    let seed = move |p: u8| seed(run, p);
     let (rows, y) = (s.y.len(), s.y.clone());
     let parts = [columns(s, 0, own), columns(s, own, s.d)];
     let wide = [own, s.d - own];
@@ -98,7 +109,7 @@ async fn view(s: &Sample, own: usize, me: u8, run: u32, leak: Spill) -> Vec<Seen
 }
 
 /// All that party `me` has received, and what it sent there itself.
-pub(super) fn seen_by(world: &World, me: u8) -> Vec<Seen> {
+pub(in crate::vertical) fn seen_by(world: &World, me: u8) -> Vec<Seen> {
     let log = world.log();
     let here = Role::Party(me);
     let mut seen: Vec<Seen> = log
@@ -121,6 +132,13 @@ pub(super) fn seen_by(world: &World, me: u8) -> Vec<Seen> {
     seen
 }
 
+/// Who sent how much under which tag.
+pub(in crate::vertical) fn shape(view: &[Seen]) -> Vec<(Role, String, usize)> {
+    view.iter()
+        .map(|s| (s.from, s.tag.clone(), s.received.len()))
+        .collect()
+}
+
 /// Words of eight or four bytes, as numbers in [-1, 1).
 fn numbers(bytes: &[u8], width: usize) -> Vec<f64> {
     let of = |c: &[u8]| match width {
@@ -138,7 +156,7 @@ fn numbers(bytes: &[u8], width: usize) -> Vec<f64> {
 
 /// What was received, and with it what was sent: a sum of two shares is what they stand for, whose sign and size are
 /// looked at apart because it lies in few bits.
-pub(super) fn readings(seen: &Seen, width: usize) -> Vec<Vec<f64>> {
+pub(in crate::vertical) fn readings(seen: &Seen, width: usize) -> Vec<Vec<f64>> {
     let mut out = vec![numbers(&seen.received, width)];
     if let Some(sent) = &seen.sent {
         let both: Vec<u8> = match width {
@@ -187,7 +205,7 @@ fn apart(feature: &[f64], class: &[bool]) -> (f64, f64, f64) {
 }
 
 /// Scores of the cases from `half` on by the eight features that part those before it best.
-pub(super) fn attack(features: &[Vec<f64>], class: &[bool], half: usize) -> Vec<f64> {
+pub(in crate::vertical) fn attack(features: &[Vec<f64>], class: &[bool], half: usize) -> Vec<f64> {
     let mut best: Vec<(f64, f64, f64, &Vec<f64>)> = features
         .iter()
         .map(|f| {
@@ -206,7 +224,7 @@ pub(super) fn attack(features: &[Vec<f64>], class: &[bool], half: usize) -> Vec<
 }
 
 /// Means of the words of each message, of their sizes, signs and lowest bits.
-fn of_a_run(view: &[Seen]) -> Vec<f64> {
+pub(in crate::vertical) fn of_a_run(view: &[Seen]) -> Vec<f64> {
     view.iter()
         .flat_map(|seen| {
             let mut out = Vec::new();
@@ -235,23 +253,29 @@ async fn told_apart(runs: u32, leak: Spill) -> (f64, usize) {
         row[3] = -row[3];
     }
     let (mut features, mut class) = (Vec::new(), Vec::new());
-    let mut shape: Option<Vec<(Role, String, usize)>> = None;
+    let mut first_shape = None;
     for run in 0..runs {
         let second = run.count_ones() % 2 == 1;
         let seen = view(if second { &other } else { &first }, 2, 0, run, leak).await;
-        let now: Vec<_> = seen
-            .iter()
-            .map(|s| (s.from, s.tag.clone(), s.received.len()))
-            .collect();
-        assert_eq!(*shape.get_or_insert_with(|| now.clone()), now, "run {run}");
+        let now = shape(&seen);
+        assert_eq!(
+            *first_shape.get_or_insert_with(|| now.clone()),
+            now,
+            "run {run}"
+        );
         features.push(of_a_run(&seen));
         class.push(second);
     }
+    told(&features, &class)
+}
+
+/// How often the runs' class is told, learnt on one half of them, in how many cases of the other.
+pub(in crate::vertical) fn told(features: &[Vec<f64>], class: &[bool]) -> (f64, usize) {
     let columns: Vec<Vec<f64>> = (0..features[0].len())
         .map(|j| features.iter().map(|f| f[j]).collect())
         .collect();
     let half = class.len() / 2;
-    let right = attack(&columns, &class, half)
+    let right = attack(&columns, class, half)
         .iter()
         .zip(&class[half..])
         .filter(|(score, c)| (**score > 0.0) == **c)
@@ -304,11 +328,16 @@ async fn labels_guessed(leak: Spill) -> (f64, f64) {
     assert!(features.len() > 100, "{} features", features.len());
     let class: Vec<bool> = s.y.iter().map(|y| *y == 1).collect();
     let half = rows / 2;
-    let scores: Vec<f64> = attack(&features, &class, half)
+    auc(&attack(&features, &class, half), &class[half..])
+}
+
+/// The area under the curve of these guesses, and its deviation for guesses at random.
+pub(in crate::vertical) fn auc(guesses: &[f64], class: &[bool]) -> (f64, f64) {
+    let scores: Vec<f64> = guesses
         .iter()
         .map(|score| 1.0 / (1.0 + (-score).exp()))
         .collect();
-    let truth: Vec<u8> = s.y[half..].to_vec();
+    let truth: Vec<u8> = class.iter().map(|bad| u8::from(*bad)).collect();
     let auc = Scored::new(&truth, &scores).unwrap().auc().auc;
     let bads = truth.iter().filter(|y| **y == 1).count() as f64;
     let goods = truth.len() as f64 - bads;
