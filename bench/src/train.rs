@@ -20,7 +20,7 @@ use paripassu_protocol::{
     ctx::Ctx,
     vertical::{
         logistic::{LogisticInput, LogisticSpec, Stop, train},
-        network::{self, Dense, NetworkInput, NetworkSpec, Schedule, plain},
+        network::{self, Dense, Hidden, NetworkInput, NetworkSpec, Schedule, plain},
     },
 };
 use paripassu_service::{pki, shutdown::Shutdown, transcript::Record, transport::JobChannel};
@@ -69,6 +69,7 @@ impl Setting {
         let (hidden, batch) = self.network.clone()?;
         Some(NetworkSpec {
             hidden,
+            activation: Hidden::Tanh,
             epochs: self.passes.unwrap_or(1) as usize,
             batch,
             rate: 0.03,
@@ -80,6 +81,7 @@ impl Setting {
             validation_tenths: 0,
             patience: 0,
             score_step_log2: None,
+            row_weights: Vec::new(),
         })
     }
 }
@@ -203,6 +205,7 @@ impl Play for Trainer {
                     cols: input.cols,
                     rows: input.rows,
                     label: input.label,
+                    row_weights: None,
                     test: Vec::new(),
                     test_rows: 0,
                 };
@@ -407,7 +410,8 @@ fn in_the_clear(
     let d = setting.cols.iter().sum();
     let x = Array2::from_shape_vec((y.len(), d), x.to_vec()).map_err(|e| text(&e))?;
     let before = cpu::used().0;
-    let plain = plain::train(spec, &x, y, plain::Activation::Tanh).map_err(|e| text(&e))?;
+    let plain =
+        plain::train(spec, (&x, y), None, plain::Activation::Exact).map_err(|e| text(&e))?;
     let cpu_s_plain = cpu::used().0 - before;
     let mut layers: Vec<Dense> = bank.layers.iter().cloned().map(dense).collect();
     if let (Some(first), Some((more, ..))) = (layers.first_mut(), partner.layers.first()) {

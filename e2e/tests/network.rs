@@ -56,7 +56,7 @@ fn the_example_of_a_network_is_the_plain_one() {
     assert_eq!(shape(&other), [(columns(&other), 0)]);
     assert!(own["activation"]["sines"].as_array().unwrap().len() == 12);
 
-    // all nodes can prove what was opened: weights and scores, and nothing while training
+    // all nodes can prove what was opened: weights and scores, and while training a bit an epoch
     let bundles = metrics["bundles"].as_object().unwrap();
     assert_eq!(bundles.len(), 3, "{bundles:?}");
     for bundle in bundles.values() {
@@ -72,6 +72,86 @@ fn the_example_of_a_network_is_the_plain_one() {
         assert!(page.contains(said), "{said}");
     }
     assert!(!page.contains("train.converged") && !page.contains("train.improved"));
+    let said = common::run([
+        "audit",
+        "show",
+        bundles["partner"].as_str().unwrap(),
+        "--json",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    // each with what came before it is approved
+    let bits = said.out.matches("id=train.range-check ").count();
+    assert!(bits >= 20, "{bits}");
+}
+
+/// The example's job with other lines.
+fn changed(dir: &Path, lines: &[(&str, &str)]) -> std::path::PathBuf {
+    let mut text = fs::read_to_string(example("lending_club_network.toml")).unwrap();
+    for (from, to) in lines {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    let job = dir.join("job.toml");
+    fs::write(&job, text).unwrap();
+    job
+}
+
+#[test]
+fn rectifiers_and_weights_of_classes_and_rows_are_those_of_the_plain_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = changed(
+        dir.path(),
+        &[
+            (
+                "hidden = [16, 8]",
+                "activation = \"relu\"\nhidden = [16, 8]",
+            ),
+            ("epochs = 20", "epochs = 6"),
+            (
+                "l2 = 0.5",
+                "class_weight = { good = 1, bad = 2 }\n\
+                 weight = { party = \"partner\", column = \"open_il_24m\", max = 30 }\nl2 = 0.5",
+            ),
+            ("rate = 0.03", "rate = 0.01"),
+        ],
+    );
+    let data = example("data/lending_club");
+    let (bank, partner) = (data.join("bank.csv"), data.join("partner.csv"));
+    let out = dir.path().join("out");
+    let said = sandbox(&job, &[("bank", &bank), ("partner", &partner)], &out);
+    assert_eq!(said.code, 0, "{said:?}");
+    let metrics = json(&out.join("metrics.json"));
+    assert!(number(&metrics, "auc_abs_diff") <= 2e-3, "{metrics:#}");
+    assert!(number(&metrics["joint"], "auc") > 0.6, "{metrics:#}");
+    let own = json(&out.join("bank/model.json"));
+    assert_eq!(own["activation"]["name"], "relu");
+    let page = fs::read_to_string(out.join("bank/report.html")).unwrap();
+    for said in ["relu", "good 1, bad 2", "column open_il_24m of partner"] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_network_that_diverges_ends_at_every_node_with_its_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = changed(
+        dir.path(),
+        &[
+            ("rate = 0.03", "rate = 1\nmomentum = 0.99"),
+            ("batch = 256", "batch = 16"),
+            ("epochs = 20", "epochs = 5"),
+        ],
+    );
+    let data = example("data/lending_club");
+    let (bank, partner) = (data.join("bank.csv"), data.join("partner.csv"));
+    let out = dir.path().join("out");
+    let said = sandbox(&job, &[("bank", &bank), ("partner", &partner)], &out);
+    assert_ne!(said.code, 0, "{said:?}");
+    let told = format!("{said:?}");
+    for word in ["in epoch 1 of 5", "lower network.rate"] {
+        assert!(told.contains(word), "{told}");
+    }
+    assert!(!out.join("bank/model.json").exists());
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn fate_hetero_files() {
 
 /// A network's AUC on the test rows against that of scikit-learn's networks on the pooled table: within one standard
 /// deviation of five seeds, or 0.005, below; a better one is none the worse.
-fn network(name: &str, rate: &str) {
+fn network(name: &str, lines: &str) {
     let Some(folder) = data_folder() else { return };
     let split = only_split(&folder, name);
     let reference = &json(&folder.join("reference.json"))["datasets"][name]["all_columns"]["mlp"];
@@ -232,7 +232,7 @@ fn network(name: &str, rate: &str) {
     let at = |file: &str| dir.path().join(file);
     let [bank, partner] = tables(&folder, name, &split, dir.path());
     let section = format!(
-        "[model]\nkind = \"mlp\"\nl2 = 0.5\n[network]\nrate = {rate}\n[limits]\njob_deadline_s = 7200\n"
+        "[model]\nkind = \"mlp\"\nl2 = 0.5\n[network]\n{lines}\n[limits]\njob_deadline_s = 7200\n"
     );
     let text = job("reference", &bank, &partner) + &section;
     fs::write(at("job.toml"), text).unwrap();
@@ -262,7 +262,12 @@ fn only_split(folder: &Path, name: &str) -> String {
 
 #[test]
 fn german_credit_network() {
-    network("german_credit", "0.03");
+    network("german_credit", "rate = 0.03");
+}
+
+#[test]
+fn german_credit_network_of_rectifiers() {
+    network("german_credit", "activation = \"relu\"\nrate = 0.03");
 }
 
 /// All sets; minutes. `cargo nextest run -p paripassu-e2e --test reference --run-ignored all networks`.
@@ -277,6 +282,6 @@ fn networks_on_all_sets() {
         ("sba_loans", "0.03"),
         ("polish_bankruptcy_5y", "0.1"),
     ] {
-        network(name, rate);
+        network(name, &format!("rate = {rate}"));
     }
 }

@@ -167,6 +167,8 @@ pub const MAX_TRAIN_ROWS: u64 = 1 << 25;
 pub const NETWORK_HIDDEN_TERMS: u64 = 12;
 /// See [`NETWORK_HIDDEN_TERMS`].
 pub const NETWORK_OUTPUT_TERMS: u64 = 40;
+/// Bytes of correlations that a rectifier takes for a value.
+pub const RELU_BYTES: u64 = 160;
 /// Rows of a network at a time that are looked at only: watched or scored.
 pub const LOOKED_AT_ROWS: u64 = 2_048;
 /// Words in a message of masked features.

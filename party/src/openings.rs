@@ -179,6 +179,10 @@ impl Book {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
+            Opening::WithinRange { epoch } => (
+                DisclosureId::TrainRangeCheck,
+                format!("train/epoch-{epoch}"),
+            ),
             Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
             Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
             Opening::BinsEnough { party } => {

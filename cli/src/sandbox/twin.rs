@@ -102,7 +102,15 @@ pub(crate) fn fit(
     let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
     if let Some(network) = &spec.network {
         let asked = paripassu_party::network_spec(spec, network).map_err(|e| wrong(&e))?;
-        let plain = plain::train(&asked, &train, &train_y, plain::Activation::Series)
+        let weights: Option<Vec<f64>> = match asked.row_weights.is_empty() {
+            true => None,
+            false => {
+                let all = Beside::of(spec, &tables)?.weights;
+                Some(rows.train.iter().map(|row| all[*row]).collect())
+            }
+        };
+        let given = (&train, &train_y[..]);
+        let plain = plain::train(&asked, given, weights.as_deref(), plain::Activation::Series)
             .map_err(|e| wrong(&e))?;
         let scores = plain.log_odds(&test).map_err(|e| wrong(&e))?;
         let pd: Vec<f64> = scores.iter().map(|z| logistic::sigmoid(*z)).collect();

@@ -1,7 +1,7 @@
 //! What the training of a network on columns of several parties opens.
 
 use super::{Audience, Disclosure, DisclosureId, Shape};
-use crate::spec::{Network, Spec};
+use crate::spec::{Activation, Network, Spec};
 
 /// What is opened between matching and metrics, in the order in which it happens.
 pub(super) fn disclosures(spec: &Spec, network: &Network, helper: &Audience) -> Vec<Disclosure> {
@@ -14,8 +14,28 @@ pub(super) fn disclosures(spec: &Spec, network: &Network, helper: &Audience) -> 
         at_most,
     };
     let mut list = Vec::new();
-    if network.validation_tenths > 0 && network.epochs > 1 {
+    let with_helper = || {
         let parties = seats.iter().map(|party| Audience::Party(party.id.clone()));
+        parties.chain([helper.clone()]).collect::<Vec<_>>()
+    };
+    // of rectifiers nothing bounds what the test rows give
+    let rectified = network.activation == Activation::Relu && spec.outputs.scores.is_some();
+    let and_test = match rectified {
+        true => " Once more for all test rows, before scores are released.",
+        false => "",
+    };
+    list.push(opening(
+        DisclosureId::TrainRangeCheck,
+        format!(
+            "After each epoch, whether all weights, their last steps, and of one batch the scores and derivatives lie \
+                within the range of the fixed point; if not, training has diverged and the job ends.{and_test} The \
+                helper sees from the requests it serves whether training goes on."
+        ),
+        Shape::Bit,
+        with_helper(),
+        u32::try_from(network.epochs + u64::from(rectified)).unwrap_or(u32::MAX),
+    ));
+    if network.validation_tenths > 0 && network.epochs > 1 {
         list.push(opening(
             DisclosureId::TrainImproved,
             format!(
@@ -24,10 +44,17 @@ pub(super) fn disclosures(spec: &Spec, network: &Network, helper: &Audience) -> 
                 network.validation_tenths
             ),
             Shape::Bit,
-            parties.chain([helper.clone()]).collect(),
+            with_helper(),
             u32::try_from(network.epochs - 1).unwrap_or(u32::MAX),
         ));
     }
+    let weighed = match spec.row_weights().is_empty() {
+        true => "",
+        false => {
+            " Each row counts by its weight: whoever holds weights can let few customers count, and what it gets then \
+                tells more of these."
+        }
+    };
     list.extend(seats.iter().map(|party| {
         let more = match spec.label_party() == Some(party) {
             true => ", its biases and all further layers",
@@ -38,7 +65,7 @@ pub(super) fn disclosures(spec: &Spec, network: &Network, helper: &Audience) -> 
             format!(
                 "The final weights of {0}'s own columns in the first layer{more}, to {0} alone. They are what the labels \
                     of all training rows made of public initial weights: a column that is constant but for a few \
-                    customers tells much of these.",
+                    customers tells much of these.{weighed}",
                 party.id
             ),
             Shape::Weights,

@@ -117,7 +117,7 @@ impl Facts<'_> {
     }
 
     /// Who holds weights of rows; where `by_zero`, without party 0, which weighs by itself what it holds alone.
-    fn weighing(&self, by_zero: bool) -> impl Iterator<Item = usize> {
+    pub(super) fn weighing(&self, by_zero: bool) -> impl Iterator<Item = usize> {
         let owners = self.spec.row_weights().into_iter().map(|(owner, _)| owner);
         owners.filter(move |owner| !by_zero || *owner > 0)
     }

@@ -314,12 +314,23 @@ impl<'f> Once<'f> {
     /// The positive parts of so many values: their signs, the signs' shares in the ring, a product.
     pub(super) fn positive_parts(&mut self, values: u64) {
         self.signs(&[(values, 64)]);
+        self.chosen(values);
+    }
+
+    /// Signs that are held as bits, in the ring, and the values that they keep.
+    fn chosen(&mut self, values: u64) {
         let mut parties = self.ids.len() as u64;
         while parties > 1 {
             self.entrywise(parties / 2 * values);
             parties = parties.div_ceil(2);
         }
         self.entrywise(values);
+    }
+
+    /// The positive parts of so many values that fit half words, and where they are kept.
+    pub(super) fn rectified(&mut self, values: u64) {
+        self.signs(&[(values.div_ceil(2), 32)]);
+        self.chosen(values);
     }
 
     /// `factors` conjunctions with one common factor, word by word; their correction was asked for before.

@@ -3,16 +3,16 @@
 use super::{
     Memory, Stage, StepCost,
     cost::{Facts, align, metrics},
-    gates::{Once, Product},
+    gates::{Once, Product, within},
     memory,
 };
 use crate::{
     constants::{
         FEATURE_CHUNK, LOOKED_AT_ROWS, NETWORK_HIDDEN_TERMS, NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S,
-        RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, SERIES_WORDS, STORED_FEATURE, WORD,
+        RELU_BYTES, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, SERIES_WORDS, STORED_FEATURE, WORD,
     },
     life::State,
-    spec::Network,
+    spec::{Activation, Network},
 };
 
 /// The network's sizes in a job.
@@ -20,6 +20,7 @@ struct Sizes<'f> {
     facts: &'f Facts<'f>,
     widths: Vec<u64>,
     hidden: Vec<u64>,
+    activation: Activation,
 }
 
 /// The steps; of so many epochs where it is known how many there were.
@@ -29,6 +30,7 @@ pub(super) fn steps(facts: &Facts<'_>, network: &Network, epochs: Option<u64>) -
         facts,
         widths: facts.widths(),
         hidden: network.hidden.iter().map(|h| u64::from(*h)).collect(),
+        activation: network.activation,
     };
     let watched = network.watched(facts.train_rows);
     let scored = match facts.spec.outputs.scores {
@@ -37,14 +39,17 @@ pub(super) fn steps(facts: &Facts<'_>, network: &Network, epochs: Option<u64>) -
     };
     let looked_at = |rows: u64| Network::parts(rows, LOOKED_AT_ROWS).filter(|rows| *rows > 0);
     let batches: Vec<u64> = Network::parts(facts.train_rows - watched, network.batch).collect();
-    let all = looked_at(watched)
-        .chain(batches.iter().copied())
-        .chain(looked_at(scored));
+    let trained = looked_at(watched).chain(batches.iter().copied());
+    let all = trained
+        .map(|rows| (rows, true))
+        .chain(looked_at(scored).map(|rows| (rows, false)));
     let mut steps = vec![align(facts).times(1), sizes.features(all).times(1)];
     for (rows, count) in counted(batches.iter().copied()) {
         steps.push(sizes.batch(rows).times(count * epochs));
     }
     steps.push(sizes.decay().times(epochs));
+    let shortest = batches.iter().copied().min().unwrap_or(0);
+    steps.push(sizes.within_range(shortest).times(epochs));
     if watched > 0 {
         steps.push(sizes.watched(looked_at(watched)).times(epochs));
         steps.push(improved(facts).times(epochs.saturating_sub(1)));
@@ -97,16 +102,18 @@ impl<'f> Sizes<'f> {
         self.blocks().iter().sum()
     }
 
-    /// Each owner sends its masked columns of every batch to the others.
-    fn features(&self, batches: impl Iterator<Item = u64>) -> Once<'f> {
+    /// Each owner sends its masked columns of every batch to the others, and the weights of its rows where it trains.
+    fn features(&self, batches: impl Iterator<Item = (u64, bool)>) -> Once<'f> {
         let mut once =
             Once::new(self.facts, State::Preparing, "masked features").counted(Stage::Train);
         once.rounds = 1;
         once.broadcast(2 * WORD);
         (0..self.widths.len()).for_each(|party| once.waits(party, 1));
         let mut words = 0;
-        for rows in batches {
-            for (owner, width) in self.widths.iter().enumerate() {
+        for (rows, trains) in batches {
+            let columns = self.widths.iter().copied().enumerate();
+            let weights = self.facts.weighing(false).filter(|_| trains);
+            for (owner, width) in columns.chain(weights.map(|owner| (owner, 1))) {
                 once.ask(1);
                 once.spread(owner, WORD * rows * width);
                 once.take_in(owner, [rows * width]);
@@ -134,13 +141,22 @@ impl<'f> Sizes<'f> {
                 }),
         );
         for (h, (inputs, outputs)) in self.hidden.iter().zip(self.further()) {
-            once.sigmoid(rows * h, NETWORK_HIDDEN_TERMS, false);
-            once.cut(rows * h, false);
-            if slopes {
-                once.cut(rows * h, false);
+            match self.activation {
+                Activation::Tanh => {
+                    once.sigmoid(rows * h, NETWORK_HIDDEN_TERMS, false);
+                    once.cut(rows * h, false);
+                    if slopes {
+                        once.cut(rows * h, false);
+                    }
+                    once.compute_s += (rows * h * NETWORK_HIDDEN_TERMS) as f64 / SERIES_TERMS_PER_S;
+                }
+                Activation::Relu => {
+                    once.truncate(&[rows * h]);
+                    once.rectified(rows * h);
+                    once.compute_s += (rows * h * RELU_BYTES) as f64 / PRG_BYTES_PER_S;
+                }
             }
             once.matmul(rows, inputs, outputs);
-            once.compute_s += (rows * h * NETWORK_HIDDEN_TERMS) as f64 / SERIES_TERMS_PER_S;
         }
         once.compute_s += (3 * rows * self.macs()) as f64 / RING_MACS_PER_S;
     }
@@ -155,6 +171,7 @@ impl<'f> Sizes<'f> {
         let mut once = Once::new(self.facts, State::Training, "batch");
         self.forward(&mut once, rows, true);
         self.residuals(&mut once, rows);
+        once.weigh(rows, self.facts.weighing(false));
         for (inputs, outputs) in self.further().into_iter().rev() {
             let h = inputs - 1;
             once.matmul(inputs, rows, outputs);
@@ -191,12 +208,33 @@ impl<'f> Sizes<'f> {
         once
     }
 
+    /// Values of a row that are looked at: its score; what hidden layers are given, where that must be within a range.
+    fn looked_at(&self) -> u64 {
+        match self.activation {
+            Activation::Tanh => 1,
+            Activation::Relu => 1 + self.hidden.iter().sum::<u64>(),
+        }
+    }
+
+    /// Whether weights, their last steps, and what is looked at of so many rows lie within the range, with these rows'
+    /// derivatives.
+    fn within_range(&self, rows: u64) -> Once<'f> {
+        let mut once = Once::new(self.facts, State::Training, "within range?");
+        let weights: u64 = self.blocks().iter().sum();
+        let derivatives: u64 = self.hidden.iter().sum();
+        let values = 2 * weights + rows * (self.looked_at() + derivatives);
+        once.all_negative(&[within(values)]);
+        once.announced_bit();
+        once
+    }
+
     /// The loss on the rows that are set apart.
     fn watched(&self, parts: impl Iterator<Item = u64>) -> Once<'f> {
         let mut once = Once::new(self.facts, State::Training, "loss, watched rows");
         for rows in parts {
             self.forward(&mut once, rows, false);
             self.residuals(&mut once, rows);
+            once.weigh(rows, self.facts.weighing(false));
             once.matmul(1, rows, 1);
         }
         once
@@ -205,9 +243,15 @@ impl<'f> Sizes<'f> {
     /// Test rows through all layers.
     fn scored(&self, parts: impl Iterator<Item = u64>) -> Once<'f> {
         let mut once = Once::new(self.facts, State::Training, "test rows");
+        let mut looked_at = 0;
         for rows in parts {
             self.forward(&mut once, rows, false);
             once.truncate(&[rows]);
+            looked_at += rows * self.looked_at();
+        }
+        if self.activation == Activation::Relu {
+            once.all_negative(&[within(looked_at)]);
+            once.announced_bit();
         }
         once
     }
@@ -262,7 +306,10 @@ pub(super) fn memory(facts: &Facts<'_>, network: &Network) -> Vec<Memory> {
     let all: u64 = network.hidden.iter().map(|h| u64::from(*h)).sum();
     let widest = network.hidden.iter().map(|h| u64::from(*h)).max();
     // the series of a layer in half words, that of the output in whole ones
-    let hidden = SERIES_WORDS * WORD / 2 * NETWORK_HIDDEN_TERMS * widest.unwrap_or(0);
+    let hidden = match network.activation {
+        Activation::Tanh => SERIES_WORDS * WORD / 2 * NETWORK_HIDDEN_TERMS,
+        Activation::Relu => RELU_BYTES,
+    } * widest.unwrap_or(0);
     let output = SERIES_WORDS * WORD * NETWORK_OUTPUT_TERMS;
     let dealt = batch * hidden.max(output);
     // scores, activations and slopes of all layers, and what of them is cut
@@ -273,7 +320,8 @@ pub(super) fn memory(facts: &Facts<'_>, network: &Network) -> Vec<Memory> {
         .map(|(position, ((node, width), size))| {
             let aligning = memory::aligning(facts, size.rows);
             let own = (2 * WORD + STORED_FEATURE) * rows * width;
-            let masked = WORD * rows * (facts.columns - width);
+            let weights = facts.weighing(false).count() as u64;
+            let masked = WORD * rows * (facts.columns - width + weights);
             let role = match position {
                 0 => "label party",
                 _ => "feature party",

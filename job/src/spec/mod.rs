@@ -38,7 +38,7 @@ pub use self::{
     evaluation::{Evaluation, Fairness, Higher, Incumbent, LossGivenDefault},
     held::{ColumnSign, SignOf},
     horizontal::{Horizontal, Intercept, Start},
-    network::Network,
+    network::{Activation, Network},
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},

@@ -129,7 +129,9 @@ impl Openings for Book {
             (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
             (Opening::Improved { .. }, Receivers::All) => DisclosureId::TrainImproved,
             (Opening::Scores, Receivers::One(0)) => DisclosureId::ReleaseScores,
-            (Opening::RangeExceeded, Receivers::All) => DisclosureId::TrainRangeCheck,
+            (Opening::RangeExceeded | Opening::WithinRange { .. }, Receivers::All) => {
+                DisclosureId::TrainRangeCheck
+            }
             (Opening::Coefficients { party: owner }, Receivers::One(to)) if owner == to => {
                 DisclosureId::ReleaseCoefficients(party(owner))
             }

@@ -1,11 +1,13 @@
 //! The plan and the contract of a network.
 
+use paripassu_job::spec::Activation;
 use paripassu_job::{
     Contract, DisclosureId, JobId, Ledger, Spec, Submitter, Timestamp,
     spec::{TemplateKind, template},
 };
+use paripassu_protocol::vertical::logistic::RowWeights;
 use paripassu_protocol::vertical::network::{
-    self as protocol, NetworkInput, NetworkSpec, Schedule,
+    self as protocol, Hidden, NetworkInput, NetworkSpec, Schedule,
 };
 
 use super::*;
@@ -33,6 +35,10 @@ fn asked(spec: &Spec) -> NetworkSpec {
     let network = spec.network.as_ref().unwrap();
     NetworkSpec {
         hidden: network.hidden.iter().map(|h| *h as usize).collect(),
+        activation: match network.activation {
+            Activation::Tanh => Hidden::Tanh,
+            Activation::Relu => Hidden::Relu,
+        },
         epochs: network.epochs as usize,
         batch: network.batch as usize,
         rate: network.rate.value(),
@@ -44,6 +50,14 @@ fn asked(spec: &Spec) -> NetworkSpec {
         validation_tenths: network.validation_tenths as usize,
         patience: network.patience as usize,
         score_step_log2: spec.outputs.scores.as_ref().map(|_| 10),
+        row_weights: spec
+            .row_weights()
+            .into_iter()
+            .map(|(party, max)| RowWeights {
+                party: party as u8,
+                max,
+            })
+            .collect(),
     }
 }
 
@@ -63,6 +77,7 @@ async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, Vec<u64>, Vec
         .collect();
     let world = World::new(parties as u8);
     let (columns, names, asked) = (columns(spec), ids.clone(), asked(spec));
+    let holders = spec.row_weights();
     let (rows, labels) = sample(1.0);
     let (books, rounds) = (ledgers.clone(), Arc::new(Mutex::new(vec![0; parties])));
     let count = Arc::clone(&rounds);
@@ -78,6 +93,10 @@ async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, Vec<u64>, Vec
                     cols: own.len(),
                     rows: ROWS,
                     label: (me == 0).then(|| labels.clone()),
+                    row_weights: holders
+                        .iter()
+                        .any(|(party, _)| *party == me)
+                        .then(|| vec![0.7; ROWS]),
                 };
                 let (asked, book) = (asked.clone(), Book(Arc::clone(&books[me]), names.clone()));
                 let count = Arc::clone(&count);
@@ -110,8 +129,35 @@ async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, Vec<u64>, Vec
 
 #[tokio::test]
 async fn bytes_of_a_network_are_exactly_those_planned() {
-    for parties in [2, 3, 5] {
-        let spec = network_of(parties);
+    let number = |n| Decimal::new(n).unwrap();
+    for (parties, relu, weights) in [
+        (2, false, false),
+        (3, false, true),
+        (5, false, false),
+        (2, true, true),
+        (3, true, false),
+        (5, true, false),
+    ] {
+        let mut spec = network_of(parties);
+        if relu {
+            spec.network.as_mut().unwrap().activation = Activation::Relu;
+        }
+        if weights {
+            spec.model.class_weight = Some(ClassWeight {
+                good: number(1.0),
+                bad: number(2.0),
+            });
+            let holder = spec.party.last_mut().unwrap();
+            holder.columns = Columns::Listed {
+                numeric: ["exposure", "balance"].map(str::to_owned).to_vec(),
+                categorical: Vec::new(),
+            };
+            spec.model.weight = Some(RowWeight {
+                party: holder.id.clone(),
+                column: "exposure".to_owned(),
+                max: number(1.5),
+            });
+        }
         let (links, rounds, ledgers) = trained(&spec).await;
         let plan = planned(&spec);
         assert_eq!((plan.test_rows, plan.batches), (TEST_ROWS as u64, 5));
@@ -125,6 +171,8 @@ async fn bytes_of_a_network_are_exactly_those_planned() {
                 lines.iter().find(|l| l.declared.id == *id).unwrap().times
             };
             assert_eq!(times(&DisclosureId::TrainImproved), 2);
+            let looks = 3 + u32::from(relu);
+            assert_eq!(times(&DisclosureId::TrainRangeCheck), looks);
             assert_eq!(times(&DisclosureId::ReleaseScores), 1);
             for party in &spec.party {
                 assert_eq!(
@@ -159,6 +207,12 @@ fn a_network_that_does_not_fit_is_refused_with_its_key() {
             "model.kind = \"mlp\"",
         ),
         (
+            "activation = \"tanh\"",
+            "activation = \"gelu\"",
+            "activation",
+            "relu",
+        ),
+        (
             "momentum = 0.9",
             "momentum = 1.0",
             "network.momentum",
@@ -178,8 +232,8 @@ fn a_network_that_does_not_fit_is_refused_with_its_key() {
         ),
         (
             "intercept = true",
-            "intercept = true\nclass_weight = { good = 1, bad = 2 }",
-            "model",
+            "intercept = true\noffset = \"champion\"",
+            "model.offset",
             "for logistic regression",
         ),
         (

@@ -510,7 +510,8 @@ impl Run {
         let network = network.map(|n| network::spec(self.spec(), n)).transpose()?;
         let evaluation = blocking(move || {
             if let Some(spec) = network {
-                let alone = network::alone(&spec, &train, &train_y, &test)?;
+                let weights = rows.weights.as_deref();
+                let alone = network::alone(&spec, (&train, &train_y), weights, &test)?;
                 let asked = asked.as_ref();
                 return evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked);
             }

@@ -3,20 +3,20 @@
 use std::time::Instant;
 
 use ndarray::Array2;
-use paripassu_job::spec::{Network, Schedule, Spec};
+use paripassu_job::spec::{Activation, Network, Schedule, Spec};
 use paripassu_model::report::{Fact, Solver};
 use paripassu_protocol::{
     abort::Abort,
     arith::Engine,
     correlation::HelperSource,
     vertical::network::{
-        self, Dense, EDGE, NetworkFit, NetworkInput, NetworkSpec, hidden_series, plain,
+        self, Dense, EDGE, Hidden, NetworkFit, NetworkInput, NetworkSpec, hidden_series, plain,
     },
 };
 use paripassu_service::transport::JobChannel;
 use serde_json::{Value, json};
 
-use super::{Prepared, Run, own, timed};
+use super::{Prepared, Run, own, page, rows, timed};
 
 /// What the protocol is asked for by the network of a checked job.
 ///
@@ -26,6 +26,10 @@ pub fn spec(spec: &Spec, network: &Network) -> Result<NetworkSpec, Abort> {
     let step = spec.outputs.scores.as_ref().map(|s| s.step.value());
     Ok(NetworkSpec {
         hidden: network.hidden.iter().map(|h| *h as usize).collect(),
+        activation: match network.activation {
+            Activation::Tanh => Hidden::Tanh,
+            Activation::Relu => Hidden::Relu,
+        },
         epochs: usize::try_from(network.epochs).map_err(own)?,
         batch: usize::try_from(network.batch).map_err(own)?,
         rate: network.rate.value(),
@@ -42,6 +46,7 @@ pub fn spec(spec: &Spec, network: &Network) -> Result<NetworkSpec, Abort> {
         patience: usize::try_from(network.patience).map_err(own)?,
         // a power of two from 2^-16 to 1, as the job was checked for
         score_step_log2: step.map(|step| (-step.log2()).round() as u32),
+        row_weights: rows::declared(spec)?,
     })
 }
 
@@ -58,6 +63,7 @@ impl Run {
             cols: data.train.ncols(),
             rows: data.train.nrows(),
             label: data.train_label.clone(),
+            row_weights: data.rows.weights.clone(),
             test: data.test.iter().copied().collect(),
             test_rows: data.test.nrows(),
         };
@@ -70,14 +76,15 @@ impl Run {
     }
 }
 
-/// Log-odds of test rows by the same network on the label holder's own columns, trained in the clear.
+/// Log-odds of test rows by the same network on the label holder's own columns, trained in the clear with the weights
+/// of rows that it knows.
 pub(super) fn alone(
     spec: &NetworkSpec,
-    train: &Array2<f64>,
-    label: &[u8],
+    train: (&Array2<f64>, &[u8]),
+    weights: Option<&[f64]>,
     test: &Array2<f64>,
 ) -> Result<Vec<f64>, Abort> {
-    plain::train(spec, train, label, plain::Activation::Series)?.log_odds(test)
+    plain::train(spec, train, weights, plain::Activation::Series)?.log_odds(test)
 }
 
 fn layer(dense: &Dense) -> Value {
@@ -97,14 +104,19 @@ pub(super) fn model(job: &str, party: &str, data: &Prepared, fit: &NetworkFit) -
         .chain(&fit.further)
         .map(layer)
         .collect();
-    let series = hidden_series();
+    let activation = match fit.facts.activation {
+        Hidden::Tanh => {
+            let series = hidden_series();
+            // t(z) = 2 * sum over i of sines[i] * sin((2 i + 1) 2 pi z / period)
+            json!({
+                "name": "tanh, as a sine series", "period": 2.0 * series.range(), "sines": series.coefs(),
+            })
+        }
+        Hidden::Relu => json!({ "name": "relu" }),
+    };
     json!({
         "format": 1, "job": job, "party": party, "kind": "mlp", "edge": EDGE,
-        // t(z) = 2 * sum over i of sines[i] * sin((2 i + 1) 2 pi z / period)
-        "activation": {
-            "name": "tanh, as a sine series", "period": 2.0 * series.range(), "sines": series.coefs(),
-        },
-        "columns": columns, "layers": layers,
+        "activation": activation, "columns": columns, "layers": layers,
     })
 }
 
@@ -118,8 +130,13 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
     let widths: Vec<String> = network.hidden.iter().map(ToString::to_string).collect();
     let meter = run.ctx.meter().by_phase();
     let train = meter.get("train").cloned().unwrap_or_default();
+    let activation = match network.activation {
+        Activation::Tanh => "tanh, as a sine series",
+        Activation::Relu => "relu",
+    };
     let mut facts = vec![
         fact("Hidden layers", widths.join(", ")),
+        fact("Activation", activation.to_owned()),
         fact(
             "Epochs",
             format!("{} of at most {}", f.epochs, network.epochs),
@@ -135,6 +152,8 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
         }),
         fact("Public seed", network.seed.to_string()),
     ];
+    let weighing = page::weighing(run.contract.spec());
+    facts.extend(weighing.into_iter().map(|(name, value)| fact(name, value)));
     if network.dropout.value() > 0.0 {
         facts.push(fact("Dropout", network.dropout.to_string()));
     }
@@ -155,11 +174,13 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
             "Training bytes received by this party",
             train.bytes_received.to_string(),
         ),
-        fact(
+    ]);
+    if network.activation == Activation::Tanh {
+        facts.push(fact(
             "Largest difference of the hidden layers' series from tanh, on ±8",
             format!("{:.1e}", 2.0 * f.series_errors[0]),
-        ),
-    ]);
+        ));
+    }
     Solver {
         model: "network, vertical split".into(),
         method: "stochastic gradient descent with momentum on shares; weights, activations and gradients shared"
@@ -170,7 +191,7 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
         sigmoid_terms: Some(network::points::OUTPUT_TERMS as u32),
         sigmoid_range: Some(f64::from(1u32 << network::points::OUTPUT_RANGE_LOG2)),
         sigmoid_max_error: Some(f.series_errors[1]),
-        fixed_point_bits: Some(network::points::layer(0, network.hidden.len() + 1).weight),
+        fixed_point_bits: Some(fit.facts.weight_bits),
         facts,
     }
 }

@@ -247,7 +247,7 @@ fn holding(spec: &paripassu_job::Spec, fit: &LogisticFit) -> Vec<(&'static str, 
 }
 
 /// What rows weigh and begin with, where that is not 1 and 0.
-fn weighing(spec: &paripassu_job::Spec) -> Vec<(&'static str, String)> {
+pub(super) fn weighing(spec: &paripassu_job::Spec) -> Vec<(&'static str, String)> {
     let model = &spec.model;
     let weight = model.weight.as_ref().map(|w| {
         let what = format!("column {} of {}, at most {}", w.column, w.party, w.max);

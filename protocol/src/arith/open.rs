@@ -28,8 +28,14 @@ pub enum Opening {
         /// The epoch, from 1.
         epoch: u32,
     },
-    /// One bit: whether any training row's score lies outside the range of the sigmoid.
+    /// One bit: whether any training row's score lies outside the range of the sigmoid; of a network with rectifiers,
+    /// whether anything of the test rows does.
     RangeExceeded,
+    /// One bit: whether a network's weights, and what was looked at of an epoch's last batch, lie within their range.
+    WithinRange {
+        /// The epoch, from 1.
+        epoch: u32,
+    },
     /// The coefficients of one party's columns, to that party.
     Coefficients {
         /// Position of the party.

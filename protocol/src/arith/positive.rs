@@ -4,7 +4,7 @@
 //! bit's shares in the ring follow from `a ^ b = a + b - 2 a b`, pair by pair of parties, each `b_p` its owner's
 //! share; then `max(x, 0) = x (1 - b)`. No fraction bit is dropped: 0 stays 0, and what is positive stays what it is.
 //!
-//! Rounds: those of a sign (7 for words of 64 bits), one for each doubling of the parties, and one.
+//! Rounds: those of a sign (7 for words of 64 bits, 6 for half words), one for each doubling of the parties, and one.
 //! Source: the arithmetic form of an exclusive-or, as for private inputs in Damgård et al. (TCC 2006, section 4); the
 //! products are Beaver's (CRYPTO 1991).
 
@@ -17,14 +17,25 @@ use crate::{
     correlation::{CorrelationSource, Request},
 };
 
-/// Lane of the comparison: whole words.
+/// Lane of a comparison: whole words, and half words.
 const LANE: u32 = 64;
+const HALF_LANE: u32 = 32;
 
 /// All that [`Engine::positive_part`] of so many values asks the source for, in its order.
 pub(crate) fn requests(parties: usize, values: usize) -> Vec<Request> {
+    of_lane(LANE, parties, values)
+}
+
+/// All that [`Engine::rectified`] of so many values asks the source for, in its order.
+pub(crate) fn rectified_requests(parties: usize, values: usize) -> Vec<Request> {
+    of_lane(HALF_LANE, parties, values)
+}
+
+fn of_lane(lane: u32, parties: usize, values: usize) -> Vec<Request> {
+    let words = values.div_ceil((64 / lane) as usize) as u64;
+    let mut all = vec![Request::Bits { words, lane }];
+    all.extend((0..lane.ilog2()).map(|_| Request::And { words }));
     let words = values as u64;
-    let mut all = vec![Request::Bits { words, lane: LANE }];
-    all.extend((0..LANE.ilog2()).map(|_| Request::And { words }));
     let mut left = parties;
     while left > 1 {
         let len = (left / 2) as u64 * words;
@@ -45,9 +56,33 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// # Errors
     /// The channel's, or the source's.
     pub(crate) async fn positive_part(&mut self, x: &Shares) -> Result<Shares, Abort> {
-        let n = x.len();
         let signs = self.signs_asked(x).await?;
-        let mine: Vec<u64> = signs.iter().map(|s| s >> (LANE - 1)).collect();
+        let negative = signs.iter().map(|s| s >> (LANE - 1)).collect();
+        let keep = self.where_not(negative).await?;
+        self.entrywise(x, &keep).await
+    }
+
+    /// `max(x, 0)` for all values, which must be below 2^31 units in magnitude, and shares of 1 where it is kept and 0
+    /// elsewhere: the derivative. `asked`: their [`rectified_requests`] were made before.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's.
+    pub(crate) async fn rectified(
+        &mut self,
+        x: &Shares,
+        asked: bool,
+    ) -> Result<(Shares, Shares), Abort> {
+        let negative = self.half_signs(x, asked).await?;
+        let keep = self.where_not(negative).await?;
+        Ok((self.entrywise(x, &keep).await?, keep))
+    }
+
+    /// Shares in the ring of 1 less bits that are held as exclusive-or shares.
+    async fn where_not(&mut self, mine: Vec<u64>) -> Result<Shares, Abort> {
+        let n = mine.len();
         let mut bits: Vec<Vec<u64>> = vec![vec![0; n]; self.parties()];
         let me = self.me();
         bits[me] = mine;
@@ -71,6 +106,6 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let one = u64::from(me == 0);
         let negative = bits.pop().unwrap_or_default();
         let keep = negative.iter().map(|b| one.wrapping_sub(*b)).collect();
-        self.entrywise(x, &Shares::new(keep, 0)).await
+        Ok(Shares::new(keep, 0))
     }
 }

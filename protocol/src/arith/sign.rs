@@ -20,7 +20,7 @@ use crate::{
     correlation::{CorrelationSource, Request},
 };
 
-/// Words of lanes of 16 or 64 bits that are compared with zero.
+/// Words of lanes of 16, 32 or 64 bits that are compared with zero.
 struct Lanes {
     words: Vec<u64>,
     bits: u32,
@@ -34,11 +34,28 @@ impl Lanes {
         }
     }
 
+    /// Values below 2^31 units, two in a word.
+    fn halves(values: &Shares) -> Self {
+        let word = |pair: &[u64]| {
+            let [low, high] = [0, 1].map(|i| pair.get(i).copied().unwrap_or(0));
+            high << 32 | low & u64::from(u32::MAX)
+        };
+        Self {
+            words: values.words().chunks(2).map(word).collect(),
+            bits: 32,
+        }
+    }
+
     /// Each value's top bits less `limit`, and those of its negative, at the party that comes `first`.
     fn within(values: &Shares, limit: u16, first: bool) -> Self {
-        let limit = if first { limit } else { 0 };
-        let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.len());
-        for w in values.words() {
+        Self::each_within(values.words().iter().map(|w| (*w, limit)), first)
+    }
+
+    /// The same of values with a limit each.
+    fn each_within(values: impl Iterator<Item = (u64, u16)>, first: bool) -> Self {
+        let mut lanes: Vec<u16> = Vec::with_capacity(2 * values.size_hint().0);
+        for (w, limit) in values {
+            let limit = if first { limit } else { 0 };
             let v = (w >> 48) as u16;
             lanes.push(v.wrapping_sub(limit));
             lanes.push(v.wrapping_neg().wrapping_sub(limit));
@@ -76,21 +93,21 @@ fn levels(lanes: &[Lanes]) -> Vec<usize> {
         .collect()
 }
 
-/// Lane-wise sum of two words of lanes of 16 or 64 bits.
+/// Lane-wise sum of two words of lanes of 16, 32 or 64 bits.
 pub(crate) fn add_lanes(a: u64, b: u64, lane: u32) -> u64 {
     if lane == 64 {
         return a.wrapping_add(b);
     }
-    const TOP: u64 = 0x8000_8000_8000_8000;
+    let top = top_mask(lane);
     // add without the top bits so that nothing carries out of a lane, then put them back
-    ((a & !TOP).wrapping_add(b & !TOP)) ^ ((a ^ b) & TOP)
+    ((a & !top).wrapping_add(b & !top)) ^ ((a ^ b) & top)
 }
 
 fn top_mask(lane: u32) -> u64 {
-    if lane == 64 {
-        1 << 63
-    } else {
-        0x8000_8000_8000_8000
+    match lane {
+        64 => 1 << 63,
+        32 => 0x8000_0000_8000_0000,
+        _ => 0x8000_8000_8000_8000,
     }
 }
 
@@ -128,6 +145,29 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         opening: Opening,
     ) -> Result<bool, Abort> {
         let lanes = Lanes::within(values, limit, self.me() == 0);
+        let all = self.lanes_negative(vec![lanes]).await?;
+        self.open_bit(all, opening).await
+    }
+
+    /// As [`Engine::all_within`], of groups of values with a limit each: one bit for all of them.
+    ///
+    /// # Leakage
+    /// The bit, declared as `opening`.
+    ///
+    /// # Errors
+    /// The channel's, the source's, or the ledger's.
+    pub async fn all_within_each(
+        &mut self,
+        groups: &[(Shares, u16)],
+        opening: Opening,
+    ) -> Result<bool, Abort> {
+        let each = |(values, limit): &(Shares, u16)| {
+            let limit = *limit;
+            let words = values.words().iter().map(move |w| (*w, limit));
+            words.collect::<Vec<_>>()
+        };
+        let values: Vec<(u64, u16)> = groups.iter().flat_map(each).collect();
+        let lanes = Lanes::each_within(values.into_iter(), self.me() == 0);
         let all = self.lanes_negative(vec![lanes]).await?;
         self.open_bit(all, opening).await
     }
@@ -333,6 +373,22 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     pub(super) async fn signs_asked(&mut self, values: &Shares) -> Result<Vec<u64>, Abort> {
         let lanes = [Lanes::whole(values)];
         self.compared(&lanes, &levels(&lanes)).await
+    }
+
+    /// Exclusive-or shares, in the last bit of a word each, of which values below 2^31 units are negative; `asked`:
+    /// their correlations were asked for before.
+    pub(super) async fn half_signs(
+        &mut self,
+        values: &Shares,
+        asked: bool,
+    ) -> Result<Vec<u64>, Abort> {
+        let lanes = [Lanes::halves(values)];
+        let signs = match asked {
+            true => self.compared(&lanes, &levels(&lanes)).await?,
+            false => self.signs(&lanes, &[]).await?,
+        };
+        let bits = signs.iter().flat_map(|s| [s >> 31 & 1, s >> 63]);
+        Ok(bits.take(values.len()).collect())
     }
 
     async fn compared(&mut self, lanes: &[Lanes], levels: &[usize]) -> Result<Vec<u64>, Abort> {

@@ -394,3 +394,64 @@ async fn positive_parts_are_exact() {
         close(&got[0], &want, 0.0);
     }
 }
+
+#[tokio::test]
+async fn rectified_values_and_slopes_are_exact() {
+    for parties in [2u8, 3, 5] {
+        let mut x: Vec<f64> = [0.0, 2f64.powi(-20), -(2f64.powi(-20)), 2047.0, -2047.0].to_vec();
+        x.extend(numbers(300, 42, 200.0).iter().map(|v| v.round() / 4.0));
+        for asked in [false, true] {
+            let given = x.clone();
+            let got = run(parties, move |me, mut e| {
+                let x = share(&given, 20, me, e.parties());
+                async move {
+                    if asked {
+                        let all = crate::arith::positive::rectified_requests(e.parties(), x.len());
+                        e.source_mut().prefetch(&all).await?;
+                    }
+                    let (value, slope) = e.rectified(&x, asked).await?;
+                    let mut both = reveal(&mut e, value).await?;
+                    both.extend(reveal(&mut e, slope).await?);
+                    Ok((both, e))
+                }
+            })
+            .await;
+            let mut want: Vec<f64> = x.iter().map(|v| v.max(0.0)).collect();
+            want.extend(x.iter().map(|v| f64::from(u8::from(*v >= 0.0))));
+            close(&got[0], &want, 0.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_bit_says_whether_groups_lie_within_limits_of_their_own() {
+    let o = Opening::WithinRange { epoch: 1 };
+    for parties in [2u8, 3, 5] {
+        let got = run(parties, move |me, mut e| async move {
+            let n = e.parties();
+            // 2^48 units are 4, and 1/4
+            let mut bits = Vec::new();
+            for (far, near) in [
+                (90.0, 9.0),
+                (90.0, -9.0),
+                (130.0, 9.0),
+                (-130.0, 9.0),
+                (90.0, 12.5),
+            ] {
+                let mut wide = vec![1.0; 501];
+                wide[400] = far;
+                let groups = [
+                    (share(&wide, 46, me, n), 28),
+                    (share(&[near; 3], 50, me, n), 44),
+                ];
+                bits.push(e.all_within_each(&groups, o).await?);
+            }
+            bits.push(e.all_within_each(&[], o).await?);
+            Ok((bits, e))
+        })
+        .await;
+        for bits in got {
+            assert_eq!(bits, [true, true, false, false, false, true]);
+        }
+    }
+}

@@ -121,7 +121,7 @@ pub enum Request {
     Bits {
         /// Words.
         words: u64,
-        /// Width of a lane: 16 or 64.
+        /// Width of a lane: 16, 32 or 64.
         lane: u32,
     },
     /// [`And`] of `words` words.

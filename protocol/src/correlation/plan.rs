@@ -233,7 +233,7 @@ pub(super) fn plan(
         }
         Request::Bits {
             words: w,
-            lane: lane @ (16 | 64),
+            lane: lane @ (16 | 32 | 64),
         } => Plan::Bits {
             words: words(&[w], step)?,
             lane,

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Fraction bits of scaled weights.
-const WEIGHT: u32 = 20;
+pub(super) const WEIGHT: u32 = 20;
 /// Largest magnitude of an offset: the half width of the narrowest series.
 pub const LARGEST_OFFSET: f64 = 8.0;
 /// Most bits of headroom.
@@ -77,10 +77,20 @@ impl Scale {
             )));
         }
         let headroom = most.log2().ceil().clamp(0.0, f64::from(HEADROOM_MAX)) as u32;
-        Ok(Self {
+        Ok(Self::with(most, headroom))
+    }
+
+    /// Without headroom: no weight is above 1.
+    pub(super) fn unit(declared: &[RowWeights]) -> Result<Self, Abort> {
+        let all = Self::new(declared)?;
+        Ok(Self::with(all.by * 2f64.powi(all.headroom as i32), 0))
+    }
+
+    fn with(most: f64, headroom: u32) -> Self {
+        Self {
             by: most / 2f64.powi(headroom as i32),
             headroom,
-        })
+        }
     }
 }
 

@@ -4,8 +4,11 @@
 //! parties fit `sigma(W_L a_(L-1))` with `a_l = t(W_l a_(l-1))` to y by stochastic gradient descent with momentum
 //! on the log-loss. Party p learns the first layer's weights of its own columns; party 0 the first layer's biases
 //! and all further layers too; and, where asked for, the rounded log-odds of the test rows. All learn the rows,
-//! each party's number of columns, and one bit an epoch (whether the loss on the validation rows fell), if such
-//! rows are set apart. Activations, gradients, steps and losses stay shared: this is no split learning.
+//! each party's number of columns, one bit an epoch (whether training is within the range of the fixed point),
+//! and another (whether the loss on the validation rows fell), if such rows are set apart. Activations, gradients,
+//! steps and losses stay shared: this is no split learning.
+//!
+//! Rows may have weights, which any party may hold: residuals are multiplied with them.
 //!
 //! **Parties.** Two to five data parties; a source of correlations (see [`crate::correlation`]).
 //!
@@ -15,23 +18,30 @@
 //! **Activation.** t is the odd sine series that is within 5e-4 of tanh on [-8, 8] and periodic beyond
 //! ([`hidden_series`]): the model *is* defined with it, so that a score is what the released weights give, wherever
 //! an activation's argument lies. The output's series is exact to 3e-6 on [-32, 32]; scores cannot leave that
-//! range, because party 0 checks the last layer's weights, whose inputs are bounded.
+//! range, because party 0 checks the last layer's weights, whose inputs are bounded. Or t is the rectifier
+//! ([`Hidden::Relu`]), by exact comparison; then sums and scores of the test rows are checked on shares, because
+//! nothing bounds them.
 //!
 //! **Source.** Owner-matrix products as in SecureML's linear steps (ePrint 2017/396) for the first layer; Beaver's
 //! triples (CRYPTO 1991) for matrices and entry by entry above it; the sine series as in Squirrel (ePrint 2023/527)
-//! with odd harmonics, whose derivative is the cosine series of the same opening. Heavy-ball momentum: Polyak
+//! with odd harmonics, whose derivative is the cosine series of the same opening; rectifiers by the comparison of
+//! Damgård et al. (TCC 2006, section 6). Heavy-ball momentum: Polyak
 //! (1964). Departure from usual practice: batches are cut once from a public order of the rows, and taken in a new
 //! public order each epoch, so that masked features are sent once; weights decay once an epoch.
 //!
 //! **Cost.** Per row and pass, for hidden widths h_1 … h_L with sum H and two parties: from the helper about 136
 //! bytes for each of H values and 24 more for the other gates; between parties about 12 H and 16 sum of
-//! (h_l + h_(l+1)). Rounds per batch: 13 for each hidden layer and 12.
+//! (h_l + h_(l+1)). Rounds per batch: 13 for each hidden layer and 12. Rectifiers: 104 bytes for each of H values
+//! between parties instead of 12, and 6 rounds a layer more. The look at the range: about 60 bytes a value, once an
+//! epoch.
 //!
 //! **Precision.** [`points`] has the range budget. All rounding is at random and has mean zero.
 
+mod activation;
 pub mod plain;
 pub mod points;
 mod public;
+mod range;
 mod run;
 mod step;
 
@@ -41,9 +51,21 @@ mod tests;
 use paripassu_crypto::sine::Sine;
 
 use crate::{
-    abort::Abort, arith::Engine, channel::Channel, correlation::CorrelationSource,
-    vertical::logistic::Progress,
+    abort::Abort,
+    arith::Engine,
+    channel::Channel,
+    correlation::CorrelationSource,
+    vertical::{logistic::Progress, row_weights::RowWeights},
 };
+
+/// What hidden layers apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// The hyperbolic tangent, as a sine series ([`hidden_series`]).
+    Tanh,
+    /// The rectifier `max(z, 0)`, exactly; its derivative is 1 from 0 on.
+    Relu,
+}
 
 /// How the learning rate changes over the batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +95,8 @@ impl Schedule {
 pub struct NetworkSpec {
     /// Widths of the hidden layers, one to four.
     pub hidden: Vec<usize>,
+    /// What they apply.
+    pub activation: Hidden,
     /// Passes over the training rows.
     pub epochs: usize,
     /// Most rows of a batch; all have about as many.
@@ -95,6 +119,8 @@ pub struct NetworkSpec {
     pub patience: usize,
     /// Whether party 0 learns the log-odds of the test rows, as multiples of 2^-step.
     pub score_step_log2: Option<u32>,
+    /// Parties that hold weights of rows, in their order. A row counts by the product of theirs.
+    pub row_weights: Vec<RowWeights>,
 }
 
 /// One party's input: rows in the aligned order, equal at all parties.
@@ -107,6 +133,8 @@ pub struct NetworkInput {
     pub rows: usize,
     /// The label, 1 = bad, at party 0 only.
     pub label: Option<Vec<u8>>,
+    /// Weights of training rows, at the parties that [`NetworkSpec::row_weights`] names.
+    pub row_weights: Option<Vec<f64>>,
     /// The same columns of test rows, row-major `[test_rows, cols]`.
     pub test: Vec<f64>,
     /// Test rows.
@@ -164,7 +192,11 @@ pub struct NetworkFacts {
     pub validation_rows: usize,
     /// Columns of each party, party 0's ones included.
     pub widths: Vec<usize>,
-    /// Largest error of the hidden layers' series on its range, and of the output's.
+    /// What hidden layers apply.
+    pub activation: Hidden,
+    /// Fraction bits of the first layer's weights.
+    pub weight_bits: u32,
+    /// Largest error of the hidden layers' series on its range (0 for rectifiers), and of the output's.
     pub series_errors: [f64; 2],
 }
 
@@ -184,10 +216,12 @@ pub const EDGE: f64 = paripassu_model::mlp::EDGE;
 /// Trains jointly. See the module for what each party learns.
 ///
 /// # Leakage
-/// Rows and widths; the openings `Improved`, `Coefficients`, and `Scores` where asked for.
+/// Rows and widths; the openings `WithinRange`, `Improved`, `Coefficients`, and `Scores` where asked for, with
+/// rectifiers then `RangeExceeded`.
 ///
 /// # Errors
-/// The channel's, the ledger's; input that cannot be used; a fit whose weights or scores leave the range.
+/// The channel's, the ledger's; input that cannot be used; a run whose weights or scores leave the range, after the
+/// epoch in which they do.
 pub async fn train<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     spec: &NetworkSpec,

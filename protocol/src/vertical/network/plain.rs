@@ -3,29 +3,33 @@
 //! Initial weights, batches, dropout, rates and decay are those of the joint training, and so is the activation:
 //! what differs is fixed-point rounding alone.
 
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 use paripassu_crypto::sine::Sine;
 use paripassu_model::logistic::sigmoid;
 
 use super::{
-    Dense, EDGE, NetworkSpec, hidden_series, output_series, points,
+    Dense, EDGE, Hidden, NetworkSpec, hidden_series, output_series, points,
     public::{Public, batch_sizes},
 };
 use crate::abort::Abort;
 
-/// What hidden layers apply.
+/// How functions are evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// The series that the joint training has.
+    /// By the series that the joint training has.
     Series,
-    /// The function itself, as a plaintext solver would.
-    Tanh,
+    /// The functions themselves, as a plaintext solver would.
+    Exact,
 }
 
 /// A network in one piece.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plain {
-    /// What it was trained with.
+    /// What hidden layers apply.
+    pub hidden: Hidden,
+    /// How that was evaluated.
     pub activation: Activation,
     /// All layers, the first with the columns of all parties in their order.
     pub layers: Vec<Dense>,
@@ -46,12 +50,21 @@ struct Twin<'a> {
     output: Sine,
 }
 
-/// `t(z)`, and its derivative from z and that.
-fn hidden_value(activation: Activation, series: &Sine, z: f64) -> f64 {
-    match activation {
-        Activation::Series => 2.0 * series.value(2.0 * z) - 1.0,
-        Activation::Tanh => z.tanh(),
+/// What a hidden layer gives for a sum.
+fn hidden_value(hidden: Hidden, activation: Activation, series: &Sine, z: f64) -> f64 {
+    match (hidden, activation) {
+        (Hidden::Relu, _) => z.max(0.0),
+        (_, Activation::Series) => 2.0 * series.value(2.0 * z) - 1.0,
+        (_, Activation::Exact) => z.tanh(),
     }
+}
+
+/// Rows in the order in which batches are cut.
+struct Rows {
+    x: Array2<f64>,
+    y: Vec<u8>,
+    /// Over the largest there can be.
+    weights: Vec<f64>,
 }
 
 fn with_ones(x: ArrayView2<'_, f64>, first: bool) -> Array2<f64> {
@@ -72,10 +85,12 @@ impl Twin<'_> {
         let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
         let mut z = x.dot(&layers[0]);
         for (l, w) in layers.iter().enumerate().skip(1) {
-            let mut a = z.mapv(|z| hidden_value(self.activation, &self.hidden, z));
-            let mut slope = match self.activation {
-                Activation::Series => z.mapv(|z| 4.0 * self.hidden.slope(2.0 * z)),
-                Activation::Tanh => a.mapv(|a| 1.0 - a * a),
+            let hidden = self.spec.activation;
+            let mut a = z.mapv(|z| hidden_value(hidden, self.activation, &self.hidden, z));
+            let mut slope = match (hidden, self.activation) {
+                (Hidden::Relu, _) => z.mapv(|z| f64::from(u8::from(z >= 0.0))),
+                (_, Activation::Series) => z.mapv(|z| 4.0 * self.hidden.slope(2.0 * z)),
+                (_, Activation::Exact) => a.mapv(|a| 1.0 - a * a),
             };
             if let (Some(batch), true) = (drop, self.spec.dropout > 0.0) {
                 let kept = self.public.kept(batch, l - 1, a.len(), self.spec.dropout);
@@ -98,15 +113,19 @@ impl Twin<'_> {
     fn residuals(&self, scores: &Array2<f64>, y: &[u8]) -> Array2<f64> {
         let mut r = match self.activation {
             Activation::Series => scores.mapv(|z| self.output.value(z)),
-            Activation::Tanh => scores.mapv(sigmoid),
+            Activation::Exact => scores.mapv(sigmoid),
         };
         r.iter_mut().zip(y).for_each(|(r, y)| *r -= f64::from(*y));
         r
     }
 
-    fn gradients(&self, layers: &Layers, x: &Array2<f64>, y: &[u8], batch: usize) -> Layers {
-        let (inputs, slopes, scores) = self.forward(layers, x, Some(batch));
-        let mut delta = self.residuals(&scores, y);
+    /// Of rows `at`, in batch `batch`.
+    fn gradients(&self, layers: &Layers, rows: &Rows, at: Range<usize>, batch: usize) -> Layers {
+        let x = rows.x.slice(s![at.clone(), ..]).to_owned();
+        let (inputs, slopes, scores) = self.forward(layers, &x, Some(batch));
+        let mut delta = self.residuals(&scores, &rows.y[at.clone()]);
+        let weights = rows.weights[at].iter();
+        delta.iter_mut().zip(weights).for_each(|(r, v)| *r *= v);
         let mut out = Vec::new();
         for l in (1..layers.len()).rev() {
             out.push(inputs[l - 1].t().dot(&delta));
@@ -122,17 +141,22 @@ impl Twin<'_> {
     }
 }
 
-/// Trains on all parties' columns `[rows, columns]`, party 0's first.
+/// Trains on all parties' columns `[rows, columns]`, party 0's first; `weights` are the product of all parties'
+/// weights of a row; without them all rows count alike.
 ///
 /// # Errors
-/// What [`NetworkSpec::check`] says.
+/// What [`NetworkSpec::check`] says; or if there is not a weight for each row.
 pub fn train(
     spec: &NetworkSpec,
-    x: &Array2<f64>,
-    y: &[u8],
+    (x, y): (&Array2<f64>, &[u8]),
+    weights: Option<&[f64]>,
     activation: Activation,
 ) -> Result<Plain, Abort> {
     spec.check()?;
+    let unit = weights.map_or(1.0, |_| points::weight_unit(spec));
+    if weights.is_some_and(|w| w.len() != x.nrows()) || y.len() != x.nrows() {
+        return Err(Abort::Input("not a label and a weight for each row".into()));
+    }
     let public = Public::new(spec.seed);
     let order = public.rows(x.nrows());
     let step = 2f64.powi(points::FEATURE as i32);
@@ -140,6 +164,14 @@ pub fn train(
     let x = x.mapv(|v| (v.clamp(-EDGE, EDGE) * step).round() / step);
     let x = with_ones(x.select(Axis(0), &order).view(), true);
     let y: Vec<u8> = order.iter().map(|i| y[*i]).collect();
+    // as all that is weighed, over the largest there can be
+    let weight = |i: &usize| weights.map_or(1.0, |w| w[*i] / unit);
+    let rows_of = Rows {
+        weights: order.iter().map(weight).collect(),
+        x,
+        y,
+    };
+    let x = &rows_of.x;
     let watched = x.nrows() * spec.validation_tenths / 10;
     let rows = x.nrows() - watched;
     let sizes = batch_sizes(rows, spec.batch);
@@ -178,17 +210,16 @@ pub fn train(
             .enumerate()
         {
             let t = (epoch - 1) * sizes.len() + i;
-            let rate = spec.rate * spec.schedule.factor(t, all);
+            let rate = spec.rate * unit * spec.schedule.factor(t, all);
             let at = starts[b]..starts[b + 1];
-            let part = x.slice(s![at.clone(), ..]).to_owned();
-            let gradients = twin.gradients(&layers, &part, &y[at.clone()], t);
+            let gradients = twin.gradients(&layers, &rows_of, at.clone(), t);
             for (l, ((w, d), g)) in layers
                 .iter_mut()
                 .zip(&mut steps)
                 .zip(&gradients)
                 .enumerate()
             {
-                let p = points::layer(l, count);
+                let p = points::layer(l, count, spec.activation);
                 let exact = points::rate(p, rate, at.len())? as f64
                     * 2f64.powi(p.gradient as i32 - points::STEP as i32);
                 let keep = points::momentum(p, spec.momentum) as f64
@@ -212,9 +243,10 @@ pub fn train(
         let part = x.slice(s![..watched, ..]).to_owned();
         let (_, _, scores) = twin.forward(&layers, &part, None);
         let loss: f64 = twin
-            .residuals(&scores, &y[..watched])
+            .residuals(&scores, &rows_of.y[..watched])
             .iter()
-            .map(|r| r * r)
+            .zip(&rows_of.weights)
+            .map(|(r, v)| v * r * r)
             .sum();
         if loss < best.1 {
             best = (epoch, loss, layers.clone());
@@ -233,6 +265,7 @@ pub fn train(
         }
     };
     Ok(Plain {
+        hidden: spec.activation,
         activation,
         layers: best.2.iter().enumerate().map(dense).collect(),
         epochs,
@@ -250,7 +283,7 @@ impl Plain {
         let mut a = x.mapv(|v| v.clamp(-EDGE, EDGE));
         for (l, layer) in self.layers.iter().enumerate() {
             if l > 0 {
-                a.mapv_inplace(|z| hidden_value(self.activation, &series, z));
+                a.mapv_inplace(|z| hidden_value(self.hidden, self.activation, &series, z));
             }
             let inputs = layer.weights.len() / layer.outputs.max(1);
             let w = ArrayView2::from_shape((inputs, layer.outputs), &layer.weights);

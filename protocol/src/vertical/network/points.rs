@@ -4,10 +4,14 @@
 //! they are never cut: that fixes the point of each layer's weights. Bounds: features are cut at ±5, activations lie
 //! within ±1.2 (the series overshoots by less), residuals within ±1.2. What is cut with
 //! [`truncate`](crate::arith::Engine::truncate) must stay below 2^62 units: derivatives by a layer's outputs below
-//! 16, steps of weights below 4. A run that leaves these diverges; its weights are then no sensible numbers, which
-//! [`LARGEST`] finds when they are released.
+//! 16, steps of weights below 4. A run that leaves these diverges: after each epoch a bit tells so
+//! ([`WithinRange`](crate::arith::Opening::WithinRange)), and [`LARGEST`] is asked of released weights.
+//!
+//! Rectifiers have no period: sums before them are cut to the point of activations, and must be below 2^10; they are
+//! looked at as the rest is. Weights of rows are divided by the largest there can be, and the rate multiplied with
+//! it, so that residuals stay within ±1.2.
 
-use super::NetworkSpec;
+use super::{Hidden, NetworkSpec};
 use crate::{abort::Abort, arith::Precision};
 
 /// Fraction bits of features.
@@ -40,12 +44,18 @@ pub const OUTPUT: Precision = Precision::Wide;
 
 /// Fraction bits of hidden layers' arguments: `2 z` wraps at the period of the logistic series.
 pub const HIDDEN_ARGUMENT: u32 = 64 - (HIDDEN_RANGE_LOG2 + 2) + 1;
-/// Fraction bits of scores.
+/// Fraction bits of sums before rectifiers.
+pub const RELU_ARGUMENT: u32 = 52;
+/// Fraction bits of scores as they are summed: up to 2^13, many times what the output's series takes, does not wrap.
+pub const SUM: u32 = 50;
+/// Fraction bits of scores where the ring wraps at the period of the output's series.
 pub const SCORE: u32 = 64 - (OUTPUT_RANGE_LOG2 + 2);
 /// Largest score that is surely within the output's range, and below what a cut takes.
 pub const LARGEST_SCORE: f64 = 31.0;
 /// Largest activation: the series overshoots 1 by less than 2e-3.
 pub const LARGEST_ACTIVATION: f64 = 1.01;
+/// Largest sum before a rectifier.
+pub const LARGEST_RELU: f64 = 256.0;
 /// Largest weight that a run that went well ends with.
 pub const LARGEST: f64 = 64.0;
 
@@ -59,12 +69,12 @@ pub struct LayerPoints {
 }
 
 /// Points of layer `l` of `layers`.
-pub fn layer(l: usize, layers: usize) -> LayerPoints {
+pub fn layer(l: usize, layers: usize, activation: Hidden) -> LayerPoints {
     let input = if l == 0 { FEATURE } else { ACTIVATION };
-    let argument = if l + 1 == layers {
-        SCORE
-    } else {
-        HIDDEN_ARGUMENT
+    let argument = match activation {
+        _ if l + 1 == layers => SUM,
+        Hidden::Tanh => HIDDEN_ARGUMENT,
+        Hidden::Relu => RELU_ARGUMENT,
     };
     LayerPoints {
         weight: argument - input,
@@ -107,7 +117,12 @@ pub fn kept_scale(dropout: f64) -> u64 {
 /// If the rate is too small for the batch.
 pub fn check_rate(spec: &NetworkSpec, layers: usize, rows: usize) -> Result<(), Abort> {
     for l in 0..layers {
-        if rate(layer(l, layers), spec.rate, rows)? < 16 {
+        if rate(
+            layer(l, layers, spec.activation),
+            spec.rate * weight_unit(spec),
+            rows,
+        )? < 16
+        {
             return Err(Abort::Input(format!(
                 "a rate of {} for batches of {rows} rows is too small for the fixed point: raise network.rate or \
                  take smaller batches",
@@ -116,4 +131,9 @@ pub fn check_rate(spec: &NetworkSpec, layers: usize, rows: usize) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// What weights of rows are divided by, and the rate multiplied with: the largest there can be; 1 without any.
+pub fn weight_unit(spec: &NetworkSpec) -> f64 {
+    spec.row_weights.iter().map(|w| w.max).product()
 }

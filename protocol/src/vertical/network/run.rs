@@ -6,8 +6,9 @@ use paripassu_crypto::{fixed, share::Shares};
 use zeroize::Zeroizing;
 
 use super::{
-    Dense, EDGE, NetworkFacts, NetworkFit, NetworkInput, NetworkSpec, points,
+    Dense, EDGE, Hidden, NetworkFacts, NetworkFit, NetworkInput, NetworkSpec, points,
     public::{Public, batch_sizes},
+    range::Looked,
     step::{Batch, Drops, Layers, Weights},
 };
 use crate::{
@@ -16,7 +17,10 @@ use crate::{
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
-    vertical::logistic::{Progress, label_words, widths},
+    vertical::{
+        logistic::{Progress, label_words, widths},
+        row_weights::{self, Scale, WEIGHT},
+    },
 };
 
 /// Rows at a time that are only looked at.
@@ -36,6 +40,8 @@ pub(super) struct Run {
     batches: Vec<Batch>,
     validation: Vec<Batch>,
     test: Vec<Batch>,
+    /// Rows of the shortest batch.
+    shortest: usize,
     facts: NetworkFacts,
 }
 
@@ -43,6 +49,8 @@ pub(super) struct Run {
 struct Columns {
     words: Arc<Zeroizing<Vec<i32>>>,
     label: Option<Vec<u8>>,
+    /// Weights of rows, where this party holds some.
+    weights: Option<Vec<i32>>,
 }
 
 impl Run {
@@ -58,8 +66,12 @@ impl Run {
             return Err(Abort::Input("design matrix and its sizes disagree".into()));
         }
         let label = label_words(me, input.rows, input.label.take())?;
+        let (declared, given) = (&spec.row_weights, input.row_weights.take());
+        let scale = Scale::unit(declared)?;
+        let weights = row_weights::own(declared, scale, me, input.rows, given)?;
         let ones = usize::from(me == 0);
         let widths = widths(engine, input.rows, input.cols + ones).await?;
+        row_weights::check_enough(weights.as_deref(), &widths)?;
         let public = Public::new(spec.seed);
         let order = public.rows(input.rows);
         let watched = input.rows * spec.validation_tenths / 10;
@@ -75,10 +87,19 @@ impl Run {
             let train = Columns {
                 words: encoded(&x, cols, ones, order.iter().copied())?,
                 label: label.map(|y| order.iter().map(|i| y[*i]).collect()),
+                weights: match weights {
+                    Some(weights) => {
+                        let word = |i: &usize| fixed::encode_i32(weights[*i], WEIGHT);
+                        let words: Result<_, _> = order.iter().map(word).collect();
+                        Some(words.map_err(|e| Abort::Input(format!("weights of rows: {e}")))?)
+                    }
+                    None => None,
+                },
             };
             let test = Columns {
                 words: encoded(&test, cols, ones, 0..test_rows)?,
                 label: None,
+                weights: None,
             };
             Ok::<_, Abort>((train, test))
         })
@@ -91,11 +112,13 @@ impl Run {
         points::check_rate(spec, spec.hidden.len() + 1, smallest)?;
         engine.step("train/features");
         let looked_at = |rows: usize| batch_sizes(rows, ROWS).into_iter().filter(|n| *n > 0);
-        let validation = register(engine, &widths, &train, 0, looked_at(watched)).await?;
-        let batches = register(engine, &widths, &train, watched, sizes.iter().copied()).await?;
+        let held: Vec<usize> = declared.iter().map(|w| w.party.into()).collect();
+        let both = (&widths[..], &held[..]);
+        let validation = register(engine, both, &train, 0, looked_at(watched)).await?;
+        let batches = register(engine, both, &train, watched, sizes.iter().copied()).await?;
         drop(train);
         let scored = spec.score_step_log2.map_or(0, |_| test_rows);
-        let test = register(engine, &widths, &test, 0, looked_at(scored)).await?;
+        let test = register(engine, (&widths, &[]), &test, 0, looked_at(scored)).await?;
         let layers = Layers::new(spec, &public, &widths, me)?;
         let facts = NetworkFacts {
             epochs: 0,
@@ -104,6 +127,8 @@ impl Run {
             train_rows: rows - watched,
             validation_rows: watched,
             widths,
+            activation: spec.activation,
+            weight_bits: points::layer(0, spec.hidden.len() + 1, spec.activation).weight,
             series_errors: layers.series_errors(),
         };
         Ok(Self {
@@ -113,6 +138,7 @@ impl Run {
             batches,
             validation,
             test,
+            shortest: smallest,
             facts,
         })
     }
@@ -124,12 +150,14 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<(), Abort> {
         let spec = self.spec.clone();
+        let unit = points::weight_unit(&spec);
         let count = self.batches.len();
         let all = spec.epochs * count;
         let mut best: Option<(Shares, Vec<Shares>)> = None;
         for epoch in 1..=spec.epochs {
             engine.step(format_args!("train/epoch-{epoch}"));
             let order = self.public.batches(epoch, count);
+            let mut looked = Looked::default();
             if let Some(first) = order.first() {
                 let batch = &self.batches[*first];
                 self.layers.prefetch(engine, batch).await?;
@@ -140,21 +168,36 @@ impl Run {
                     self.layers.prefetch(engine, batch).await?;
                 }
                 let t = (epoch - 1) * count + i;
-                let rate = spec.rate * spec.schedule.factor(t, all);
+                let rate = spec.rate * unit * spec.schedule.factor(t, all);
                 let drops = Drops {
                     public: &self.public,
                     batch: t,
                 };
-                let step = self
-                    .layers
-                    .step(engine, &self.batches[b], drops, rate, spec.momentum);
-                step.await?;
+                let last = i + 1 == count;
+                if last {
+                    let epoch = shown(epoch);
+                    let opening = Opening::WithinRange { epoch };
+                    engine.announce(opening, Receivers::All, 1)?;
+                    looked = Looked::at(self.shortest);
+                }
+                let rates = (rate, spec.momentum);
+                let batch = &self.batches[b];
+                self.layers
+                    .step(engine, batch, drops, rates, &mut looked)
+                    .await?;
                 progress.pass(shown(t + 1), shown(all), false);
             }
             let factor = spec.schedule.factor((epoch - 1) * count, all);
             let (_, part) = points::decay(&spec, factor, count, self.facts.train_rows);
             if part > 0 {
                 self.layers.decay(engine, part).await?;
+            }
+            self.layers.look(&mut looked);
+            let opening = Opening::WithinRange {
+                epoch: shown(epoch),
+            };
+            if !looked.is_within(engine, opening).await? {
+                return Err(left_range(epoch, spec.epochs));
             }
             self.facts.epochs = epoch;
             if self.validation.is_empty() {
@@ -186,16 +229,18 @@ impl Run {
         Ok(())
     }
 
-    /// Sum of squared residuals over the validation rows.
+    /// Sum of squared residuals over the validation rows, by their weights.
     async fn watched_loss<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
     ) -> Result<Shares, Abort> {
         let mut total = Shares::zeros(1, 2 * points::DELTA);
         for batch in &self.validation {
-            let scores = self.layers.scores(engine, batch).await?;
+            let nothing = &mut Looked::default();
+            let scores = self.layers.scores(engine, batch, nothing).await?;
             let r = self.layers.residuals(engine, batch, &scores).await?;
-            total.add(&engine.matmul(&r, &r, 1, batch.rows, 1).await?);
+            let v = self.layers.weighed(engine, batch, r.duplicate()).await?;
+            total.add(&engine.matmul(&v, &r, 1, batch.rows, 1).await?);
         }
         Ok(total)
     }
@@ -209,10 +254,30 @@ impl Run {
         let mut scores = None;
         if let Some(step) = step {
             engine.step("train/test-rows");
-            let mut words = Vec::new();
+            // of the other activation the last layer's weights bound every score
+            let rectified = self.spec.activation == Hidden::Relu;
+            if rectified {
+                engine.announce(Opening::RangeExceeded, Receivers::All, 1)?;
+            }
+            let (mut words, mut looked) = (Vec::new(), Vec::new());
             for batch in &self.test {
-                let z = self.layers.scores(engine, batch).await?;
+                let mut all = Looked::at(if rectified { batch.rows } else { 0 });
+                let z = self.layers.scores(engine, batch, &mut all).await?;
+                looked.push(all);
                 words.extend(one(engine.truncate(vec![(z, step)]).await?)?.into_words());
+            }
+            if rectified {
+                let all = Looked::joined(looked);
+                if !all.is_within(engine, Opening::RangeExceeded).await? {
+                    return Err(diverged(
+                        engine.path(),
+                        &format!(
+                            "sums before rectifiers or scores of test rows are beyond the {} and {} that are exact",
+                            points::LARGEST_RELU,
+                            points::LARGEST_SCORE
+                        ),
+                    ));
+                }
             }
             scores = Some(Shares::new(words, step));
         }
@@ -247,6 +312,7 @@ impl Run {
         let mut mine: Vec<Vec<f64>> = mine;
         if mine.iter().flatten().any(|w| w.abs() > points::LARGEST) {
             return Err(diverged(
+                engine.path(),
                 "weights of this party's columns left the range of the fixed point",
             ));
         }
@@ -273,8 +339,8 @@ impl Run {
                 }
             })
             .collect();
-        if me == 0 {
-            within_range(&further)?;
+        if me == 0 && self.spec.activation == Hidden::Tanh {
+            within_range(engine.path(), &further)?;
         }
         let mut opened = None;
         if let (Some(scores), Some(step)) = (scores, step) {
@@ -299,17 +365,26 @@ fn shown(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn diverged(problem: &str) -> Abort {
+fn diverged(step: &str, problem: &str) -> Abort {
     Abort::OutOfRange {
-        step: "release/coefficients".into(),
+        step: step.into(),
         problem: format!(
             "{problem}: training diverged; lower network.rate or network.momentum, raise model.l2, or take fewer epochs"
         ),
     }
 }
 
+fn left_range(epoch: usize, of: usize) -> Abort {
+    diverged(
+        &format!("train/epoch-{epoch}"),
+        &format!(
+            "in epoch {epoch} of {of} weights, steps, derivatives or scores left the range of the fixed point"
+        ),
+    )
+}
+
 /// Whether the released weights keep every score within the range of the output's series.
-fn within_range(further: &[Dense]) -> Result<(), Abort> {
+fn within_range(step: &str, further: &[Dense]) -> Result<(), Abort> {
     let Some(last) = further.last() else {
         return Err(Abort::Input("a network without hidden layers".into()));
     };
@@ -317,10 +392,13 @@ fn within_range(further: &[Dense]) -> Result<(), Abort> {
     let biases: f64 = last.biases.iter().map(|b| b.abs()).sum();
     match weights * points::LARGEST_ACTIVATION + biases {
         sum if sum <= points::LARGEST_SCORE => Ok(()),
-        sum => Err(diverged(&format!(
-            "with its last layer scores may reach {sum:.0}, beyond the {} that are exact",
-            points::LARGEST_SCORE
-        ))),
+        sum => Err(diverged(
+            step,
+            &format!(
+                "with its last layer scores may reach {sum:.0}, beyond the {} that are exact",
+                points::LARGEST_SCORE
+            ),
+        )),
     }
 }
 
@@ -342,10 +420,10 @@ fn encoded(
     Ok(Arc::new(words))
 }
 
-/// Masked columns of all parties for consecutive rows from `start` on.
+/// Masked columns of all parties for consecutive rows from `start` on, and the weights of rows that some hold.
 async fn register<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
-    widths: &[usize],
+    (widths, held): (&[usize], &[usize]),
     mine: &Columns,
     start: usize,
     sizes: impl Iterator<Item = usize>,
@@ -361,6 +439,12 @@ async fn register<C: Channel, S: CorrelationSource>(
             let matrix = engine.register(p, rows, *width, points::FEATURE, block);
             columns.push(matrix.await?);
         }
+        let mut weights = Vec::with_capacity(held.len());
+        for p in held {
+            let block = mine.weights.as_ref().filter(|_| *p == me);
+            let block = block.map(|words| words[at..at + rows].to_vec());
+            weights.push(engine.register(*p, rows, 1, WEIGHT, block).await?);
+        }
         let label = match &mine.label {
             Some(y) => y[at..at + rows]
                 .iter()
@@ -372,6 +456,7 @@ async fn register<C: Channel, S: CorrelationSource>(
             rows,
             columns,
             label,
+            weights,
         });
         at += rows;
     }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use paripassu_crypto::{share::Shares, sine::Sine};
 
 use super::{
-    NetworkSpec,
+    Hidden, NetworkSpec,
     points::{self, LayerPoints},
     public::Public,
+    range::{DERIVATIVES, Looked, SCORES},
+    run::one,
 };
 use crate::{
     abort::Abort,
     arith::{Engine, Operand, OwnerMatrix, SigmoidSpec},
     channel::Channel,
     correlation::{CorrelationSource, Request},
+    vertical::row_weights::WEIGHT,
 };
 
 #[cfg(test)]
@@ -26,7 +29,7 @@ pub(super) struct Weights {
     /// The same at the point [`points::SHORT`].
     short: Shares,
     /// The last step.
-    step: Shares,
+    pub(super) step: Shares,
     pub(super) outputs: usize,
     points: LayerPoints,
 }
@@ -71,9 +74,10 @@ pub(super) struct Layers {
     /// Of the first layer, one block a party.
     pub(super) first: Vec<Weights>,
     pub(super) further: Vec<Weights>,
+    pub(super) activation: Hidden,
     hidden: Vec<usize>,
-    dropout: f64,
-    series: [Arc<Sine>; 2],
+    pub(super) dropout: f64,
+    pub(super) series: [Arc<Sine>; 2],
 }
 
 /// Rows of one batch, or of those that are watched or scored: each party's masked columns.
@@ -82,6 +86,8 @@ pub(super) struct Batch {
     pub(super) columns: Vec<OwnerMatrix>,
     /// Labels at the point of derivatives, at party 0; a share of 0 elsewhere.
     pub(super) label: Vec<u64>,
+    /// Weights of rows, a column of each party that holds some.
+    pub(super) weights: Vec<OwnerMatrix>,
 }
 
 /// What the way through the layers leaves for the way back.
@@ -127,19 +133,20 @@ impl Layers {
         for width in widths {
             let (block, tail) = rest.split_at(width * outputs(0));
             rest = tail;
-            let points = points::layer(0, count);
+            let points = points::layer(0, count, spec.activation);
             first.push(Weights::known(block, outputs(0), points, me)?);
         }
         let mut further = Vec::with_capacity(count - 1);
         for l in 1..count {
             let inputs = spec.hidden[l - 1];
             let values = public.initial(l, inputs, outputs(l), inputs);
-            let points = points::layer(l, count);
+            let points = points::layer(l, count, spec.activation);
             further.push(Weights::known(&values, outputs(l), points, me)?);
         }
         Ok(Self {
             first,
             further,
+            activation: spec.activation,
             hidden: spec.hidden.clone(),
             dropout: spec.dropout,
             series: [super::hidden_series(), super::output_series()].map(Arc::new),
@@ -147,7 +154,11 @@ impl Layers {
     }
 
     pub(super) fn series_errors(&self) -> [f64; 2] {
-        [self.series[0].max_error(), self.series[1].max_error()]
+        let hidden = match self.activation {
+            Hidden::Tanh => self.series[0].max_error(),
+            Hidden::Relu => 0.0,
+        };
+        [hidden, self.series[1].max_error()]
     }
 
     /// Copies of all weights, to come back to.
@@ -162,13 +173,15 @@ impl Layers {
         all.zip(kept).for_each(|(w, kept)| w.words = kept);
     }
 
-    /// Log-odds of a batch, at the point [`points::SCORE`].
+    /// Log-odds of a batch, at the point [`points::SUM`].
     pub(super) async fn scores<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
         batch: &Batch,
+        looked: &mut Looked,
     ) -> Result<Shares, Abort> {
-        Ok(self.forward(engine, batch, None, false).await?.scores)
+        let passed = self.forward(engine, batch, None, false, looked).await?;
+        Ok(passed.scores)
     }
 
     /// Residuals of scores, at the point [`points::DELTA`].
@@ -179,10 +192,27 @@ impl Layers {
         scores: &Shares,
     ) -> Result<Shares, Abort> {
         let spec = self.output_spec();
-        let (mut residuals, _) = engine.sigmoid(scores, &spec).await?;
+        let scores = scores.duplicate().widened(points::SCORE);
+        let (mut residuals, _) = engine.sigmoid(&scores, &spec).await?;
         paripassu_crypto::ring64::sub_assign(residuals.words_mut(), &batch.label);
         #[cfg(test)]
         spill(engine, Spill::Residual, &residuals).await?;
+        Ok(residuals)
+    }
+
+    /// Residuals times the weights of their rows, over the largest there can be.
+    pub(super) async fn weighed<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        batch: &Batch,
+        mut residuals: Shares,
+    ) -> Result<Shares, Abort> {
+        for column in &batch.weights {
+            let column = std::slice::from_ref(column);
+            let made = engine.weighted(column, &residuals).await?;
+            let made = made.into_iter().map(|w| (w.rows, points::DELTA)).collect();
+            residuals = one(engine.truncate(made).await?)?;
+        }
         Ok(residuals)
     }
 
@@ -197,26 +227,8 @@ impl Layers {
         }
     }
 
-    /// For `values` values, with slopes where a step follows, and then bits to scale up what dropout leaves.
-    fn hidden_spec(&self, values: usize, slopes: bool) -> (SigmoidSpec, u32) {
-        let room = match slopes && self.dropout > 0.0 {
-            true => points::DROPOUT,
-            false => 0,
-        };
-        let spec = SigmoidSpec {
-            series: Arc::clone(&self.series[0]),
-            precision: points::HIDDEN,
-            // 2 s is s with one fraction bit less, and 4 s' is s' with two
-            value_frac: points::ACTIVATION + 1 - room,
-            slope_rows: if slopes { values } else { 0 },
-            slope_gain: 1.0,
-            slope_frac: points::SLOPE + 2 - room,
-        };
-        (spec, room)
-    }
-
     /// All that [`Layers::step`] asks the source for, in its order.
-    fn requests(&self, batch: &Batch) -> Vec<Request> {
+    fn requests(&self, batch: &Batch, parties: usize) -> Vec<Request> {
         let rows = batch.rows as u64;
         let of = |n: usize| n as u64;
         let mut all = Vec::new();
@@ -225,7 +237,7 @@ impl Layers {
         }
         for (w, h) in self.further.iter().zip(&self.hidden) {
             let values = batch.rows * h;
-            all.extend(self.hidden_spec(values, true).0.requests(values));
+            all.extend(self.activation_requests(parties, values));
             all.push(Request::Matmul {
                 rows,
                 inner: of(h + 1),
@@ -233,13 +245,20 @@ impl Layers {
             });
         }
         all.extend(self.output_spec().requests(batch.rows));
+        for column in &batch.weights {
+            all.push(column.weighted_request(batch.rows));
+            all.push(Request::Truncate {
+                len: rows,
+                by: WEIGHT,
+            });
+        }
         for (w, h) in self.further.iter().zip(&self.hidden).rev() {
             let (h, outputs) = (of(*h), of(w.outputs));
             let matmul = |rows, inner, cols| Request::Matmul { rows, inner, cols };
             all.push(matmul(h + 1, rows, outputs));
             all.push(matmul(rows, outputs, h));
             all.push(Request::Entrywise { len: rows * h });
-            let by = points::DELTA + points::SHORT + points::SLOPE - points::DELTA;
+            let by = points::SHORT + self.slope_frac();
             all.push(Request::Truncate { len: rows * h, by });
         }
         let first = self.first.first().map_or(0, |w| w.outputs);
@@ -263,22 +282,25 @@ impl Layers {
         engine: &mut Engine<C, S>,
         batch: &Batch,
     ) -> Result<(), Abort> {
-        engine.source_mut().prefetch(&self.requests(batch)).await
+        let requests = self.requests(batch, engine.parties());
+        engine.source_mut().prefetch(&requests).await
     }
 
-    /// One step of all weights against the gradient of a batch.
+    /// One step of all weights against the gradient of a batch; of its first rows, what is to be `looked` at.
     pub(super) async fn step<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
         batch: &Batch,
         drops: Drops<'_>,
-        rate: f64,
-        momentum: f64,
+        (rate, momentum): (f64, f64),
+        looked: &mut Looked,
     ) -> Result<(), Abort> {
         let drops = (self.dropout > 0.0).then_some(&drops);
-        let passed = self.forward(engine, batch, drops, true).await?;
+        let passed = self.forward(engine, batch, drops, true, looked).await?;
         let residuals = self.residuals(engine, batch, &passed.scores).await?;
-        let gradients = self.backward(engine, batch, passed, residuals).await?;
+        let residuals = self.weighed(engine, batch, residuals).await?;
+        let gradients = self.backward(engine, batch, passed, residuals, looked);
+        let gradients = gradients.await?;
         #[cfg(test)]
         for gradient in &gradients {
             spill(engine, Spill::Gradient, gradient).await?;
@@ -341,6 +363,7 @@ impl Layers {
         batch: &Batch,
         drops: Option<&Drops<'_>>,
         slopes: bool,
+        looked: &mut Looked,
     ) -> Result<Passed, Abort> {
         let jobs: Vec<_> = batch
             .columns
@@ -354,11 +377,12 @@ impl Layers {
         let mut passed = Passed {
             outputs: Vec::new(),
             slopes: Vec::new(),
-            scores: Shares::zeros(0, points::SCORE),
+            scores: Shares::zeros(0, points::SUM),
         };
         for (l, w) in self.further.iter().enumerate() {
             let h = self.hidden[l];
-            let (mut value, slope) = self.activation(engine, z, slopes).await?;
+            let made = self.activation(engine, batch, z, slopes, looked);
+            let (mut value, slope) = made.await?;
             if let (Some(drops), true) = (drops, slopes) {
                 let kept = drops.public.kept(drops.batch, l, value.len(), self.dropout);
                 let scale = points::kept_scale(self.dropout);
@@ -366,7 +390,7 @@ impl Layers {
                 value = scaled(value, kept.iter().map(factor), points::ACTIVATION);
                 passed
                     .slopes
-                    .push(scaled(slope, kept.iter().map(factor), points::SLOPE));
+                    .push(scaled(slope, kept.iter().map(factor), self.slope_frac()));
             } else {
                 passed.slopes.push(slope);
             }
@@ -386,29 +410,9 @@ impl Layers {
                 .await?;
             passed.outputs.push(output);
         }
+        looked.take(&z, batch.rows, SCORES);
         passed.scores = z;
         Ok(passed)
-    }
-
-    /// `t(z)`, and its derivative where it is wanted; with dropout both are left with bits to scale them up.
-    async fn activation<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        z: Shares,
-        slopes: bool,
-    ) -> Result<(Shares, Shares), Abort> {
-        let doubled = Shares::new(z.into_words(), points::HIDDEN_ARGUMENT - 1);
-        let (spec, room) = self.hidden_spec(doubled.len(), slopes);
-        let (value, slope) = engine.sigmoid(&doubled, &spec).await?;
-        let mut words = value.into_words();
-        if engine.me() == 0 {
-            let one = 1 << (points::ACTIVATION - room);
-            words.iter_mut().for_each(|w| *w = w.wrapping_sub(one));
-        }
-        Ok((
-            Shares::new(words, points::ACTIVATION - room),
-            Shares::new(slope.into_words(), points::SLOPE - room),
-        ))
     }
 
     /// Gradients of the batch's log-loss by all weights, in their order.
@@ -418,6 +422,7 @@ impl Layers {
         batch: &Batch,
         passed: Passed,
         residuals: Shares,
+        looked: &mut Looked,
     ) -> Result<Vec<Shares>, Abort> {
         let mut delta = residuals;
         let mut further = Vec::with_capacity(self.further.len());
@@ -435,7 +440,8 @@ impl Layers {
                 .await?;
             let before = engine.entrywise(&back, &slope).await?;
             let cut = engine.truncate(vec![(before, points::DELTA)]).await?;
-            delta = super::run::one(cut)?;
+            delta = one(cut)?;
+            looked.take(&delta, batch.rows, DERIVATIVES);
         }
         further.reverse();
         let jobs: Vec<_> = batch

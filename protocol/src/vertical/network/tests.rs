@@ -1,8 +1,9 @@
 mod leakage;
+mod weights;
 
 use ndarray::Array2;
 
-use super::{NetworkFit, NetworkInput, NetworkSpec, Schedule, plain, train};
+use super::{Hidden, NetworkFit, NetworkInput, NetworkSpec, Schedule, plain, train};
 use crate::{
     abort::Abort,
     arith::{Engine, Opening},
@@ -12,6 +13,7 @@ use crate::{
         World,
         dealt::{AllowAll, seeds},
     },
+    vertical::row_weights::RowWeights,
 };
 
 /// Columns of mean 0 and deviation 1, and a label that depends on a product of two of them.
@@ -38,6 +40,7 @@ fn sample(rows: usize, d: usize, seed: u64) -> (Array2<f64>, Vec<u8>) {
 fn spec() -> NetworkSpec {
     NetworkSpec {
         hidden: vec![6, 4],
+        activation: Hidden::Tanh,
         epochs: 6,
         batch: 32,
         rate: 0.1,
@@ -49,6 +52,7 @@ fn spec() -> NetworkSpec {
         validation_tenths: 0,
         patience: 0,
         score_step_log2: Some(16),
+        row_weights: Vec::new(),
     }
 }
 
@@ -57,6 +61,17 @@ async fn joint(
     spec: &NetworkSpec,
     data: (&Array2<f64>, &[u8], &Array2<f64>),
     cuts: &[usize],
+) -> (Vec<Result<NetworkFit, Abort>>, AllowAll) {
+    joint_given(world, spec, data, cuts, vec![None; cuts.len() - 1]).await
+}
+
+/// With weights of rows by party.
+async fn joint_given(
+    world: &World,
+    spec: &NetworkSpec,
+    data: (&Array2<f64>, &[u8], &Array2<f64>),
+    cuts: &[usize],
+    weights: Vec<Option<Vec<f64>>>,
 ) -> (Vec<Result<NetworkFit, Abort>>, AllowAll) {
     let (x, y, test) = data;
     let part = |x: &Array2<f64>, c: &[usize]| -> Vec<f64> {
@@ -75,6 +90,7 @@ async fn joint(
             let (x, test, cols) = inputs[me].clone();
             let label = (me == 0).then(|| y.clone());
             let (spec, book) = (spec.clone(), book.clone());
+            let row_weights = weights[me].clone();
             async move {
                 let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                 let ledger = if me == 0 { book } else { AllowAll::default() };
@@ -84,6 +100,7 @@ async fn joint(
                     cols,
                     rows,
                     label,
+                    row_weights,
                     test,
                     test_rows,
                 };
@@ -152,11 +169,28 @@ async fn the_joint_network_is_the_plain_one() {
                 ..spec()
             },
         ),
+        // rectifiers
+        (
+            vec![0, 4, 7],
+            NetworkSpec {
+                activation: Hidden::Relu,
+                ..spec()
+            },
+        ),
+        (
+            vec![0, 2, 5, 7],
+            NetworkSpec {
+                activation: Hidden::Relu,
+                dropout: 0.2,
+                hidden: vec![7],
+                ..spec()
+            },
+        ),
     ] {
         let world = World::new(cuts.len() as u8 - 1);
         let (fits, ledger) = joint(&world, &change, (&x, &y, &test), &cuts).await;
         let fits: Vec<_> = fits.into_iter().map(Result::unwrap).collect();
-        let twin = plain::train(&change, &x, &y, plain::Activation::Series).unwrap();
+        let twin = plain::train(&change, (&x, &y), None, plain::Activation::Series).unwrap();
         let [weights, scores] = differences(&fits, &twin, &test);
         assert!(
             weights < 1e-2 && scores < 2e-2,
@@ -168,10 +202,17 @@ async fn the_joint_network_is_the_plain_one() {
             .map(|w| w.abs())
             .fold(0.0, f64::max);
         assert!(moved > 0.5, "training moved nothing");
-        // each party's own part, once, and the scores
-        let opened = ledger.opened();
-        assert_eq!(opened.len(), cuts.len());
-        assert!(matches!(opened[cuts.len() - 1].0, Opening::Scores));
+        // a bit an epoch; with rectifiers one of the test rows; each party's own part, once, and the scores
+        let opened: Vec<Opening> = ledger.opened().iter().map(|(o, ..)| *o).collect();
+        let mut want: Vec<Opening> = (1..=6)
+            .map(|epoch| Opening::WithinRange { epoch })
+            .collect();
+        if change.activation == Hidden::Relu {
+            want.push(Opening::RangeExceeded);
+        }
+        want.extend((0..cuts.len() as u8 - 1).map(|party| Opening::Coefficients { party }));
+        want.push(Opening::Scores);
+        assert_eq!(opened, want);
         assert!(
             fits[1..]
                 .iter()
@@ -200,7 +241,7 @@ async fn training_ends_when_the_watched_loss_falls_no_more() {
     };
     let (fits, ledger) = joint(&World::new(2), &spec, (&x, &y, &test), &[0, 2, 4]).await;
     let fits: Vec<_> = fits.into_iter().map(Result::unwrap).collect();
-    let twin = plain::train(&spec, &x, &y, plain::Activation::Series).unwrap();
+    let twin = plain::train(&spec, (&x, &y), None, plain::Activation::Series).unwrap();
     let facts = &fits[0].facts;
     assert_eq!((facts.epochs, facts.best), (twin.epochs, twin.best));
     assert!(facts.epochs < 30 && facts.best + 3 == facts.epochs);
@@ -216,9 +257,9 @@ async fn training_ends_when_the_watched_loss_falls_no_more() {
 }
 
 #[tokio::test]
-async fn a_run_that_diverges_is_not_released() {
+async fn a_run_that_diverges_is_stopped_after_its_epoch_and_nothing_of_it_is_released() {
     let (x, y) = sample(200, 4, 21);
-    let spec = NetworkSpec {
+    let fast = NetworkSpec {
         rate: 1.0,
         momentum: 0.99,
         epochs: 12,
@@ -226,16 +267,54 @@ async fn a_run_that_diverges_is_not_released() {
         l2: 0.0,
         ..spec()
     };
-    let (fits, ledger) = joint(&World::new(2), &spec, (&x, &y, &x), &[0, 2, 4]).await;
-    let e = fits[0].as_ref().unwrap_err();
-    assert_eq!(e.code(), "out_of_range");
-    assert!(e.to_string().contains("network.rate"), "{e}");
-    assert!(
-        ledger
-            .opened()
+    for change in [
+        fast.clone(),
+        NetworkSpec {
+            activation: Hidden::Relu,
+            ..fast.clone()
+        },
+        // one step of many rows that weigh much
+        NetworkSpec {
+            hidden: vec![24],
+            rate: 1.0,
+            momentum: 0.9,
+            batch: 200,
+            validation_tenths: 1,
+            row_weights: vec![RowWeights {
+                party: 0,
+                max: 64.0,
+            }],
+            ..fast
+        },
+    ] {
+        let heavy = (!change.row_weights.is_empty()).then(|| vec![64.0; 200]);
+        let given = vec![heavy, None];
+        let data = (&x, &y[..], &x);
+        let (fits, ledger) = joint_given(&World::new(2), &change, data, &[0, 2, 4], given).await;
+        let opened = ledger.opened();
+        let last = opened
             .iter()
-            .all(|(o, ..)| !matches!(o, Opening::Scores))
-    );
+            .filter_map(|(o, ..)| match o {
+                Opening::WithinRange { epoch } => Some(*epoch),
+                _ => None,
+            })
+            .max()
+            .unwrap();
+        // the same at all parties: the epoch, and what to do
+        for fit in &fits {
+            let e = fit.as_ref().unwrap_err();
+            assert_eq!(e.code(), "out_of_range");
+            let said = e.to_string();
+            assert!(said.contains(&format!("in epoch {last} of 12")), "{said}");
+            assert!(said.contains("lower network.rate"), "{said}");
+        }
+        assert!(last < 12, "{last}");
+        assert!(
+            opened
+                .iter()
+                .all(|(o, ..)| matches!(o, Opening::WithinRange { .. } | Opening::Improved { .. }))
+        );
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ async fn view(
                     cols: wide[p],
                     rows,
                     label: (p == 0).then(|| y.clone()),
+                    row_weights: None,
                     test: Vec::new(),
                     test_rows: 0,
                 };
