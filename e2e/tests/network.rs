@@ -56,6 +56,21 @@ fn the_example_of_a_network_is_the_plain_one() {
     assert_eq!(shape(&other), [(columns(&other), 0)]);
     assert!(own["activation"]["sines"].as_array().unwrap().len() == 12);
 
+    // no half is a model by itself
+    for party in ["bank", "partner"] {
+        let half = out.join(party);
+        let made = dir.path().join("made");
+        let told = common::run([
+            "model",
+            "export",
+            half.to_str().unwrap(),
+            "--out",
+            made.to_str().unwrap(),
+        ]);
+        told.refuses(1, &["half of a network", "all halves together"]);
+        assert!(!made.exists());
+    }
+
     // all nodes can prove what was opened: weights and scores, and while training a bit an epoch
     let bundles = metrics["bundles"].as_object().unwrap();
     assert_eq!(bundles.len(), 3, "{bundles:?}");

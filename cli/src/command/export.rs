@@ -86,6 +86,9 @@ struct ModelFile {
     layers: Vec<super::model::Layer>,
     #[serde(default)]
     edge: Option<f64>,
+    /// Of a network over columns of several parties; one over the same columns has rectifiers and does not say so.
+    #[serde(default)]
+    activation: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +125,12 @@ impl Export {
         let model: ModelFile = serde_json::from_str(&text).map_err(|e| unusable(&e))?;
         if model.format != 1 {
             return Err(unusable(&format!("format {}", model.format)));
+        }
+        if model.activation.is_some() {
+            return Err(unusable(
+                &"it is one party's half of a network, whose first layer adds up all parties' columns: only \
+                  all halves together give log-odds",
+            ));
         }
         let mut files = Vec::new();
         let mut left_out = Vec::new();
