@@ -6,11 +6,13 @@
 //!
 //! **What that says.** A run that diverges is stopped at the end of the epoch in which it does, before its loss is
 //! compared or any weight released. A value that left its range and came back within an epoch, in another batch than
-//! the last, is not seen: weights that were trained on from there are within their bounds all the same.
+//! the last, is not seen: weights that were trained on from there are within their bounds all the same. Nor are rows
+//! looked at on which the loss is only watched: with rectifiers a sum beyond the range there makes a wrong loss, and
+//! at worst another epoch's weights are taken.
 //!
 //! **How.** The top 16 bits of each are compared with its bound ([`Engine::all_within_each`]) at a point where values
-//! up to many times the bound do not wrap; the answer is exact to a 64th of a score or weight, or less, and as much
-//! again for each party.
+//! up to many times the bound do not wrap; the answer is exact to a quarter of a unit of scores and weights, of the
+//! rest to less, and as much again for each party.
 
 use paripassu_crypto::share::Shares;
 
@@ -116,5 +118,71 @@ impl Layers {
                 looked.groups.push((values, bound.limit()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Hidden, *};
+    use crate::{
+        correlation::{CorrelationSource, deal},
+        testing::{
+            World,
+            dealt::{engine, seeds, share},
+        },
+    };
+
+    /// Whether 40 rows of two values, all but one of them small, are within a bound.
+    async fn is_within(frac: u32, bound: Bound, odd: f64, parties: u8) -> bool {
+        let world = World::new(parties);
+        let bits = world.run(
+            move |me, ctx| async move {
+                let mut e = engine(&ctx);
+                e.step("test");
+                let mut values = vec![0.001; 80];
+                values[77] = odd;
+                let values = share(&values, frac, me, e.parties());
+                let mut looked = Looked::at(39);
+                looked.take(&values, 40, bound);
+                let opening = Opening::WithinRange { epoch: 1 };
+                let bit = looked.is_within(&mut e, opening).await?;
+                e.source_mut().done().await?;
+                Ok(bit)
+            },
+            move |ctx| async move { deal(&ctx, &seeds(parties)).await.map(drop) },
+        );
+        let bits: Vec<bool> = bits.await.into_iter().map(Result::unwrap).collect();
+        assert!(bits.iter().all(|bit| *bit == bits[0]));
+        bits[0]
+    }
+
+    #[tokio::test]
+    async fn each_bound_is_found_and_what_lies_beyond_it_by_far_as_well() {
+        let tanh = Hidden::Tanh;
+        for (frac, bound, far) in [
+            (points::layer(0, 3, tanh).weight, WEIGHTS, 4000.0),
+            (points::layer(1, 3, tanh).weight, WEIGHTS, 4000.0),
+            (points::layer(2, 3, tanh).weight, WEIGHTS, 4000.0),
+            (points::layer(0, 3, tanh).weight, STEPS, 16.0),
+            (points::layer(2, 3, tanh).weight, STEPS, 16.0),
+            (points::DELTA, DERIVATIVES, 48.0),
+            (points::SUM, SCORES, 4000.0),
+            (points::RELU_ARGUMENT, RECTIFIED, 1000.0),
+        ] {
+            for parties in [2, 5] {
+                for sign in [1.0, -1.0] {
+                    // as exact as the page says, of the bound at most a 20th
+                    for (odd, want) in [(0.95, true), (1.05, false), (far / bound.most, false)] {
+                        let odd = sign * odd * bound.most;
+                        let got = is_within(frac, bound, odd, parties).await;
+                        assert_eq!(got, want, "{bound:?} {odd} {parties}");
+                    }
+                }
+            }
+        }
+        // what stands in a row that is not looked at
+        let mut looked = Looked::at(0);
+        looked.take(&Shares::zeros(80, points::SUM), 40, SCORES);
+        assert!(looked.groups.is_empty());
     }
 }

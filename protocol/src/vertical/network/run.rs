@@ -50,7 +50,7 @@ struct Columns {
     words: Arc<Zeroizing<Vec<i32>>>,
     label: Option<Vec<u8>>,
     /// Weights of rows, where this party holds some.
-    weights: Option<Vec<i32>>,
+    weights: Option<Zeroizing<Vec<i32>>>,
 }
 
 impl Run {
@@ -91,7 +91,9 @@ impl Run {
                     Some(weights) => {
                         let word = |i: &usize| fixed::encode_i32(weights[*i], WEIGHT);
                         let words: Result<_, _> = order.iter().map(word).collect();
-                        Some(words.map_err(|e| Abort::Input(format!("weights of rows: {e}")))?)
+                        let words =
+                            words.map_err(|e| Abort::Input(format!("weights of rows: {e}")));
+                        Some(Zeroizing::new(words?))
                     }
                     None => None,
                 },

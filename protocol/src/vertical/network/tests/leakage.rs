@@ -34,7 +34,11 @@ async fn view(
                     cols: wide[p],
                     rows,
                     label: (p == 0).then(|| y.clone()),
-                    row_weights: None,
+                    row_weights: spec
+                        .row_weights
+                        .iter()
+                        .any(|w| usize::from(w.party) == p)
+                        .then(|| (0..rows).map(|i| 1.0 + (i % 3) as f64 / 2.0).collect()),
                     test: Vec::new(),
                     test_rows: 0,
                 };
@@ -64,18 +68,26 @@ fn small(batch: usize, epochs: usize) -> NetworkSpec {
     }
 }
 
+/// The same with rectifiers, and weights of rows that both parties hold.
+fn rectified(spec: NetworkSpec) -> NetworkSpec {
+    NetworkSpec {
+        activation: Hidden::Relu,
+        row_weights: [0, 1].map(|party| RowWeights { party, max: 2.0 }).to_vec(),
+        ..spec
+    }
+}
+
 /// How often the bank tells which of two data sets its partner has, and in how many cases.
-async fn told_apart(runs: u32, leak: Spill) -> (f64, usize) {
+async fn told_apart(runs: u32, leak: Spill, spec: &NetworkSpec) -> (f64, usize) {
     let (first, y) = sample(96, 4, 11);
     let mut other = first.clone();
     other.slice_mut(ndarray::s![.., 2..]).mapv_inplace(|v| -v);
-    let spec = small(48, 2);
     let (mut features, mut class) = (Vec::new(), Vec::new());
     let mut first_shape = None;
     for run in 0..runs {
         let second = run.count_ones() % 2 == 1;
         let x = if second { &other } else { &first };
-        let mut seen = view((x, &y), 2, &spec, (0, run, leak)).await;
+        let mut seen = view((x, &y), 2, spec, (0, run, leak)).await;
         let now = shape(&seen);
         assert_eq!(
             *first_shape.get_or_insert_with(|| now.clone()),
@@ -89,17 +101,26 @@ async fn told_apart(runs: u32, leak: Spill) -> (f64, usize) {
     told(&features, &class)
 }
 
-#[tokio::test]
-async fn a_banks_view_of_a_network_does_not_tell_two_data_sets_of_its_partner_apart() {
-    let (share, cases) = told_apart(200, Spill::Nothing).await;
+async fn not_told_apart(spec: &NetworkSpec) {
+    let (share, cases) = told_apart(200, Spill::Nothing, spec).await;
     let sigma = 0.5 / (cases as f64).sqrt();
     assert!((share - 0.5).abs() < 3.0 * sigma, "{share} of {cases}");
-    let (share, _) = told_apart(48, Spill::Gradient).await;
+    let (share, _) = told_apart(48, Spill::Gradient, spec).await;
     assert!(share > 0.95, "an opened gradient is not seen: {share}");
 }
 
+#[tokio::test]
+async fn a_banks_view_of_a_network_does_not_tell_two_data_sets_of_its_partner_apart() {
+    not_told_apart(&small(48, 2)).await;
+}
+
+#[tokio::test]
+async fn nor_does_that_of_rectifiers_and_weights_of_rows() {
+    not_told_apart(&rectified(small(48, 1))).await;
+}
+
 /// Area under the curve of the guessed labels of half the rows, and its deviation for guesses at random.
-async fn labels_guessed(leak: Spill) -> (f64, f64) {
+async fn labels_guessed(leak: Spill, change: fn(NetworkSpec) -> NetworkSpec) -> (f64, f64) {
     let rows = 1200;
     let (x, mut y) = sample(rows, 5, 29);
     // labels depend on the bank's columns, of which the partner's say nothing
@@ -108,7 +129,7 @@ async fn labels_guessed(leak: Spill) -> (f64, f64) {
     }
     y.iter_mut().step_by(7).for_each(|y| *y ^= 1);
     // one batch, whose rows stand in the public order
-    let spec = small(rows, 4);
+    let spec = change(small(rows, 4));
     let seen = view((&x, &y), 2, &spec, (1, 5000, leak)).await;
     let order = Public::new(spec.seed).rows(rows);
     let mut features: Vec<Vec<f64>> = (2..5)
@@ -135,8 +156,10 @@ async fn labels_guessed(leak: Spill) -> (f64, f64) {
 
 #[tokio::test]
 async fn a_feature_party_cannot_guess_labels_from_a_networks_training() {
-    let (auc, sigma) = labels_guessed(Spill::Nothing).await;
-    assert!((auc - 0.5).abs() < 3.0 * sigma, "{auc} ± {sigma}");
-    let (auc, _) = labels_guessed(Spill::Residual).await;
-    assert!(auc > 0.95, "an opened residual is not seen: {auc}");
+    for change in [|spec| spec, rectified as fn(_) -> _] {
+        let (auc, sigma) = labels_guessed(Spill::Nothing, change).await;
+        assert!((auc - 0.5).abs() < 3.0 * sigma, "{auc} ± {sigma}");
+        let (auc, _) = labels_guessed(Spill::Residual, change).await;
+        assert!(auc > 0.95, "an opened residual is not seen: {auc}");
+    }
 }
