@@ -62,6 +62,16 @@ pub const CHI_STOP: f64 = 3.841;
 pub const TREE_STOP: f64 = 0.1;
 /// Fine bins hold at least this part of `binning.min_share`.
 pub const FINE_SHARE: f64 = 0.25;
+/// Allowed `selection.max_correlation`.
+pub const SELECTION_CORRELATION: RangeInclusive<f64> = 0.1..=0.999;
+/// Allowed `selection.max_vif`.
+pub const SELECTION_VIF: RangeInclusive<f64> = 1.1..=1_000.0;
+/// Most design columns of all parties that are selected from.
+pub const SELECTION_COLUMNS: u32 = 512;
+/// Words of other parties' columns that are correlated with a party's at a time.
+pub const SELECTION_BLOCK_WORDS: u64 = 1 << 22;
+/// The least eigenvalue of what is inverted for variance inflation, as a power of two below one.
+pub const SELECTION_LEAST_LOG2: u32 = 14;
 /// Allowed `model.l2`. A category gives one column per level, so the columns of one category add up to
 /// a constant: without a penalty the coefficients are not determined.
 pub const L2: RangeInclusive<f64> = 0.001..=1_000_000.0;

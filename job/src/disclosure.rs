@@ -9,6 +9,7 @@ mod horizontal;
 mod logistic;
 mod network;
 mod overlap;
+mod selection;
 
 use std::{fmt, str::FromStr};
 
@@ -55,6 +56,14 @@ pub enum DisclosureId {
     BinningMonotone(NodeId),
     /// How many design columns each party brings.
     DesignWidth,
+    /// The correlations of different parties' columns.
+    SelectionCorrelations,
+    /// Which columns correlate too much, and which of two tells more of the label.
+    SelectionPairs,
+    /// Which column has the largest variance inflation, where that is too large.
+    SelectionInflated,
+    /// The variance inflation of a party's own columns, to that party.
+    SelectionInflation(NodeId),
     /// Whether training has settled: one bit a pass, or one at the end.
     TrainConverged,
     /// Whether the loss on the watched rows fell: one bit an epoch.
@@ -111,6 +120,7 @@ const BIN_BADS: &str = "binning.bads.";
 const BIN_WOE: &str = "binning.woe.";
 const BIN_COLUMNS: &str = "binning.columns.";
 const BIN_INFORMATION: &str = "binning.iv.";
+const INFLATION: &str = "selection.vif.";
 const BIN_MONOTONE: &str = "binning.monotone.";
 
 impl fmt::Display for DisclosureId {
@@ -130,6 +140,10 @@ impl fmt::Display for DisclosureId {
             Self::BinningInformation(party) => return f.pad(&format!("{BIN_INFORMATION}{party}")),
             Self::BinningMonotone(party) => return f.pad(&format!("{BIN_MONOTONE}{party}")),
             Self::DesignWidth => "design.width",
+            Self::SelectionCorrelations => "selection.correlations",
+            Self::SelectionPairs => "selection.pairs",
+            Self::SelectionInflated => "selection.inflated",
+            Self::SelectionInflation(party) => return f.pad(&format!("{INFLATION}{party}")),
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
             Self::TrainTrials => "train.trials",
@@ -190,6 +204,9 @@ impl FromStr for DisclosureId {
             "align.size-bucket" => Self::AlignSizeBucket,
             "binning.fine-bins" => Self::BinningFine,
             "design.width" => Self::DesignWidth,
+            "selection.correlations" => Self::SelectionCorrelations,
+            "selection.pairs" => Self::SelectionPairs,
+            "selection.inflated" => Self::SelectionInflated,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
             "train.trials" => Self::TrainTrials,
@@ -213,7 +230,8 @@ impl FromStr for DisclosureId {
             "relay.traffic" => Self::RelayTraffic,
             other => {
                 type Of = fn(NodeId) -> DisclosureId;
-                let of_parties: [(&str, Of); 9] = [
+                let of_parties: [(&str, Of); 10] = [
+                    (INFLATION, Self::SelectionInflation),
                     (COEFFICIENTS, Self::ReleaseCoefficients),
                     (STANDARD_ERRORS, Self::ReleaseStandardErrors),
                     (BIN_ROWS, Self::BinningRows),
@@ -523,6 +541,9 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         with(&[&helper, &Audience::Relay]),
         each,
     ));
+    if let Some(asked) = &spec.selection {
+        list.extend(selection::disclosures(spec, asked, &parties, &helper));
+    }
     match &spec.network {
         Some(network) => list.extend(network::disclosures(spec, network, &helper)),
         None => list.extend(logistic::disclosures(spec, &parties, &helper)),

@@ -14,6 +14,7 @@ pub mod onnx;
 pub mod report;
 pub mod schema;
 pub mod scorecard;
+pub mod selection;
 pub mod split;
 pub mod synth;
 pub mod table;

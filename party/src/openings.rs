@@ -175,6 +175,22 @@ impl Book {
             Opening::Improved { epoch } => {
                 (DisclosureId::TrainImproved, format!("train/epoch-{epoch}"))
             }
+            Opening::Correlations => {
+                let step = "train/selection-table".to_owned();
+                (DisclosureId::SelectionCorrelations, step)
+            }
+            Opening::Correlated => {
+                let step = "train/selection-pairs".to_owned();
+                (DisclosureId::SelectionPairs, step)
+            }
+            Opening::Inflated { round } => {
+                let step = format!("train/selection-{round}");
+                (DisclosureId::SelectionInflated, step)
+            }
+            Opening::Inflation { party } => {
+                let id = DisclosureId::SelectionInflation(self.party(party)?);
+                (id, "release/inflation".to_owned())
+            }
             Opening::TrialLoss { trial } => {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }
@@ -217,9 +233,9 @@ impl Book {
             }
         };
         let expected = match opening {
-            Opening::Coefficients { party } | Opening::StandardErrors { party } => {
-                Receivers::One(party)
-            }
+            Opening::Coefficients { party }
+            | Opening::StandardErrors { party }
+            | Opening::Inflation { party } => Receivers::One(party),
             Opening::Scores
             | Opening::Reasons
             | Opening::BinBads { .. }

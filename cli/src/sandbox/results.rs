@@ -208,9 +208,15 @@ pub(crate) async fn collect(
     if let (Some(_), Some(l2)) = (&spec.tuning, content.solver.l2) {
         spec.model.l2 = Decimal::new(l2).map_err(Failure::ours)?;
     }
-    let twin = tokio::task::spawn_blocking(move || twin::fit(&spec, tables, &keys))
-        .await
-        .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
+    let noisy = spec.binning.as_ref().is_some_and(|b| b.noise_rows > 0);
+    let kept = match spec.selection.is_some() && noisy {
+        true => Some(kept(setup, layout)?),
+        false => None,
+    };
+    let twin =
+        tokio::task::spawn_blocking(move || twin::fit(&spec, tables, &keys, kept.as_deref()))
+            .await
+            .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
 
     let summary = read_summary(&label)?;
     let pooled = Figures::from(&twin.metrics);
@@ -285,6 +291,16 @@ fn uplift(delta: &AucDelta, content: &Report) -> Uplift {
         },
         verdict: content.verdict(),
     }
+}
+
+/// The design columns of each party's model.
+fn kept(setup: &Setup, layout: &Layout) -> Result<Vec<Vec<String>>, Failure> {
+    let of = |source: &super::setup::Source| {
+        let party = source.party.id.as_str();
+        let model = ModelFile::load(&layout.party(party).join("model.json"))?;
+        Ok(model.columns.into_iter().map(|c| c.name).collect())
+    };
+    setup.parties.iter().map(of).collect()
 }
 
 /// Whether nobody learns the coefficients of this party's columns.

@@ -10,6 +10,7 @@ use paripassu_model::{
     logistic::{self, FitOptions, LogisticModel, TrainingSet},
     metrics::{Metrics, Scored},
     scorecard::Card,
+    selection,
     split::{IdSplit, sort_by_id_hash},
     table::{ColumnData, Table},
 };
@@ -38,11 +39,13 @@ pub(crate) struct Twin {
     pub(crate) cards: Vec<(Card, Table)>,
 }
 
-/// Fits the twin on tables in the order of the parties' seats; a horizontal job's on all rows.
+/// Fits the twin on tables in the order of the parties' seats; a horizontal job's on all rows. `kept` are, by party, the design
+/// columns that a selection has left, where noise in the job's bins may have left others than the twin's own would.
 pub(crate) fn fit(
     spec: &Spec,
     tables: Vec<Table>,
     keys: &[linked::Keyed],
+    kept: Option<&[Vec<String>]>,
 ) -> Result<Twin, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::failed(format!("the plaintext twin: {e}"));
     if let Some(horizontal) = &spec.horizontal {
@@ -77,7 +80,7 @@ pub(crate) fn fit(
         },
         rare_level_rows: usize::try_from(spec.design.rare_level_rows).map_err(|e| wrong(&e))?,
     };
-    let designs = spec
+    let mut designs = spec
         .seats()
         .iter()
         .zip(&tables)
@@ -89,16 +92,13 @@ pub(crate) fn fit(
             }
         })
         .collect::<Result<Vec<_>, Failure>>()?;
-    let side_by_side = |rows: &[usize]| -> Result<Array2<f64>, Failure> {
-        let parts = designs
-            .iter()
-            .zip(&tables)
-            .map(|(design, table)| design.transform(table, rows))
-            .collect::<Result<Vec<_>, _>>()?;
-        let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
-        let joined = concatenate(Axis(1), &views).map_err(|e| wrong(&e))?;
-        Ok(joined.as_standard_layout().into_owned())
-    };
+    if let Some(asked) = &spec.selection {
+        designs = match kept {
+            Some(kept) => named(&designs, kept),
+            None => selected(spec, asked, &designs, &tables, (&rows.train, &train_y))?,
+        };
+    }
+    let side_by_side = |rows: &[usize]| side_by_side(&designs, &tables, rows);
     let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
     if let Some(network) = &spec.network {
         let asked = paripassu_party::network_spec(spec, network).map_err(|e| wrong(&e))?;
@@ -165,6 +165,73 @@ pub(crate) fn fit(
         cards: cards(spec, &designs, &coefficients, model.intercept, tables)?,
         coefficients,
     })
+}
+
+/// All parties' design columns for these rows.
+fn side_by_side(
+    designs: &[Design],
+    tables: &[Table],
+    rows: &[usize],
+) -> Result<Array2<f64>, Failure> {
+    let parts = designs
+        .iter()
+        .zip(tables)
+        .map(|(design, table)| design.transform(table, rows))
+        .collect::<Result<Vec<_>, _>>()?;
+    let views: Vec<_> = parts.iter().map(|part| part.view()).collect();
+    let joined = concatenate(Axis(1), &views)
+        .map_err(|e| Failure::failed(format!("the plaintext twin: {e}")))?;
+    Ok(joined.as_standard_layout().into_owned())
+}
+
+/// Each party's columns of these names.
+fn named(designs: &[Design], kept: &[Vec<String>]) -> Vec<Design> {
+    let of = |(design, kept): (&Design, &Vec<String>)| {
+        let is_kept = |(_, name): &(usize, &str)| kept.iter().any(|k| k == name);
+        let places = design.names().enumerate().filter(is_kept);
+        design.only(&places.map(|(at, _)| at).collect::<Vec<_>>())
+    };
+    designs.iter().zip(kept).map(of).collect()
+}
+
+/// What a selection leaves of the pooled columns.
+fn selected(
+    spec: &Spec,
+    asked: &spec::Selection,
+    designs: &[Design],
+    tables: &[Table],
+    (train, label): (&[usize], &[u8]),
+) -> Result<Vec<Design>, Failure> {
+    let x = side_by_side(designs, tables, train)?;
+    // columns are ranked by the label as its holder alone weighs rows
+    let mut alone = spec.clone();
+    let holder = spec.label_party().map(|party| &party.id);
+    alone.model.weight = alone.model.weight.filter(|w| Some(&w.party) == holder);
+    let weights = Beside::of(&alone, tables)?.weights;
+    let each = || train.iter().map(|row| weights[*row]).zip(label);
+    let (sum, bad) = each().fold((0.0, 0.0), |(s, b), (w, y)| (s + w, b + w * f64::from(*y)));
+    let ranked: Vec<f64> = each()
+        .map(|(w, y)| w * (f64::from(*y) - bad / sum))
+        .collect();
+    let owners: Vec<usize> = designs
+        .iter()
+        .enumerate()
+        .flat_map(|(p, design)| std::iter::repeat_n(p, design.width()))
+        .collect();
+    let limits = selection::Limits {
+        correlation: asked.max_correlation.map(|r| r.value()),
+        vif: asked.max_vif.map(|v| v.value()),
+    };
+    let left = selection::select(x.view(), &owners, &ranked, &limits);
+    let stays = selection::kept(owners.len(), &left.dropped);
+    let mut first = 0;
+    let of = |design: &Design| {
+        let range = first..first + design.width();
+        first = range.end;
+        let own = stays.iter().filter(|at| range.contains(at));
+        design.only(&own.map(|at| at - range.start).collect::<Vec<_>>())
+    };
+    Ok(designs.iter().map(of).collect())
 }
 
 /// Each party's half of the card, if the job makes one.
@@ -424,7 +491,7 @@ mod tests {
         let partner = Table::new(ids, None, vec![Column::numeric("z", z)]).unwrap();
         let text = template(TemplateKind::VerticalLogistic);
         let spec = Spec::from_toml(text, "job.toml").unwrap();
-        let twin = fit(&spec, vec![bank, partner], &[]).unwrap();
+        let twin = fit(&spec, vec![bank, partner], &[], None).unwrap();
         assert_eq!(twin.matched, 400);
         assert_eq!(twin.train + twin.test, 400);
         let (name, coefficient) = &twin.coefficients[0][0];

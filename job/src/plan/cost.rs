@@ -223,6 +223,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     if let Some(binning) = &facts.spec.binning {
         steps.extend(super::bins::steps(facts, binning));
     }
+    steps.extend(super::selection::steps(facts));
     steps.push(masked_features(masked).times(1));
     if let Some(tuning) = &facts.spec.tuning {
         let spec = trials::in_trials(facts.spec);

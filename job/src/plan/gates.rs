@@ -378,6 +378,18 @@ impl<'f> Once<'f> {
         self.and(pairs, 1);
     }
 
+    /// Shares of whether none of a group of so many values is negative, for so many groups: conjunctions are asked for one
+    /// after another.
+    pub(super) fn grouped_signs(&mut self, groups: u64, each: u64) {
+        self.signs(&[(groups * each, 64)]);
+        let mut left = each;
+        while left > 1 {
+            self.wait_for_helper(1);
+            self.and(groups * (left / 2), 1);
+            left = left.div_ceil(2);
+        }
+    }
+
     /// One value of each of these words' lanes where a shared difference is negative, to party 0.
     pub(super) fn choose(&mut self, words: u64, lane: u32) {
         self.signs(&[(words, lane)]);

@@ -14,6 +14,7 @@ mod learn;
 mod memory;
 mod network;
 mod overlap;
+mod selection;
 mod stage;
 mod table;
 mod trials;

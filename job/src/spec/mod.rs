@@ -20,6 +20,7 @@ mod parse;
 mod resume;
 mod rows;
 mod scorecard;
+mod selection;
 mod template;
 mod training;
 mod tuning;
@@ -42,6 +43,7 @@ pub use self::{
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
+    selection::{Selection, SelectionCorrelations},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
     tuning::{Tuning, TuningRule},
@@ -89,6 +91,9 @@ pub struct Spec {
     /// Columns as weight of evidence of their bins; without it, columns as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binning: Option<Binning>,
+    /// Columns of several parties that say the same; without it, all are fitted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// What is fitted.
     #[serde(default)]
     pub model: Model,

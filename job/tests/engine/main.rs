@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
 mod network;
+mod selection;
 
 use std::{
     collections::BTreeMap,
@@ -127,6 +128,12 @@ impl Openings for Book {
         let party = |position: u8| self.1[usize::from(position)].clone();
         let id = match (opening, to) {
             (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
+            (Opening::Correlations, Receivers::All) => DisclosureId::SelectionCorrelations,
+            (Opening::Correlated, Receivers::All) => DisclosureId::SelectionPairs,
+            (Opening::Inflated { .. }, Receivers::All) => DisclosureId::SelectionInflated,
+            (Opening::Inflation { party: owner }, Receivers::One(to)) if owner == to => {
+                DisclosureId::SelectionInflation(party(owner))
+            }
             (Opening::Improved { .. }, Receivers::All) => DisclosureId::TrainImproved,
             (Opening::Scores, Receivers::One(0)) => DisclosureId::ReleaseScores,
             (Opening::RangeExceeded | Opening::WithinRange { .. }, Receivers::All) => {

@@ -304,6 +304,16 @@ impl Design {
         }
     }
 
+    /// The same with these of its columns alone, by their places.
+    pub fn only(&self, places: &[usize]) -> Self {
+        let columns = places.iter().filter_map(|at| self.columns.get(*at));
+        Self {
+            columns: columns.cloned().collect(),
+            constant: self.constant.clone(),
+            train_rows: self.train_rows,
+        }
+    }
+
     /// The columns, in order.
     pub fn columns(&self) -> &[DesignColumn] {
         &self.columns

@@ -6,7 +6,7 @@ use super::page::Rows;
 use super::table::Table;
 use super::{
     Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins, page,
-    rows, scorecard, tables, trials, validation, validation_charts,
+    rows, scorecard, selection, tables, trials, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -386,6 +386,8 @@ fn columns(report: &Report) -> String {
     }
     out.push_str(&table(&bins::bins(report)));
     out.push_str(&table(&bins::correlated(report)));
+    out.push_str(&table(&selection::table(report)));
+    out.push_str(&table(&selection::across(report)));
     out
 }
 

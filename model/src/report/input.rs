@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BinsReport, CardReport, Correlations, Curves, Planned, Trials};
+use super::{BinsReport, CardReport, Correlations, Curves, Planned, SelectionReport, Trials};
 use crate::validation::{Compared, Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -40,6 +40,9 @@ pub struct Report {
     pub trials: Option<Trials>,
     /// Bins and weight of evidence, where columns are binned.
     pub bins: Option<BinsReport>,
+    /// Which columns of all parties say the same, where the job selects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selection: Option<SelectionReport>,
     /// How the receiver's own columns move together.
     pub correlations: Option<Correlations>,
     /// The receiver's half of the scorecard.
@@ -98,6 +101,7 @@ impl Default for Report {
             compared: None,
             trials: None,
             bins: None,
+            selection: None,
             correlations: None,
             scorecard: None,
             coefficients: None,

@@ -42,6 +42,7 @@ mod page;
 mod planned;
 mod rows;
 mod scorecard;
+mod selection;
 mod summary;
 mod svg;
 mod table;
@@ -63,6 +64,7 @@ pub use input::{
 pub use model_card::model_card;
 pub use planned::{Compared, Planned, PlannedStage};
 pub use scorecard::{CardReport, ReasonCount, Rounding};
+pub use selection::{Across, SelectedColumn, SelectionReport};
 pub use summary::{SummaryRows, summary_rows};
 pub use tables::tables;
 pub use trials::{Trial, Trials};

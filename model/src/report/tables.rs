@@ -2,7 +2,9 @@
 
 use super::curves::band_rows;
 use super::table::{Cell, Table, figure, words};
-use super::{Curves, Disclosure, DisclosureStatus, Report, bins, scorecard, trials, validation};
+use super::{
+    Curves, Disclosure, DisclosureStatus, Report, bins, scorecard, selection, trials, validation,
+};
 
 /// Every table as file name (without folder) and CSV text. Tables without rows are left out.
 pub fn tables(report: &Report) -> Vec<(String, String)> {
@@ -40,6 +42,8 @@ fn all(report: &Report) -> Vec<Table> {
         bins::bins(report),
         bins::selection(report),
         bins::correlated(report),
+        selection::table(report),
+        selection::across(report),
         scorecard::points(report),
         scorecard::rounding(report),
         scorecard::reasons(report),

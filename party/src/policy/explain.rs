@@ -103,6 +103,21 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
             "How many bad customers are in each of the receiver's own bins, up to the declared noise; of single \
              customers, if it cuts bins around them or compares two jobs."
         }
+        "selection.correlations" => {
+            "How this party's columns move with another's, column by column, as totals; no name, not which customers. Who \
+             knows what its own columns mean may guess what these are."
+        }
+        "selection.pairs" => {
+            "Which columns, by their places, say again what others say, and which of two tells more of the outcome; no \
+             name, no value. Who brings two columns that differ in one customer can learn that customer's outcome."
+        }
+        "selection.inflated" => {
+            "Which columns, by their places, all others together say again; no name, no value."
+        }
+        id if id.starts_with("selection.vif.") => {
+            "How closely all other columns together predict each of the receiver's own. One that makes a column up can \
+             learn whether another party holds it."
+        }
         "train.converged" | "train.range-check" => {
             "How hard the model was to fit. Nothing of a single customer."
         }

@@ -208,6 +208,13 @@ fn notes(spec: &Spec) -> Vec<String> {
                 .into(),
         );
     }
+    if spec.selection.is_some() {
+        notes.push(
+            "Selection of columns is planned for those that stayed, in one round: each column that variance inflation took \
+             added another."
+                .into(),
+        );
+    }
     if spec.tuning.is_some() {
         notes.push(
             "Trials of the ridge are planned for the usual number of passes, not for those that each took.".into(),

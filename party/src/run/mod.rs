@@ -16,7 +16,9 @@ pub(crate) mod outputs;
 mod overlap;
 mod page;
 mod progress;
+mod read;
 mod rows;
+mod select;
 mod set_change;
 mod size;
 mod train;
@@ -42,6 +44,7 @@ use paripassu_job::{
 use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::TrainingSet,
+    report::SelectionReport,
     split::{IdSplit, sort_by_id_hash},
     table::Table,
     validation::Drift,
@@ -67,13 +70,7 @@ use self::{
     progress::timed,
     train::{Fit, JobEngine},
 };
-use crate::{
-    commit,
-    config::PartyConfig,
-    dataset::{DatasetError, Selection},
-    openings::Book,
-    store::Store,
-};
+use crate::{commit, config::PartyConfig, dataset::Selection, openings::Book, store::Store};
 pub(crate) use set_change::SetChange;
 
 /// What a run needs besides the job.
@@ -168,6 +165,9 @@ pub(crate) struct Prepared {
     pub(crate) hidden: Vec<HiddenColumns>,
     /// Columns of the table that are features.
     pub(crate) features: Vec<String>,
+    /// What there was before a selection of columns of several parties, and what became of each.
+    pub(crate) before: Option<select::Before>,
+    pub(crate) selection: Option<SelectionReport>,
     /// This job's data beside those of the job before it.
     pub(crate) comparing: compared::Comparing,
 }
@@ -280,7 +280,13 @@ impl Run {
         self.reporter.phase(JobState::Preparing, "design columns");
         let mut engine = self.engine().at("prepare")?;
         let prepared = self.prepare(table, &selection, matched, &mut engine);
-        let prepared = prepared.await.at("prepare")?;
+        let mut prepared = prepared.await.at("prepare")?;
+        if let Some(selection) = self.spec().selection.clone() {
+            self.reporter
+                .phase(JobState::Preparing, "columns that say the same");
+            let selected = self.select(&selection, &mut engine, &mut prepared);
+            selected.await.at("prepare")?;
+        }
         self.scores_within(prepared.test.nrows()).at("prepare")?;
         self.done(Stage::Prepare).at("prepare")?;
         self.taken.test_rows = Some(prepared.test.nrows() as u64);
@@ -309,35 +315,6 @@ impl Run {
         };
         let written = self.book.record().steps_done(&self.channel, over);
         written.map_err(own)
-    }
-
-    /// What the job asks of this party's data sets.
-    fn selection(&self) -> Result<Selection, Abort> {
-        let id = self.site.identity.peer().id.to_string();
-        let seat = self
-            .spec()
-            .seats()
-            .into_iter()
-            .find(|p| p.id.to_string() == id)
-            .ok_or_else(|| own(format!("party `{id}` is not in this contract")))?;
-        Selection::new(&self.site.config, self.spec(), seat, self.label).map_err(own)
-    }
-
-    async fn load(&self) -> Result<(Table, Selection), Abort> {
-        let selection = self.selection()?;
-        // names of columns may stand in this node's log, cells of the table may not
-        let failed = |e: DatasetError| {
-            let text = e.without_values();
-            tracing::error!(job = %self.job.job(), error = text, "the data set cannot be used");
-            own(e.without_hints())
-        };
-        let (table, counts, selection) =
-            blocking(move || selection.load().map(|(t, counts)| (t, counts, selection)))
-                .await
-                .map_err(failed)?;
-        self.held.store(table.rows() as u64, Ordering::Relaxed);
-        self.tell_counts(&counts);
-        Ok((table, selection))
     }
 
     async fn prepare(
@@ -452,6 +429,8 @@ impl Run {
                 hidden,
                 features: columns,
                 comparing,
+                before: None,
+                selection: None,
                 train_label: label(&train),
                 test_label: label(&test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
@@ -500,10 +479,12 @@ impl Run {
             let body = ctx.recv(Role::Party(0), "metrics").await?;
             return evaluate::Evaluation::from_label_holder(&body).map(Some);
         };
-        let (train, test) = (data.train.clone(), data.test.clone());
+        // its own model has all its own columns, whatever others' say
+        let (design, train, test) = data.alone();
+        let (train, test) = (train.clone(), test.clone());
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
         let l2 = self.l2();
-        let held = self.held(&data.design);
+        let held = self.held(design);
         let rows = data.rows.clone();
         let asked = data.evaluation.clone();
         let network = self.spec().network.as_ref();

@@ -12,7 +12,7 @@ use paripassu_protocol::vertical::{logistic::LogisticFit, tuning::Tuned};
 use super::{
     Prepared, Run,
     evaluate::{ALONE, Evaluation, JOINT},
-    network,
+    network, select,
     train::Fit,
 };
 use crate::dataset::Selection;
@@ -138,6 +138,7 @@ pub(super) fn report(
         bins: (data.bins.as_ref().zip(spec.binning.as_ref()))
             .map(|(bins, asked)| bins.report(&me, asked.min_iv.value())),
         correlations: mapped.then(|| Correlations::of(names, data.train.view())),
+        selection: data.selection.clone(),
         trials: run.tuned.as_ref().map(trials),
         receiver,
         parties,
@@ -401,7 +402,8 @@ fn notes(data: &Prepared, fit: &Fit) -> Vec<String> {
     };
     let fitted: Vec<_> = named.zip(coefficients.iter().copied()).collect();
     let bins = data.bins.iter().flat_map(|bins| bins.notes(&fitted));
-    constant.into_iter().chain(bins).collect()
+    let selected = data.selection.iter().flat_map(select::notes);
+    constant.into_iter().chain(bins).chain(selected).collect()
 }
 
 /// RFC 3339, UTC.

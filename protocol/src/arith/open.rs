@@ -67,6 +67,21 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// Two bits a pair of columns: whether they correlate too much and the first, or the second, tells more of the label.
+    Correlated,
+    /// One bit a column of those left: whether its variance inflation is the largest and above the limit; and one
+    /// whether the inverse behind it is one.
+    Inflated {
+        /// The round, from 1.
+        round: u32,
+    },
+    /// The variance inflation of each of one party's columns that stay, to that party.
+    Inflation {
+        /// Position of the party.
+        party: u8,
+    },
+    /// The correlations of different parties' columns.
+    Correlations,
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.
@@ -179,7 +194,7 @@ impl<C: Channel, S> Engine<C, S> {
     ///
     /// # Errors
     /// If the ledger refuses, or the channel's.
-    pub(super) async fn open_bits(
+    pub(crate) async fn open_bits(
         &mut self,
         mut bits: Vec<u64>,
         opening: Opening,

@@ -172,6 +172,18 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         self.open_bit(all, opening).await
     }
 
+    /// Exclusive-or share of what [`Engine::all_within`] opens.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's.
+    pub(crate) async fn within(&mut self, values: &Shares, limit: u16) -> Result<bool, Abort> {
+        let lanes = Lanes::within(values, limit, self.me() == 0);
+        self.lanes_negative(vec![lanes]).await
+    }
+
     /// Whether both [`Engine::all_negative`] holds for `values` and [`Engine::all_within`] for
     /// `others`: one bit for both.
     ///

@@ -53,6 +53,7 @@ mod proximal;
 mod release;
 mod row_weights;
 mod run;
+pub mod selection;
 pub mod tuning;
 mod whiten;
 

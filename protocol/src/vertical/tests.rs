@@ -2,6 +2,7 @@ mod hidden;
 pub(super) mod leakage;
 mod proximal;
 mod row_weights;
+mod selection;
 mod tuning;
 
 use std::time::Instant;

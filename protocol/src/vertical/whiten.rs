@@ -41,7 +41,7 @@ impl Design {
     }
 
     /// `Xᵀ X`.
-    fn gram(&self) -> Vec<f64> {
+    pub(super) fn gram(&self) -> Vec<f64> {
         let d = self.width();
         let zeros = || vec![0.0; d * d];
         (0..self.rows.div_ceil(BLOCK))

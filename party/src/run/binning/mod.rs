@@ -246,7 +246,8 @@ impl Bins {
     }
 
     /// A column that was kept so far goes.
-    fn gone(&mut self, column: &str, reason: String) {
+    pub(crate) fn gone(&mut self, column: &str, reason: String) {
+        self.kept.retain(|binned| binned.binning.column != column);
         for c in self.columns.iter_mut().filter(|c| c.column == column) {
             c.kept = Some(false);
             c.reason = Some(reason.clone());
