@@ -243,7 +243,14 @@ impl Bundle {
     /// # Errors
     /// When it exists or cannot be written, or a member has a value it cannot have.
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
-        let text = self.to_text()?;
+        Self::save_text(&self.to_text()?, path)
+    }
+
+    /// Writes the text of a bundle ([`Self::to_text`]) to a file that must not exist yet.
+    ///
+    /// # Errors
+    /// When it exists or cannot be written.
+    pub fn save_text(text: &str, path: &Path) -> Result<(), BundleError> {
         let failed = |source| BundleError::Io {
             what: "write",
             path: path.to_owned(),

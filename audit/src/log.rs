@@ -10,7 +10,7 @@
 //! - `events-N.seg`, `bodies-N.seg`: records from entry N on; a new pair of files follows when one is full.
 //! - `leaves`: the leaf hashes, written only after the records they stand for are on disk.
 //! - `keys`: the public keys that have signed its heads, one a line.
-//! - `checkpoints/N.note`: every head signed, with the cosignatures received.
+//! - `heads-N.seg`: the heads signed, with the cosignatures received, from the Nth on.
 //!
 //! # What survives
 //! [`Log::append`] returns after body and envelope are on disk. A crash can leave a torn record behind
@@ -49,7 +49,7 @@ mod heads;
 pub(crate) mod medium;
 mod open;
 mod prune;
-mod record;
+pub(crate) mod record;
 mod segment;
 mod store;
 #[cfg(test)]
@@ -139,6 +139,17 @@ struct Damage {
     index: u64,
     offset: u64,
     found: &'static str,
+}
+
+impl Damage {
+    fn into_error(self) -> LogError {
+        LogError::Damaged {
+            file: self.file,
+            index: self.index,
+            offset: self.offset,
+            found: self.found,
+        }
+    }
 }
 
 /// A node's log; one per node, shared by all its jobs.
@@ -339,6 +350,14 @@ impl Log {
         self.lock().head(&self.origin)
     }
 
+    /// Brings the head that was signed for `size` entries to disk, if it is not there.
+    ///
+    /// # Errors
+    /// When a write fails.
+    pub fn keep_head(&self, size: u64) -> Result<(), LogError> {
+        self.lock().keep(size)
+    }
+
     /// The keys that have signed heads of this log, oldest first; the last one signs now.
     ///
     /// # Errors
@@ -350,9 +369,8 @@ impl Log {
     /// The sizes for which heads were signed, ascending.
     ///
     /// # Errors
-    /// When the folder cannot be listed.
-    pub fn checkpoint_sizes(&self) -> Result<Vec<u64>, LogError> {
-        heads::sizes(&self.lock().dir)
+    pub fn checkpoint_sizes(&self) -> Vec<u64> {
+        self.lock().heads.sizes()
     }
 
     /// The head that was signed for `size` entries, with the cosignatures received.
@@ -364,7 +382,7 @@ impl Log {
     }
 
     /// Adds witnesses' lines, checked against the heads that this log signed ([`SignedCheckpoint::check`]), and keeps
-    /// them: a head's file is written once for all its lines, and the folder waited for once for all files.
+    /// them: a head is written once for all its lines, and the disk waited for once for all heads.
     ///
     /// # Errors
     /// When there is no such head, or a write fails.

@@ -9,12 +9,12 @@
 //! first checkpoint of a log is taken as it is.
 //!
 //! # On disk
-//! - `ORIGIN.note`, ORIGIN being SHA-256 of the log's name in hex: the last note, with our cosignature.
+//! - `ORIGIN.last`, ORIGIN being SHA-256 of the log's name in hex: the last note, with our cosignature, and the one
+//!   before, in two places that are written in turn.
 //! - `evidence/KIND-DIGEST.json`: what was refused.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,8 +29,11 @@ use crate::log::medium::{create_folder, failed, replace_file};
 use crate::merkle::{Hash, MerkleError, verify_consistency};
 use crate::note::{NoteError, NoteSignature, SignatureType, SignedCheckpoint, Signer, VerifierKey};
 
+mod memory;
 #[cfg(test)]
 mod tests;
+
+use memory::Memory;
 
 /// Most files of evidence that are kept; further contradictions are refused without a file.
 pub const MAX_EVIDENCE: usize = 1_000;
@@ -156,7 +159,13 @@ pub struct Witness {
     dir: PathBuf,
     key: VerifierKey,
     signer: Arc<dyn Signer>,
-    last: Mutex<HashMap<String, SignedCheckpoint>>,
+    last: Mutex<HashMap<String, Known>>,
+}
+
+/// What is remembered of a log, and the file that holds it.
+struct Known {
+    head: SignedCheckpoint,
+    memory: Memory,
 }
 
 impl std::fmt::Debug for Witness {
@@ -194,7 +203,10 @@ impl Witness {
     /// # Errors
     /// When the file that remembers it was changed or cannot be read.
     pub fn last(&self, origin: &str) -> Result<Option<SignedCheckpoint>, WitnessError> {
-        self.remembered(&mut self.lock(), origin)
+        let mut last = self.lock();
+        Ok(self
+            .remembered(&mut last, origin)?
+            .map(|known| known.head.clone()))
     }
 
     /// Cosigns `note` at `now` (seconds since 1970) if `log` has signed it and `proof` shows that it
@@ -210,7 +222,7 @@ impl Witness {
         log: &VerifierKey,
         now: u64,
     ) -> Result<NoteSignature, WitnessError> {
-        let mut shown = SignedCheckpoint::parse(note)?;
+        let shown = SignedCheckpoint::parse(note)?;
         let origin = shown.checkpoint().origin().to_owned();
         if origin != log.name() {
             return Err(WitnessError::Origin {
@@ -218,13 +230,14 @@ impl Witness {
                 got: origin,
             });
         }
-        shown.verify(log)?;
+        let mut shown = shown.of(log)?;
         let mut last = self.lock();
-        match self.remembered(&mut last, &origin)? {
+        let known = self.remembered(&mut last, &origin)?;
+        match &known {
             None if proof.is_empty() => {}
             None => return Err(WitnessError::Unknown { origin }),
-            Some(before) => {
-                if let Some(kind) = contradiction(&before, &shown, proof) {
+            Some(Known { head: before, .. }) => {
+                if let Some(kind) = contradiction(before, &shown, proof) {
                     let (from, to) = (before.checkpoint().size(), shown.checkpoint().size());
                     let evidence = self.keep(&Evidence {
                         kind,
@@ -247,8 +260,22 @@ impl Witness {
         }
         let cosignature = shown.cosign(self.key.name(), now, &*self.signer)?.clone();
         // Remembered first: a cosignature that is out is never forgotten.
-        replace_file(&self.dir, &file_name(&origin), shown.to_string().as_bytes())?;
-        last.insert(origin, shown);
+        match known {
+            Some(known) => {
+                known.memory.write(&self.dir, &shown)?;
+                known.head = shown;
+            }
+            None => {
+                let memory = Memory::start(&self.dir, &shown)?;
+                last.insert(
+                    origin,
+                    Known {
+                        head: shown,
+                        memory,
+                    },
+                );
+            }
+        }
         Ok(cosignature)
     }
 
@@ -291,28 +318,26 @@ impl Witness {
         Ok(Some(replace_file(&dir, &name, text.as_bytes())?))
     }
 
-    fn remembered(
+    fn remembered<'a>(
         &self,
-        last: &mut HashMap<String, SignedCheckpoint>,
+        last: &'a mut HashMap<String, Known>,
         origin: &str,
-    ) -> Result<Option<SignedCheckpoint>, WitnessError> {
-        if let Some(known) = last.get(origin) {
-            return Ok(Some(known.clone()));
+    ) -> Result<Option<&'a mut Known>, WitnessError> {
+        if !last.contains_key(origin) {
+            let Some((memory, head)) = Memory::open(&self.dir, origin)? else {
+                return Ok(None);
+            };
+            let head = head.ok_or(NoteError::Shape {
+                missing: "no sound head in either of its places",
+            });
+            let head = head.and_then(|head| self.own(&head, origin).map(|()| head));
+            let head = head.map_err(|source| WitnessError::Memory {
+                file: self.dir.join(file_name(origin)),
+                source,
+            })?;
+            last.insert(origin.to_owned(), Known { head, memory });
         }
-        let file = self.dir.join(file_name(origin));
-        let text = match std::fs::read(&file) {
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| NoteError::Characters),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("read", &file)(error).into()),
-        };
-        let known = text.and_then(|text| {
-            let known = SignedCheckpoint::parse(&text)?;
-            self.own(&known, origin)?;
-            Ok(known)
-        });
-        let known = known.map_err(|source| WitnessError::Memory { file, source })?;
-        last.insert(origin.to_owned(), known.clone());
-        Ok(Some(known))
+        Ok(last.get_mut(origin))
     }
 
     /// Checks that what is remembered is what this witness signed. After a change of key the line is by an
@@ -333,7 +358,7 @@ impl Witness {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, SignedCheckpoint>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
         // The map only mirrors what is on disk.
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -364,7 +389,7 @@ fn contradiction(
 }
 
 fn file_name(origin: &str) -> String {
-    format!("{}.note", hex(&Sha256::digest(origin).0))
+    format!("{}.last", hex(&Sha256::digest(origin).0))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -124,6 +124,14 @@ pub enum LogError {
         /// Entries there are.
         size: u64,
     },
+    /// No head was signed for so many entries.
+    #[error("the transcript in {} has no head of {size} entries", dir.display())]
+    NoHead {
+        /// The folder of the log.
+        dir: PathBuf,
+        /// The size asked for.
+        size: u64,
+    },
     /// An earlier write failed.
     #[error(
         "the transcript in {} failed to write before ({cause}); nothing is recorded until the node is \

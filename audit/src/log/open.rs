@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::heads::Heads;
 use super::medium::{Medium, create_folder, failed, private, replace, sync_folder};
 use super::record::{Content, Kind};
 use super::segment::{Place, Segments};
@@ -14,7 +15,7 @@ use super::{Damage, LogError, Opened, Torn, digest, heads};
 use crate::merkle::{Hash, Tree, leaf_hash};
 use crate::note::{Algorithm, Checkpoint, Signer, SignerError};
 
-const FORMAT: &str = "paripassu-transcript/1";
+const FORMAT: &str = "paripassu-transcript/2";
 const HASH_BYTES: u64 = 32;
 
 struct Event {
@@ -37,7 +38,8 @@ pub(super) fn open(
     start(medium.as_mut(), dir, origin)?;
 
     let leaves = read_leaves(dir)?;
-    let signed = heads::sizes(dir)?.pop().unwrap_or(0);
+    let (mut heads, torn_head) = Heads::find(dir, true)?;
+    let signed = heads.largest();
     // Everything below this was safely on disk.
     let safe = signed.max(leaves.len() as u64);
 
@@ -103,6 +105,7 @@ pub(super) fn open(
         surplus,
         body_damage,
     )?);
+    torn.extend(heads.cut(medium.as_mut(), torn_head)?);
 
     let leaves_path = dir.join("leaves");
     let leaves_file = private()
@@ -119,6 +122,7 @@ pub(super) fn open(
         segment_bytes,
         events: segments,
         bodies: body_segments,
+        heads,
         leaves: leaves_file,
         written: leaves.len() as u64,
         tree: Tree::new(),
@@ -139,11 +143,7 @@ pub(super) fn open(
         pruned += u64::from(gone);
     }
     let mut keys = heads::keys(dir, origin)?;
-    if signed > 0
-        && let Some(head) = heads::read(dir, origin, signed, &store.tree)?
-    {
-        heads::check(dir, &head, &keys)?;
-    }
+    store.heads.check(origin, &store.tree, &keys)?;
     let key = heads::log_key(origin, &*store.signer)?;
     if !keys.contains(&key) {
         keys.push(key);
@@ -171,7 +171,9 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
             file: path.clone(),
             index: 0,
         })?;
-    let signed = heads::sizes(dir)?.pop().unwrap_or(0);
+    // the newest head may still be in writing
+    let (heads, _) = Heads::find(dir, false)?;
+    let signed = heads.largest();
     let leaves = read_leaves(dir)?;
     let segments = Segments::find(dir, Kind::Events, false)?;
     let body_segments = Segments::find(dir, Kind::Bodies, false)?;
@@ -183,6 +185,7 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
         segment_bytes: 0,
         events: segments,
         bodies: body_segments,
+        heads,
         leaves: std::fs::File::open(&leaves_path).map_err(failed("open", &leaves_path))?,
         written: leaves.len() as u64,
         tree: Tree::new(),
@@ -217,9 +220,7 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
         store.add(&job, leaf, digest, (place, body, pruned));
     }
     let keys = heads::keys(dir, origin)?;
-    if let Some(head) = heads::read(dir, origin, signed, &store.tree)? {
-        heads::check(dir, &head, &keys)?;
-    }
+    store.heads.check(origin, &store.tree, &keys)?;
     Ok((store, origin.to_owned(), size - signed))
 }
 
@@ -288,7 +289,6 @@ fn start(medium: &mut dyn Medium, dir: &Path, origin: &str) -> Result<(), LogErr
             index: 0,
         });
     }
-    create_folder(&heads::folder(dir))?;
     heads::write_keys(medium, dir, &[])?;
     private()
         .write(true)
@@ -326,12 +326,7 @@ fn read_leaves(dir: &Path) -> Result<Vec<Hash>, LogError> {
 fn refuse(segments: &Segments, damage: Option<&Damage>, safe: u64) -> Result<(), LogError> {
     match damage {
         Some(damage) if damage.index < safe || damage.segment + 1 < segments.list.len() => {
-            Err(LogError::Damaged {
-                file: damage.file.clone(),
-                index: damage.index,
-                offset: damage.offset,
-                found: damage.found,
-            })
+            Err(damage.clone().into_error())
         }
         _ => Ok(()),
     }

@@ -3,17 +3,20 @@
 //! A segment file begins with 8 bytes that name its kind and the index of its first record (u64, big
 //! endian); records follow. A record is a kind byte, the length of its payload (u32, big endian), the
 //! payload, and SHA-256 over a label, its index, kind, length and payload. An event's payload is the
-//! length of the job's name (one byte), the name, and the envelope.
+//! length of the job's name (one byte), the name, and the envelope. A head's is
+//! the size of the log that it signs (u64, big endian) and the signed note; its index is its number among the heads.
 
 use sha2::{Digest, Sha256};
 
 use super::{MAX_BODY_BYTES, MAX_ENVELOPE_BYTES, MAX_JOB_BYTES};
+use crate::note::MAX_NOTE_BYTES;
 
-/// The two kinds of segment files.
+/// The kinds of segment files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Events,
     Bodies,
+    Heads,
 }
 
 impl Kind {
@@ -21,6 +24,7 @@ impl Kind {
         match self {
             Self::Events => "events-",
             Self::Bodies => "bodies-",
+            Self::Heads => "heads-",
         }
     }
 
@@ -28,6 +32,7 @@ impl Kind {
         match self {
             Self::Events => *b"PPEVENT1",
             Self::Bodies => *b"PPBODY.1",
+            Self::Heads => *b"PPHEADS1",
         }
     }
 
@@ -35,6 +40,7 @@ impl Kind {
         match self {
             Self::Events => 1 + MAX_JOB_BYTES + MAX_ENVELOPE_BYTES,
             Self::Bodies => MAX_BODY_BYTES,
+            Self::Heads => 8 + MAX_NOTE_BYTES,
         }
     }
 }
@@ -46,18 +52,20 @@ const CHECK_BYTES: usize = 32;
 const EVENT: u8 = 1;
 const BODY: u8 = 2;
 const PRUNED: u8 = 3;
+const HEAD: u8 = 4;
 
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content<'a> {
+pub(crate) enum Content<'a> {
     Event { job: &'a str, envelope: &'a [u8] },
     Body(&'a [u8]),
     Pruned,
+    Head { size: u64, note: &'a str },
 }
 
 /// Why bytes are not the record expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     CutOff,
     Header,
     Length,
@@ -93,7 +101,7 @@ pub(super) fn check_header(kind: Kind, first: u64, file: &[u8]) -> Result<(), Fa
 }
 
 /// The bytes of a record; sizes are checked by the caller.
-pub(super) fn encode(index: u64, content: Content<'_>) -> Vec<u8> {
+pub(crate) fn encode(index: u64, content: Content<'_>) -> Vec<u8> {
     let (kind, payload) = match content {
         Content::Event { job, envelope } => {
             let mut payload = Vec::with_capacity(1 + job.len() + envelope.len());
@@ -104,6 +112,7 @@ pub(super) fn encode(index: u64, content: Content<'_>) -> Vec<u8> {
         }
         Content::Body(body) => (BODY, body.to_vec()),
         Content::Pruned => (PRUNED, Vec::new()),
+        Content::Head { size, note } => (HEAD, [&size.to_be_bytes(), note.as_bytes()].concat()),
     };
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + payload.len() + CHECK_BYTES);
@@ -116,7 +125,7 @@ pub(super) fn encode(index: u64, content: Content<'_>) -> Vec<u8> {
 }
 
 /// Reads the record at the start of `bytes`; returns also its length.
-pub(super) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_>, usize), Fault> {
+pub(crate) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_>, usize), Fault> {
     let (&tag, rest) = bytes.split_first().ok_or(Fault::CutOff)?;
     let (length, _) = rest.split_first_chunk().ok_or(Fault::CutOff)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Fault::Length)?;
@@ -141,6 +150,12 @@ pub(super) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_
         }
         (Kind::Bodies, BODY) => Content::Body(payload),
         (Kind::Bodies, PRUNED) if payload.is_empty() => Content::Pruned,
+        (Kind::Heads, HEAD) => {
+            let (size, note) = payload.split_first_chunk().ok_or(Fault::Payload)?;
+            let note = std::str::from_utf8(note).map_err(|_| Fault::Payload)?;
+            let size = u64::from_be_bytes(*size);
+            Content::Head { size, note }
+        }
         _ => return Err(Fault::Payload),
     };
     Ok((content, end + CHECK_BYTES))

@@ -200,6 +200,14 @@ impl Segments {
         Ok(place)
     }
 
+    /// Brings the last file to disk.
+    pub(super) fn sync(&self, medium: &mut dyn Medium) -> Result<(), LogError> {
+        let Some(last) = self.list.last() else {
+            return Ok(());
+        };
+        medium.sync(&last.file).map_err(failed("sync", &last.path))
+    }
+
     /// Brings the last files of both to disk, at the same time.
     pub(super) fn sync_both(a: &Self, b: &Self, medium: &mut dyn Medium) -> Result<(), LogError> {
         let (Some(a), Some(b)) = (a.list.last(), b.list.last()) else {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::heads::Heads;
 use super::medium::{Medium, failed};
 use super::record::{self, Content};
 use super::segment::{Place, Segments};
@@ -40,6 +41,7 @@ pub(super) struct Store {
     pub(super) segment_bytes: u64,
     pub(super) events: Segments,
     pub(super) bodies: Segments,
+    pub(super) heads: Heads,
     pub(super) leaves: File,
     /// Leaves that the file has; the tree may have more until the next sync.
     pub(super) written: u64,
@@ -201,7 +203,7 @@ impl Store {
                 .bodies
                 .read(index, parts.body, |content| match content {
                     Content::Body(body) => Some(body.to_vec()),
-                    Content::Event { .. } | Content::Pruned => None,
+                    Content::Event { .. } | Content::Pruned | Content::Head { .. } => None,
                 })?;
         }
         Ok(entry)
@@ -215,7 +217,7 @@ impl Store {
             .events
             .read(index, parts.event, |content| match content {
                 Content::Event { envelope, .. } => envelope.to_vec(),
-                Content::Body(_) | Content::Pruned => Vec::new(),
+                Content::Body(_) | Content::Pruned | Content::Head { .. } => Vec::new(),
             })?;
         if self.tree.leaf(index) != Some(leaf_hash(&envelope)) {
             return Err(LogError::Damaged {
@@ -269,18 +271,26 @@ impl Store {
     ) -> Result<Option<SignedCheckpoint>, LogError> {
         match self.pending.get(&size) {
             Some(head) => Ok(Some(head.clone())),
-            None => heads::read(&self.dir, origin, size, &self.tree),
+            None => self.heads.read(origin, size, &self.tree),
         }
     }
 
     /// Brings the head of this size to disk, if it is not there.
-    fn keep(&mut self, size: u64) -> Result<(), LogError> {
+    pub(super) fn keep(&mut self, size: u64) -> Result<(), LogError> {
         let Some(head) = self.pending.get(&size).cloned() else {
             return Ok(());
         };
-        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, [&head]))?;
+        self.guarded(|store| store.write_heads([&head]))?;
         self.pending.remove(&size);
         Ok(())
+    }
+
+    fn write_heads<'a>(
+        &mut self,
+        heads: impl IntoIterator<Item = &'a SignedCheckpoint>,
+    ) -> Result<(), LogError> {
+        let medium = self.medium.as_mut();
+        self.heads.write(medium, heads, self.segment_bytes)
     }
 
     /// Adds lines to the heads that they sign, and brings these to disk: each once, however many lines it got.
@@ -294,12 +304,10 @@ impl Store {
             let size = line.head().size();
             let mut head = match signed.remove(&size) {
                 Some(head) => head,
-                None => self
-                    .signed(origin, size)?
-                    .ok_or_else(|| LogError::Missing {
-                        file: heads::path(&self.dir, size),
-                        index: size,
-                    })?,
+                None => self.signed(origin, size)?.ok_or_else(|| LogError::NoHead {
+                    dir: self.dir.clone(),
+                    size,
+                })?,
             };
             head.add_checked(line)?;
             signed.insert(size, head);
@@ -307,7 +315,7 @@ impl Store {
         if signed.is_empty() {
             return Ok(());
         }
-        self.guarded(|store| heads::write(store.medium.as_mut(), &store.dir, signed.values()))?;
+        self.guarded(|store| store.write_heads(signed.values()))?;
         self.pending.retain(|size, _| !signed.contains_key(size));
         Ok(())
     }

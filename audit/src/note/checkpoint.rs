@@ -184,6 +184,21 @@ impl SignedCheckpoint {
         self.note.add(checked.line).map(|_| ())
     }
 
+    /// The head with the line of `key` alone, which is checked.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub(crate) fn of(&self, key: &VerifierKey) -> Result<Self, NoteError> {
+        self.verify(key)?;
+        let mut note = Note::new(self.note.text())?;
+        let lines = self.note.signatures().iter();
+        for line in lines.filter(|l| (l.name(), l.key_id()) == (key.name(), key.key_id())) {
+            note.add(line.clone())?;
+        }
+        let checkpoint = self.checkpoint.clone();
+        Ok(Self { checkpoint, note })
+    }
+
     /// Checks the signature of `key`.
     ///
     /// # Errors

@@ -93,7 +93,7 @@ pub(super) fn own_part(
 pub(super) fn heads(log: &Log, job: &str) -> Result<Vec<u64>, AssembleError> {
     let entries = log.job_entries(job)?;
     let first = entries.first().map_or(u64::MAX, |entry| entry.index);
-    let sizes = log.checkpoint_sizes()?.into_iter();
+    let sizes = log.checkpoint_sizes().into_iter();
     Ok(sizes.filter(|size| *size > first).collect())
 }
 
@@ -171,6 +171,32 @@ pub(super) fn own_bundle(
     })
 }
 
+/// Adds the logs of others, but for those that may stand in no bundle and must not spoil this one; returns its text
+/// and the origins left out.
+fn with_others(
+    bundle: &mut Bundle,
+    others: Vec<LogPart>,
+) -> Result<(String, Vec<String>), AssembleError> {
+    let own = bundle.logs.len();
+    bundle.logs.extend(others);
+    if let Ok(text) = bundle.to_text() {
+        return Ok((text, Vec::new()));
+    }
+    let others = bundle.logs.split_off(own);
+    let mut left_out = Vec::new();
+    for other in others {
+        let origin = other.origin.clone();
+        bundle.logs.push(other);
+        if let Err(error) = bundle.to_text() {
+            let job = &bundle.job;
+            tracing::warn!(job, origin, %error, "another node's events are left out of the bundle");
+            bundle.logs.pop();
+            left_out.push(origin);
+        }
+    }
+    Ok((bundle.to_text()?, left_out))
+}
+
 /// Writes the bundle into the state folder; returns where, and the logs that had to be left out.
 pub(super) fn write(
     transcript: &Transcript,
@@ -195,17 +221,7 @@ pub(super) fn write(
         (size, heads),
         frames,
     )?;
-    // what another node sent may be no part of any bundle: it must not spoil this one
-    let mut left_out = Vec::new();
-    for other in others {
-        let origin = other.origin.clone();
-        bundle.logs.push(other);
-        if let Err(error) = bundle.to_text() {
-            tracing::warn!(job, origin, %error, "another node's events are left out of the bundle");
-            bundle.logs.pop();
-            left_out.push(origin);
-        }
-    }
+    let (text, left_out) = with_others(&mut bundle, others)?;
     let path = transcript.bundle_path(job);
     let failed = |what, path: &PathBuf| {
         let path = path.clone();
@@ -217,7 +233,7 @@ pub(super) fn write(
     if part.exists() {
         fs::remove_file(&part).map_err(failed("remove", &part))?;
     }
-    bundle.save(&part)?;
+    Bundle::save_text(&text, &part)?;
     fs::rename(&part, &path).map_err(failed("rename", &part))?;
     transcript.bundled(job)?;
     Ok((path, left_out))

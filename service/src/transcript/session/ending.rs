@@ -244,7 +244,8 @@ impl Session {
         let (job, heads) = (self.seat.job.clone(), self.heads.clone());
         let written = tokio::task::spawn_blocking(move || {
             let size = match head {
-                Some(size) => size,
+                // also one that not all have cosigned
+                Some(size) => shared.transcript.log.keep_head(size).map(|()| size)?,
                 None => shared.transcript.log.checkpoint()?.checkpoint().size(),
             };
             assemble::write(

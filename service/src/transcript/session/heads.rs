@@ -208,12 +208,7 @@ impl Session {
         let pass = self.seat.core.as_ref().map(|core| core.gate().last());
         let shared = Arc::clone(&self.shared);
         // while others wait for it, a head is not brought to disk itself; what it covers is
-        let runs = matches!(self.end, End::Not);
-        let signed = tokio::task::spawn_blocking(move || match runs {
-            true => shared.transcript.log.head(),
-            false => shared.transcript.log.checkpoint(),
-        })
-        .await;
+        let signed = tokio::task::spawn_blocking(move || shared.transcript.log.head()).await;
         let size = match signed {
             Ok(Ok(head)) => {
                 let size = head.checkpoint().size();
