@@ -174,7 +174,7 @@ pub const MAX_DESIGN_COLUMNS: u64 = 4_096;
 pub const MAX_TRAIN_ROWS: u64 = 1 << 25;
 
 /// Terms of the series of a network's hidden layers, and of its output.
-pub const NETWORK_HIDDEN_TERMS: u64 = 12;
+pub const NETWORK_HIDDEN_TERMS: u64 = 6;
 /// See [`NETWORK_HIDDEN_TERMS`].
 pub const NETWORK_OUTPUT_TERMS: u64 = 40;
 /// Bytes of correlations that a rectifier takes for a value.

@@ -177,7 +177,7 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
     ]);
     if network.activation == Activation::Tanh {
         facts.push(fact(
-            "Largest difference of the hidden layers' series from tanh, on ±8",
+            "Largest difference of the hidden layers' series from tanh, on ±4",
             format!("{:.1e}", 2.0 * f.series_errors[0]),
         ));
     }

@@ -15,7 +15,7 @@
 //! **Security model.** Passive; up to all but one data party may pool what they see, if the source joins none of
 //! them. Ends with abort.
 //!
-//! **Activation.** t is the odd sine series that is within 5e-4 of tanh on [-8, 8] and periodic beyond
+//! **Activation.** t is the odd sine series that is within 8e-4 of tanh on [-4, 4] and periodic beyond
 //! ([`hidden_series`]): the model *is* defined with it, so that a score is what the released weights give, wherever
 //! an activation's argument lies. The output's series is exact to 3e-6 on [-32, 32]; scores cannot leave that
 //! range, because party 0 checks the last layer's weights, whose inputs are bounded. Or t is the rectifier
@@ -29,7 +29,7 @@
 //! (1964). Departure from usual practice: batches are cut once from a public order of the rows, and taken in a new
 //! public order each epoch, so that masked features are sent once; weights decay once an epoch.
 //!
-//! **Cost.** Per row and pass, for hidden widths h_1 … h_L with sum H and two parties: from the helper about 136
+//! **Cost.** Per row and pass, for hidden widths h_1 … h_L with sum H and two parties: from the helper about 88
 //! bytes for each of H values and 24 more for the other gates; between parties about 12 H and 16 sum of
 //! (h_l + h_(l+1)). Rounds per batch: 13 for each hidden layer and 12. Rectifiers: 104 bytes for each of H values
 //! between parties instead of 12, and 6 rounds a layer more. The look at the range: about 60 bytes a value, once an
@@ -200,7 +200,7 @@ pub struct NetworkFacts {
     pub series_errors: [f64; 2],
 }
 
-/// The series of hidden layers: `t(z) = 2 s(2 z) - 1` for the logistic series s on [-16, 16].
+/// The series of hidden layers: `t(z) = 2 s(2 z) - 1` for the logistic series s on [-8, 8].
 pub fn hidden_series() -> Sine {
     Sine::logistic(points::HIDDEN_RANGE_LOG2, points::HIDDEN_TERMS)
 }

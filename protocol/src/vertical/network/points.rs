@@ -30,9 +30,9 @@ pub const STEP: u32 = 60;
 pub const DROPOUT: u32 = 4;
 
 /// log2 of the range of the hidden layers' logistic series, twice that of their arguments.
-pub const HIDDEN_RANGE_LOG2: u32 = 4;
+pub const HIDDEN_RANGE_LOG2: u32 = 3;
 /// Its terms.
-pub const HIDDEN_TERMS: usize = 12;
+pub const HIDDEN_TERMS: usize = 6;
 /// How it is evaluated: rounding moves an activation by 1e-4 at random.
 pub const HIDDEN: Precision = Precision::Narrow;
 /// log2 of the range of the output's series.
