@@ -86,7 +86,55 @@ fn four_eyes_reference_and_end_are_signed_and_in_every_transcript() {
     for word in ["data-owner", "compliance", "CHG-1182"] {
         assert!(shown.out.contains(word), "{shown:?}");
     }
-    rig.approve("partner", &job);
+    // what the scores would tell their receiver, measured on the party's own rows
+    let config = |party: &str| rig.path(&format!("{party}.toml")).display().to_string();
+    let shown = rig.job("partner", &["show", &job, "--config", &config("partner")]);
+    assert!(
+        shown.out.contains("What the scores tell `bank`"),
+        "{shown:?}"
+    );
+    let told = rig.job(
+        "partner",
+        &["show", &job, "--config", &config("partner"), "--json"],
+    );
+    let told = &told.json()["scores_tell"];
+    let share = |key: &str| common::number(told, key);
+    assert_eq!(
+        (told["rows"].as_u64(), told["columns"].as_u64()),
+        (Some(1000), Some(1))
+    );
+    // five bins of one column: a fifth is guessed without any score, nearly all with steps of 2^-10
+    assert!((0.18..0.24).contains(&share("prior")), "{told}");
+    assert!((0.9..=1.0).contains(&share("recovered")), "{told}");
+    let coarser: Vec<f64> = told["coarser"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c[1].as_f64().unwrap())
+        .collect();
+    assert!(
+        coarser.is_sorted_by(|a, b| a >= b) && coarser[2] < 0.9,
+        "{told}"
+    );
+    let receiver = rig.job(
+        "bank",
+        &["show", &job, "--config", &config("bank"), "--json"],
+    );
+    assert_eq!(receiver.json()["scores_tell"], Value::Null);
+    let digest = rig.digest("partner", &job);
+    let said = rig.job(
+        "partner",
+        &[
+            "approve",
+            &job,
+            "--contract",
+            &digest,
+            "--config",
+            &config("partner"),
+        ],
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains("What the scores tell `bank`"), "{said:?}");
     let ended = rig.job("modeler", &["watch", &job, "--json", "--timeout", "120"]);
     assert_eq!(ended.code, 0, "{ended:?}");
 

@@ -23,6 +23,8 @@ pub enum Granularity {
     Bands(u32),
     /// Whether the score is among this share of the worst.
     Decision(f64),
+    /// The other party's own part, rounded to a multiple of so many points.
+    Step(f64),
 }
 
 /// What the attack recovers.
@@ -56,8 +58,10 @@ pub enum LeakageError {
         /// Position, from 0.
         row: usize,
     },
-    /// Fewer than two bands, or a share that is not between 0 and 1.
-    #[error("at least two bands, or a share between 0 and 1, can be seen of a score")]
+    /// Fewer than two bands, a share that is not between 0 and 1, or a step that is not positive.
+    #[error(
+        "at least two bands, a share between 0 and 1, or multiples of a positive step can be seen of a score"
+    )]
     Granularity,
 }
 
@@ -182,6 +186,10 @@ impl Attack {
                     let points = (total(row) + 0.5).floor();
                     (points - 0.5 - own - tiny, points + 0.5 - own - tiny)
                 }
+                Granularity::Step(step) => {
+                    let at = (part(row) / step).round() * step;
+                    (at - 0.5 * step - tiny, at + 0.5 * step + tiny)
+                }
                 Granularity::Bands(_) | Granularity::Decision(_) => {
                     let band = edges.partition_point(|e| *e <= total(row));
                     let low = band.checked_sub(1).and_then(|b| edges.get(b));
@@ -206,6 +214,7 @@ impl Attack {
     fn edges(&self, totals: &[f64], seen: Granularity) -> Result<Vec<f64>, LeakageError> {
         let shares: Vec<f64> = match seen {
             Granularity::Exact | Granularity::Points => return Ok(Vec::new()),
+            Granularity::Step(step) if step > 0.0 && step.is_finite() => return Ok(Vec::new()),
             Granularity::Bands(k) if k >= 2 => {
                 (1..k).map(|b| f64::from(b) / f64::from(k)).collect()
             }

@@ -4,20 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 use paripassu_model::{
-    binning::{Cut, CutOptions, prebin},
-    leakage::{Attack, COMPARED, Granularity},
-    scorecard::{Kind, Scaling},
-    table::Table,
+    leakage::{COMPARED, Granularity},
+    schema::DatasetSpec,
+    scorecard::Kind,
 };
 use serde::Serialize;
 
-use super::export::{read_card, read_columns};
+use super::{
+    export::{read_card, read_columns},
+    meter::Rows,
+};
 use crate::{failure::Failure, outcome::Outcome, screen::Screen};
-
-/// Draws of points where there is no card yet.
-const DRAWS: u64 = 5;
-/// Standard deviation of weight of evidence over bins, of a column of medium information value.
-const WOE_SD: f64 = 0.5;
 
 /// Arguments of `data leakage`.
 #[derive(Debug, Args)]
@@ -89,6 +86,7 @@ fn named(seen: Granularity) -> String {
         Granularity::Points => "whole points".to_owned(),
         Granularity::Bands(k) => format!("{k} bands"),
         Granularity::Decision(share) => format!("decision, worst {:.0} %", 100.0 * share),
+        Granularity::Step(step) => format!("own part, steps of {step} points"),
     }
 }
 
@@ -102,31 +100,6 @@ fn asked(text: &str) -> Option<Granularity> {
             (bands >= 2).then_some(Granularity::Bands(bands))
         }
     }
-}
-
-/// Numbers that look drawn from a normal, the same in every run.
-struct Draws(u64);
-
-impl Draws {
-    fn next(&mut self) -> f64 {
-        let mut sum = -6.0;
-        for _ in 0..12 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            sum += ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64;
-        }
-        sum
-    }
-}
-
-/// Bins of each column, and tables of points to try.
-struct Rows {
-    columns: Vec<String>,
-    bins: Vec<Vec<u32>>,
-    points: Vec<Vec<Vec<f64>>>,
-    rows: usize,
 }
 
 impl LeakageOf {
@@ -145,44 +118,12 @@ impl LeakageOf {
         if !seen.contains(&wanted) {
             seen.push(wanted);
         }
-        let (mut sums, mut prior, mut combinations) = (vec![0.0; seen.len()], 0.0, 0);
-        let tries = rows.points.len() as f64;
-        for (draw, tables) in rows.points.iter().enumerate() {
-            let part = |whole: bool| -> Vec<f64> {
-                (0..rows.rows)
-                    .map(|row| {
-                        let each = rows.bins.iter().zip(tables);
-                        let points = each.map(|(bins, table)| table[bins[row] as usize]);
-                        match whole {
-                            true => points.map(f64::round).sum(),
-                            false => points.sum(),
-                        }
-                    })
-                    .collect()
-            };
-            let wrong = |e| Failure::user(format!("{}: {e}", self.file.display()));
-            let (exact, whole) = (part(false), part(true));
-            let sd = self.receiver_sd.unwrap_or_else(|| deviation(&exact));
-            let mut draws = Draws(0x0070_6172_6970_6173 + draw as u64);
-            let own: Vec<f64> = (0..rows.rows)
-                .map(|_| (sd * draws.next()).round())
-                .collect();
-            let exact = Attack::new(&rows.bins, &exact).map_err(wrong)?;
-            let whole = Attack::new(&rows.bins, &whole).map_err(wrong)?;
-            combinations = exact.combinations();
-            for (sum, seen) in sums.iter_mut().zip(&seen) {
-                let attack = match seen {
-                    Granularity::Exact => &exact,
-                    _ => &whole,
-                };
-                let leak = attack.run(&own, *seen).map_err(wrong)?;
-                *sum += leak.recovered / tries;
-                prior = leak.prior;
-            }
-        }
+        let wrong = |e| Failure::user(format!("{}: {e}", self.file.display()));
+        let measured = rows.attacked(&seen, self.receiver_sd).map_err(wrong)?;
+        let (sums, prior) = (&measured.recovered, measured.prior);
         let lines: Vec<Line> = seen
             .iter()
-            .zip(&sums)
+            .zip(sums)
             .map(|(seen, recovered)| Line {
                 seen: named(*seen),
                 recovered: *recovered,
@@ -207,10 +148,11 @@ impl LeakageOf {
             ]);
         }
         let said = format!(
-            "Share of {} rows whose whole combination of {} columns' bins ({combinations} combinations) the receiver \
+            "Share of {} rows whose whole combination of {} columns' bins ({} combinations) the receiver \
              of a score could guess, at most\n{table}",
             rows.rows,
-            rows.columns.len()
+            rows.columns.len(),
+            measured.combinations,
         );
         let recovered = seen
             .iter()
@@ -230,7 +172,7 @@ impl LeakageOf {
         let told = Told {
             rows: rows.rows,
             columns: rows.columns,
-            combinations,
+            combinations: measured.combinations,
             prior,
             assumed_points: self.card.is_none(),
             lines,
@@ -283,9 +225,8 @@ impl LeakageOf {
         })
     }
 
-    /// Bins of equal size, points drawn as those of columns of medium strength.
     fn by_columns(&self) -> Result<Rows, Failure> {
-        let spec = paripassu_model::schema::DatasetSpec {
+        let spec = DatasetSpec {
             id_more: Vec::new(),
             id: self.id.clone(),
             label: None,
@@ -294,51 +235,6 @@ impl LeakageOf {
             missing: self.missing.clone(),
             id_rules: Vec::new(),
         };
-        let table = Table::load(&self.file, &spec)?;
-        let all: Vec<usize> = (0..table.rows()).collect();
-        let options = CutOptions {
-            cut: Cut::Quantile(self.bins as usize),
-            special: Vec::new(),
-            rare_level_rows: 0,
-            min_rows: 1,
-        };
-        let mut bins = Vec::new();
-        for column in &self.columns {
-            let wrong =
-                |e: &dyn std::fmt::Display| Failure::user(format!("{}: {e}", self.file.display()));
-            let binning = prebin(&table, &all, column, &options).map_err(|e| wrong(&e))?;
-            let last = binning.bins.len() as u32;
-            let found = binning.assign(&table, &all).map_err(|e| wrong(&e))?;
-            bins.push(
-                found
-                    .iter()
-                    .map(|b| b.map_or(last, |b| b as u32))
-                    .collect::<Vec<u32>>(),
-            );
-        }
-        let factor = Scaling::default().factor();
-        let mut draws = Draws(186);
-        let points = (0..DRAWS)
-            .map(|_| {
-                bins.iter()
-                    .map(|b| {
-                        let most = b.iter().max().copied().unwrap_or(0);
-                        (0..=most).map(|_| factor * WOE_SD * draws.next()).collect()
-                    })
-                    .collect()
-            })
-            .collect();
-        Ok(Rows {
-            columns: self.columns.clone(),
-            bins,
-            points,
-            rows: table.rows(),
-        })
+        Rows::assumed(&self.file, &spec, self.bins as usize)
     }
-}
-
-fn deviation(values: &[f64]) -> f64 {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt()
 }

@@ -10,6 +10,7 @@ mod export;
 pub(crate) mod helper;
 pub(crate) mod job;
 mod leakage;
+mod meter;
 pub(crate) mod model;
 pub(crate) mod party;
 pub(crate) mod pki;

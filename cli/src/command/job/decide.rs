@@ -16,7 +16,7 @@ use paripassu_job::{Contract, ContractDigest};
 use paripassu_proto::NodeKind;
 use paripassu_service::{clock::Clock, signing::Consent};
 
-use super::{sign::together, terms};
+use super::{show::scores_tell, sign::together, terms};
 use crate::{
     client::{Client, Connect, contract_of},
     failure::Failure,
@@ -61,6 +61,10 @@ pub(crate) struct Approve {
     contract: Option<ReadDigest>,
     #[command(flatten)]
     words: Words,
+    /// This party's party.toml: measures on its own rows what scores would tell their receiver, and says it before
+    /// anything is signed
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Who else read it and agrees: another role or staff code than the approver's
     #[arg(long, value_name = "NAME", default_value = "", requires = "approver")]
     second: String,
@@ -189,6 +193,9 @@ impl Approve {
     pub(super) async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let consent = self.words.consent(self.second, self.expires)?;
         let (mut client, contract) = fetch(&self.connect, &self.job).await?;
+        if let Some(told) = scores_tell(&client, &contract, self.config).await? {
+            screen.say(told.text(screen.err()));
+        }
         match &self.contract {
             Some(named) => named.check(contract.digest())?,
             None => confirm(&contract, screen).await?,

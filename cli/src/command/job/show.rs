@@ -1,5 +1,7 @@
 //! `paripassu job status` and `paripassu job show`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use paripassu_audit::consent::said;
 use paripassu_job::Contract;
@@ -7,7 +9,7 @@ use paripassu_proto::control::v1 as pb;
 use paripassu_service::signing::Decision;
 use serde::Serialize;
 
-use super::terms;
+use super::{super::meter, terms};
 use crate::{
     client::{Client, Connect, contract_of, present},
     failure::Failure,
@@ -37,12 +39,17 @@ Examples:
   paripassu job show JOB --identity bank
   paripassu job show latest --json
 
+  paripassu job show JOB --identity partner --config party.toml    with what the scores would tell
+
 Contract, members, columns and what it opens are read from the contract itself; its digest is what
 `job approve --contract DIGEST` signs.")]
 pub(crate) struct Show {
     /// Id of the job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]
     job: String,
+    /// This party's party.toml: measures on its own rows what scores would tell their receiver
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     connect: Connect,
 }
@@ -125,6 +132,8 @@ struct ShownView<'a> {
     purpose: &'a str,
     legal_basis: &'a str,
     disclosures: &'a [paripassu_job::Disclosure],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores_tell: Option<meter::Told>,
     decisions: &'a [DecisionView],
     events: &'a [EventView],
 }
@@ -150,11 +159,28 @@ impl Show {
             purpose: &spec.purpose,
             legal_basis: &spec.legal_basis,
             disclosures: contract.disclosures(),
+            scores_tell: scores_tell(&client, &contract, self.config).await?,
             decisions: &decisions,
             events: &events,
         };
         Outcome::new(&view, page(&view, &contract, screen))
     }
+}
+
+/// What the contract's scores would tell, measured on a thread of its own.
+pub(super) async fn scores_tell(
+    client: &Client,
+    contract: &Contract,
+    config: Option<PathBuf>,
+) -> Result<Option<meter::Told>, Failure> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let (me, contract) = (client.identity().peer().id.to_string(), contract.clone());
+    let measured = move || meter::of_contract(&contract, &me, &config);
+    tokio::task::spawn_blocking(measured)
+        .await
+        .map_err(Failure::ours)?
 }
 
 /// A decision with its signature checked here, against the caller's own trust.
@@ -203,6 +229,9 @@ fn page(view: &ShownView<'_>, contract: &Contract, screen: &Screen) -> String {
     text.push_str(&terms::fact("received", submitted, paint));
     text.push('\n');
     text.push_str(&terms::opens(contract, paint));
+    if let Some(told) = &view.scores_tell {
+        text.push_str(&told.text(paint));
+    }
 
     if !view.decisions.is_empty() {
         text.push_str("\nDecisions\n");
