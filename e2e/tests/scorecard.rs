@@ -160,9 +160,8 @@ fn reasons_across_parties_are_those_of_the_pooled_card() {
 #[test]
 fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
     let dir = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(example("german_credit.toml")).unwrap();
-    let asked = "\n[tuning]\nfolds = 3\nl2 = [0.1, 1, 100]\n";
-    let (said, out) = sandbox(&format!("{text}{asked}"), dir.path(), "tuned");
+    let text = fs::read_to_string(example("german_credit_tuned.toml")).unwrap();
+    let (said, out) = sandbox(&text, dir.path(), "tuned");
     assert_eq!(said.code, 0, "{said:?}");
     // the pooled twin is fitted with the ridge that was chosen
     common::assert_lands(&said.json());
@@ -173,13 +172,13 @@ fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
     let (bank, partner) = (report("bank"), report("partner"));
     assert_eq!(bank["trials"], partner["trials"]);
     let rows = bank["trials"]["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 3);
+    assert_eq!(rows.len(), 4);
     let chosen: Vec<&Value> = rows.iter().filter(|r| r["chosen"] == true).collect();
     assert_eq!(chosen.len(), 1);
     assert_eq!(bank["solver"]["l2"], chosen[0]["l2"]);
     // errors of a PD where three in ten are bad
     for row in rows {
-        assert_eq!(row["folds"].as_array().unwrap().len(), 3);
+        assert_eq!(row["folds"].as_array().unwrap().len(), 5);
         assert!(
             (0.12..0.25).contains(&row["mean"].as_f64().unwrap()),
             "{row}"
@@ -200,7 +199,7 @@ fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
     let trials = opened
         .iter()
         .find(|d| d["what"].as_str().unwrap().starts_with("train.trials"));
-    assert_eq!(trials.unwrap()["happened"], 9);
+    assert_eq!(trials.unwrap()["happened"], 20);
     for node in ["bank", "partner"] {
         let files = fs::read_dir(out.join(node))
             .unwrap()
@@ -213,6 +212,7 @@ fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
         assert_eq!(said.code, 0, "{said:?}");
     }
     // and what makes no sense is refused
+    let text = fs::read_to_string(example("german_credit.toml")).unwrap();
     for (asked, want) in [
         ("folds = 1", "1 is outside 2 to 20"),
         ("l2 = [1, 0.1]", "each is larger than the one before it"),
