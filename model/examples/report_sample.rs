@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 
 use paripassu_model::report::{
-    self, Agreement, Band, CalibrationPoint, Coefficient, Coefficients, Curves, Data, Disclosure,
-    Evaluation, Fact, Job, KsPoint, Machine, Metric, ModelKind, Party, Phase, Report, RocPoint,
-    Sample, ScoreHistogram, Security, Solver, Traffic, Uplift,
+    self, Agreement, Band, CalibrationPoint, Coefficient, Coefficients, Convergence,
+    ConvergenceStep, Curves, Data, Disclosure, Evaluation, Fact, Job, KsPoint, Machine, Metric,
+    ModelKind, Party, Phase, Report, RocPoint, Sample, ScoreHistogram, Security, Solver, Traffic,
+    Uplift,
 };
 
 fn main() -> Result<(), report::ReportError> {
@@ -276,6 +277,18 @@ fn common() -> Report {
             received_frames: inn,
         })
         .to_vec(),
+        convergence: Some(Convergence {
+            step: "pass".into(),
+            quantity: String::new(),
+            rows: [(1.9, false), (2.8, false), (3.6, true), (2.4, true)]
+                .map(|(seconds, fine)| ConvergenceStep {
+                    seconds: Some(seconds),
+                    fine,
+                    value: None,
+                })
+                .to_vec(),
+            note: "Wall time of each pass.".into(),
+        }),
         timing: [
             ("aligning", 3.41),
             ("preparing", 0.87),

@@ -99,6 +99,7 @@ fn the_bank_sees_everything_of_its_own() {
         "Coefficients, largest first",
         "Declared disclosures, and what happened",
         "Security profile",
+        "Convergence",
         "Wall time by phase",
         "y = 1 is bad",
         "A higher score is better.",
@@ -124,6 +125,7 @@ fn the_bank_sees_everything_of_its_own() {
         "disclosures",
         "traffic",
         "timing",
+        "convergence",
         "definitions",
     ] {
         assert!(
@@ -207,6 +209,8 @@ fn names_cannot_become_markup() {
     report.disclosures[0].what = evil();
     report.traffic[0].peer = evil();
     report.timing[0].name = evil();
+    let course = report.convergence.as_mut().expect("a course");
+    (course.step, course.note) = (evil(), evil());
     report.security.statement = evil();
     report.security.profile = evil();
     report.security.limits = vec![evil()];
@@ -230,6 +234,8 @@ fn missing_and_infinite_numbers_become_dashes() {
     report.uplift[1].low = Some(f64::INFINITY);
     report.solver.l2 = Some(f64::NAN);
     report.timing[0].seconds = f64::NAN;
+    let course = report.convergence.as_mut().expect("a course");
+    course.rows[0].seconds = Some(f64::NAN);
     let own = report.coefficients.as_mut().expect("coefficients");
     own.rows[0] = Coefficient {
         name: "constant".into(),
@@ -394,4 +400,32 @@ fn the_console_summary_has_a_row_for_each_model_and_the_difference() {
 fn a_report_of_many_rows_stays_small_as_a_page() {
     let html = report::html(&sample::bank_report(20_000));
     assert!(html.len() < 300_000, "{} bytes", html.len());
+}
+
+#[test]
+fn a_course_with_values_is_a_line_and_one_without_is_bars() {
+    let mut report = sample::bank_report(ROWS);
+    let part = |html: &str| -> String {
+        let (_, rest) = html.split_once("id=\"convergence-t\"").expect("the plot");
+        rest.split_once("</svg>").expect("its end").0.to_owned()
+    };
+    let bars = part(&report::html(&report));
+    assert!(bars.contains("fill other") && bars.contains("fill joint"));
+    assert!(!bars.contains("line joint"));
+    let course = report.convergence.as_mut().expect("a course");
+    course.quantity = "log loss".into();
+    for (step, value) in course.rows.iter_mut().zip([0.7, 0.52, f64::NAN, 0.5]) {
+        step.value = Some(value);
+    }
+    let html = report::html(&report);
+    assert_clean(&html);
+    let line = part(&html);
+    assert!(line.contains("line joint"));
+    assert_eq!(line.matches("fill joint").count(), 3);
+    assert_eq!(table(&report, "convergence").expect("steps").len(), 4);
+    // trials of many ridges
+    let course = report.convergence.as_mut().expect("a course");
+    course.rows = vec![report::ConvergenceStep::default(); 100];
+    assert!(!report::html(&report).contains("convergence-t"));
+    assert_eq!(table(&report, "convergence").expect("steps").len(), 100);
 }

@@ -5,8 +5,8 @@ use super::number::{bytes, count, escape, fixed, percent, signed};
 use super::page::Rows;
 use super::table::Table;
 use super::{
-    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins, page,
-    rows, scorecard, selection, tables, trials, validation, validation_charts,
+    Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins,
+    convergence, page, rows, scorecard, selection, tables, trials, validation, validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -505,7 +505,10 @@ fn cost(report: &Report) -> String {
     }
     out.push_str(&planned(report));
     out.push_str(&figures(
-        [rows::timing(&report.timing)],
+        [
+            convergence::plot(report.convergence.as_ref()),
+            rows::timing(&report.timing),
+        ],
         &page::provenance(report, Rows::Training),
     ));
     out

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BinsReport, CardReport, Correlations, Curves, Planned, SelectionReport, Trials};
+use super::{BinsReport, CardReport, Convergence, Correlations, Curves, Planned, SelectionReport, Trials};
 use crate::validation::{Compared, Drift, Validation};
 
 /// Everything one party may read about one finished job.
@@ -55,6 +55,8 @@ pub struct Report {
     pub traffic: Vec<Traffic>,
     /// Wall time by phase.
     pub timing: Vec<Phase>,
+    /// The fit, step by step.
+    pub convergence: Option<Convergence>,
     /// What the plan said, beside what this party counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Planned>,
@@ -108,6 +110,7 @@ impl Default for Report {
             disclosures: Vec::new(),
             traffic: Vec::new(),
             timing: Vec::new(),
+            convergence: None,
             planned: None,
             security: Security::default(),
             notes: Vec::new(),

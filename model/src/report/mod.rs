@@ -33,6 +33,7 @@
 mod axis;
 mod bins;
 mod chart;
+mod convergence;
 mod curves;
 mod html;
 mod input;
@@ -54,6 +55,7 @@ mod verdict;
 mod write;
 
 pub use bins::{BinRow, BinnedColumn, BinsReport, Correlations};
+pub use convergence::{Convergence, ConvergenceStep};
 pub use curves::{Band, CalibrationPoint, Curves, KsPoint, RocPoint, ScoreHistogram};
 pub use html::html;
 pub use input::{

@@ -50,6 +50,7 @@ fn all(report: &Report) -> Vec<Table> {
         disclosures(report),
         traffic(report),
         timing(report),
+        super::convergence::table(report),
         super::planned::table(report.planned.as_ref()),
         definitions(report),
     ]

@@ -44,7 +44,7 @@ use paripassu_job::{
 use paripassu_model::{
     design::{ConstantColumns, Design, DesignOptions},
     logistic::TrainingSet,
-    report::SelectionReport,
+    report::{ConvergenceStep, SelectionReport},
     split::{IdSplit, sort_by_id_hash},
     table::Table,
     validation::Drift,
@@ -139,6 +139,8 @@ struct Run {
     tuned: Option<Tuned>,
     /// Log-odds of the test rows without what the label holder adds, where they are made on shares.
     scored: Option<Vec<f64>>,
+    /// The passes of a logistic fit.
+    course: Vec<ConvergenceStep>,
     measured: Measured,
     /// Rows of each other party as far as they are known: as many as its frames hold.
     peer_rows: u64,
@@ -233,6 +235,7 @@ impl Run {
             held,
             tuned: None,
             scored: None,
+            course: Vec::new(),
             measured: Measured::new(),
             peer_rows: 0,
             taken: Taken::default(),

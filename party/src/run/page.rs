@@ -3,9 +3,9 @@
 use paripassu_job::DisclosureId;
 use paripassu_model::metrics::{Interval, Intervals, normal_two_sided};
 use paripassu_model::report::{
-    Coefficient, Coefficients, Correlations, Data, Disclosure, Evaluation as Row, Fact, Job,
-    Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic, Trial,
-    Trials, Uplift,
+    Coefficient, Coefficients, Convergence, Correlations, Data, Disclosure, Evaluation as Row,
+    Fact, Job, Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic,
+    Trial, Trials, Uplift,
 };
 use paripassu_protocol::vertical::{logistic::LogisticFit, tuning::Tuned};
 
@@ -35,6 +35,19 @@ fn trials(tuned: &Tuned) -> Trials {
 const MOST_CORRELATED: usize = 120;
 
 /// What every report of a run says, whatever the job.
+/// The passes of a vertical logistic fit, which open no step.
+fn passes(run: &Run) -> Option<Convergence> {
+    (!run.course.is_empty()).then(|| Convergence {
+        step: "pass".into(),
+        quantity: String::new(),
+        rows: run.course.clone(),
+        note: "Wall time of each pass; those at final precision are in the joint model's colour. No loss and no step is \
+               opened: one bit a pass says whether every coefficient moved by less than the tolerance, which the \
+               last pass's does."
+            .into(),
+    })
+}
+
 pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
     let spec = run.contract.spec();
     Report {
@@ -70,6 +83,7 @@ pub(super) fn frame(run: &Run, selection: &Selection) -> Report {
                 received_frames: l.received.frames,
             })
             .collect(),
+        convergence: passes(run),
         timing: run
             .measured
             .seconds()

@@ -6,6 +6,7 @@ use paripassu_job::spec::{self, AutoOr, Scores, Spec};
 use paripassu_model::{
     design::{Design, DesignColumn},
     logistic::Sign,
+    report::ConvergenceStep,
 };
 use paripassu_protocol::{
     abort::Abort,
@@ -68,8 +69,12 @@ impl Run {
     ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
         let (fit, half, passes) = match &self.spec().network {
             None => {
-                let (fit, tuned, scored, passes) = self.logistic(engine, data).await?;
+                let mut course = Vec::new();
+                let (fit, tuned, scored) = self.logistic(engine, data, &mut course).await?;
                 (self.tuned, self.scored) = (tuned, scored);
+                let fine = course.iter().filter(|step| step.fine).count() as u64;
+                let passes = (course.len() as u64 - fine, fine);
+                self.course = course;
                 let half = self.points(data, &fit, engine).await?;
                 (Fit::Logistic(fit), half, passes)
             }
@@ -88,7 +93,8 @@ impl Run {
         &self,
         engine: &mut JobEngine,
         data: &Prepared,
-    ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>, (u64, u64)), Abort> {
+        course: &mut Vec<ConvergenceStep>,
+    ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
         let input = LogisticInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
@@ -100,9 +106,14 @@ impl Run {
         };
         let start = Instant::now();
         let reporter = self.reporter.clone();
-        let (mut coarse, mut at_full) = (0, 0);
+        let mut last = start;
         let mut progress = |done: u32, of: u32, fine: bool| {
-            *(if fine { &mut at_full } else { &mut coarse }) += 1;
+            course.push(ConvergenceStep {
+                seconds: Some(last.elapsed().as_secs_f64()),
+                fine,
+                value: None,
+            });
+            last = Instant::now();
             let step = if fine {
                 "passes, final precision"
             } else {
@@ -122,11 +133,11 @@ impl Run {
             };
             let made = logistic::train_hidden(engine, &spec, &hidden, input, &mut progress);
             let (fit, scored) = made.await?;
-            return Ok((fit, None, scored, (coarse, at_full)));
+            return Ok((fit, None, scored));
         }
         let Some(tuning) = &self.spec().tuning else {
             let fit = logistic::train(engine, &spec, input, &mut progress).await?;
-            return Ok((fit, None, None, (coarse, at_full)));
+            return Ok((fit, None, None));
         };
         let tuning = Tuning {
             folds: usize::try_from(tuning.folds).map_err(own)?,
@@ -142,7 +153,7 @@ impl Run {
         };
         let trials = (&tuning, folds);
         let fit = logistic::train_tuned(engine, &spec, trials, input, &mut progress).await;
-        fit.map(|(fit, tuned)| (fit, Some(tuned), None, (coarse, at_full)))
+        fit.map(|(fit, tuned)| (fit, Some(tuned), None))
     }
 
     /// The ridge that the model is fitted with: the job's, or the one that trials chose.

@@ -110,6 +110,8 @@ pub struct NewtonFit {
     pub resumed: u32,
     /// The objective at the last of them.
     pub objective: f64,
+    /// The objective at each point looked at in this job, also where a step was then halved.
+    pub objectives: Vec<f64>,
     /// Banks in the sums: fewest of any pass.
     pub fewest_banks: usize,
     /// Fraction bits of the sums.
@@ -178,6 +180,7 @@ pub async fn fit<C: Channel>(
         Some(state) => Walk::read(state, width)?,
         None => Walk::from_zero(width, client.clients()),
     };
+    let mut objectives = Vec::new();
     for pass in resumed + 1..=spec.max_passes {
         course.progress(pass, spec.max_passes);
         if pass == 1 && spec.begin == Begin::OwnModels {
@@ -205,6 +208,7 @@ pub async fn fit<C: Channel>(
         walk.fewest = walk.fewest.min(got.members.count());
         let parts = decode(&got.words, point, width);
         let objective = parts.loss + penalty.value(&walk.params);
+        objectives.push(objective);
         let at = At {
             members: got.members,
             params: walk.params.clone(),
@@ -251,6 +255,7 @@ pub async fn fit<C: Channel>(
                 passes: pass,
                 resumed,
                 objective: at.objective,
+                objectives,
                 fewest_banks: walk.fewest,
                 frac: point.frac,
             });

@@ -5,7 +5,10 @@ mod network;
 use paripassu_job::spec::{Horizontal, Intercept, Start};
 use paripassu_model::{
     metrics::normal_two_sided,
-    report::{Coefficient, Coefficients, Fact, ModelKind, Party, Report, Sample, Security, Solver},
+    report::{
+        Coefficient, Coefficients, Convergence, ConvergenceStep, Fact, ModelKind, Party, Report,
+        Sample, Security, Solver,
+    },
 };
 use paripassu_protocol::{abort::Abort, horizontal::newton::NewtonFit};
 
@@ -80,6 +83,21 @@ pub(super) fn report(
     if let Fitted::Logistic(fit) = &results.fit {
         report.coefficients = Some(coefficients(&me, results, fit));
     }
+    report.convergence = match &results.fit {
+        Fitted::Logistic(fit) => Some(steps(
+            ("point", "log loss of all banks' rows, with the penalty"),
+            &fit.objectives,
+            "Every point that the fit looked at; where the line rises, the step was halved. From a resumed job on, the \
+             points since then.",
+        )),
+        Fitted::Network(fit) => (!fit.losses.is_empty()).then(|| {
+            steps(
+                ("round", "joint validation loss a row"),
+                &fit.losses,
+                "On rows of all banks that no round trains on: before each round, and after the last.",
+            )
+        }),
+    };
     report.planned = run.planned_horizontal(bank.table.rows() as u64, &results.joint);
     report.security = security(run, horizontal);
     report.notes = notes(results);
@@ -105,6 +123,20 @@ pub(super) fn report(
         report.notes.extend(network::notes(run, fit)?);
     }
     Ok(report)
+}
+
+fn steps((step, quantity): (&str, &str), values: &[f64], note: &str) -> Convergence {
+    let step_of = |value: &f64| ConvergenceStep {
+        seconds: None,
+        fine: true,
+        value: Some(*value),
+    };
+    Convergence {
+        step: step.into(),
+        quantity: quantity.into(),
+        rows: values.iter().map(step_of).collect(),
+        note: note.into(),
+    }
 }
 
 pub(super) fn fact(name: &str, value: String) -> Fact {
