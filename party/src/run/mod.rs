@@ -7,6 +7,7 @@ mod common;
 mod compared;
 mod counted;
 mod evaluate;
+mod failure;
 mod horizontal;
 mod kept;
 mod keys;
@@ -66,6 +67,7 @@ pub(crate) use self::common::own;
 pub use self::network::spec as network_spec;
 use self::{
     common::blocking,
+    failure::{At, Failure},
     measured::Measured,
     progress::timed,
     train::{Fit, JobEngine},
@@ -82,45 +84,6 @@ pub(crate) struct Site {
     pub(crate) store: Arc<Store>,
     /// This party's limit on how little sets of common customers may differ.
     pub(crate) set_change: Option<SetChange>,
-}
-
-/// A failure with the step in which it happened.
-pub(crate) struct Failure {
-    step: &'static str,
-    abort: Abort,
-}
-
-trait At<T> {
-    fn at(self, step: &'static str) -> Result<T, Failure>;
-}
-
-impl<T> At<T> for Result<T, Abort> {
-    fn at(self, step: &'static str) -> Result<T, Failure> {
-        self.map_err(|abort| Failure { step, abort })
-    }
-}
-
-impl Failure {
-    fn into_run_error(self, job: &JobInfo, me: &str) -> RunError {
-        let culprit = self.abort.culprit();
-        // roles mean nothing to a person: name the nodes
-        let mut reason = self.abort.to_string();
-        // the highest first: `party-1` begins `party-12`
-        for (role, id) in job.members().into_iter().rev() {
-            reason = reason.replace(&role.to_string(), &format!("`{id}`"));
-        }
-        let own = matches!(self.abort, Abort::Input(_));
-        RunError {
-            culprit: culprit.or(own.then_some(job.proposal.role)),
-            step: self.step.to_owned(),
-            code: self.abort.code().to_owned(),
-            reason: if own {
-                format!("{me}: {reason}")
-            } else {
-                reason
-            },
-        }
-    }
 }
 
 /// Everything about a job that stays the same while it runs.
