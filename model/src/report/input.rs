@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BinsReport, CardReport, Convergence, Correlations, Curves, Planned, SelectionReport, Trials};
+use super::{
+    BinsReport, CardReport, Convergence, Correlations, Curves, Planned, SelectionReport, Trials,
+};
 use crate::validation::{Compared, Drift, Validation};
 
 /// Everything one party may read about one finished job.
