@@ -61,6 +61,15 @@ fn columns_that_say_the_same_go_as_from_pooled_columns() {
     assert!(reports.iter().all(|r| gone(r) == all));
     // of the pairs of both bureaus at least three columns, and a level of each of the bank's categories
     let of = |party: &str| all.iter().filter(|(_, owner)| owner == party).count();
+    let columns = reports[0]["selection"]["columns"].as_array().unwrap();
+    let left = |c: &&Value| {
+        c["reason"]
+            .as_str()
+            .unwrap()
+            .contains("left the model in step")
+    };
+    let steps = columns.iter().filter(left).count() as u64;
+    assert!(steps >= 2, "{columns:?}");
     assert!(
         of("loans") + of("accounts") >= 2 && of("bank") >= 2,
         "{all:?}"
@@ -97,6 +106,13 @@ fn columns_that_say_the_same_go_as_from_pooled_columns() {
             2
         );
         assert_eq!(times(&format!("selection.vif.{party}")), 1);
+        // each that left, and that none did any more
+        assert_eq!(times("selection.leaving"), steps + 1);
+        for c in report["coefficients"]["rows"].as_array().unwrap() {
+            assert!(c["p"].as_f64().unwrap() <= 0.0501, "{c}");
+        }
+        let notes = report["notes"].to_string();
+        assert!(notes.contains("p-values are too small"), "{notes}");
         let inflated = columns.iter().filter(|c| {
             let why = c["reason"].as_str().unwrap();
             why.contains("variance inflation was the largest")
@@ -131,7 +147,7 @@ fn without_limits_nothing_goes_and_each_learns_its_own_inflation() {
     let job = changed(dir.path(), |text| {
         let mut lines: Vec<&str> = text.lines().collect();
         lines.retain(|l| {
-            !["max_correlation", "max_vif", "correlations"]
+            !["max_correlation", "max_vif", "correlations", "stepwise"]
                 .iter()
                 .any(|k| l.starts_with(k))
         });
@@ -227,6 +243,8 @@ fn selections_that_make_no_sense_are_refused() {
             "correlations = \"al\"",
             "did you mean `all`",
         ),
+        ("backward", "forward", "`forward` is not available"),
+        ("leave = 0.05", "leave = 5", "5 is outside 0.0001 to 0.9"),
         ("max_vif", "max_viff", "did you mean `max_vif`"),
     ] {
         let job = changed(dir.path(), |text| {

@@ -64,6 +64,8 @@ pub enum DisclosureId {
     SelectionInflated,
     /// The variance inflation of a party's own columns, to that party.
     SelectionInflation(NodeId),
+    /// Which column leaves the model in each step.
+    SelectionLeaving,
     /// Whether training has settled: one bit a pass, or one at the end.
     TrainConverged,
     /// Whether the loss on the watched rows fell: one bit an epoch.
@@ -143,6 +145,7 @@ impl fmt::Display for DisclosureId {
             Self::SelectionCorrelations => "selection.correlations",
             Self::SelectionPairs => "selection.pairs",
             Self::SelectionInflated => "selection.inflated",
+            Self::SelectionLeaving => "selection.leaving",
             Self::SelectionInflation(party) => return f.pad(&format!("{INFLATION}{party}")),
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
@@ -207,6 +210,7 @@ impl FromStr for DisclosureId {
             "selection.correlations" => Self::SelectionCorrelations,
             "selection.pairs" => Self::SelectionPairs,
             "selection.inflated" => Self::SelectionInflated,
+            "selection.leaving" => Self::SelectionLeaving,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
             "train.trials" => Self::TrainTrials,

@@ -16,6 +16,7 @@ pub mod schema;
 pub mod scorecard;
 pub mod selection;
 pub mod split;
+pub mod stepwise;
 pub mod synth;
 pub mod table;
 pub mod validation;

@@ -187,6 +187,10 @@ impl Book {
                 let step = format!("train/selection-{round}");
                 (DisclosureId::SelectionInflated, step)
             }
+            Opening::Leaving { step } => {
+                let step = format!("train/leaving-{step}");
+                (DisclosureId::SelectionLeaving, step)
+            }
             Opening::Inflation { party } => {
                 let id = DisclosureId::SelectionInflation(self.party(party)?);
                 (id, "release/inflation".to_owned())

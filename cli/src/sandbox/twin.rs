@@ -12,6 +12,7 @@ use paripassu_model::{
     scorecard::Card,
     selection,
     split::{IdSplit, sort_by_id_hash},
+    stepwise,
     table::{ColumnData, Table},
 };
 
@@ -99,7 +100,7 @@ pub(crate) fn fit(
         };
     }
     let side_by_side = |rows: &[usize]| side_by_side(&designs, &tables, rows);
-    let (train, test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
+    let (mut train, mut test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
     if let Some(network) = &spec.network {
         let asked = paripassu_party::network_spec(spec, network).map_err(|e| wrong(&e))?;
         let weights: Option<Vec<f64>> = match asked.row_weights.is_empty() {
@@ -129,6 +130,18 @@ pub(crate) fn fit(
     let offset =
         |rows: &[usize]| -> Vec<f64> { rows.iter().map(|row| beside.offset[*row]).collect() };
     let train_offset = offset(&rows.train);
+    if let (Some(asked), None) = (spec.stepwise(), kept) {
+        let fitted = (&train, &train_y[..]);
+        let steps = usize::try_from(asked.max_steps).map_err(|e| wrong(&e))?;
+        let rule = (asked.threshold(), steps);
+        let l2 = spec.model.l2.value();
+        let left = stepwise::backward(fitted, &weights, &train_offset, l2, rule);
+        let left = left.map_err(|e| wrong(&e))?;
+        let stays: Vec<usize> = (0..train.ncols()).filter(|at| !left.contains(at)).collect();
+        designs = only(&designs, &stays);
+        let pick = |m: &Array2<f64>| m.select(Axis(1), &stays).as_standard_layout().into_owned();
+        (train, test) = (pick(&train), pick(&test));
+    }
     let set = TrainingSet::new(&train, &train_y)
         .and_then(|set| set.with_weights(&weights))
         .and_then(|set| set.with_offset(&train_offset))
@@ -223,7 +236,11 @@ fn selected(
         vif: asked.max_vif.map(|v| v.value()),
     };
     let left = selection::select(x.view(), &owners, &ranked, &limits);
-    let stays = selection::kept(owners.len(), &left.dropped);
+    Ok(only(designs, &selection::kept(owners.len(), &left.dropped)))
+}
+
+/// Each party's columns at these places among those of all.
+fn only(designs: &[Design], stays: &[usize]) -> Vec<Design> {
     let mut first = 0;
     let of = |design: &Design| {
         let range = first..first + design.width();
@@ -231,7 +248,7 @@ fn selected(
         let own = stays.iter().filter(|at| range.contains(at));
         design.only(&own.map(|at| at - range.start).collect::<Vec<_>>())
     };
-    Ok(designs.iter().map(of).collect())
+    designs.iter().map(of).collect()
 }
 
 /// Each party's half of the card, if the job makes one.

@@ -21,11 +21,31 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     let mut list = Vec::new();
     let trials = spec.tuning.as_ref().map_or(0, |tuning| tuning.trials());
     let trials = u32::try_from(trials).unwrap_or(u32::MAX);
-    let fits = trials.saturating_add(1);
-    let also = |text: &str| match trials {
-        0 => text.to_owned(),
+    let steps = spec.stepwise().map_or(0, |stepwise| stepwise.max_steps);
+    let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+    let fits = trials.saturating_add(steps).saturating_add(1);
+    let also = |text: &str| match (trials, steps) {
+        (0, 0) => text.to_owned(),
+        (0, _) => format!(
+            "{text} The same in each fit of at most {steps} more, after each column that leaves."
+        ),
         _ => format!("{text} The same in each of {trials} trials."),
     };
+    if let Some(stepwise) = spec.stepwise() {
+        list.push(opening(
+            DisclosureId::SelectionLeaving,
+            &format!(
+                "After each fit, which column leaves the model, by its place and without its name, or none: the one whose \
+                    coefficient is smallest beside its standard error, if {}. The rest are fitted anew; coefficients, standard \
+                    errors and statistics of these fits nobody learns. The helper sees from the requests it serves how many \
+                    columns leave.",
+                stepwise.rule()
+            ),
+            Shape::Summary,
+            with_helper(),
+            steps,
+        ));
+    }
     if let Some(tuning) = &spec.tuning {
         let label = spec
             .label_party()

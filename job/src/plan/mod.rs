@@ -523,6 +523,12 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             plan.train_rows, plan.design_columns
         ));
     }
+    if let Some(stepwise) = spec.stepwise() {
+        list.push(format!(
+            "costs are those of one fit: selection.stepwise adds another for each column that leaves, at most {}",
+            stepwise.max_steps
+        ));
+    }
     if spec.solver.max_passes < constants::USUAL_PASSES {
         list.push(format!(
             "{} passes are fewer than the {} that Newton usually needs: where training has not \

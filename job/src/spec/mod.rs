@@ -43,7 +43,7 @@ pub use self::{
     overlap::{Overlap, OverlapOf},
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
-    selection::{Selection, SelectionCorrelations},
+    selection::{Selection, SelectionCorrelations, StepBy, StepDirection, Stepwise},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
     tuning::{Tuning, TuningRule},
@@ -479,6 +479,11 @@ impl Default for Limits {
 }
 
 impl Spec {
+    /// How columns leave the fitted model, where the job asks for it.
+    pub fn stepwise(&self) -> Option<&Stepwise> {
+        self.selection.as_ref()?.stepwise.as_ref()
+    }
+
     /// Whether nobody is to learn who is common.
     pub fn sizes_only(&self) -> bool {
         self.align.reveal == AlignReveal::Size

@@ -24,6 +24,72 @@ pub struct Selection {
     /// `hidden` (default): nobody learns a correlation. `all`: all parties learn the correlations between different parties'
     /// columns, by their places.
     pub correlations: SelectionCorrelations,
+    /// Columns leave the fitted model one by one: `{ direction = "backward", by = "p-value", leave = 0.05 }`. Default: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepwise: Option<Stepwise>,
+}
+
+/// `selection.stepwise`: after each fit the column with the least Wald statistic leaves, if that is small enough, and the rest
+/// are fitted anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stepwise {
+    /// `backward`: from all columns down; columns do not come back.
+    pub direction: StepDirection,
+    /// `p-value` (default): the least leaves while its p-value is above `leave`. `aic`: while its statistic is below 2, so that
+    /// Akaike's criterion falls, to second order.
+    pub by: StepBy,
+    /// With `p-value`: 0.0001 to 0.9. Default 0.05.
+    pub leave: Decimal,
+    /// At most so many columns leave, 1 to 200. Default 50.
+    pub max_steps: u64,
+}
+
+impl Default for Stepwise {
+    fn default() -> Self {
+        Self {
+            direction: StepDirection::Backward,
+            by: StepBy::PValue,
+            leave: Decimal::literal(0.05),
+            max_steps: 50,
+        }
+    }
+}
+
+/// Where steps begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepDirection {
+    /// With all columns.
+    Backward,
+}
+
+/// What decides whether a column leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepBy {
+    /// Its p-value.
+    PValue,
+    /// Akaike's information criterion.
+    Aic,
+}
+
+impl Stepwise {
+    /// A column whose Wald statistic is below this may leave.
+    pub fn threshold(&self) -> f64 {
+        match self.by {
+            StepBy::PValue => paripassu_model::stepwise::statistic(self.leave.value()),
+            StepBy::Aic => 2.0,
+        }
+    }
+
+    /// In words.
+    pub fn rule(&self) -> String {
+        match self.by {
+            StepBy::PValue => format!("its p-value is above {}", self.leave),
+            StepBy::Aic => "Akaike's criterion falls without it".to_owned(),
+        }
+    }
 }
 
 /// Who learns correlations between parties.
@@ -57,6 +123,33 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
                 range.end().to_string(),
             );
             found.push((KeyPath::of(key), Problem::Range { got, low, high }));
+        }
+    }
+    if let Some(stepwise) = &selection.stepwise {
+        let mut within = |key: &str, got: f64, low: f64, high: f64| {
+            if !(low..=high).contains(&got) {
+                let (got, low, high) = (got.to_string(), low.to_string(), high.to_string());
+                let path = KeyPath::of("selection.stepwise").key(key);
+                found.push((path, Problem::Range { got, low, high }));
+            }
+        };
+        within("leave", stepwise.leave.value(), 0.0001, 0.9);
+        within("max_steps", stepwise.max_steps as f64, 1.0, 200.0);
+        for (wrong, why) in [
+            (
+                spec.tuning.is_some(),
+                "steps are of one l2: leave out [tuning], or choose l2 in a job before this one",
+            ),
+            (
+                spec.is_held(),
+                "statistics are not defined where an L1 penalty or signs hold coefficients: leave out model.l1 and signs, \
+                 or stepwise",
+            ),
+        ] {
+            if wrong {
+                let why = why.to_owned();
+                found.push((KeyPath::of("selection.stepwise"), Problem::Rows { why }));
+            }
         }
     }
     let why = if spec.horizontal.is_some() {

@@ -94,6 +94,7 @@ async fn bytes_of_a_selection_are_exactly_those_planned() {
             max_correlation,
             max_vif,
             correlations,
+            stepwise: None,
         });
         let (links, rounds, ledger) = selected(&spec).await;
         let mut plan = planned(&spec);

@@ -215,6 +215,12 @@ fn notes(spec: &Spec) -> Vec<String> {
                 .into(),
         );
     }
+    if spec.stepwise().is_some() {
+        notes.push(
+            "Training is planned for one fit: each column that left the model added another."
+                .into(),
+        );
+    }
     if spec.tuning.is_some() {
         notes.push(
             "Trials of the ridge are planned for the usual number of passes, not for those that each took.".into(),

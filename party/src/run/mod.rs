@@ -258,7 +258,8 @@ impl Run {
         self.taken.test_rows = Some(prepared.test.nrows() as u64);
 
         self.reporter.phase(JobState::Training, "masked features");
-        let (fit, half, passes) = self.train(&prepared, &mut engine).await.at("train")?;
+        let trained = self.train(&mut prepared, &mut engine).await;
+        let (fit, half, passes) = trained.at("train")?;
         (self.taken.passes, self.taken.fine_passes) = passes;
         self.done(Stage::Train).at("train")?;
 

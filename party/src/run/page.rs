@@ -185,7 +185,7 @@ pub(super) fn report(
             Fit::Network(_) => None,
         },
         security: Security::helper(spec.helper.id.as_ref()),
-        notes: notes(data, fit),
+        notes: notes(data, fit, spec.stepwise().is_some()),
         ..report
     }
 }
@@ -401,7 +401,7 @@ fn disclosures(run: &Run) -> Vec<Disclosure> {
         .collect()
 }
 
-fn notes(data: &Prepared, fit: &Fit) -> Vec<String> {
+fn notes(data: &Prepared, fit: &Fit, stepwise: bool) -> Vec<String> {
     let constant = data.design.constant();
     let constant = (!constant.is_empty()).then(|| {
         format!(
@@ -416,7 +416,8 @@ fn notes(data: &Prepared, fit: &Fit) -> Vec<String> {
     };
     let fitted: Vec<_> = named.zip(coefficients.iter().copied()).collect();
     let bins = data.bins.iter().flat_map(|bins| bins.notes(&fitted));
-    let selected = data.selection.iter().flat_map(select::notes);
+    let selected = data.selection.iter();
+    let selected = selected.flat_map(|told| select::notes(told, stepwise));
     constant.into_iter().chain(bins).chain(selected).collect()
 }
 

@@ -9,7 +9,10 @@ use paripassu_model::{
 };
 use paripassu_protocol::{
     abort::Abort,
-    vertical::selection::{self, Selection, SelectionInput, SelectionSpec, Why},
+    vertical::{
+        selection::{self, Selection, SelectionInput, SelectionSpec, Why},
+        stepwise::Leaver,
+    },
 };
 
 use super::{Prepared, Run, own, train::JobEngine};
@@ -38,11 +41,13 @@ impl Prepared {
             pick(&self.train),
             pick(&self.test),
         );
-        self.before = Some(Before {
+        let before = Before {
             design: std::mem::replace(&mut self.design, next.0),
             train: std::mem::replace(&mut self.train, next.1),
             test: std::mem::replace(&mut self.test, next.2),
-        });
+        };
+        // what there was at first
+        self.before.get_or_insert(before);
     }
 }
 
@@ -103,6 +108,49 @@ impl Run {
         }
         data.selection = Some(told);
         Ok(())
+    }
+
+    /// Leaves out the columns that have left the model, and says so.
+    pub(super) fn leave(
+        &self,
+        asked: &spec::Stepwise,
+        left: &[Leaver],
+        me: usize,
+        data: &mut Prepared,
+    ) {
+        let own = |column: usize| left.iter().any(|l| (l.party, l.column) == (me, column));
+        let stays: Vec<usize> = (0..data.design.width()).filter(|at| !own(*at)).collect();
+        if let Some(told) = &mut data.selection {
+            let stayed: Vec<usize> = (0..told.columns.len())
+                .filter(|at| told.columns[*at].kept)
+                .collect();
+            for (step, leaver) in left.iter().enumerate() {
+                let owner = self.name(leaver.party);
+                // places are among the columns that the party brought to the first fit
+                let mut of = stayed.iter().filter(|at| told.columns[**at].owner == owner);
+                let Some(at) = of.nth(leaver.column).copied() else {
+                    continue;
+                };
+                let column = &mut told.columns[at];
+                column.kept = false;
+                column.reason = format!(
+                    "it left the model in step {}: of all columns its coefficient was the smallest beside its standard error, \
+                     and {}",
+                    step + 1,
+                    asked.rule()
+                );
+                let own = data.design.columns().get(leaver.column);
+                let own = own
+                    .filter(|_| leaver.party == me)
+                    .map(|c| c.source.column());
+                if let (Some(bins), Some(own)) = (&mut data.bins, own) {
+                    bins.gone(own, column.reason.clone());
+                }
+            }
+        }
+        if stays.len() < data.design.width() {
+            data.keep(&stays);
+        }
     }
 
     fn name(&self, position: usize) -> String {
@@ -190,7 +238,7 @@ impl Run {
 }
 
 /// What a reader of the report should know.
-pub(super) fn notes(told: &SelectionReport) -> Vec<String> {
+pub(super) fn notes(told: &SelectionReport, stepwise: bool) -> Vec<String> {
     let mut notes = vec![
         "Variance inflation is computed from correlations divided by 1 + 2^-14, between parties twice: 10 is told as 9.98, 100 as 98, \
          1,000 as 800, and what is above as over 1,000. Each training row counts once in it."
@@ -198,6 +246,13 @@ pub(super) fn notes(told: &SelectionReport) -> Vec<String> {
     ];
     let gone = told.columns.iter().filter(|c| !c.kept);
     notes.extend(gone.map(|c| format!("{} of {} left out: {}.", c.column, c.owner, c.reason)));
+    if stepwise {
+        notes.push(
+            "Columns left the model by its own statistics: standard errors and p-values are those of the last fit and know nothing \
+             of the choice before it, so that p-values are too small. Variance inflation is that before columns left so."
+                .to_owned(),
+        );
+    }
     if told.columns.iter().any(|c| c.beyond) {
         notes.push(
             "A column with a variance inflation over 1,000 is nearly a combination of others: coefficients of these share what \

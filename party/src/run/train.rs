@@ -18,6 +18,7 @@ use paripassu_protocol::{
         hidden::Hidden,
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
         network::NetworkFit,
+        stepwise::{Stepwise, train_backward},
         tuning::{Rule, Tuned, Tuning, stratified},
     },
 };
@@ -64,13 +65,19 @@ impl Run {
     /// steps are large and at full precision, or epochs.
     pub(super) async fn train(
         &mut self,
-        data: &Prepared,
+        data: &mut Prepared,
         engine: &mut JobEngine,
     ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
         let (fit, half, passes) = match &self.spec().network {
             None => {
                 let mut course = Vec::new();
-                let (fit, tuned, scored) = self.logistic(engine, data, &mut course).await?;
+                let (fit, tuned, scored) = match self.spec().stepwise().cloned() {
+                    Some(stepwise) => {
+                        let fit = self.steps(engine, &stepwise, data, &mut course).await?;
+                        (fit, None, None)
+                    }
+                    None => self.logistic(engine, data, &mut course).await?,
+                };
                 (self.tuned, self.scored) = (tuned, scored);
                 let fine = course.iter().filter(|step| step.fine).count() as u64;
                 let passes = (course.len() as u64 - fine, fine);
@@ -95,15 +102,7 @@ impl Run {
         data: &Prepared,
         course: &mut Vec<ConvergenceStep>,
     ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
-        let input = LogisticInput {
-            x: data.train.iter().copied().collect(),
-            cols: data.train.ncols(),
-            rows: data.train.nrows(),
-            label: data.train_label.clone(),
-            row_weights: data.rows.weights.clone(),
-            offset: data.rows.train_offset.clone(),
-            signs: self.signs(&data.design),
-        };
+        let input = self.input(data);
         let start = Instant::now();
         let reporter = self.reporter.clone();
         let mut last = start;
@@ -154,6 +153,48 @@ impl Run {
         let trials = (&tuning, folds);
         let fit = logistic::train_tuned(engine, &spec, trials, input, &mut progress).await;
         fit.map(|(fit, tuned)| (fit, Some(tuned), None))
+    }
+
+    fn input(&self, data: &Prepared) -> LogisticInput {
+        LogisticInput {
+            x: data.train.iter().copied().collect(),
+            cols: data.train.ncols(),
+            rows: data.train.nrows(),
+            label: data.train_label.clone(),
+            row_weights: data.rows.weights.clone(),
+            offset: data.rows.train_offset.clone(),
+            signs: self.signs(&data.design),
+        }
+    }
+
+    /// Fits, lets columns leave one by one, and leaves them out of the data.
+    async fn steps(
+        &self,
+        engine: &mut JobEngine,
+        asked: &spec::Stepwise,
+        data: &mut Prepared,
+        course: &mut Vec<ConvergenceStep>,
+    ) -> Result<LogisticFit, Abort> {
+        let (start, reporter) = (Instant::now(), self.reporter.clone());
+        let mut last = start;
+        let mut progress = |done: u32, of: u32, fine: bool| {
+            course.push(ConvergenceStep {
+                seconds: Some(last.elapsed().as_secs_f64()),
+                fine,
+                value: None,
+            });
+            last = Instant::now();
+            reporter.progress(&timed("passes, steps", start, done.into(), of.into()));
+        };
+        let stepwise = Stepwise {
+            threshold: asked.threshold(),
+            most: u32::try_from(asked.max_steps).map_err(own)?,
+        };
+        let (spec, input) = (logistic_spec(self.spec())?, self.input(data));
+        let made = train_backward(engine, &spec, &stepwise, input, &mut progress);
+        let (fit, left) = made.await?;
+        self.leave(asked, &left, engine.me(), data);
+        Ok(fit)
     }
 
     /// The ridge that the model is fitted with: the job's, or the one that trials chose.

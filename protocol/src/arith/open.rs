@@ -82,6 +82,11 @@ pub enum Opening {
     },
     /// The correlations of different parties' columns.
     Correlations,
+    /// One bit a column of those left: whether it leaves the model.
+    Leaving {
+        /// The step, from 1.
+        step: u32,
+    },
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.

@@ -149,7 +149,7 @@ impl Run {
 }
 
 /// A square matrix on its side.
-fn transposed(m: &Shares) -> Shares {
+pub(super) fn transposed(m: &Shares) -> Shares {
     let d = m.len().isqrt();
     let words = (0..m.len()).map(|at| m.words()[at % d * d + at / d]);
     Shares::new(words.collect(), m.frac())

@@ -6,7 +6,7 @@ pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{
     hidden::Hidden,
     points::Points,
-    run::Run,
+    run::{Attempt, Run},
     tuning::{Tuned, Tuning, with_first},
 };
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
@@ -126,6 +126,28 @@ pub struct LogisticInput {
     pub offset: Option<Vec<f64>>,
     /// Signs of the coefficients of this party's columns, one each; empty: all free.
     pub signs: Vec<Sign>,
+}
+
+impl LogisticInput {
+    /// The same with these of its columns alone, or all.
+    pub(super) fn with_columns(&self, places: Option<&[usize]>) -> Result<Self, Abort> {
+        if self.x.len() != self.rows * self.cols {
+            return Err(Abort::Input("design matrix and its sizes disagree".into()));
+        }
+        let all: Vec<usize> = (0..self.cols).collect();
+        let places = places.unwrap_or(&all);
+        let pick = |row: &[f64]| places.iter().map(|j| row[*j]).collect::<Vec<f64>>();
+        let rows = self.x.chunks_exact(self.cols.max(1));
+        Ok(Self {
+            x: rows.flat_map(pick).collect(),
+            cols: places.len(),
+            rows: self.rows,
+            label: self.label.clone(),
+            row_weights: self.row_weights.clone(),
+            offset: self.offset.clone(),
+            signs: Vec::new(),
+        })
+    }
 }
 
 impl std::fmt::Debug for LogisticInput {
@@ -296,46 +318,50 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     let label = label_words(me, input.rows, input.label.take())?;
     let weights = input.row_weights.clone();
     let owners = hidden.map_or(&[][..], |hidden| hidden.owners);
-    let mut run = Run::prepare(engine, spec, input, label, owners).await?;
+    let mut run = Run::prepare(engine, spec, input, label, owners, "train/features").await?;
     let tuned = match tuning {
         Some((tuning, folds)) => Some(run.tune(engine, tuning, folds, weights, progress).await?),
         None => None,
     };
-    let ranges = spec.ranges();
     let before = tuned.as_ref().map_or(0, |t| t.passes);
-    let mut passes = before;
-    let mut hessians = 0;
-    let last = ranges.len() - 1;
-    for (i, range_log2) in ranges.into_iter().enumerate() {
+    let (mut passes, mut hessians) = (before, 0);
+    let attempt = settle(&mut run, engine, (&mut passes, &mut hessians), progress).await?;
+    let mut facts = run.facts(&attempt, hessians)?;
+    facts.passes -= before;
+    let fit = run.release(engine, &attempt, facts).await?;
+    let scores = match hidden {
+        Some(hidden) => {
+            let weights = (&attempt.weights[..], &attempt.short[..]);
+            run.scores(engine, weights, &fit, hidden).await?
+        }
+        None => None,
+    };
+    Ok((fit, tuned, scores))
+}
+
+/// Fits at the narrowest range that holds all scores; passes and Hessians add up.
+pub(super) async fn settle<C: Channel, S: CorrelationSource>(
+    run: &mut Run,
+    engine: &mut Engine<C, S>,
+    (passes, hessians): (&mut u32, &mut u32),
+    progress: &mut dyn Progress,
+) -> Result<Attempt, Abort> {
+    let mut problem = ("no range to try", 0);
+    for (i, range_log2) in run.spec.ranges().into_iter().enumerate() {
         if i > 0 {
             run.use_all_rows();
         }
-        let attempt = run.attempt(engine, range_log2, passes, i > 0, None, progress);
+        let attempt = run.attempt(engine, range_log2, *passes, i > 0, None, progress);
         let attempt = attempt.await?;
-        passes = attempt.passes;
-        hessians += attempt.hessians;
-        let problem = match attempt.settled {
-            true if run.within_range(engine, &attempt).await? => {
-                let mut facts = run.facts(&attempt, hessians)?;
-                facts.passes -= before;
-                let fit = run.release(engine, &attempt, facts).await?;
-                let scores = match hidden {
-                    Some(hidden) => {
-                        let weights = (&attempt.weights[..], &attempt.short[..]);
-                        run.scores(engine, weights, &fit, hidden).await?
-                    }
-                    None => None,
-                };
-                return Ok((fit, tuned, scores));
-            }
-            true => "scores leave the sigmoid's range",
-            false => "its steps stay above the tolerance",
+        *passes = attempt.passes;
+        *hessians += attempt.hessians;
+        problem = match attempt.settled {
+            true if run.within_range(engine, &attempt).await? => return Ok(attempt),
+            true => ("scores leave the sigmoid's range", range_log2),
+            false => ("its steps stay above the tolerance", range_log2),
         };
-        if i == last {
-            return Err(give_up(problem, passes, range_log2));
-        }
     }
-    Err(Abort::Input("no range to try".into()))
+    Err(give_up(problem.0, *passes, problem.1))
 }
 
 pub(super) fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {

@@ -54,6 +54,7 @@ mod release;
 mod row_weights;
 mod run;
 pub mod selection;
+pub mod stepwise;
 pub mod tuning;
 mod whiten;
 

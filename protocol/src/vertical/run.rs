@@ -110,6 +110,7 @@ impl Run {
         input: LogisticInput,
         label: Option<Vec<u8>>,
         hidden: &[HiddenColumns],
+        step: &str,
     ) -> Result<Self, Abort> {
         let LogisticInput {
             x,
@@ -228,7 +229,7 @@ impl Run {
             };
             run.hidden.push(basis);
         }
-        engine.step("train/features");
+        engine.step(step);
         for p in 0..engine.parties() {
             let d = run.widths[p];
             let bins = hidden.iter().find(|h| h.owner == p);

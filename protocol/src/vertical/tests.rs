@@ -3,6 +3,7 @@ pub(super) mod leakage;
 mod proximal;
 mod row_weights;
 mod selection;
+mod stepwise;
 mod tuning;
 
 use std::time::Instant;

@@ -7,6 +7,7 @@ use super::{Sample, columns, sample};
 use crate::{
     abort::Abort,
     arith::{Engine, Opening, Receivers},
+    channel::Role,
     correlation::{CorrelationSource, HelperSource, deal},
     testing::{
         World,
@@ -26,11 +27,11 @@ async fn joint(
     cuts: &[usize],
     spec: &SelectionSpec,
 ) -> (Vec<Result<Selection, Abort>>, AllowAll) {
-    joint_in(World::new(cuts.len() as u8 - 1), s, cuts, spec).await
+    joint_in(&World::new(cuts.len() as u8 - 1), s, cuts, spec).await
 }
 
 async fn joint_in(
-    world: World,
+    world: &World,
     s: &Sample,
     cuts: &[usize],
     spec: &SelectionSpec,
@@ -241,7 +242,7 @@ async fn unusable_columns_and_limits_are_refused() {
     }
     s.x[1] = f64::NAN;
     let world = World::new(2).with_deadline(std::time::Duration::from_millis(300));
-    let (made, _) = joint_in(world, &s, &[0, 2, 4], &SelectionSpec::default()).await;
+    let (made, _) = joint_in(&world, &s, &[0, 2, 4], &SelectionSpec::default()).await;
     let told = made[0].as_ref().unwrap_err();
     assert!(
         told.code() == "input" && told.to_string().contains("design column 2"),
@@ -260,4 +261,38 @@ async fn a_constant_column_correlates_with_none() {
     let (made, _) = joint(&s, &[0, 2, 4], &spec).await;
     let partner = made[1].as_ref().unwrap();
     assert!(partner.kept(1).contains(&1) && (partner.inflation.last().unwrap() - 1.0).abs() < 1e-4);
+}
+
+#[tokio::test]
+async fn what_parties_send_is_uniform() {
+    let mut s = sample(1000, 8, 6);
+    alike(&mut s, 6, 1, 0.2);
+    let spec = SelectionSpec {
+        max_correlation: Some(0.8),
+        max_vif: Some(3.0),
+        table: false,
+    };
+    let world = World::new(2);
+    let (made, _) = joint_in(&world, &s, &[0, 4, 8], &spec).await;
+    assert!(!made[0].as_ref().unwrap().dropped.is_empty());
+    let mut counts = [0u64; 256];
+    for (from, to, tag, body) in world.log() {
+        let helper = from == Role::Helper || to == Role::Helper;
+        if helper || tag.contains("shape") || tag.contains("open-bit") {
+            continue;
+        }
+        body.iter().for_each(|b| counts[usize::from(*b)] += 1);
+    }
+    let total: u64 = counts.iter().sum();
+    let mean = total as f64 / 256.0;
+    let chi2: f64 = counts
+        .iter()
+        .map(|c| (*c as f64 - mean).powi(2) / mean)
+        .sum();
+    assert!(total > 100_000);
+    // 255 degrees of freedom: mean 255, s.d. 22.6; the bound is exceeded once in 10^9
+    assert!(
+        chi2 < 255.0 + 6.5 * 22.6,
+        "chi-squared {chi2} over {total} bytes"
+    );
 }
