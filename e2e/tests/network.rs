@@ -54,7 +54,7 @@ fn the_example_of_a_network_is_the_plain_one() {
     let columns = |model: &Value| model["columns"].as_array().unwrap().len();
     assert_eq!(shape(&own), [(columns(&own), 16), (16, 8), (8, 1)]);
     assert_eq!(shape(&other), [(columns(&other), 0)]);
-    assert!(own["activation"]["sines"].as_array().unwrap().len() == 12);
+    assert!(own["activation"]["sines"].as_array().unwrap().len() == 6);
 
     // no half is a model by itself
     for party in ["bank", "partner"] {

@@ -139,12 +139,10 @@ async fn a_restarted_node_goes_on_with_its_log_and_a_restored_one_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_cannot_write_its_transcript_stops_the_job() {
     let mut c = consortium().await;
-    let (status, _) = c.run(JOB).await;
-    assert_eq!(state(&status), JobState::Released, "{status:?}");
-    // nothing can be made in what is no folder
-    let heads = c.path("partner-state").join(LOG_FOLDER).join("checkpoints");
-    fs::rename(&heads, c.path("aside")).unwrap();
-    fs::write(&heads, "").unwrap();
+    // the file of heads is made with the first of them, and cannot be where something else is
+    let heads = c.path("partner-state").join(LOG_FOLDER);
+    let heads = heads.join(format!("heads-{:020}.seg", 0));
+    fs::create_dir(&heads).unwrap();
     for _ in 0..2 {
         let (status, job) = c.run(JOB).await;
         assert_eq!(state(&status), JobState::Aborted, "{status:?}");
@@ -158,8 +156,7 @@ async fn a_node_that_cannot_write_its_transcript_stops_the_job() {
     }
     // with the cause removed and the node restarted, all is well again
     c.halt("partner").await;
-    fs::remove_file(&heads).unwrap();
-    fs::rename(c.path("aside"), &heads).unwrap();
+    fs::remove_dir(&heads).unwrap();
     c.resume("partner");
     let (status, job) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
