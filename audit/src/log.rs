@@ -7,10 +7,10 @@
 //!
 //! # On disk
 //! - `origin`: the format and the name of the log.
-//! - `events-N.seg`, `bodies-N.seg`: records from entry N on; a new pair of files follows when one is full.
+//! - `log-N.seg`: records from entry N on, entries and the heads signed, with the cosignatures received; a new file
+//!   follows when one is full.
 //! - `leaves`: the leaf hashes, written only after the records they stand for are on disk.
 //! - `keys`: the public keys that have signed its heads, one a line.
-//! - `heads-N.seg`: the heads signed, with the cosignatures received, from the Nth on.
 //!
 //! # What survives
 //! [`Log::append`] returns after body and envelope are on disk. A crash can leave a torn record behind
@@ -138,6 +138,10 @@ struct Damage {
     segment: usize,
     index: u64,
     offset: u64,
+    /// Bytes that are not zeros behind the offset.
+    bytes: u64,
+    /// Whether what was written later stands behind it.
+    followed: bool,
     found: &'static str,
 }
 

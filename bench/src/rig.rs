@@ -193,7 +193,7 @@ fn two() -> Vec<String> {
 pub(crate) struct Kept {
     /// Its bundle.
     pub(crate) bundle: u64,
-    /// Its log, which holds this one job.
+    /// Its log, which holds this one job; files of a log grow in steps of 64 KiB.
     pub(crate) log: u64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::LogError;
@@ -9,12 +10,8 @@ use super::LogError;
 /// How bytes reach a file and stay there.
 pub(super) trait Medium: Send {
     fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn sync(&mut self, file: &File) -> io::Result<()>;
-
-    /// Both, however many of them fail.
-    fn sync_both(&mut self, a: &File, b: &File) -> [io::Result<()>; 2] {
-        [self.sync(a), self.sync(b)]
-    }
 }
 
 /// The file system.
@@ -26,18 +23,12 @@ impl Medium for Disk {
         file.write_all(bytes)
     }
 
-    fn sync(&mut self, file: &File) -> io::Result<()> {
-        file.sync_data()
+    fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
     }
 
-    /// Two waits for the disk at once take as long as one.
-    fn sync_both(&mut self, a: &File, b: &File) -> [io::Result<()>; 2] {
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| a.sync_data());
-            let own = b.sync_data();
-            let failed = |_| Err(io::Error::other("waiting for the disk failed"));
-            [other.join().unwrap_or_else(failed), own]
-        })
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        file.sync_data()
     }
 }
 

@@ -8,21 +8,75 @@ use std::sync::Arc;
 
 use super::heads::Heads;
 use super::medium::{Medium, create_folder, failed, private, replace, sync_folder};
-use super::record::{Content, Kind};
-use super::segment::{Place, Segments};
+use super::segment::{self, Place, Segments};
 use super::store::Store;
 use super::{Damage, LogError, Opened, Torn, digest, heads};
 use crate::merkle::{Hash, Tree, leaf_hash};
 use crate::note::{Algorithm, Checkpoint, Signer, SignerError};
 
-const FORMAT: &str = "paripassu-transcript/2";
+const FORMAT: &str = "paripassu-transcript/3";
 const HASH_BYTES: u64 = 32;
 
-struct Event {
-    place: Place,
+/// What the records of a log tell.
+struct Contents {
+    entries: Vec<Found>,
+    heads: Heads,
+    damage: Option<Damage>,
+}
+
+struct Found {
     job: String,
     leaf: Hash,
     digest: Hash,
+    parts: (Place, Place, bool),
+}
+
+impl Contents {
+    fn of(segments: &mut Segments) -> Result<Self, LogError> {
+        let (mut entries, mut heads) = (Vec::new(), Heads::default());
+        let (_, damage) = segments.scan(|found| match found {
+            segment::Found::Entry {
+                job,
+                envelope,
+                event,
+                body,
+                pruned,
+            } => entries.push(Found {
+                job: job.to_owned(),
+                leaf: leaf_hash(envelope),
+                digest: digest(envelope),
+                parts: (event, body, pruned),
+            }),
+            segment::Found::Head { size, place } => heads.add(size, place),
+        })?;
+        Ok(Self {
+            entries,
+            heads,
+            damage,
+        })
+    }
+
+    /// Damage is torn writing only behind everything that was safely on disk: in the last file, and with nothing behind
+    /// it that was written later.
+    fn refuse(&self, dir: &Path, segments: &Segments, leaves: &[Hash]) -> Result<(), LogError> {
+        let (size, safe) = (self.entries.len() as u64, leaves.len() as u64);
+        match &self.damage {
+            Some(damage)
+                if damage.index < safe
+                    || damage.followed
+                    || damage.segment + 1 < segments.list.len() =>
+            {
+                Err(damage.clone().into_error())
+            }
+            _ if size < safe => Err(LogError::Shorter {
+                dir: dir.to_owned(),
+                size,
+                expected: safe,
+                witnessed_by: "its list of leaf hashes",
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 pub(super) fn open(
@@ -38,34 +92,16 @@ pub(super) fn open(
     start(medium.as_mut(), dir, origin)?;
 
     let leaves = read_leaves(dir)?;
-    let (mut heads, torn_head) = Heads::find(dir, true)?;
-    let signed = heads.largest();
-    // Everything below this was safely on disk.
-    let safe = signed.max(leaves.len() as u64);
-
-    let mut segments = Segments::find(dir, Kind::Events, true)?;
-    let mut events = Vec::new();
-    let (_, event_damage) = segments.scan(|content, place| {
-        if let Content::Event { job, envelope } = content {
-            events.push(Event {
-                place,
-                job: job.to_owned(),
-                leaf: leaf_hash(envelope),
-                digest: digest(envelope),
-            });
-        }
-    })?;
-    refuse(&segments, event_damage.as_ref(), safe)?;
-    let mut body_segments = Segments::find(dir, Kind::Bodies, true)?;
-    let mut bodies = Vec::new();
-    let (_, body_damage) = body_segments.scan(|content, place| {
-        bodies.push((place, content == Content::Pruned));
-    })?;
-    refuse(&body_segments, body_damage.as_ref(), safe)?;
-
-    let size = events.len().min(bodies.len());
-    for (index, (event, leaf)) in events.iter().zip(&leaves).enumerate() {
-        if event.leaf != *leaf {
+    let mut segments = Segments::find(dir, true)?;
+    let contents = Contents::of(&mut segments)?;
+    contents.refuse(dir, &segments, &leaves)?;
+    let Contents {
+        entries,
+        heads,
+        damage,
+    } = contents;
+    for (index, (entry, leaf)) in entries.iter().zip(&leaves).enumerate() {
+        if entry.leaf != *leaf {
             return Err(LogError::Damaged {
                 file: dir.join("leaves"),
                 index: index as u64,
@@ -74,38 +110,15 @@ pub(super) fn open(
             });
         }
     }
-    if (size as u64) < safe {
-        return Err(LogError::Shorter {
-            dir: dir.to_owned(),
-            size: size as u64,
-            expected: safe,
-            witnessed_by: if signed == safe {
-                "its last signed checkpoint"
-            } else {
-                "its list of leaf hashes"
-            },
-        });
+    let size = entries.len();
+    let torn = damage.map(|damage| Torn {
+        file: damage.file,
+        offset: damage.offset,
+        bytes: damage.bytes,
+    });
+    if torn.is_some() {
+        segments.cut(medium.as_mut())?;
     }
-
-    // What nobody was told about ends with the last entry that has both parts.
-    let mut torn = Vec::new();
-    let surplus = events.get(size).map(|event| event.place);
-    torn.extend(cut(
-        medium.as_mut(),
-        &mut segments,
-        size as u64,
-        surplus,
-        event_damage,
-    )?);
-    let surplus = bodies.get(size).map(|(place, _)| *place);
-    torn.extend(cut(
-        medium.as_mut(),
-        &mut body_segments,
-        size as u64,
-        surplus,
-        body_damage,
-    )?);
-    torn.extend(heads.cut(medium.as_mut(), torn_head)?);
 
     let leaves_path = dir.join("leaves");
     let leaves_file = private()
@@ -120,8 +133,7 @@ pub(super) fn open(
         medium,
         signer,
         segment_bytes,
-        events: segments,
-        bodies: body_segments,
+        segments,
         heads,
         leaves: leaves_file,
         written: leaves.len() as u64,
@@ -133,17 +145,14 @@ pub(super) fn open(
         lock: Some(lock),
     };
     let mut pruned = 0;
-    for (event, (body, gone)) in events.iter().zip(bodies) {
-        store.add(
-            &event.job,
-            event.leaf,
-            event.digest,
-            (event.place, body, gone),
-        );
-        pruned += u64::from(gone);
+    for entry in entries {
+        pruned += u64::from(entry.parts.2);
+        store.add(&entry.job, entry.leaf, entry.digest, entry.parts);
     }
     let mut keys = heads::keys(dir, origin)?;
-    store.heads.check(origin, &store.tree, &keys)?;
+    store
+        .heads
+        .check(&store.segments, origin, &store.tree, &keys)?;
     let key = heads::log_key(origin, &*store.signer)?;
     if !keys.contains(&key) {
         keys.push(key);
@@ -154,7 +163,7 @@ pub(super) fn open(
         size: size as u64,
         adopted: size as u64 - leaves.len() as u64,
         pruned,
-        torn,
+        torn: torn.into_iter().collect(),
     };
     Ok((store, opened))
 }
@@ -171,21 +180,20 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
             file: path.clone(),
             index: 0,
         })?;
-    // the newest head may still be in writing
-    let (heads, _) = Heads::find(dir, false)?;
-    let signed = heads.largest();
+    // before the records, which may be in writing: those of these leaves are on disk
     let leaves = read_leaves(dir)?;
-    let segments = Segments::find(dir, Kind::Events, false)?;
-    let body_segments = Segments::find(dir, Kind::Bodies, false)?;
+    let mut segments = Segments::find(dir, false)?;
+    let contents = Contents::of(&mut segments)?;
+    contents.refuse(dir, &segments, &leaves)?;
+    let (size, signed) = (contents.entries.len() as u64, contents.heads.largest());
     let leaves_path = dir.join("leaves");
     let mut store = Store {
         dir: dir.to_owned(),
         medium: Box::new(super::medium::Disk),
         signer: Arc::new(Nobody),
         segment_bytes: 0,
-        events: segments,
-        bodies: body_segments,
-        heads,
+        segments,
+        heads: contents.heads,
         leaves: std::fs::File::open(&leaves_path).map_err(failed("open", &leaves_path))?,
         written: leaves.len() as u64,
         tree: Tree::new(),
@@ -195,32 +203,13 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
         stopped: Some("it was opened to be read".to_owned()),
         lock: None,
     };
-    let mut bodies = Vec::new();
-    store.bodies.scan(|content, place| {
-        bodies.push((place, content == Content::Pruned));
-    })?;
-    let mut events = Vec::new();
-    store.events.scan(|content, place| {
-        if let Content::Event { job, envelope } = content {
-            events.push((place, job.to_owned(), leaf_hash(envelope), digest(envelope)));
-        }
-    })?;
-    let size = events.len().min(bodies.len()) as u64;
-    if size < signed {
-        return Err(LogError::Shorter {
-            dir: dir.to_owned(),
-            size,
-            expected: signed,
-            witnessed_by: "its last signed checkpoint",
-        });
-    }
-    // what stands behind the head may still be torn
-    let covered = events.into_iter().zip(bodies).zip(0..signed);
-    for (((place, job, leaf, digest), (body, pruned)), _) in covered {
-        store.add(&job, leaf, digest, (place, body, pruned));
+    for (entry, _) in contents.entries.into_iter().zip(0..signed) {
+        store.add(&entry.job, entry.leaf, entry.digest, entry.parts);
     }
     let keys = heads::keys(dir, origin)?;
-    store.heads.check(origin, &store.tree, &keys)?;
+    store
+        .heads
+        .check(&store.segments, origin, &store.tree, &keys)?;
     Ok((store, origin.to_owned(), size - signed))
 }
 
@@ -281,7 +270,7 @@ fn start(medium: &mut dyn Medium, dir: &Path, origin: &str) -> Result<(), LogErr
         Err(error) => return Err(failed("read", &path)(error)),
     }
     // Without its name a folder with entries is not taken for a new log.
-    let entries = Segments::find(dir, Kind::Events, true)?.list;
+    let entries = Segments::find(dir, true)?.list;
     let leaves = dir.join("leaves");
     if !entries.is_empty() || leaves.metadata().is_ok_and(|found| found.len() > 0) {
         return Err(LogError::Missing {
@@ -320,47 +309,4 @@ fn read_leaves(dir: &Path) -> Result<Vec<Hash>, LogError> {
         leaves.truncate(end);
     }
     Ok(leaves)
-}
-
-/// Damage is torn writing only behind everything that was safely on disk, in the last file.
-fn refuse(segments: &Segments, damage: Option<&Damage>, safe: u64) -> Result<(), LogError> {
-    match damage {
-        Some(damage) if damage.index < safe || damage.segment + 1 < segments.list.len() => {
-            Err(damage.clone().into_error())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Cuts the last file where the records without their other part, or the damage, begin.
-fn cut(
-    medium: &mut dyn Medium,
-    segments: &mut Segments,
-    index: u64,
-    surplus: Option<Place>,
-    damage: Option<Damage>,
-) -> Result<Option<Torn>, LogError> {
-    let offset = match (surplus, damage) {
-        (Some(place), _) => {
-            let holder = &segments.list[place.segment];
-            if place.segment + 1 < segments.list.len() {
-                return Err(LogError::Damaged {
-                    file: holder.path.clone(),
-                    index,
-                    offset: place.offset,
-                    found: "its other part, event or body, is missing",
-                });
-            }
-            place.offset
-        }
-        (None, Some(damage)) => damage.offset,
-        (None, None) => return Ok(None),
-    };
-    let torn = segments.list.last().map(|last| Torn {
-        file: last.path.clone(),
-        offset,
-        bytes: last.bytes.saturating_sub(offset),
-    });
-    segments.cut(medium, offset)?;
-    Ok(torn)
 }

@@ -1,9 +1,10 @@
 //! Removing bodies: the files are written anew with a mark where a body was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::medium::{failed, private, replace};
 use super::record::{self, Content};
+use super::segment::Place;
 use super::store::Store;
 use super::{Entry, LogError};
 
@@ -27,24 +28,31 @@ impl Store {
         Ok(gone.len() as u64)
     }
 
-    /// Writes a file of bodies anew without those in `gone`; the old one stays until the new one is
-    /// whole on disk.
+    /// Writes a file anew without the bodies in `gone`; the old one stays until the new one is whole on disk.
     fn rewrite(&mut self, segment: usize, gone: &BTreeSet<u64>) -> Result<(), LogError> {
-        let old = &self.bodies.list[segment];
-        let mut bytes = record::header(self.bodies.kind, old.first);
-        let mut moved = Vec::new();
+        // all records of the file, as they stand
+        let mut records: Vec<(Place, u64)> = Vec::new();
         for (index, parts) in (0..).zip(&self.parts) {
-            if parts.body.segment != segment {
-                continue;
-            }
-            let pruned = parts.pruned || gone.contains(&index);
-            let record = if pruned {
-                record::encode(index, Content::Pruned)
-            } else {
-                self.bodies
-                    .read(index, parts.body, |content| record::encode(index, content))?
+            records.extend([(parts.body, index), (parts.event, index)]);
+        }
+        records.extend(self.heads.places().map(|place| (place, 0)));
+        records.retain(|(place, _)| place.segment == segment);
+        records.sort_unstable_by_key(|(place, _)| place.offset);
+
+        let old = &self.segments.list[segment];
+        let mut bytes = record::header(old.first);
+        let mut moved = HashMap::new();
+        for (place, index) in records {
+            let record = self.segments.read(index, place, |content| match content {
+                Content::Body(_) if gone.contains(&index) => record::encode(index, Content::Pruned),
+                kept => record::encode(index, kept),
+            })?;
+            let to = Place {
+                offset: bytes.len() as u64,
+                length: record.len(),
+                ..place
             };
-            moved.push((index, bytes.len() as u64, record.len(), pruned));
+            moved.insert(place.offset, to);
             bytes.extend(record);
         }
         let path = old.path.clone();
@@ -55,22 +63,24 @@ impl Store {
         replace(self.medium.as_mut(), &self.dir, &name, &bytes)?;
         let file = private()
             .read(true)
-            .append(true)
+            .write(true)
             .open(&path)
             .map_err(failed("open", &path))?;
-        let new = &mut self.bodies.list[segment];
+        let new = &mut self.segments.list[segment];
         new.file = file;
-        new.bytes = bytes.len() as u64;
-        for (index, offset, length, pruned) in moved {
-            let parts = usize::try_from(index)
-                .ok()
-                .and_then(|index| self.parts.get_mut(index));
-            if let Some(parts) = parts {
-                parts.body.offset = offset;
-                parts.body.length = length;
-                parts.pruned = pruned;
+        new.end = bytes.len() as u64;
+        new.length = new.end;
+        let follow = |place: &mut Place| {
+            if let (true, Some(to)) = (place.segment == segment, moved.get(&place.offset)) {
+                *place = *to;
             }
+        };
+        for (index, parts) in (0..).zip(&mut self.parts) {
+            follow(&mut parts.body);
+            follow(&mut parts.event);
+            parts.pruned |= gone.contains(&index) && parts.body.segment == segment;
         }
+        self.heads.follow(follow);
         Ok(())
     }
 }

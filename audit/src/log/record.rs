@@ -1,50 +1,18 @@
-//! Records: how entries and bodies stand in segment files.
+//! Records: how entries and heads stand in the files of a log.
 //!
-//! A segment file begins with 8 bytes that name its kind and the index of its first record (u64, big
-//! endian); records follow. A record is a kind byte, the length of its payload (u32, big endian), the
-//! payload, and SHA-256 over a label, its index, kind, length and payload. An event's payload is the
-//! length of the job's name (one byte), the name, and the envelope. A head's is
-//! the size of the log that it signs (u64, big endian) and the signed note; its index is its number among the heads.
+//! A file begins with 8 bytes that name the format and the index of its first entry (u64, big endian);
+//! records follow, and zeros up to the file's end. A record is a kind byte, the length of its payload (u32, big endian),
+//! the payload, and SHA-256 over a label, its index, kind, length and payload. An entry is two records with its index:
+//! its body (or a mark where the body was) and then the event, whose payload is the
+//! length of the job's name (one byte), the name, and the envelope. A head's payload is the size of the log that it
+//! signs (u64, big endian) and the signed note; its index is 0.
 
 use sha2::{Digest, Sha256};
 
 use super::{MAX_BODY_BYTES, MAX_ENVELOPE_BYTES, MAX_JOB_BYTES};
 use crate::note::MAX_NOTE_BYTES;
 
-/// The kinds of segment files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Events,
-    Bodies,
-    Heads,
-}
-
-impl Kind {
-    pub(super) fn prefix(self) -> &'static str {
-        match self {
-            Self::Events => "events-",
-            Self::Bodies => "bodies-",
-            Self::Heads => "heads-",
-        }
-    }
-
-    fn magic(self) -> [u8; 8] {
-        match self {
-            Self::Events => *b"PPEVENT1",
-            Self::Bodies => *b"PPBODY.1",
-            Self::Heads => *b"PPHEADS1",
-        }
-    }
-
-    fn largest(self) -> usize {
-        match self {
-            Self::Events => 1 + MAX_JOB_BYTES + MAX_ENVELOPE_BYTES,
-            Self::Bodies => MAX_BODY_BYTES,
-            Self::Heads => 8 + MAX_NOTE_BYTES,
-        }
-    }
-}
-
+const MAGIC: [u8; 8] = *b"PPTRANS3";
 pub(super) const HEADER_BYTES: usize = 16;
 const PREFIX_BYTES: usize = 5;
 const CHECK_BYTES: usize = 32;
@@ -52,7 +20,19 @@ const CHECK_BYTES: usize = 32;
 const EVENT: u8 = 1;
 const BODY: u8 = 2;
 const PRUNED: u8 = 3;
-const HEAD: u8 = 4;
+/// The kind byte of a head.
+pub(super) const HEAD: u8 = 4;
+
+/// The largest payload of a kind.
+fn largest(kind: u8) -> Option<usize> {
+    match kind {
+        EVENT => Some(1 + MAX_JOB_BYTES + MAX_ENVELOPE_BYTES),
+        BODY => Some(MAX_BODY_BYTES),
+        PRUNED => Some(0),
+        HEAD => Some(8 + MAX_NOTE_BYTES),
+        _ => None,
+    }
+}
 
 /// What a record holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +51,7 @@ pub(crate) enum Fault {
     Length,
     Checksum,
     Payload,
+    Order,
 }
 
 impl Fault {
@@ -81,18 +62,19 @@ impl Fault {
             Self::Length => "its length is impossible",
             Self::Checksum => "its checksum does not fit",
             Self::Payload => "its payload is malformed",
+            Self::Order => "it does not belong where it stands",
         }
     }
 }
 
-pub(super) fn header(kind: Kind, first: u64) -> Vec<u8> {
-    let mut bytes = kind.magic().to_vec();
+pub(super) fn header(first: u64) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
     bytes.extend(first.to_be_bytes());
     bytes
 }
 
-pub(super) fn check_header(kind: Kind, first: u64, file: &[u8]) -> Result<(), Fault> {
-    let expected = header(kind, first);
+pub(super) fn check_header(first: u64, file: &[u8]) -> Result<(), Fault> {
+    let expected = header(first);
     match file.get(..HEADER_BYTES) {
         None => Err(Fault::CutOff),
         Some(got) if got == expected => Ok(()),
@@ -125,11 +107,11 @@ pub(crate) fn encode(index: u64, content: Content<'_>) -> Vec<u8> {
 }
 
 /// Reads the record at the start of `bytes`; returns also its length.
-pub(crate) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_>, usize), Fault> {
+pub(crate) fn decode(index: u64, bytes: &[u8]) -> Result<(Content<'_>, usize), Fault> {
     let (&tag, rest) = bytes.split_first().ok_or(Fault::CutOff)?;
     let (length, _) = rest.split_first_chunk().ok_or(Fault::CutOff)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Fault::Length)?;
-    if length > kind.largest() {
+    if largest(tag).is_none_or(|most| length > most) {
         return Err(Fault::Length);
     }
     let end = PREFIX_BYTES + length;
@@ -139,8 +121,8 @@ pub(crate) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_
         return Err(Fault::Checksum);
     }
     let payload = record.get(PREFIX_BYTES..).ok_or(Fault::Payload)?;
-    let content = match (kind, tag) {
-        (Kind::Events, EVENT) => {
+    let content = match tag {
+        EVENT => {
             let (&name, rest) = payload.split_first().ok_or(Fault::Payload)?;
             let (job, envelope) = rest
                 .split_at_checked(usize::from(name))
@@ -148,9 +130,9 @@ pub(crate) fn decode(kind: Kind, index: u64, bytes: &[u8]) -> Result<(Content<'_
             let job = std::str::from_utf8(job).map_err(|_| Fault::Payload)?;
             Content::Event { job, envelope }
         }
-        (Kind::Bodies, BODY) => Content::Body(payload),
-        (Kind::Bodies, PRUNED) if payload.is_empty() => Content::Pruned,
-        (Kind::Heads, HEAD) => {
+        BODY => Content::Body(payload),
+        PRUNED if payload.is_empty() => Content::Pruned,
+        HEAD => {
             let (size, note) = payload.split_first_chunk().ok_or(Fault::Payload)?;
             let note = std::str::from_utf8(note).map_err(|_| Fault::Payload)?;
             let size = u64::from_be_bytes(*size);

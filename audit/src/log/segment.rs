@@ -1,12 +1,19 @@
-//! Segment files: one kind, one first index, records one after another.
+//! The files of a log: records one after another, zeros behind them.
+//!
+//! A file grows by zeros in large steps, so that most records are written over bytes that are there: the disk is then
+//! waited for once, for the bytes alone, and its directory not at all.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::medium::{Medium, failed, private, sync_folder};
-use super::record::{self, Content, HEADER_BYTES, Kind};
+use super::record::{self, Content, Fault, HEADER_BYTES};
 use super::{Damage, LogError};
+
+const PREFIX: &str = "log-";
+/// Files grow in steps of this.
+const GROWTH: u64 = 64 * 1024;
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy)]
@@ -21,30 +28,47 @@ pub(super) struct Segment {
     pub(super) first: u64,
     pub(super) path: PathBuf,
     pub(super) file: File,
-    pub(super) bytes: u64,
+    /// Where the next record goes.
+    pub(super) end: u64,
+    /// Length of the file; what is behind the end is zeros.
+    pub(super) length: u64,
 }
 
-/// All segments of one kind, in order; the last one grows.
+/// What a scan finds.
+pub(super) enum Found<'a> {
+    Entry {
+        job: &'a str,
+        envelope: &'a [u8],
+        event: Place,
+        body: Place,
+        pruned: bool,
+    },
+    Head {
+        size: u64,
+        place: Place,
+    },
+}
+
+/// All files, in order; the last one grows.
 #[derive(Debug)]
 pub(super) struct Segments {
-    pub(super) kind: Kind,
     pub(super) dir: PathBuf,
     pub(super) list: Vec<Segment>,
 }
 
 impl Segments {
-    pub(super) fn path(dir: &Path, kind: Kind, first: u64) -> PathBuf {
-        dir.join(format!("{}{first:020}.seg", kind.prefix()))
+    pub(super) fn path(dir: &Path, first: u64) -> PathBuf {
+        dir.join(format!("{PREFIX}{first:020}.seg"))
     }
 
-    /// Opens every file of the kind, in the order of their first indexes; for writing where `write` says so.
-    pub(super) fn find(dir: &Path, kind: Kind, write: bool) -> Result<Self, LogError> {
+    /// Opens every file, in the order of their first entries; for writing where `write` says so.
+    pub(super) fn find(dir: &Path, write: bool) -> Result<Self, LogError> {
         let mut firsts = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed("list", dir))? {
             let name = entry.map_err(failed("list", dir))?.file_name();
             let digits = name
                 .to_str()
-                .and_then(|name| name.strip_prefix(kind.prefix()))
+                .and_then(|name| name.strip_prefix(PREFIX))
                 .and_then(|name| name.strip_suffix(".seg"));
             if let Some(first) = digits.and_then(|digits| digits.parse::<u64>().ok()) {
                 firsts.push(first);
@@ -53,75 +77,63 @@ impl Segments {
         firsts.sort_unstable();
         let mut list = Vec::with_capacity(firsts.len());
         for first in firsts {
-            let path = Self::path(dir, kind, first);
-            let file = private()
-                .read(true)
-                .append(write)
-                .open(&path)
-                .map_err(failed("open", &path))?;
-            let bytes = file.metadata().map_err(failed("open", &path))?.len();
+            let path = Self::path(dir, first);
+            let file = private().read(true).write(write).open(&path);
+            let file = file.map_err(failed("open", &path))?;
+            let length = file.metadata().map_err(failed("open", &path))?.len();
             list.push(Segment {
                 first,
                 path,
                 file,
-                bytes,
+                end: length,
+                length,
             });
         }
         Ok(Self {
-            kind,
             dir: dir.to_owned(),
             list,
         })
     }
 
-    /// Reads all records from the first on; `each` sees them in order. Ends with the number of good
-    /// records, and what is wrong with the next one, if anything.
+    /// Reads all records from the first on; `each` sees entries and heads in order. Ends with the number of whole
+    /// entries, and what is wrong behind them, if anything; the next record goes there.
     pub(super) fn scan(
-        &self,
-        mut each: impl FnMut(Content<'_>, Place),
+        &mut self,
+        mut each: impl FnMut(Found<'_>),
     ) -> Result<(u64, Option<Damage>), LogError> {
         let mut index = 0;
-        for (segment, file) in self.list.iter().enumerate() {
+        for (segment, file) in self.list.iter_mut().enumerate() {
             if file.first != index {
                 return Err(LogError::Missing {
-                    file: Self::path(&self.dir, self.kind, index),
+                    file: Self::path(&self.dir, index),
                     index,
                 });
             }
-            let bytes = std::fs::read(&file.path).map_err(failed("read", &file.path))?;
-            let damage = |fault: record::Fault, offset: usize, index| {
-                Some(Damage {
+            let mut bytes = vec![0; usize::try_from(file.length).unwrap_or(usize::MAX)];
+            file.file
+                .read_exact_at(&mut bytes, 0)
+                .map_err(failed("read", &file.path))?;
+            let (end, fault) = records(&bytes, segment, &mut index, &mut each);
+            file.end = end as u64;
+            if let Some(fault) = fault {
+                let rest = bytes.get(end..).unwrap_or(&[]);
+                let torn = rest.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+                let damage = Damage {
                     file: file.path.clone(),
                     segment,
                     index,
-                    offset: offset as u64,
+                    offset: end as u64,
+                    bytes: torn as u64,
+                    followed: is_followed(index, rest),
                     found: fault.text(),
-                })
-            };
-            if let Err(fault) = record::check_header(self.kind, file.first, &bytes) {
-                return Ok((index, damage(fault, 0, index)));
-            }
-            let mut offset = HEADER_BYTES;
-            while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-                match record::decode(self.kind, index, rest) {
-                    Ok((content, length)) => {
-                        let place = Place {
-                            segment,
-                            offset: offset as u64,
-                            length,
-                        };
-                        each(content, place);
-                        offset += length;
-                        index += 1;
-                    }
-                    Err(fault) => return Ok((index, damage(fault, offset, index))),
-                }
+                };
+                return Ok((index, Some(damage)));
             }
         }
         Ok((index, None))
     }
 
-    /// Reads the record of entry `index` and hands it to `with`.
+    /// Reads a record and hands it to `with`; `index` is its entry's, or 0 for a head.
     pub(super) fn read<T>(
         &self,
         index: u64,
@@ -134,7 +146,7 @@ impl Segments {
             .file
             .read_exact_at(&mut bytes, place.offset)
             .map_err(failed("read", &segment.path))?;
-        match record::decode(self.kind, index, &bytes) {
+        match record::decode(index, &bytes) {
             Ok((content, _)) => Ok(with(content)),
             Err(fault) => Err(LogError::Damaged {
                 file: segment.path.clone(),
@@ -145,21 +157,20 @@ impl Segments {
         }
     }
 
-    /// Whether the record of `length` bytes needs a new file, given the size at which files are full.
-    pub(super) fn is_full(&self, length: usize, limit: u64) -> bool {
-        self.list.last().is_none_or(|last| {
-            last.bytes > HEADER_BYTES as u64 && last.bytes + length as u64 > limit
-        })
+    /// Whether the records of entry `index`, of `length` bytes, need a new file, given the size at which files are full.
+    pub(super) fn is_full(&self, index: u64, length: usize, limit: u64) -> bool {
+        let full = |last: &Segment| last.first < index && last.end + length as u64 > limit;
+        self.list.last().is_none_or(full)
     }
 
-    /// Starts a new file, whose first record is that of entry `first`.
+    /// Starts a new file, whose first entry is `first`.
     pub(super) fn start(&mut self, medium: &mut dyn Medium, first: u64) -> Result<(), LogError> {
-        let path = Self::path(&self.dir, self.kind, first);
-        let header = record::header(self.kind, first);
+        let path = Self::path(&self.dir, first);
+        let header = record::header(first);
         let file = (|| {
             let mut file = private()
                 .read(true)
-                .append(true)
+                .write(true)
                 .create_new(true)
                 .open(&path)?;
             medium.write(&mut file, &header)?;
@@ -168,35 +179,44 @@ impl Segments {
         })()
         .map_err(failed("create", &path))?;
         sync_folder(medium, &self.dir)?;
+        let end = header.len() as u64;
         self.list.push(Segment {
             first,
             path,
             file,
-            bytes: header.len() as u64,
+            end,
+            length: end,
         });
         Ok(())
     }
 
-    /// Appends a record to the last file.
+    /// Appends a record to the last file, which grows in steps of at most `limit`.
     pub(super) fn append(
         &mut self,
         medium: &mut dyn Medium,
-        record: &[u8],
+        mut record: Vec<u8>,
+        limit: u64,
     ) -> Result<Place, LogError> {
         let segment = self.list.len().saturating_sub(1);
         let Some(last) = self.list.last_mut() else {
             let source = std::io::ErrorKind::NotFound.into();
             return Err(failed("append to", &self.dir)(source));
         };
-        medium
-            .write(&mut last.file, record)
-            .map_err(failed("append to", &last.path))?;
         let place = Place {
             segment,
-            offset: last.bytes,
+            offset: last.end,
             length: record.len(),
         };
-        last.bytes += record.len() as u64;
+        let end = last.end + record.len() as u64;
+        if end > last.length {
+            let length = end.next_multiple_of(GROWTH.min(limit).max(1));
+            record.resize(place.length + (length - end) as usize, 0);
+        }
+        medium
+            .write_at(&last.file, &record, last.end)
+            .map_err(failed("append to", &last.path))?;
+        last.length = last.length.max(last.end + record.len() as u64);
+        last.end = end;
         Ok(place)
     }
 
@@ -208,32 +228,91 @@ impl Segments {
         medium.sync(&last.file).map_err(failed("sync", &last.path))
     }
 
-    /// Brings the last files of both to disk, at the same time.
-    pub(super) fn sync_both(a: &Self, b: &Self, medium: &mut dyn Medium) -> Result<(), LogError> {
-        let (Some(a), Some(b)) = (a.list.last(), b.list.last()) else {
-            return Ok(());
-        };
-        let [first, second] = medium.sync_both(&a.file, &b.file);
-        first.map_err(failed("sync", &a.path))?;
-        second.map_err(failed("sync", &b.path))
-    }
-
-    /// Cuts everything from `place` on; it is in the last file.
-    pub(super) fn cut(&mut self, medium: &mut dyn Medium, offset: u64) -> Result<(), LogError> {
+    /// Cuts off everything behind the last file's good records.
+    pub(super) fn cut(&mut self, medium: &mut dyn Medium) -> Result<(), LogError> {
         let Some(last) = self.list.last_mut() else {
             return Ok(());
         };
-        if offset < HEADER_BYTES as u64 {
+        if last.end < HEADER_BYTES as u64 {
             let path = last.path.clone();
             self.list.pop();
             std::fs::remove_file(&path).map_err(failed("remove", &path))?;
             return sync_folder(medium, &self.dir);
         }
         last.file
-            .set_len(offset)
+            .set_len(last.end)
             .and_then(|()| medium.sync(&last.file))
             .map_err(failed("cut", &last.path))?;
-        last.bytes = offset;
+        last.length = last.end;
         Ok(())
     }
+}
+
+/// Reads a file's records; `index` is that of the next entry. Ends with where the good records end, and what is wrong
+/// there.
+fn records(
+    bytes: &[u8],
+    segment: usize,
+    index: &mut u64,
+    each: &mut impl FnMut(Found<'_>),
+) -> (usize, Option<Fault>) {
+    if let Err(fault) = record::check_header(*index, bytes) {
+        return (0, Some(fault));
+    }
+    let mut offset = HEADER_BYTES;
+    // of an entry the body, and where it stands
+    let mut half: Option<(Place, bool)> = None;
+    loop {
+        let good = half.map_or(offset, |(body, _)| body.offset as usize);
+        let rest = bytes.get(offset..).unwrap_or(&[]);
+        if rest.iter().all(|b| *b == 0) {
+            return (good, half.map(|_| Fault::CutOff));
+        }
+        let number = if rest[0] == record::HEAD { 0 } else { *index };
+        let (content, length) = match record::decode(number, rest) {
+            Ok(found) => found,
+            Err(fault) => return (good, Some(fault)),
+        };
+        let place = Place {
+            segment,
+            offset: offset as u64,
+            length,
+        };
+        match (content, half.take()) {
+            (Content::Body(_), None) => half = Some((place, false)),
+            (Content::Pruned, None) => half = Some((place, true)),
+            (Content::Event { job, envelope }, Some((body, pruned))) => {
+                each(Found::Entry {
+                    job,
+                    envelope,
+                    event: place,
+                    body,
+                    pruned,
+                });
+                *index += 1;
+            }
+            (Content::Head { size, .. }, None) if size <= *index => {
+                each(Found::Head { size, place });
+            }
+            _ => return (good, Some(Fault::Order)),
+        }
+        offset += length;
+    }
+}
+
+/// Whether something stands behind the damage at the start of `bytes` that was written only after what is damaged was on
+/// disk: a head, or the entry `index` itself, where a head is damaged. Then this is not torn writing.
+fn is_followed(index: u64, bytes: &[u8]) -> bool {
+    (1..bytes.len()).any(|at| {
+        let rest = &bytes[at..];
+        let number = match rest[0] {
+            0 => return false,
+            record::HEAD => 0,
+            _ => index,
+        };
+        matches!(
+            record::decode(number, rest),
+            Ok((Content::Head { .. } | Content::Body(_) | Content::Pruned, _))
+        )
+    })
 }

@@ -39,8 +39,7 @@ pub(super) struct Store {
     pub(super) medium: Box<dyn Medium>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) segment_bytes: u64,
-    pub(super) events: Segments,
-    pub(super) bodies: Segments,
+    pub(super) segments: Segments,
     pub(super) heads: Heads,
     pub(super) leaves: File,
     /// Leaves that the file has; the tree may have more until the next sync.
@@ -115,17 +114,18 @@ impl Store {
         };
         let event = record::encode(index, event);
         let body = record::encode(index, Content::Body(&draft.body));
-        if self.events.is_full(event.len(), self.segment_bytes)
-            || self.bodies.is_full(body.len(), self.segment_bytes)
+        let limit = self.segment_bytes;
+        if self
+            .segments
+            .is_full(index, body.len() + event.len(), limit)
         {
-            // Only the last files may ever be torn: what is in the others is on disk first.
+            // Only the last file may ever be torn: what is in the others is on disk first.
             self.flush()?;
-            self.rotate(index, event.len(), body.len())?;
+            self.segments.start(self.medium.as_mut(), index)?;
         }
-        // The body first: an envelope on disk always has its body.
         let medium = self.medium.as_mut();
-        let body = self.bodies.append(medium, &body)?;
-        let event = self.events.append(medium, &event)?;
+        let body = self.segments.append(medium, body, limit)?;
+        let event = self.segments.append(medium, event, limit)?;
         let (leaf, digest) = (leaf_hash(&draft.envelope), digest(&draft.envelope));
         self.add(job, leaf, digest, (event, body, false));
         Ok(Entry {
@@ -134,17 +134,6 @@ impl Store {
             envelope: draft.envelope,
             body: Some(draft.body),
         })
-    }
-
-    fn rotate(&mut self, index: u64, event: usize, body: usize) -> Result<(), LogError> {
-        let medium = self.medium.as_mut();
-        if self.bodies.is_full(body, self.segment_bytes) {
-            self.bodies.start(medium, index)?;
-        }
-        if self.events.is_full(event, self.segment_bytes) {
-            self.events.start(medium, index)?;
-        }
-        Ok(())
     }
 
     /// Takes an entry whose records stand on disk into the tree and its job's chain.
@@ -182,7 +171,7 @@ impl Store {
             return Ok(());
         }
         let medium = self.medium.as_mut();
-        Segments::sync_both(&self.bodies, &self.events, medium)?;
+        self.segments.sync(medium)?;
         let leaves: Vec<u8> = (self.written..size)
             .filter_map(|index| self.tree.leaf(index))
             .flatten()
@@ -200,7 +189,7 @@ impl Store {
             && !parts.pruned
         {
             entry.body = self
-                .bodies
+                .segments
                 .read(index, parts.body, |content| match content {
                     Content::Body(body) => Some(body.to_vec()),
                     Content::Event { .. } | Content::Pruned | Content::Head { .. } => None,
@@ -214,14 +203,14 @@ impl Store {
         let size = self.tree.size();
         let parts = self.parts(index).ok_or(LogError::NoEntry { index, size })?;
         let envelope = self
-            .events
+            .segments
             .read(index, parts.event, |content| match content {
                 Content::Event { envelope, .. } => envelope.to_vec(),
                 Content::Body(_) | Content::Pruned | Content::Head { .. } => Vec::new(),
             })?;
         if self.tree.leaf(index) != Some(leaf_hash(&envelope)) {
             return Err(LogError::Damaged {
-                file: self.events.list[parts.event.segment].path.clone(),
+                file: self.segments.list[parts.event.segment].path.clone(),
                 index,
                 offset: parts.event.offset,
                 found: "it is another event than the one recorded",
@@ -271,7 +260,7 @@ impl Store {
     ) -> Result<Option<SignedCheckpoint>, LogError> {
         match self.pending.get(&size) {
             Some(head) => Ok(Some(head.clone())),
-            None => self.heads.read(origin, size, &self.tree),
+            None => self.heads.read(&self.segments, origin, size, &self.tree),
         }
     }
 
@@ -290,7 +279,11 @@ impl Store {
         heads: impl IntoIterator<Item = &'a SignedCheckpoint>,
     ) -> Result<(), LogError> {
         let medium = self.medium.as_mut();
-        self.heads.write(medium, heads, self.segment_bytes)
+        if self.segments.list.is_empty() {
+            self.segments.start(medium, 0)?;
+        }
+        self.heads
+            .write(&mut self.segments, medium, heads, self.segment_bytes)
     }
 
     /// Adds lines to the heads that they sign, and brings these to disk: each once, however many lines it got.

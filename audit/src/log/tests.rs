@@ -1,6 +1,6 @@
-use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::segment::Segments;
 use super::*;
 use crate::merkle::{Tree, verify_consistency, verify_inclusion};
 use crate::note::{Checkpoint, Ed25519Signer, SignatureType};
@@ -69,10 +70,21 @@ fn files(dir: &Path) -> Vec<String> {
     all
 }
 
-fn truncate(path: &Path, by: u64) {
+fn cut(path: &Path, to: u64) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
-    let length = file.metadata().unwrap().len();
-    file.set_len(length - by).unwrap();
+    file.set_len(to).unwrap();
+}
+
+/// The only file of records.
+fn records(dir: &Path) -> PathBuf {
+    Segments::path(dir, 0)
+}
+
+/// Where the sound records of the last file end.
+fn end(dir: &Path) -> u64 {
+    let mut all = Segments::find(dir, false).unwrap();
+    all.scan(|_| ()).unwrap();
+    all.list.last().unwrap().end
 }
 
 #[test]
@@ -251,19 +263,16 @@ fn full_files_are_followed_by_new_ones() {
     let entries: Vec<_> = (0..40).map(|_| add(&log, "a")).collect();
     log.checkpoint().unwrap();
     drop(log);
-    let events: Vec<_> = files(dir.path())
+    let all: Vec<_> = files(dir.path())
         .into_iter()
-        .filter(|file| file.starts_with("events-"))
+        .filter(|file| file.starts_with("log-"))
         .collect();
-    assert!(events.len() > 3, "{events:?}");
+    assert!(all.len() > 3, "{all:?}");
     let (log, opened) = Log::open_with(dir.path(), ORIGIN, signer(), 512).unwrap();
     assert_eq!((opened.size, opened.adopted, opened.torn.len()), (40, 0, 0));
     assert_eq!(log.job_entries("a").unwrap(), entries);
     drop(log);
-    for file in files(dir.path())
-        .iter()
-        .filter(|file| file.ends_with(".seg") && !file.starts_with("heads-"))
-    {
+    for file in &all {
         let copy = copy(dir.path());
         std::fs::remove_file(copy.path().join(file)).unwrap();
         let error = Log::open(copy.path(), ORIGIN, signer()).unwrap_err();
@@ -303,12 +312,12 @@ fn pruning_removes_bodies_and_keeps_proofs() {
     let (log, opened) = small(dir.path());
     assert_eq!((opened.size, opened.pruned), (31, 20));
     assert!(log.entry(30).unwrap().body.is_some());
-    let bodies: Vec<u8> = files(dir.path())
+    let bytes: Vec<u8> = files(dir.path())
         .iter()
-        .filter(|file| file.starts_with("bodies-"))
+        .filter(|file| file.starts_with("log-"))
         .flat_map(|file| std::fs::read(dir.path().join(file)).unwrap())
         .collect();
-    let text = String::from_utf8_lossy(&bodies);
+    let text = String::from_utf8_lossy(&bytes);
     assert!(!text.contains("body of a 3") && text.contains("body of a 12"));
 }
 
@@ -413,11 +422,10 @@ proptest! {
                 }
                 3 => {
                     drop(log);
-                    let last = files(dir.path()).into_iter().rfind(|file| file.starts_with("events-"));
+                    let last = files(dir.path()).into_iter().rfind(|file| file.starts_with("log-"));
                     if let Some(last) = last {
-                        let path = dir.path().join(last);
-                        let mut file = OpenOptions::new().append(true).open(path).unwrap();
-                        file.write_all(&vec![1; length]).unwrap();
+                        let file = OpenOptions::new().write(true).open(dir.path().join(last)).unwrap();
+                        file.write_all_at(&vec![1; length], end(dir.path())).unwrap();
                     }
                     (log, _) = small(dir.path());
                 }
@@ -461,11 +469,9 @@ fn a_log_that_is_being_written_can_be_read_as_far_as_it_is_signed() {
     assert!(read.checkpoint().is_err());
     add(&log, "a");
     // what the head covers and is gone is noticed
-    let events = segment::Segments::path(dir.path(), record::Kind::Events, 0);
-    let bytes = std::fs::read(&events).unwrap();
-    std::fs::write(&events, &bytes[..bytes.len() / 2]).unwrap();
+    cut(&records(dir.path()), end(dir.path()) / 2);
     assert!(matches!(
         Log::read(dir.path()),
-        Err(LogError::Shorter { .. })
+        Err(LogError::Damaged { .. } | LogError::Shorter { .. })
     ));
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use super::file_name;
 use crate::log::LogError;
 use crate::log::medium::{failed, private, replace_file};
-use crate::log::record::{self, Content, Kind};
+use crate::log::record::{self, Content};
 use crate::note::{NoteError, SignedCheckpoint};
 
 /// Bytes of a place; a head with the lines of its log and of one witness has some 1,400 at most.
@@ -44,7 +44,7 @@ fn encode(number: u64, head: &SignedCheckpoint) -> Result<Vec<u8>, NoteError> {
 fn decode(place: &[u8]) -> Option<(u64, SignedCheckpoint)> {
     let (number, rest) = place.split_first_chunk()?;
     let number = u64::from_be_bytes(*number);
-    match record::decode(Kind::Heads, number, rest) {
+    match record::decode(number, rest) {
         Ok((Content::Head { note, .. }, _)) => Some((number, SignedCheckpoint::parse(note).ok()?)),
         _ => None,
     }

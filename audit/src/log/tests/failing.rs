@@ -29,6 +29,15 @@ impl Medium for Full {
         Ok(())
     }
 
+    fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let room = usize::try_from(self.take(bytes.len() as u64)).unwrap();
+        file.write_all_at(&bytes[..room], offset)?;
+        if room < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
     fn sync(&mut self, _: &File) -> io::Result<()> {
         if self.take(1) == 0 {
             return Err(io::Error::other("the device is gone"));
@@ -93,7 +102,7 @@ fn a_really_full_device_stops_the_log() {
     add(&log, "a");
     {
         let mut store = log.lock();
-        store.events.list[0].file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        store.segments.list[0].file = OpenOptions::new().write(true).open("/dev/full").unwrap();
     }
     let error = log.append("a", |link| draft("a", link)).unwrap_err();
     assert!(matches!(error, LogError::Io { .. }), "{error}");
@@ -101,7 +110,7 @@ fn a_really_full_device_stops_the_log() {
     assert!(error.to_string().contains("restarted"), "{error}");
     drop(log);
     let (log, opened) = open(dir.path()).unwrap();
-    assert_eq!((opened.size, opened.torn.len()), (1, 1));
+    assert_eq!((opened.size, opened.torn.len()), (1, 0));
     add(&log, "a");
 }
 
@@ -126,6 +135,10 @@ struct Counting(Arc<AtomicU64>);
 impl Medium for Counting {
     fn write(&mut self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
+    }
+
+    fn write_at(&mut self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
@@ -168,4 +181,31 @@ fn lines_of_many_witnesses_wait_for_the_disk_once() {
             assert_eq!(head.verify(&of).unwrap().timestamp, Some(7));
         }
     }
+}
+
+/// What an entry and its cosigned head wait for, and what a file's length shows of it.
+#[test]
+fn an_entry_waits_for_the_disk_once_and_is_written_over_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let syncs = Arc::new(AtomicU64::new(0));
+    let medium = Box::new(Counting(Arc::clone(&syncs)));
+    let (log, _) = Log::open_on(medium, dir.path(), ORIGIN, signer(), SEGMENT_BYTES).unwrap();
+    add(&log, "a");
+    let length = || std::fs::metadata(records(dir.path())).unwrap().len();
+    let before = (length(), syncs.load(Ordering::SeqCst));
+    assert_eq!(before.0, 64 * 1024);
+    for _ in 0..10 {
+        add(&log, "a");
+        log.checkpoint().unwrap();
+    }
+    assert_eq!(
+        (length(), syncs.load(Ordering::SeqCst)),
+        (before.0, before.1 + 20)
+    );
+    log.append("a", |_| {
+        let (envelope, body) = (b"long".to_vec(), vec![b'b'; MAX_BODY_BYTES]);
+        Ok::<_, LogError>(Draft { envelope, body })
+    })
+    .unwrap();
+    assert_eq!(length(), 128 * 1024);
 }
