@@ -140,7 +140,7 @@ struct Damage {
     offset: u64,
     /// Bytes that are not zeros behind the offset.
     bytes: u64,
-    /// Whether what was written later stands behind it.
+    /// Whether a head that covers more stands behind it.
     followed: bool,
     found: &'static str,
 }
@@ -386,7 +386,9 @@ impl Log {
     }
 
     /// Adds witnesses' lines, checked against the heads that this log signed ([`SignedCheckpoint::check`]), and keeps
-    /// them: a head is written once for all its lines, and the disk waited for once for all heads.
+    /// them: a head is written once for all its lines. It does not wait for the disk: the next entry that does, a
+    /// checkpoint or [`Log::sync`] brings them there. Lines that are lost as power fails are lost to this log alone; the
+    /// witnesses remember the head, and a later one, cosigned, covers what it covered.
     ///
     /// # Errors
     /// When there is no such head, or a write fails.

@@ -110,7 +110,7 @@ impl Heads {
         })
     }
 
-    /// Brings heads to disk, waiting for it once.
+    /// Writes heads, without waiting for the disk.
     pub(super) fn write<'a>(
         &mut self,
         segments: &mut Segments,
@@ -125,7 +125,7 @@ impl Heads {
             let place = segments.append(medium, record, limit)?;
             self.add(size, place);
         }
-        segments.sync(medium)
+        Ok(())
     }
 }
 

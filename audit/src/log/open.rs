@@ -56,8 +56,8 @@ impl Contents {
         })
     }
 
-    /// Damage is torn writing only behind everything that was safely on disk: in the last file, and with nothing behind
-    /// it that was written later.
+    /// Damage is torn writing only behind everything that was safely on disk: in the last file, with no leaf and no head
+    /// that says more.
     fn refuse(&self, dir: &Path, segments: &Segments, leaves: &[Hash]) -> Result<(), LogError> {
         let (size, safe) = (self.entries.len() as u64, leaves.len() as u64);
         match &self.damage {
@@ -141,6 +141,7 @@ pub(super) fn open(
         parts: Vec::with_capacity(size),
         jobs: HashMap::new(),
         pending: BTreeMap::new(),
+        unsynced: false,
         stopped: None,
         lock: Some(lock),
     };
@@ -200,6 +201,7 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
         parts: Vec::new(),
         jobs: HashMap::new(),
         pending: BTreeMap::new(),
+        unsynced: false,
         stopped: Some("it was opened to be read".to_owned()),
         lock: None,
     };

@@ -300,19 +300,11 @@ fn records(
     }
 }
 
-/// Whether something stands behind the damage at the start of `bytes` that was written only after what is damaged was on
-/// disk: a head, or the entry `index` itself, where a head is damaged. Then this is not torn writing.
-fn is_followed(index: u64, bytes: &[u8]) -> bool {
+/// Whether a head of more than `size` entries stands behind the damage at the start of `bytes`: what it covers was waited
+/// for before it was signed, with all that stands before, so this is not torn writing.
+fn is_followed(size: u64, bytes: &[u8]) -> bool {
     (1..bytes.len()).any(|at| {
-        let rest = &bytes[at..];
-        let number = match rest[0] {
-            0 => return false,
-            record::HEAD => 0,
-            _ => index,
-        };
-        matches!(
-            record::decode(number, rest),
-            Ok((Content::Head { .. } | Content::Body(_) | Content::Pruned, _))
-        )
+        bytes[at] == record::HEAD
+            && matches!(record::decode(0, &bytes[at..]), Ok((Content::Head { size: of, .. }, _)) if of > size)
     })
 }

@@ -50,6 +50,8 @@ pub(super) struct Store {
     /// Heads that are signed and not yet on disk, by size. A crash loses nothing with them: their entries are
     /// on disk, and a later head is signed over them again.
     pub(super) pending: BTreeMap<u64, SignedCheckpoint>,
+    /// Whether heads were written that the disk was not waited for.
+    pub(super) unsynced: bool,
     pub(super) stopped: Option<String>,
     /// Held while the log is open.
     pub(super) lock: Option<File>,
@@ -167,11 +169,15 @@ impl Store {
     /// Brings all records to disk and then notes their leaves.
     pub(super) fn flush(&mut self) -> Result<(), LogError> {
         let size = self.tree.size();
-        if self.written == size {
+        if self.written == size && !self.unsynced {
             return Ok(());
         }
         let medium = self.medium.as_mut();
         self.segments.sync(medium)?;
+        self.unsynced = false;
+        if self.written == size {
+            return Ok(());
+        }
         let leaves: Vec<u8> = (self.written..size)
             .filter_map(|index| self.tree.leaf(index))
             .flatten()
@@ -267,9 +273,12 @@ impl Store {
     /// Brings the head of this size to disk, if it is not there.
     pub(super) fn keep(&mut self, size: u64) -> Result<(), LogError> {
         let Some(head) = self.pending.get(&size).cloned() else {
-            return Ok(());
+            return self.sync();
         };
-        self.guarded(|store| store.write_heads([&head]))?;
+        self.guarded(|store| {
+            store.write_heads([&head])?;
+            store.flush()
+        })?;
         self.pending.remove(&size);
         Ok(())
     }
@@ -282,11 +291,12 @@ impl Store {
         if self.segments.list.is_empty() {
             self.segments.start(medium, 0)?;
         }
+        self.unsynced = true;
         self.heads
             .write(&mut self.segments, medium, heads, self.segment_bytes)
     }
 
-    /// Adds lines to the heads that they sign, and brings these to disk: each once, however many lines it got.
+    /// Adds lines to the heads that they sign, and writes these: each once, however many lines it got.
     pub(super) fn add_cosignatures(
         &mut self,
         origin: &str,

@@ -160,15 +160,19 @@ impl Session {
         head.check(line, &key).map(Some)
     }
 
-    /// Brings countersignatures to disk.
+    /// Keeps countersignatures; after the job's end, no entry follows that would bring them to disk.
     pub(super) async fn keep(&mut self) {
         let unkept = std::mem::take(&mut self.unkept);
         if unkept.is_empty() {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        let kept =
-            tokio::task::spawn_blocking(move || shared.transcript.log.add_cosignatures(unkept));
+        let over = matches!(self.end, End::Over(_));
+        let kept = tokio::task::spawn_blocking(move || {
+            let log = &shared.transcript.log;
+            log.add_cosignatures(unkept)?;
+            if over { log.sync() } else { Ok(()) }
+        });
         let kept = kept.await;
         match kept {
             Ok(Ok(())) => {}
