@@ -670,6 +670,9 @@ class Contract:
             labels = [p["id"] for p in spec["party"] if p.get("role") == "label"]
             shown = (spec.get("scorecard") or {}).get("reasons") is True
             self.reasons_to = labels[0] if shown and labels else None
+            rejects = spec.get("reject_inference")
+            self.rejects_to = labels[0] if rejects is not None and labels else None
+            self.compares_rejects = (rejects or {}).get("compare") is True
             texts = [self.job, self.submitter, self.helper] + self.parties + self.metrics_to
             need(all(isinstance(t, str) for t in texts) and self.created is not None, "a member is malformed")
         except (KeyError, TypeError, AttributeError) as e:
@@ -1548,6 +1551,12 @@ class Verifier:
                 fits = c.scores_to is not None and to == ["party:%s" % c.scores_to]
             elif name == "release.reasons":
                 fits = c.reasons_to is not None and to == ["party:%s" % c.reasons_to]
+            elif name == "reject.rate":
+                fits = c.rejects_to is not None and to == ["party:%s" % c.rejects_to]
+            elif name == "reject.scores":
+                fits = c.compares_rejects and c.scores_to is not None and to == ["party:%s" % c.scores_to]
+            elif name.startswith("reject.coefficients."):
+                fits = c.compares_rejects and to == ["party:" + name.removeprefix("reject.coefficients.")]
             elif name == "release.metrics":
                 fits = to == ["party:" + p for p in c.metrics_to]
             elif name.startswith("release.coefficients."):

@@ -155,6 +155,9 @@ pub const PROXIMAL_STEPS: u64 = 24;
 pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
 pub const FINE_PASSES: u64 = 3;
+/// Passes that a second fit usually needs, begun where one without declined applicants has ended: while steps are large, and at
+/// full precision.
+pub const USUAL_SECOND_PASSES: (u64, u64) = (4, 2);
 /// Passes that Newton usually needs.
 pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
 /// Most passes whose masks the helper makes together.

@@ -9,6 +9,7 @@ mod horizontal;
 mod logistic;
 mod network;
 mod overlap;
+mod reject;
 mod selection;
 
 use std::{fmt, str::FromStr};
@@ -45,6 +46,8 @@ pub enum DisclosureId {
     BinningEnough(NodeId),
     /// Bad rows of each bin of a party's columns, to the label party.
     BinningBads(NodeId),
+    /// Good rows of each bin of a party's columns, where declined ones are neither, to the label party.
+    BinningGoods(NodeId),
     /// Weight of evidence of the bins of a party's columns, to that party.
     BinningWoe(NodeId),
     /// How many bins each of a party's columns has, where counts stay shared.
@@ -74,6 +77,12 @@ pub enum DisclosureId {
     TrainTrials,
     /// Whether all scores lie within the sigmoid series, one bit a range tried.
     TrainRangeCheck,
+    /// The mean bad rate that declined applicants are given, to the label party.
+    RejectRate,
+    /// The coefficients of a party's own columns in the fit of accepted applicants alone, to that party.
+    RejectCoefficients(NodeId),
+    /// Test scores by that fit, to the label party.
+    RejectScores,
     /// The coefficients of a party's own columns, to that party.
     ReleaseCoefficients(NodeId),
     /// The standard errors of these, to that party.
@@ -119,6 +128,8 @@ const STANDARD_ERRORS: &str = "release.standard-errors.";
 const BIN_ROWS: &str = "binning.rows.";
 const BINS_ENOUGH: &str = "binning.enough.";
 const BIN_BADS: &str = "binning.bads.";
+const BIN_GOODS: &str = "binning.goods.";
+const REJECT_COEFFICIENTS: &str = "reject.coefficients.";
 const BIN_WOE: &str = "binning.woe.";
 const BIN_COLUMNS: &str = "binning.columns.";
 const BIN_INFORMATION: &str = "binning.iv.";
@@ -137,6 +148,7 @@ impl fmt::Display for DisclosureId {
             Self::BinningRows(party) => return f.pad(&format!("{BIN_ROWS}{party}")),
             Self::BinningEnough(party) => return f.pad(&format!("{BINS_ENOUGH}{party}")),
             Self::BinningBads(party) => return f.pad(&format!("{BIN_BADS}{party}")),
+            Self::BinningGoods(party) => return f.pad(&format!("{BIN_GOODS}{party}")),
             Self::BinningWoe(party) => return f.pad(&format!("{BIN_WOE}{party}")),
             Self::BinningColumns(party) => return f.pad(&format!("{BIN_COLUMNS}{party}")),
             Self::BinningInformation(party) => return f.pad(&format!("{BIN_INFORMATION}{party}")),
@@ -151,6 +163,11 @@ impl fmt::Display for DisclosureId {
             Self::TrainImproved => "train.improved",
             Self::TrainTrials => "train.trials",
             Self::TrainRangeCheck => "train.range-check",
+            Self::RejectRate => "reject.rate",
+            Self::RejectCoefficients(party) => {
+                return f.pad(&format!("{REJECT_COEFFICIENTS}{party}"));
+            }
+            Self::RejectScores => "reject.scores",
             Self::ReleaseCoefficients(party) => return f.pad(&format!("{COEFFICIENTS}{party}")),
             Self::ReleaseStandardErrors(party) => {
                 return f.pad(&format!("{STANDARD_ERRORS}{party}"));
@@ -215,6 +232,8 @@ impl FromStr for DisclosureId {
             "train.improved" => Self::TrainImproved,
             "train.trials" => Self::TrainTrials,
             "train.range-check" => Self::TrainRangeCheck,
+            "reject.rate" => Self::RejectRate,
+            "reject.scores" => Self::RejectScores,
             "release.scores" => Self::ReleaseScores,
             "release.reasons" => Self::ReleaseReasons,
             "release.metrics" => Self::ReleaseMetrics,
@@ -234,7 +253,9 @@ impl FromStr for DisclosureId {
             "relay.traffic" => Self::RelayTraffic,
             other => {
                 type Of = fn(NodeId) -> DisclosureId;
-                let of_parties: [(&str, Of); 10] = [
+                let of_parties: [(&str, Of); 12] = [
+                    (BIN_GOODS, Self::BinningGoods),
+                    (REJECT_COEFFICIENTS, Self::RejectCoefficients),
                     (INFLATION, Self::SelectionInflation),
                     (COEFFICIENTS, Self::ReleaseCoefficients),
                     (STANDARD_ERRORS, Self::ReleaseStandardErrors),

@@ -138,6 +138,8 @@ pub struct Selection {
     columns: DatasetSpec,
     /// Further keys, each as the id of a table.
     keys: Vec<DatasetSpec>,
+    /// The column that marks declined rows, at the party with the label.
+    rejected: Option<String>,
 }
 
 impl Selection {
@@ -228,6 +230,11 @@ impl Selection {
             dataset: dataset.clone(),
             columns,
             keys,
+            rejected: spec
+                .reject_inference
+                .as_ref()
+                .filter(|_| label)
+                .map(|asked| asked.rejected.clone()),
         })
     }
 
@@ -277,6 +284,9 @@ impl Selection {
     /// [`DatasetError::Table`], naming file, row and column.
     pub fn load(&self) -> Result<(Table, Vec<IdRuleCount>), DatasetError> {
         let mut reader = TableReader::open(&self.dataset.path, &self.columns)?;
+        if let Some(rejected) = &self.rejected {
+            reader = reader.with_rejected(rejected);
+        }
         let mut table = Table::empty(&self.columns);
         while reader.read_batch(&mut table, 1 << 16)? > 0 {}
         let counts = reader.id_rule_counts().to_vec();

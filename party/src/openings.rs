@@ -195,6 +195,22 @@ impl Book {
                 let id = DisclosureId::SelectionInflation(self.party(party)?);
                 (id, "release/inflation".to_owned())
             }
+            Opening::InferredBads => {
+                let step = "train/inferred-rate".to_owned();
+                (DisclosureId::RejectRate, step)
+            }
+            Opening::KnownCoefficients { party } => {
+                let id = DisclosureId::RejectCoefficients(self.party(party)?);
+                (id, "release/known-coefficients".to_owned())
+            }
+            Opening::KnownScores => {
+                let step = "evaluate/known-scores".to_owned();
+                (DisclosureId::RejectScores, step)
+            }
+            Opening::BinGoods { party } => {
+                let id = DisclosureId::BinningGoods(self.party(party)?);
+                (id, format!("train/bins-{party}"))
+            }
             Opening::TrialLoss { trial } => {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }
@@ -238,9 +254,13 @@ impl Book {
         };
         let expected = match opening {
             Opening::Coefficients { party }
+            | Opening::KnownCoefficients { party }
             | Opening::StandardErrors { party }
             | Opening::Inflation { party } => Receivers::One(party),
             Opening::Scores
+            | Opening::KnownScores
+            | Opening::InferredBads
+            | Opening::BinGoods { .. }
             | Opening::Reasons
             | Opening::BinBads { .. }
             | Opening::Information { .. }

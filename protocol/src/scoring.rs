@@ -40,7 +40,34 @@ pub async fn joint<C: Channel>(
     step: f64,
 ) -> Result<Option<Vec<f64>>, Abort> {
     let ctx = ctx.narrow("scores");
-    ledger.record(Opening::Scores, Receivers::One(0), mine.len())?;
+    joint_as(&ctx, ledger, Opening::Scores, mine, step).await
+}
+
+/// The same by the fit of accepted applicants alone.
+///
+/// # Leakage
+/// As of [`joint`], declared as [`Opening::KnownScores`].
+///
+/// # Errors
+/// As of that.
+pub async fn joint_known<C: Channel>(
+    ctx: &Ctx<C>,
+    ledger: &mut dyn Openings,
+    mine: &[f64],
+    step: f64,
+) -> Result<Option<Vec<f64>>, Abort> {
+    let ctx = ctx.narrow("known-scores");
+    joint_as(&ctx, ledger, Opening::KnownScores, mine, step).await
+}
+
+async fn joint_as<C: Channel>(
+    ctx: &Ctx<C>,
+    ledger: &mut dyn Openings,
+    opening: Opening,
+    mine: &[f64],
+    step: f64,
+) -> Result<Option<Vec<f64>>, Abort> {
+    ledger.record(opening, Receivers::One(0), mine.len())?;
     if let Some(i) = mine.iter().position(|v| v.is_nan() || v.abs() >= LIMIT) {
         return Err(Abort::OutOfRange {
             step: ctx.path().to_owned(),
@@ -72,7 +99,7 @@ pub async fn joint<C: Channel>(
         .iter()
         .map(|v| ((v / step).round_ties_even() as i64) as u64)
         .collect();
-    mask(&ctx, me, &mut words).await?;
+    mask(ctx, me, &mut words).await?;
     ctx.send(Role::Party(0), "parts", codec::put_words(&words))
         .await?;
     Ok(None)

@@ -55,6 +55,10 @@ pub(crate) struct ContractView {
     pub(crate) standard_errors: bool,
     /// The label party, where it is shown reasons.
     pub(crate) reasons_to: Option<String>,
+    /// Who learns the mean bad rate that declined applicants are given, where outcomes are inferred.
+    pub(crate) rejects_to: Option<String>,
+    /// Whether the fit without declined applicants is released beside the last one.
+    pub(crate) compares_rejects: bool,
     /// Of the data parties of a job of banks, how many may be missing; 0 in any other job.
     pub(crate) spare: usize,
     pub(crate) value: Value,
@@ -66,6 +70,16 @@ fn reasons_to(value: &Value) -> Option<String> {
     let parties = value.pointer("/spec/party")?.as_array()?;
     let is_label = |p: &&Value| p.get("role").and_then(Value::as_str) == Some("label");
     let label = parties.iter().find(is_label).filter(|_| asked)?;
+    Some(label.get("id")?.as_str()?.to_owned())
+}
+
+/// Who infers what declined applicants are, and learns their mean bad rate.
+fn rejects_to(value: &Value) -> Option<String> {
+    let section = value.pointer("/spec/reject_inference");
+    let parties = value.pointer("/spec/party")?.as_array()?;
+    let is_label = |p: &&Value| p.get("role").and_then(Value::as_str) == Some("label");
+    section.filter(|section| !section.is_null())?;
+    let label = parties.iter().find(is_label)?;
     Some(label.get("id")?.as_str()?.to_owned())
 }
 
@@ -145,6 +159,9 @@ impl ContractView {
             standard_errors: value.pointer("/spec/outputs/standard_errors")
                 == Some(&Value::Bool(true)),
             reasons_to: reasons_to(&value),
+            rejects_to: rejects_to(&value),
+            compares_rejects: value.pointer("/spec/reject_inference/compare")
+                == Some(&Value::Bool(true)),
             own_coefficients: text("/spec/outputs/coefficients").as_deref() == Some("own"),
             value,
         })

@@ -51,6 +51,10 @@ fn matrix(contract: &ContractView, report: &mut Report) {
         let fits = match declared.id.as_str() {
             "release.scores" => contract.scores_to.as_deref().is_some_and(to_party),
             "release.reasons" => contract.reasons_to.as_deref().is_some_and(to_party),
+            "reject.rate" => contract.rejects_to.as_deref().is_some_and(to_party),
+            "reject.scores" => {
+                contract.compares_rejects && contract.scores_to.as_deref().is_some_and(to_party)
+            }
             "release.metrics" => {
                 let to: Vec<_> = contract
                     .metrics_to
@@ -62,9 +66,11 @@ fn matrix(contract: &ContractView, report: &mut Report) {
             other => match (
                 other.strip_prefix("release.coefficients."),
                 other.strip_prefix("release.standard-errors."),
+                other.strip_prefix("reject.coefficients."),
             ) {
-                (Some(party), _) => contract.own_coefficients && to_party(party),
-                (_, Some(party)) => contract.standard_errors && to_party(party),
+                (Some(party), ..) => contract.own_coefficients && to_party(party),
+                (_, Some(party), _) => contract.standard_errors && to_party(party),
+                (.., Some(party)) => contract.compares_rejects && to_party(party),
                 _ => true,
             },
         };

@@ -74,6 +74,9 @@ pub(crate) struct Inspect {
     /// Column with the outcome, 1 = bad, where there is one
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
+    /// Column that marks declined applicants with 1, who have no label; all others have one
+    #[arg(long, value_name = "COLUMN", requires = "label")]
+    rejected: Option<String>,
     /// Text that means missing, besides the empty cell; may be repeated
     #[arg(long, value_name = "TEXT")]
     missing: Vec<String>,
@@ -199,7 +202,8 @@ impl Inspect {
             id_more: keys::parts(&self.id_more),
             ..dataset(&columns, &self.missing)
         };
-        let (mut problems, more_problems) = problems(&self.file, &dataset)?;
+        let (mut problems, more_problems) =
+            problems(&self.file, &dataset, self.rejected.as_deref())?;
         for column in columns.iter().filter(|column| column.distinct < 2) {
             if matches!(column.kind, Kind::Numeric | Kind::Categorical) && rows > 0 {
                 problems.push(format!(
@@ -544,13 +548,20 @@ pub(crate) fn dataset(columns: &[ColumnFacts], missing: &[String]) -> DatasetSpe
 }
 
 /// The first problems of a file, read as a party would read it, and whether there are more.
-fn problems(file: &Path, dataset: &DatasetSpec) -> Result<(Vec<String>, bool), Failure> {
+fn problems(
+    file: &Path,
+    dataset: &DatasetSpec,
+    rejected: Option<&str>,
+) -> Result<(Vec<String>, bool), Failure> {
     let mut found = Vec::new();
     let mut reader = match TableReader::open(file, dataset) {
         Ok(reader) => reader,
         Err(error @ TableError::Io { .. }) => return Err(error.into()),
         Err(error) => return Ok((vec![error.to_string()], false)),
     };
+    if let Some(column) = rejected {
+        reader = reader.with_rejected(column);
+    }
     let mut table = Table::empty(dataset);
     loop {
         match reader.read_batch(&mut table, 1 << 14) {
@@ -585,6 +596,7 @@ mod tests {
             id_more: Vec::new(),
             fallback: Vec::new(),
             label: label.map(Into::into),
+            rejected: None,
             missing: vec!["NA".into()],
             numeric: vec![],
             categorical: vec![],

@@ -33,6 +33,7 @@ const MOST: u64 = 10_000_000;
 #[command(after_help = "\
 Examples:
   paripassu data synth --rows 100000 --out portfolio
+  paripassu data synth --rows 20000 --party bank,bureau --declined 0.25 --out rejects
   paripassu data synth --rows 1000000 --party bank,bureau --format parquet --out portfolio --json")]
 pub(crate) struct Synth {
     /// Rows, from the first on
@@ -50,6 +51,10 @@ pub(crate) struct Synth {
     /// Seed
     #[arg(long, default_value_t = 2026)]
     seed: u64,
+    /// Share of applicants whom the bank has declined, by a rule on its own columns with noise: a column `declined`, and no `y`
+    /// where that is 1; for `[reject_inference]`
+    #[arg(long, value_name = "SHARE")]
+    declined: Option<f64>,
     /// Also the true probability of each row, as truth.csv
     #[arg(long)]
     truth: bool,
@@ -110,7 +115,18 @@ impl Synth {
             return Err(Failure::user("--rows takes a number from 1 to 10,000,000"));
         }
         fs::create_dir_all(&self.out).map_err(|e| Failure::file("make", &self.out, &e))?;
-        let portfolio = Portfolio::new(self.seed);
+        let mut portfolio = Portfolio::new(self.seed);
+        if let Some(share) = self.declined {
+            if !(0.0..1.0).contains(&share) {
+                return Err(Failure::user("--declined takes a share from 0 to below 1"));
+            }
+            if self.format == Format::Parquet {
+                return Err(
+                    Failure::user("--declined makes CSV files only").hint("leave --format out")
+                );
+            }
+            portfolio = portfolio.with_declined(0..self.rows, share);
+        }
         let mut parties = self.party.clone();
         parties.sort_unstable();
         parties.dedup();
@@ -245,6 +261,7 @@ mod tests {
             party: vec![Who::Bank, Who::Bureau, Who::Telco],
             format: Format::Csv,
             seed: 2026,
+            declined: None,
             truth: true,
             force: false,
         }

@@ -17,6 +17,8 @@ use crate::failure::Failure;
 const COLUMNS: usize = 5;
 /// Levels of a category that the job does not list.
 const LEVELS: [&str; 4] = ["a", "b", "c", "d"];
+/// Share of declined applicants where a job infers what they are.
+const DECLINED: f64 = 0.25;
 /// Streams of the portfolio's randomness that its own columns leave alone.
 const STREAM: u64 = 1 << 40;
 
@@ -32,7 +34,10 @@ pub(crate) fn write(
     seed: u64,
     dir: &Path,
 ) -> Result<Vec<(NodeId, PathBuf)>, Failure> {
-    let portfolio = Portfolio::new(seed);
+    let mut portfolio = Portfolio::new(seed);
+    if spec.reject_inference.is_some() {
+        portfolio = portfolio.with_declined(0..rows, DECLINED);
+    }
     let mut files = Vec::new();
     let mut used = 0;
     for (position, party) in spec.seats().into_iter().enumerate() {
@@ -105,7 +110,10 @@ impl Made<'_> {
                 text += &self.level(name, row);
             }
             if label {
-                text += &format!(",{}", self.portfolio.truth(row).bad);
+                match self.portfolio.declined(row) {
+                    Some(true) => text.push(','),
+                    _ => text += &format!(",{}", self.portfolio.truth(row).bad),
+                }
             }
             text.push('\n');
         }
@@ -118,6 +126,10 @@ impl Made<'_> {
         let uniform = || self.portfolio.uniform(row, STREAM + 64 + self.position);
         if let Some(weight) = model.weight.as_ref().filter(|w| w.column == name) {
             return format!("{:.4}", weight.max.value() * (0.1 + 0.9 * uniform()));
+        }
+        let rejects = self.spec.reject_inference.as_ref();
+        if self.position == 0 && rejects.is_some_and(|r| r.rejected == name) {
+            return u8::from(self.portfolio.declined(row) == Some(true)).to_string();
         }
         let horizontal = self.spec.horizontal.as_ref();
         if horizontal.is_some_and(|h| h.weight.as_deref() == Some(name)) {

@@ -6,6 +6,7 @@ pub(crate) mod made_up;
 mod nodes;
 mod overlap;
 mod pooled;
+mod rejects;
 mod results;
 mod setup;
 mod twin;

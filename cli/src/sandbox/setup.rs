@@ -57,7 +57,10 @@ pub(crate) struct Source {
 impl Source {
     /// The party's table as its node will read it.
     pub(crate) fn load(&self, spec: &Spec) -> Result<Table, Failure> {
-        Ok(Table::load(&self.file, &self.ruled(spec)?)?)
+        let label = spec.label_party().is_some_and(|p| p.id == self.party.id);
+        let rejects = spec.reject_inference.as_ref().filter(|_| label);
+        let rejected = rejects.map(|r| r.rejected.as_str());
+        Ok(Table::load_with(&self.file, &self.ruled(spec)?, rejected)?)
     }
 
     /// The columns with the job's rules of the id.

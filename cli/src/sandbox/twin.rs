@@ -18,7 +18,7 @@ use paripassu_model::{
 
 use paripassu_protocol::vertical::network::plain;
 
-use super::linked;
+use super::{linked, rejects};
 use crate::failure::Failure;
 
 /// A model fitted on the pooled columns of all parties, on the rows that the job used.
@@ -72,7 +72,11 @@ pub(crate) fn fit(
             .filter_map(|row| labels.get(*row).copied())
             .collect()
     };
-    let (train_y, test_y) = (of(&rows.train), of(&rows.test));
+    let declined = rejects::declined(spec, first)?;
+    let (train_y, test_y) = (
+        of(&rows.train),
+        of(&rejects::accepted(&rows.test, &declined)),
+    );
 
     let options = DesignOptions {
         constant: match spec.design.constant_columns {
@@ -88,7 +92,10 @@ pub(crate) fn fit(
         .map(|(party, table)| {
             let without = spec.beside_features(party.id.as_str());
             match &spec.binning {
-                Some(bins) => binned(spec, bins, party.id.as_str(), table, &rows.train, &train_y),
+                Some(bins) => {
+                    let train = (&rows.train[..], &train_y[..]);
+                    binned(spec, bins, party.id.as_str(), table, train, &declined)
+                }
                 None => Ok(Design::fit_all(table, &rows.train, &without, options)?),
             }
         })
@@ -96,11 +103,15 @@ pub(crate) fn fit(
     if let Some(asked) = &spec.selection {
         designs = match kept {
             Some(kept) => named(&designs, kept),
-            None => selected(spec, asked, &designs, &tables, (&rows.train, &train_y))?,
+            None => {
+                let train = (&rows.train[..], &train_y[..]);
+                selected(spec, asked, &designs, &tables, train, &declined)?
+            }
         };
     }
     let side_by_side = |rows: &[usize]| side_by_side(&designs, &tables, rows);
-    let (mut train, mut test) = (side_by_side(&rows.train)?, side_by_side(&rows.test)?);
+    let known_test = rejects::accepted(&rows.test, &declined);
+    let (mut train, mut test) = (side_by_side(&rows.train)?, side_by_side(&known_test)?);
     if let Some(network) = &spec.network {
         let asked = paripassu_party::network_spec(spec, network).map_err(|e| wrong(&e))?;
         let weights: Option<Vec<f64>> = match asked.row_weights.is_empty() {
@@ -142,15 +153,12 @@ pub(crate) fn fit(
         let pick = |m: &Array2<f64>| m.select(Axis(1), &stays).as_standard_layout().into_owned();
         (train, test) = (pick(&train), pick(&test));
     }
-    let set = TrainingSet::new(&train, &train_y)
-        .and_then(|set| set.with_weights(&weights))
-        .and_then(|set| set.with_offset(&train_offset))
-        .map_err(|e| wrong(&e))?;
     let options = FitOptions {
         l2: spec.model.l2.value(),
         ..FitOptions::default()
     };
-    let model = match spec.is_held() {
+    let signs: Vec<_> = match spec.is_held() {
+        false => Vec::new(),
         true => {
             let seats = spec.seats();
             let of = |(party, design): (&&spec::Party, &Design)| {
@@ -158,14 +166,28 @@ pub(crate) fn fit(
                 let sign = |c: &DesignColumn| spec.sign_of(party.id.as_str(), &c.source);
                 columns.map(sign).collect::<Vec<_>>()
             };
-            let signs: Vec<_> = seats.iter().zip(&designs).flat_map(of).collect();
-            let (l2, l1) = (options.l2, spec.model.l1.value());
-            logistic::fit_constrained(&set, l2, l1, &signs).map_err(|e| wrong(&e))?
+            seats.iter().zip(&designs).flat_map(of).collect()
         }
-        false => logistic::fit(&set, &options).map_err(|e| wrong(&e))?.model,
+    };
+    let fit = |set: &TrainingSet<'_>| match spec.is_held() {
+        true => logistic::fit_constrained(set, options.l2, spec.model.l1.value(), &signs),
+        false => Ok(logistic::fit(set, &options)?.model),
+    };
+    let model = match &spec.reject_inference {
+        Some(asked) => {
+            let of_train: Vec<bool> = rows.train.iter().map(|row| declined[*row]).collect();
+            let beside = (&weights[..], &train_offset[..]);
+            rejects::fit(asked, (&train, &train_y), &of_train, beside, fit)?
+        }
+        None => {
+            let set = TrainingSet::new(&train, &train_y)
+                .and_then(|set| set.with_weights(&weights))
+                .and_then(|set| set.with_offset(&train_offset));
+            set.and_then(|set| fit(&set)).map_err(|e| wrong(&e))?
+        }
     };
     let scores = model.margins(&test).map_err(|e| wrong(&e))?;
-    let scores = scores.iter().zip(offset(&rows.test));
+    let scores = scores.iter().zip(offset(&known_test));
     let pd: Vec<f64> = scores.map(|(z, o)| logistic::sigmoid(z + o)).collect();
     let metrics = Scored::new(&test_y, &pd).map_err(|e| wrong(&e))?.metrics();
     let (matched, coefficients) = (first.rows(), by_party(&designs, &model));
@@ -214,13 +236,16 @@ fn selected(
     designs: &[Design],
     tables: &[Table],
     (train, label): (&[usize], &[u8]),
+    declined: &[bool],
 ) -> Result<Vec<Design>, Failure> {
     let x = side_by_side(designs, tables, train)?;
     // columns are ranked by the label as its holder alone weighs rows
     let mut alone = spec.clone();
     let holder = spec.label_party().map(|party| &party.id);
     alone.model.weight = alone.model.weight.filter(|w| Some(&w.party) == holder);
-    let weights = Beside::of(&alone, tables)?.weights;
+    let mut weights = Beside::of(&alone, tables)?.weights;
+    let of_declined = weights.iter_mut().zip(declined).filter(|(_, d)| **d);
+    of_declined.for_each(|(weight, _)| *weight = 0.0);
     let each = || train.iter().map(|row| weights[*row]).zip(label);
     let (sum, bad) = each().fold((0.0, 0.0), |(s, b), (w, y)| (s + w, b + w * f64::from(*y)));
     let ranked: Vec<f64> = each()
@@ -288,8 +313,8 @@ fn binned(
     bins: &spec::Binning,
     party: &str,
     table: &Table,
-    train: &[usize],
-    labels: &[u8],
+    (train, labels): (&[usize], &[u8]),
+    declined: &[bool],
 ) -> Result<Design, Failure> {
     let wrong = |e: binning::BinningError| Failure::failed(format!("the plaintext twin: {e}"));
     let without = spec.beside_features(party);
@@ -301,9 +326,17 @@ fn binned(
         }
         let recipe = bins.recipe(party, column, train.len(), rare);
         let label = spec.label_party();
-        let made = match bins.strict() && label.is_none_or(|label| label.id.as_str() != party) {
-            true => cut(table, train, labels, column, &recipe),
-            false => binning::bin(table, train, labels, column, &recipe),
+        let other = label.is_none_or(|label| label.id.as_str() != party);
+        let made = match (bins.strict() && other, &spec.reject_inference) {
+            (true, _) => cut(table, train, labels, column, &recipe),
+            (false, Some(_)) if other => {
+                rejects::bins(table, (train, labels), declined, column, &recipe)
+            }
+            (false, _) => {
+                let known = train.iter().zip(labels).filter(|(row, _)| !declined[**row]);
+                let (rows, labels): (Vec<usize>, Vec<u8>) = known.map(|(r, y)| (*r, *y)).unzip();
+                binning::bin(table, &rows, &labels, column, &recipe)
+            }
         };
         let made = made.map_err(wrong)?;
         if made.0.woe.len() > 1 && made.0.iv >= bins.min_iv.value() {

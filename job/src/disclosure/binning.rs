@@ -26,13 +26,19 @@ pub(super) fn disclosures(spec: &Spec, binning: &Binning) -> Vec<Disclosure> {
         to: audience,
         at_most: u32::try_from(others.len()).unwrap_or(u32::MAX),
     }];
+    let declined = spec.reject_inference.is_some();
     for party in others {
-        list.extend(of_party(label, party, binning, &all));
+        list.extend(of_party(label, party, (binning, declined), &all));
     }
     list
 }
 
-fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -> Vec<Disclosure> {
+fn of_party(
+    label: &Party,
+    party: &Party,
+    (binning, declined): (&Binning, bool),
+    all: &[Audience],
+) -> Vec<Disclosure> {
     let (bank, owner) = (&label.id, &party.id);
     let summary = |id, what, to| Disclosure {
         id,
@@ -102,6 +108,16 @@ fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -
         ),
         to(label),
     ));
+    if declined {
+        list.push(summary(
+            DisclosureId::BinningGoods(owner.clone()),
+            format!(
+                "How many training rows with label 0 are in each of these bins, to {bank}: the others are neither bad nor good, \
+                    but declined."
+            ),
+            to(label),
+        ));
+    }
     let noise = match binning.noise_rows {
         0 => "exactly".to_owned(),
         rows => format!(
@@ -109,12 +125,20 @@ fn of_party(label: &Party, party: &Party, binning: &Binning, all: &[Audience]) -
             if rows == 1 { "" } else { "s" }
         ),
     };
+    let tells = match declined {
+        false => format!(
+            "From the weights and its own rows {owner} can tell how many training rows of each bin have label 1, {noise}."
+        ),
+        true => format!(
+            "From the weights {owner} can tell the odds of label 1 among accepted rows of each bin, up to a factor that is the \
+                same for all its bins, {noise}; with its own rows that bounds how many of a bin may be declined, and no more."
+        ),
+    };
     list.push(summary(
         DisclosureId::BinningWoe(owner.clone()),
         format!(
             "For each column of {owner}, to {owner} alone: which of its bins are merged, the weight of evidence \
-                of each merged bin, the information value and whether the column is kept. From the weights and \
-                its own rows {owner} can tell how many training rows of each bin have label 1, {noise}."
+                of each merged bin, the information value and whether the column is kept. {tells}"
         ),
         to(party),
     ));

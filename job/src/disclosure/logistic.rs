@@ -1,6 +1,6 @@
 //! What the training of a logistic regression opens.
 
-use super::{Audience, Disclosure, DisclosureId, Shape};
+use super::{Audience, Disclosure, DisclosureId, Shape, reject};
 use crate::spec::{Party, Spec, Stop};
 
 /// What the training of a logistic regression opens, and its release.
@@ -23,8 +23,15 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     let trials = u32::try_from(trials).unwrap_or(u32::MAX);
     let steps = spec.stepwise().map_or(0, |stepwise| stepwise.max_steps);
     let steps = u32::try_from(steps).unwrap_or(u32::MAX);
-    let fits = trials.saturating_add(steps).saturating_add(1);
+    let again = u32::from(spec.reject_inference.is_some());
+    let fits = trials
+        .saturating_add(steps)
+        .saturating_add(1)
+        .saturating_add(again);
     let also = |text: &str| match (trials, steps) {
+        (0, 0) if again > 0 => {
+            format!("{text} The same in both fits, of accepted applicants and of all.")
+        }
         (0, 0) => text.to_owned(),
         (0, _) => format!(
             "{text} The same in each fit of at most {steps} more, after each column that leaves."
@@ -99,16 +106,20 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     };
     list.push(opening(
         DisclosureId::TrainRangeCheck,
-        &also(&format!(
+        &reject::ranged(spec, also(&format!(
             "Once training has settled with the sigmoid series of a range ({in_range}), whether \
                 the scores of all training rows lie within it; if not, {else_}. The helper sees \
                 from the requests it serves whether another range follows."
-        )),
+        ))),
         Shape::Bit,
         with_helper(),
-        ranges.saturating_mul(fits),
+        ranges.saturating_mul(fits + again),
     ));
+    list.extend(reject::of_fits(spec));
     let weighed = match spec.row_weights().is_empty() {
+        _ if again > 0 && spec.model.weight.is_none() => {
+            ", declined ones with the bad rate that was inferred as their label"
+        }
         true => "",
         false => {
             " and the row's weight (whoever holds weights can let few customers count, and its coefficients \
@@ -208,5 +219,6 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
             1,
         ));
     }
+    list.extend(reject::of_scores(spec));
     list
 }

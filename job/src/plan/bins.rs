@@ -69,11 +69,13 @@ fn counted<'f>(facts: &'f Facts<'f>, fine: &[u64]) -> Once<'f> {
             once.ask(1);
             once.rounds += 1;
             once.spread(owner, WORD * rows * block);
-            once.products([Product {
+            // where rows are declined, good ones are counted as well
+            let labels = 1 + u64::from(facts.spec.reject_inference.is_some());
+            once.products((0..labels).map(|_| Product {
                 owner,
                 operand: rows,
                 output: block,
-            }]);
+            }));
             left -= block;
         }
         once.compute_s += (3 * rows * bins) as f64 / RING_MACS_PER_S;

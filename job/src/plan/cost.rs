@@ -1,9 +1,10 @@
 //! Rounds, bytes and time, step by step.
 
 use super::{
-    Assumptions, PartySize, Series, Stage, StepCost, Taken,
+    Assumptions, PartySize, Series, Stage, StepCost,
     gates::{Once, Product, series_word, within},
     held::{proximal_inverse, proximal_iterations, proximal_step},
+    passes::Passes,
     trials, vole,
 };
 use paripassu_model::newton_schulz;
@@ -11,63 +12,15 @@ use paripassu_model::newton_schulz;
 use crate::{
     constants::{
         ALIGN_ANNOUNCED, ALIGN_FIXED, ALIGN_HELD, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES, FINE_PASSES,
+        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES,
         FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
         PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
-        SERIES_TERMS_PER_S, USUAL_COARSE_PASSES, USUAL_PASSES, WORD, coarse_hessian_rows,
-        passes_ahead,
+        SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, passes_ahead,
     },
     id::NodeId,
     life::State,
-    spec::{AlignMethod, OverlapOf, Spec, Stop},
+    spec::{AlignMethod, OverlapOf, Spec},
 };
-
-/// Passes of one range that settles.
-#[derive(Clone, Copy)]
-pub(super) struct Passes {
-    /// While steps are large.
-    pub(super) coarse: u64,
-    /// At full precision.
-    pub(super) fine: u64,
-    /// After which one bit says whether training has settled.
-    tests: u64,
-}
-
-impl Passes {
-    pub(super) fn expected(spec: &Spec) -> Self {
-        let most = spec.solver.max_passes;
-        match spec.solver.stop {
-            Stop::Bit => {
-                let all = USUAL_PASSES.min(most);
-                let coarse = USUAL_COARSE_PASSES.min(all);
-                Self::of(spec, coarse, all - coarse)
-            }
-            Stop::Fixed => {
-                let fine = FINE_PASSES.min(most);
-                Self::of(spec, most - fine, fine)
-            }
-        }
-    }
-
-    pub(super) fn taken(spec: &Spec, taken: &Taken) -> Self {
-        Self::of(spec, taken.passes, taken.fine_passes)
-    }
-
-    fn of(spec: &Spec, coarse: u64, fine: u64) -> Self {
-        Self {
-            coarse,
-            fine,
-            tests: match spec.solver.stop {
-                Stop::Bit => coarse + fine,
-                Stop::Fixed => 1,
-            },
-        }
-    }
-
-    pub(super) fn all(&self) -> u64 {
-        self.coarse + self.fine
-    }
-}
 
 /// What the costs follow from. Parties by position; the intercept is a column of position 0.
 pub(super) struct Facts<'a> {
@@ -78,6 +31,8 @@ pub(super) struct Facts<'a> {
     pub(super) test_rows: u64,
     pub(super) columns: u64,
     pub(super) passes: Passes,
+    /// Of the second fit where applicants are declined, else none.
+    pub(super) second: Passes,
     pub(super) series: Series,
     pub(super) hessian_rows: u64,
 }
@@ -124,23 +79,29 @@ impl Facts<'_> {
 
     /// Passes that make a new Hessian, while steps are large and at full precision.
     pub(super) fn hessians(&self) -> (u64, u64) {
-        let large = match self.sampled() {
+        self.hessians_of(self.passes, false)
+    }
+
+    /// The same of other passes; `near` where they begin on shares, near the end.
+    pub(super) fn hessians_of(&self, passes: Passes, near: bool) -> (u64, u64) {
+        let large = match self.sampled() || near {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
         // of all rows, the last early one serves on
         let keep = !self.sampled() && !self.spec.outputs.standard_errors;
         let (mut early, mut last, mut since) = (0, 0, u64::MAX / 2);
-        for pass in 0..self.passes.all() {
-            let fine = pass >= self.passes.coarse;
-            if pass == self.passes.coarse && !keep {
+        for pass in 0..passes.all() {
+            let fine = pass >= passes.coarse;
+            if pass == passes.coarse && !keep {
                 since = u64::MAX / 2;
             }
             let share = if fine { FINE_PASSES_PER_HESSIAN } else { large };
             if since >= share {
                 *if fine { &mut last } else { &mut early } += 1;
                 // the first, of the bound or of the label party's own fit, is for one pass
-                since = if pass == 0 { u64::MAX / 2 } else { 0 };
+                let once = pass == 0 && !near;
+                since = if once { u64::MAX / 2 } else { 0 };
             }
             since += 1;
         }
@@ -262,8 +223,9 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         proximal_iterations(facts).times(facts.held(passes.all())),
         settled(facts).times(passes.tests),
         range_check(masked).times(1),
-        coefficients(facts).times(1),
     ]);
+    steps.extend(super::reject::steps(facts, facts.second, groups));
+    steps.push(coefficients(facts).times(1));
     if facts.spec.outputs.standard_errors {
         steps.push(standard_errors(facts).times(1));
     }
@@ -499,7 +461,7 @@ pub(super) fn range_check<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// The shares of each party's coefficients to that party, and word to the helper that all is done.
-fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn coefficients<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Evaluating, "own coefficients").counted(Stage::Train);
     once.opening();
     if facts.spec.is_held() {
@@ -543,7 +505,7 @@ fn reasons<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 }
 
 /// The other parties' part of every test score, masked where they are several, to the label party.
-fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+pub(super) fn scores<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     let mut once = Once::new(facts, State::Evaluating, "test scores");
     once.opening();
     if let Some(binning) = facts.spec.binning.as_ref().filter(|b| b.strict()) {

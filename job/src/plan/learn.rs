@@ -159,7 +159,14 @@ pub(super) fn learns(spec: &Spec) -> Vec<Learns> {
                 "{part}, data set {}, columns: {}",
                 party.dataset, party.columns
             );
-            of(Audience::Party(party.id.clone()), role, never)
+            let mut of = of(Audience::Party(party.id.clone()), role, never);
+            if spec.reject_inference.is_some() {
+                of.never += match is_label {
+                    true => "; what any declined customer was inferred to be",
+                    false => "; who was declined, how many were, or what they were inferred to be",
+                };
+            }
+            of
         })
         .collect();
     list.push(of(

@@ -14,6 +14,8 @@ mod learn;
 mod memory;
 mod network;
 mod overlap;
+mod passes;
+mod reject;
 mod selection;
 mod stage;
 mod table;
@@ -274,6 +276,8 @@ pub struct Taken {
     pub passes: u64,
     /// Passes at full precision.
     pub fine_passes: u64,
+    /// Of `passes` and of `fine_passes`, those of the second fit of a job with declined applicants.
+    pub second: (u64, u64),
     /// Columns of a horizontal job in which values are missing.
     pub missing_columns: u64,
     /// Common customers held out, where that is known and not only their share.
@@ -352,9 +356,10 @@ fn costs_of(
     let hessian_rows =
         u64::from(spec.solver.hessian_rows.unwrap_or_else(automatic)).min(train_rows);
     let passes = match (taken, &spec.network) {
-        (Some(taken), None) => cost::Passes::taken(spec, taken),
-        _ => cost::Passes::expected(spec),
+        (Some(taken), None) => passes::Passes::taken(spec, taken),
+        _ => passes::Passes::expected(spec),
     };
+    let second = passes::Passes::second(spec, taken);
 
     let facts = cost::Facts {
         spec,
@@ -364,6 +369,7 @@ fn costs_of(
         test_rows,
         columns,
         passes,
+        second,
         series: first,
         hessian_rows,
     };
@@ -393,7 +399,15 @@ fn costs_of(
             let batches = spec::Network::parts(rows, network.batch).count() as u64;
             (network.epochs, network.epochs, batches)
         }
-        None => (facts.passes.all(), spec.solver.max_passes * ranges, 0),
+        None => {
+            let fits = 1 + u64::from(spec.reject_inference.is_some());
+            let second = facts.second.all();
+            (
+                facts.passes.all() + second,
+                spec.solver.max_passes * ranges * fits,
+                0,
+            )
+        }
     };
     let mut plan = Plan {
         name: spec.name.clone(),

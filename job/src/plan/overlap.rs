@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Assumptions, LinkBytes, Memory, PartySize, Plan, Series, cost, disclosures, learn, memory,
+    passes,
 };
 use crate::{constants, spec::Spec};
 
@@ -15,7 +16,8 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         train_rows: 0,
         test_rows: 0,
         columns: 0,
-        passes: cost::Passes::expected(spec),
+        passes: passes::Passes::expected(spec),
+        second: passes::Passes::NONE,
         series: Series::of(spec, constants::AUTO_RANGES[0]),
         hessian_rows: 0,
     };

@@ -17,6 +17,7 @@ mod locate;
 mod network;
 mod overlap;
 mod parse;
+mod reject;
 mod resume;
 mod rows;
 mod scorecard;
@@ -41,6 +42,7 @@ pub use self::{
     horizontal::{Horizontal, Intercept, Start},
     network::{Activation, Network},
     overlap::{Overlap, OverlapOf},
+    reject::RejectInference,
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
     selection::{Selection, SelectionCorrelations, StepBy, StepDirection, Stepwise},
@@ -94,6 +96,9 @@ pub struct Spec {
     /// Columns of several parties that say the same; without it, all are fitted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
+    /// Declined applicants, who have no outcome; without it, every row has a label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_inference: Option<RejectInference>,
     /// What is fitted.
     #[serde(default)]
     pub model: Model,

@@ -51,10 +51,12 @@ impl Spec {
             let column = self.model.weight.as_ref().filter(|w| w.party == party.id);
             let evaluation = self.evaluation.as_ref().filter(|_| position == 0);
             let in_time = evaluation.and_then(|e| e.out_of_time.as_ref()).map(|_| 1.0);
+            let declined = self.reject_inference.as_ref().filter(|_| position == 0);
             let max = [
                 class.map(ClassWeight::max),
                 column.map(|w| w.max.value()),
                 in_time,
+                declined.map(|r| r.weight.value().max(1.0)),
             ];
             let max = max.into_iter().flatten().reduce(|a, b| a * b)?;
             Some((position, max))
@@ -65,8 +67,8 @@ impl Spec {
             .collect()
     }
 
-    /// Columns of a party that are read and are no features: each row's weight, each row's offset, what an
-    /// evaluation reads.
+    /// Columns of a party that are read and are no features: each row's weight, each row's offset, who was declined, what
+    /// an evaluation reads.
     pub fn beside_features(&self, party: &str) -> Vec<&str> {
         let weight = self
             .model
@@ -85,8 +87,10 @@ impl Spec {
             let named = named.filter(|(key, _)| *key != "loss");
             named.map(|(_, column)| column)
         });
+        let rejected = self.reject_inference.as_ref().filter(|_| is_label);
         let mut beside: Vec<&str> = weight
             .into_iter()
+            .chain(rejected.map(|r| r.rejected.as_str()))
             .chain(offset.map(String::as_str))
             .chain(read)
             .collect();

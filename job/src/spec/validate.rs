@@ -7,7 +7,7 @@ use super::{
     error::{Problem, nearest},
     evaluation, held, keys,
     locate::KeyPath,
-    network, overlap, rows, scorecard, selection, tuning,
+    network, overlap, reject, rows, scorecard, selection, tuning,
 };
 use crate::{
     constants,
@@ -47,6 +47,7 @@ pub(super) fn check(spec: &Spec) -> Found {
         }
     }
     selection::check(spec, &mut found);
+    reject::check(spec, &mut found);
     if spec.evaluation.is_some() && (spec.horizontal.is_some() || spec.overlap.is_some()) {
         let why = "an evaluation by the label party is for jobs of parties with different columns";
         let problem = Problem::Rows {

@@ -18,12 +18,14 @@
 
 mod cholesky;
 mod constrained;
+mod fuzzy;
 mod kernels;
 mod newton;
 mod parts;
 mod passes;
 
 pub use constrained::{Sign, fit_constrained};
+pub use fuzzy::{Fuzzy, FuzzyAsk, FuzzyRows, fuzzy};
 pub use newton::{Fit, FitOptions, Wald, fit};
 pub use parts::{Parts, Penalty, triangle};
 pub use passes::{NewtonPass, NewtonPasses, newton_passes};

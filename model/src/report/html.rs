@@ -6,7 +6,8 @@ use super::page::Rows;
 use super::table::Table;
 use super::{
     Curves, DisclosureStatus, Evaluation, Fact, Finding, Metric, ModelKind, Report, bins,
-    convergence, page, rows, scorecard, selection, tables, trials, validation, validation_charts,
+    convergence, page, reject, rows, scorecard, selection, tables, trials, validation,
+    validation_charts,
 };
 
 const STYLE: &str = include_str!("style.css");
@@ -24,6 +25,7 @@ pub fn html(report: &Report) -> String {
         ("columns", "Columns and bins", columns(report)),
         ("coefficients", "Coefficients", coefficients(report)),
         ("scorecard", "Scorecard", points(report)),
+        ("rejects", "Reject inference", rejects(report)),
         ("data", "Data and parties", data(report)),
         ("method", "Model and solver", method(report)),
         ("disclosures", "Disclosures", disclosures(report)),
@@ -397,6 +399,17 @@ fn points(report: &Report) -> String {
     out.push_str(&table(&scorecard::points(report)));
     out.push_str(&table(&scorecard::rounding(report)));
     out.push_str(&table(&scorecard::reasons(report)));
+    out
+}
+
+fn rejects(report: &Report) -> String {
+    let told = reject::sentences(report);
+    let paragraph = |text: &String| format!("<p>{}</p>\n", escape(text));
+    let mut out: String = told.iter().map(paragraph).collect();
+    if !out.is_empty() {
+        out.push_str(&table(&reject::facts(report)));
+        out.push_str(&table(&reject::compared(report)));
+    }
     out
 }
 

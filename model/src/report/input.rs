@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BinsReport, CardReport, Convergence, Correlations, Curves, Planned, SelectionReport, Trials,
+    BinsReport, CardReport, Convergence, Correlations, Curves, Planned, RejectReport,
+    SelectionReport, Trials,
 };
 use crate::validation::{Compared, Drift, Validation};
 
@@ -40,6 +41,9 @@ pub struct Report {
     pub compared: Option<Compared>,
     /// Which ridge cross-validation chose.
     pub trials: Option<Trials>,
+    /// What was made of declined applicants, where outcomes are inferred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<RejectReport>,
     /// Bins and weight of evidence, where columns are binned.
     pub bins: Option<BinsReport>,
     /// Which columns of all parties say the same, where the job selects.
@@ -104,6 +108,7 @@ impl Default for Report {
             drift: None,
             compared: None,
             trials: None,
+            rejects: None,
             bins: None,
             selection: None,
             correlations: None,

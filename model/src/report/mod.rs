@@ -41,6 +41,7 @@ mod model_card;
 mod number;
 mod page;
 mod planned;
+mod reject;
 mod rows;
 mod scorecard;
 mod selection;
@@ -65,6 +66,7 @@ pub use input::{
 };
 pub use model_card::model_card;
 pub use planned::{Compared, Planned, PlannedStage};
+pub use reject::{RejectCoefficient, RejectMetric, RejectReport};
 pub use scorecard::{CardReport, ReasonCount, Rounding};
 pub use selection::{Across, SelectedColumn, SelectionReport};
 pub use summary::{SummaryRows, summary_rows};

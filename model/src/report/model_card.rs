@@ -4,7 +4,7 @@
 
 use super::number::{compact, fixed, percent, signed};
 use super::table::Table;
-use super::{Fact, ModelKind, Report, page, scorecard, tables, validation};
+use super::{Fact, ModelKind, Report, page, reject, scorecard, tables, validation};
 
 /// Text in Markdown: nothing in it is markup.
 fn plain(text: &str) -> String {
@@ -92,6 +92,7 @@ fn parties(r: &Report) -> String {
 fn data(r: &Report) -> String {
     let mut out = facts(&page::data_facts(r));
     out.push_str(&table(&tables::samples(r)));
+    out.push_str(&table(&reject::facts(r)));
     out + &to_write(
         "observation and performance window, exclusions, data quality, and whether matched customers differ \
          from the others",
@@ -105,6 +106,12 @@ fn method(r: &Report) -> String {
             "- Alternative: {}, the same model on the label holder's columns alone\n",
             plain(&alone.name)
         ));
+    }
+    let inferred = reject::sentences(r);
+    if !inferred.is_empty() {
+        out.push('\n');
+        out.push_str(&list(&inferred));
+        out.push_str(&table(&reject::compared(r)));
     }
     if !r.notes.is_empty() {
         out.push('\n');

@@ -3,7 +3,8 @@
 use super::curves::band_rows;
 use super::table::{Cell, Table, figure, words};
 use super::{
-    Curves, Disclosure, DisclosureStatus, Report, bins, scorecard, selection, trials, validation,
+    Curves, Disclosure, DisclosureStatus, Report, bins, reject, scorecard, selection, trials,
+    validation,
 };
 
 /// Every table as file name (without folder) and CSV text. Tables without rows are left out.
@@ -39,6 +40,8 @@ fn all(report: &Report) -> Vec<Table> {
         validation::fairness(report),
         validation::stability(report),
         trials::table(report),
+        reject::facts(report),
+        reject::compared(report),
         bins::bins(report),
         bins::selection(report),
         bins::correlated(report),

@@ -33,6 +33,9 @@ impl Portfolio {
         } else {
             b"id"
         });
+        if party == Party::Bank && self.declined_from.is_some() {
+            line.extend_from_slice(b",declined");
+        }
         for variable in party.variables() {
             line.push(b',');
             line.extend_from_slice(variable.name().as_bytes());
@@ -60,7 +63,12 @@ impl Portfolio {
             line.extend_from_slice(self.customer_id(row).as_bytes());
             if party == Party::Bank {
                 let truth = self.truth(row);
-                write!(line, ",{},{},{}", truth.bank, truth.month, truth.bad)?;
+                write!(line, ",{},{}", truth.bank, truth.month)?;
+                match self.declined(row) {
+                    None => write!(line, ",{}", truth.bad)?,
+                    Some(false) => write!(line, ",{},0", truth.bad)?,
+                    Some(true) => write!(line, ",,1")?,
+                }
             }
             self.fill(party, row, &mut cells);
             for &cell in &cells {

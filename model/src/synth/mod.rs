@@ -26,6 +26,7 @@
 
 mod cells;
 mod csv;
+mod declined;
 mod parquet;
 mod stream;
 
@@ -113,6 +114,8 @@ pub struct Truth {
 pub struct Portfolio {
     seed: u64,
     keys: cells::Keys,
+    /// Score of the bank's rule from which an applicant is declined.
+    declined_from: Option<f64>,
 }
 
 impl Portfolio {
@@ -121,6 +124,7 @@ impl Portfolio {
         Self {
             seed,
             keys: cells::Keys::new(seed),
+            declined_from: None,
         }
     }
 

@@ -1,10 +1,13 @@
 //! What is checked of every row, whatever kind of file it comes from.
 
 use super::error::shorten;
-use super::{At, TableError};
+use super::{At, ColumnData, Table, TableError};
 use crate::schema::{DatasetSpec, IdRuleCount, escape_id, join_id, nearest_name, normalise_id};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+
+/// What stands for a label that is not there until the row is whole.
+const NO_LABEL: u8 = u8::MAX;
 
 /// The state of reading one file.
 pub(super) struct Checks {
@@ -18,6 +21,8 @@ pub(super) struct Checks {
     pub(super) seen: Option<HashMap<[u8; 16], (u64, u64)>>,
     /// Whether a row without an id is one with the empty id, and not an error.
     pub(super) none_is_empty: bool,
+    /// The column of numbers that says who is declined, and its place among them.
+    rejected: Option<(String, usize)>,
     pub(super) id_counts: Vec<IdRuleCount>,
     /// Rows begun.
     pub(super) rows: u64,
@@ -34,6 +39,7 @@ impl Checks {
             label: String::new(),
             seen: Some(HashMap::new()),
             none_is_empty: false,
+            rejected: None,
             id_counts: rules
                 .map(|&rule| IdRuleCount { rule, changed: 0 })
                 .collect(),
@@ -167,6 +173,8 @@ impl Checks {
         match cell.trim() {
             "0" | "0.0" => Ok(0),
             "1" | "1.0" => Ok(1),
+            // whether it may be, the whole row says
+            c if self.is_missing(c) && self.rejected.is_some() => Ok(NO_LABEL),
             c if self.is_missing(c) => Err(TableError::LabelMissing {
                 at: at(),
                 column: column(),
@@ -177,6 +185,50 @@ impl Checks {
                 got: shorten(c),
             }),
         }
+    }
+
+    /// From here on rows that this column of numbers marks have no label, and all others have one.
+    pub(super) fn reject(&mut self, column: &str) {
+        let at = self.spec.numeric.iter().position(|c| c == column);
+        self.rejected = at.map(|at| (column.to_owned(), at));
+    }
+
+    /// Holds the label of a row that is otherwise taken against what marks declined ones; theirs becomes 0.
+    pub(super) fn outcome(&self, table: &mut Table, line: u64) -> Result<(), TableError> {
+        let (Some((rejected, at)), Some(labels)) = (&self.rejected, &mut table.label) else {
+            return Ok(());
+        };
+        let marked = match table.columns.get(*at).map(|c| &c.data) {
+            Some(ColumnData::Numeric(values)) => values.last().copied(),
+            _ => None,
+        };
+        let (at, column, rejected) = (self.at(line), self.label.clone(), rejected.clone());
+        let Some(label) = labels.last_mut() else {
+            return Ok(());
+        };
+        match (marked, *label) {
+            (Some(1.0), NO_LABEL) => *label = 0,
+            (Some(0.0), NO_LABEL) => {
+                return Err(TableError::AcceptedWithoutLabel {
+                    at,
+                    column,
+                    rejected,
+                });
+            }
+            (Some(0.0), _) => {}
+            (Some(1.0), _) => {
+                return Err(TableError::DeclinedWithLabel {
+                    at,
+                    column,
+                    rejected,
+                });
+            }
+            _ => {
+                let column = rejected;
+                return Err(TableError::Declined { at, column });
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn number(&self, column: &str, cell: &str, line: u64) -> Result<f64, TableError> {

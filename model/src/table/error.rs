@@ -176,6 +176,40 @@ pub enum TableError {
         /// The label column.
         column: String,
     },
+    /// An accepted row has no label.
+    #[error(
+        "{at}, column `{column}`: the label is missing, and the row is not declined: only declined applicants (1 in \
+         `{rejected}`) have no outcome; drop rows whose outcome is not known"
+    )]
+    AcceptedWithoutLabel {
+        /// Where.
+        at: At,
+        /// The label column.
+        column: String,
+        /// The column that says who is declined.
+        rejected: String,
+    },
+    /// A declined row has a label.
+    #[error(
+        "{at}, column `{column}`: a declined applicant (1 in `{rejected}`) has a label: leave the cell empty, an outcome of \
+         somebody who got nothing is not known"
+    )]
+    DeclinedWithLabel {
+        /// Where.
+        at: At,
+        /// The label column.
+        column: String,
+        /// The column that says who is declined.
+        rejected: String,
+    },
+    /// The column that says who is declined says something else.
+    #[error("{at}, column `{column}`: expected 1 (declined) or 0 (accepted) in every row")]
+    Declined {
+        /// Where.
+        at: At,
+        /// The column.
+        column: String,
+    },
     /// The label is neither 0 nor 1.
     #[error("{at}, column `{column}`: label `{got}`, expected 0 (good) or 1 (bad)")]
     Label {

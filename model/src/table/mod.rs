@@ -206,7 +206,22 @@ impl Table {
     /// # Errors
     /// Every variant of [`TableError`] that names a file.
     pub fn load(path: &Path, spec: &DatasetSpec) -> Result<Self, TableError> {
+        Self::load_with(path, spec, None)
+    }
+
+    /// The same, where the column `rejected` marks declined rows ([`CsvReader::with_rejected`]).
+    ///
+    /// # Errors
+    /// As that.
+    pub fn load_with(
+        path: &Path,
+        spec: &DatasetSpec,
+        rejected: Option<&str>,
+    ) -> Result<Self, TableError> {
         let mut reader = TableReader::open(path, spec)?;
+        if let Some(column) = rejected {
+            reader = reader.with_rejected(column);
+        }
         let mut table = Self::empty(spec);
         while reader.read_batch(&mut table, 1 << 16)? > 0 {}
         Ok(table)
@@ -318,6 +333,15 @@ impl TableReader {
         match self {
             Self::Csv(r) => Self::Csv(Box::new(r.without_repeats_check())),
             Self::Parquet(r) => Self::Parquet(Box::new(r.without_repeats_check())),
+        }
+    }
+
+    /// As [`CsvReader::with_rejected`].
+    #[must_use]
+    pub fn with_rejected(self, column: &str) -> Self {
+        match self {
+            Self::Csv(r) => Self::Csv(Box::new(r.with_rejected(column))),
+            Self::Parquet(r) => Self::Parquet(Box::new(r.with_rejected(column))),
         }
     }
 

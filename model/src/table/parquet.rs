@@ -189,6 +189,13 @@ impl ParquetReader {
         self
     }
 
+    /// As [`super::CsvReader::with_rejected`].
+    #[must_use]
+    pub fn with_rejected(mut self, column: &str) -> Self {
+        self.checks.reject(column);
+        self
+    }
+
     /// As [`super::CsvReader::without_repeats_check`].
     #[must_use]
     pub fn without_repeats_check(mut self) -> Self {
@@ -391,6 +398,7 @@ impl ParquetReader {
                 }
             }
         }
+        self.checks.outcome(table, 0)?;
         table.ids.push(id);
         Ok(())
     }

@@ -284,3 +284,36 @@ fn an_id_of_several_columns_is_the_same_as_from_a_text_file() {
     std::fs::write(&csv, "born,income,surname\n019700102,1.5,moss\n3,2.5,a|b\n").unwrap();
     assert_eq!(Table::load(&csv, &spec).unwrap().ids(), table.ids());
 }
+
+#[test]
+fn declined_rows_of_a_file_with_types_have_no_label() {
+    let dir = tempfile::tempdir().unwrap();
+    let schema = "required binary id (UTF8); optional int32 bad; required int64 declined;";
+    let spec = DatasetSpec {
+        numeric: vec!["declined".into()],
+        categorical: Vec::new(),
+        ..spec()
+    };
+    let of = |declined: Vec<i64>| {
+        let path = file(dir.path(), schema, |w| {
+            group!(
+                w,
+                (ByteArrayType, vec!["a".into(), "b".into()], None),
+                (Int32Type, vec![1], Some(&[1, 0])),
+                (Int64Type, declined.clone(), None)
+            );
+        });
+        Table::load_with(&path, &spec, Some("declined"))
+    };
+    assert_eq!(of(vec![0, 1]).unwrap().label(), Some(&[1, 0][..]));
+    let said = of(vec![0, 0]).unwrap_err().to_string();
+    assert!(
+        said.contains("row 2") && said.contains("not declined"),
+        "{said}"
+    );
+    let said = of(vec![1, 1]).unwrap_err().to_string();
+    assert!(
+        said.contains("row 1") && said.contains("has a label"),
+        "{said}"
+    );
+}

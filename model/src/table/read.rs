@@ -135,6 +135,14 @@ impl<R: Read> CsvReader<R> {
         self
     }
 
+    /// Takes rows that this column of numbers marks with 1 as declined: they have no label, and all others have one. In the
+    /// table their label is 0.
+    #[must_use]
+    pub fn with_rejected(mut self, column: &str) -> Self {
+        self.checks.reject(column);
+        self
+    }
+
     /// Looks for repeated ids no longer, and so needs no memory that grows with the file: for a
     /// caller that finds them itself.
     #[must_use]
@@ -269,6 +277,7 @@ impl<R: Read> CsvReader<R> {
                 }
             }
         }
+        self.checks.outcome(table, line)?;
         table.ids.push(id);
         Ok(())
     }

@@ -307,3 +307,55 @@ fn an_id_of_several_columns_is_all_of_them_each_by_its_own_rules() {
     };
     assert!(twice.check().is_err());
 }
+
+#[test]
+fn declined_rows_have_no_label_and_all_others_one() {
+    let spec = DatasetSpec {
+        numeric: vec!["income".into(), "declined".into()],
+        categorical: Vec::new(),
+        ..spec()
+    };
+    let read = |text: &str| {
+        let reader = CsvReader::new("a.csv".into(), text.as_bytes(), &spec).unwrap();
+        let mut reader = reader.with_rejected("declined");
+        let mut table = Table::empty(&spec);
+        reader.read_batch(&mut table, 100).map(|_| table)
+    };
+    let table = read("id,income,declined,y\na,1,0,1\nb,2,1,\nc,3,1.0,NA\nd,4,0,0\n").unwrap();
+    // what stands there cannot matter: it is 0
+    assert_eq!(table.label(), Some(&[1, 0, 0, 0][..]));
+    for (row, want) in [
+        (
+            "b,2,1,0",
+            "column `y`: a declined applicant (1 in `declined`) has a label",
+        ),
+        (
+            "b,2,0,",
+            "column `y`: the label is missing, and the row is not declined",
+        ),
+        (
+            "b,2,,",
+            "column `declined`: expected 1 (declined) or 0 (accepted)",
+        ),
+        (
+            "b,2,0.5,1",
+            "column `declined`: expected 1 (declined) or 0 (accepted)",
+        ),
+        ("b,2,1,7", "label `7`, expected 0 (good) or 1 (bad)"),
+    ] {
+        let text = format!("id,income,declined,y\na,1,0,1\n{row}\n");
+        let said = read(&text).unwrap_err().to_string();
+        assert!(
+            said.contains("a.csv, row 2 (line 3)") && said.contains(want),
+            "{said}"
+        );
+    }
+    // without the column that says so, an empty label is the error that it was
+    let plain = CsvReader::new(
+        "a.csv".into(),
+        &b"id,income,declined,y\nb,2,1,\n"[..],
+        &spec,
+    );
+    let said = plain.unwrap().read_all().unwrap_err().to_string();
+    assert!(said.contains("the label is missing: drop rows"), "{said}");
+}

@@ -84,8 +84,11 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
             "How many columns, with the levels of categories, this party brings; no name, no value."
         }
         "binning.fine-bins" => "How finely this party's columns are cut; no name, no value.",
-        id if id.starts_with("binning.rows.") || id.starts_with("binning.bads.") => {
-            "How customers and bad customers are spread over each column's bins, as totals; no name, no edge, not \
+        id if ["binning.rows.", "binning.bads.", "binning.goods."]
+            .iter()
+            .any(|p| id.starts_with(p)) =>
+        {
+            "How customers, bad and good ones are spread over each column's bins, as totals; no name, no edge, not \
              which customers."
         }
         id if id.starts_with("binning.columns.") => {
@@ -125,7 +128,11 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
         "train.converged" | "train.range-check" => {
             "How hard the model was to fit. Nothing of a single customer."
         }
-        "release.scores" => return scores(columns),
+        "reject.rate" => "One mean over at least a hundred declined customers; of one, nothing.",
+        id if id.starts_with("reject.coefficients.") => {
+            "What counting declined customers changes in the receiver's own coefficients, as a whole."
+        }
+        "reject.scores" | "release.scores" => return scores(columns),
         "release.metrics" => {
             "How well the model does on the held-out customers as a whole. Two jobs over customers that differ by few \
              tell of these few."

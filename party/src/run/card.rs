@@ -22,7 +22,7 @@ use paripassu_protocol::{
 
 use paripassu_service::{node::JobState, transport::JobChannel};
 
-use super::{Prepared, Run, evaluate, own, train::Fit};
+use super::{Prepared, Run, evaluate, own, rows::RowData, train::Fit};
 
 impl Run {
     /// This party's half of the scorecard and, where the job releases them, reasons across both parties.
@@ -83,7 +83,7 @@ impl Run {
         let offset = self.spec().model.offset.as_deref();
         let offset = offset.filter(|_| self.label);
         let files = half.files(data, fit, offset, text)?;
-        Ok((files, half.report(rows, counts)))
+        Ok((files, half.report(rows, &data.rows, counts)))
     }
 }
 
@@ -276,6 +276,7 @@ impl Half {
     pub(crate) fn report(
         &self,
         rows: Option<&evaluate::Rows>,
+        beside: &RowData,
         reasons: Vec<ReasonCount>,
     ) -> CardReport {
         let rounding = rows.and_then(|rows| {
@@ -283,10 +284,10 @@ impl Half {
             let whole: Vec<f64> = rows
                 .margins
                 .iter()
-                .zip(&self.points)
+                .zip(beside.of_accepted(self.points.clone()))
                 .map(|(z, (exact, points))| {
                     let others = scaling.score(*z) - exact;
-                    let score = *points + rounded(others);
+                    let score = points + rounded(others);
                     let odds = scaling.log_odds(score as f64);
                     1.0 / (1.0 + (-odds).exp())
                 })

@@ -24,7 +24,17 @@ impl Run {
                  propose the job anew with a higher number or fewer split.test_tenths"
             )));
         }
-        let counted = self.site.store.scores_opened(self.job.job().as_str(), rows);
+        // two fits' scores of the same rows are twice as many
+        let compared = self
+            .spec()
+            .reject_inference
+            .as_ref()
+            .is_some_and(|r| r.compare);
+        let opened = if compared { 2 * rows } else { rows };
+        let counted = self
+            .site
+            .store
+            .scores_opened(self.job.job().as_str(), opened);
         counted.map_err(own)
     }
 

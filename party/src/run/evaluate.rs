@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use paripassu_model::{
-    logistic::{self, FitOptions, LogisticModel, Sign, TrainingSet, sigmoid},
+    logistic::{self, FitOptions, LogisticError, LogisticModel, Sign, TrainingSet, sigmoid},
     metrics::{AucDelta, Metrics, Scored},
     report::{self, Curves, ModelKind},
     validation::{Model, Validation},
@@ -38,6 +38,8 @@ pub(crate) struct Evaluation {
     pub(crate) rows: Option<Rows>,
     /// At the label holder only, where the job asks for it.
     pub(crate) validation: Option<Validation>,
+    /// Of the fit without declined applicants, at the label holder only, where the job compares.
+    pub(crate) known: Option<Metrics>,
 }
 
 /// Row-level results.
@@ -55,15 +57,23 @@ pub(crate) fn alone(
     l2: f64,
     held: Option<(f64, Vec<Sign>)>,
 ) -> Result<LogisticModel, Abort> {
+    fit_alone(set, l2, held).map_err(own)
+}
+
+pub(super) fn fit_alone(
+    set: &TrainingSet<'_>,
+    l2: f64,
+    held: Option<(f64, Vec<Sign>)>,
+) -> Result<LogisticModel, LogisticError> {
     if let Some((l1, mut signs)) = held {
         signs.resize(set.columns(), Sign::Free);
-        return logistic::fit_constrained(set, l2, l1, &signs).map_err(own);
+        return logistic::fit_constrained(set, l2, l1, &signs);
     }
     let options = FitOptions {
         l2,
         ..FitOptions::default()
     };
-    Ok(logistic::fit(set, &options).map_err(own)?.model)
+    Ok(logistic::fit(set, &options)?.model)
 }
 
 impl Evaluation {
@@ -101,6 +111,7 @@ impl Evaluation {
             summary,
             rows: Some(rows),
             validation,
+            known: None,
         })
     }
 
@@ -122,6 +133,7 @@ impl Evaluation {
             summary,
             rows: None,
             validation: None,
+            known: None,
         })
     }
 

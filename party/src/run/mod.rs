@@ -18,6 +18,7 @@ mod overlap;
 mod page;
 mod progress;
 mod read;
+mod reject;
 mod rows;
 mod select;
 mod set_change;
@@ -102,6 +103,8 @@ struct Run {
     tuned: Option<Tuned>,
     /// Log-odds of the test rows without what the label holder adds, where they are made on shares.
     scored: Option<Vec<f64>>,
+    /// What was made of declined applicants.
+    inferred: Option<reject::Inferred>,
     /// The passes of a logistic fit.
     course: Vec<ConvergenceStep>,
     measured: Measured,
@@ -119,6 +122,7 @@ pub(crate) struct Prepared {
     pub(crate) train: Array2<f64>,
     pub(crate) test: Array2<f64>,
     pub(crate) train_label: Option<Vec<u8>>,
+    /// Of accepted test rows alone.
     pub(crate) test_label: Option<Vec<u8>>,
     pub(crate) test_ids: Vec<String>,
     pub(crate) rows: rows::RowData,
@@ -198,6 +202,7 @@ impl Run {
             held,
             tuned: None,
             scored: None,
+            inferred: None,
             course: Vec::new(),
             measured: Measured::new(),
             peer_rows: 0,
@@ -261,6 +266,11 @@ impl Run {
         let trained = self.train(&mut prepared, &mut engine).await;
         let (fit, half, passes) = trained.at("train")?;
         (self.taken.passes, self.taken.fine_passes) = passes;
+        if let Some(inferred) = &self.inferred {
+            let second = self.course.iter().skip(inferred.first_passes as usize);
+            let fine = second.clone().filter(|step| step.fine).count() as u64;
+            self.taken.second = (second.count() as u64 - fine, fine);
+        }
         self.done(Stage::Train).at("train")?;
 
         self.reporter.phase(JobState::Evaluating, "scores");
@@ -361,11 +371,14 @@ impl Run {
         }
         let prepared = blocking(move || {
             let rows = rows::RowData::read(&spec, &me, &table, &train, &test)?;
+            let declined = rows.declined.as_ref();
+            let known_train = reject::accepted(&train, declined.map(|d| &d.train[..]));
+            let known_test = reject::accepted(&test, declined.map(|d| &d.test[..]));
             let evaluation = match table.label() {
-                Some(_) => validate::EvaluationData::read(&spec, &table, &test)?,
+                Some(_) => validate::EvaluationData::read(&spec, &table, &known_test)?,
                 None => None,
             };
-            let all: Vec<usize> = train.iter().chain(&test).copied().collect();
+            let all: Vec<usize> = known_train.iter().chain(&known_test).copied().collect();
             let comparing = before.compare(&table, &columns, &all, &limits);
             let drift = validate::stability(&spec, &me, &table, &columns, &train, &test)?;
             let own_hidden = bins.as_ref().map_or(&[][..], |bins| &bins.hidden);
@@ -399,7 +412,7 @@ impl Run {
                 before: None,
                 selection: None,
                 train_label: label(&train),
-                test_label: label(&test),
+                test_label: label(&known_test),
                 test_ids: test.iter().map(|r| table.ids()[*r].clone()).collect(),
                 design,
             })
@@ -418,6 +431,7 @@ impl Run {
             return Ok(None);
         };
         let joint = self.scores(data, fit, scores).await?;
+        let known = self.known_scores(data, scores).await?;
         let ctx = self.ctx.narrow("evaluate");
         let receivers: Vec<u8> = self
             .spec()
@@ -453,6 +467,9 @@ impl Run {
         let l2 = self.l2();
         let held = self.held(design);
         let rows = data.rows.clone();
+        let margins = rows.of_accepted(margins);
+        let known = known.map(|known| rows.of_accepted(known));
+        let inferring = self.spec().reject_inference.clone();
         let asked = data.evaluation.clone();
         let network = self.spec().network.as_ref();
         let network = network.map(|n| network::spec(self.spec(), n)).transpose()?;
@@ -463,11 +480,22 @@ impl Run {
                 let asked = asked.as_ref();
                 return evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked);
             }
-            let set = TrainingSet::new(&train, &train_y).map_err(own)?;
-            let alone = evaluate::alone(&rows.give(set)?, l2, held)?;
+            let alone = match &inferring {
+                Some(inferring) => reject::alone(inferring, &rows, (&train, &train_y), l2, held)?,
+                None => {
+                    let set = TrainingSet::new(&train, &train_y).map_err(own)?;
+                    evaluate::alone(&rows.give(set)?, l2, held)?
+                }
+            };
             let mut alone = alone.margins(&test).map_err(own)?;
             rows.add_offset(&mut alone);
-            evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked.as_ref())
+            let alone = rows.of_accepted(alone);
+            let known = known
+                .map(|z| reject::known_metrics(&test_y, &z))
+                .transpose()?;
+            let made =
+                evaluate::Evaluation::new(&train_y, &test_y, margins, &alone, asked.as_ref())?;
+            Ok(evaluate::Evaluation { known, ..made })
         })
         .await?;
         for p in receivers {
@@ -502,6 +530,7 @@ impl Run {
             job: self.job.job().to_string(),
             offset: self.spec().model.offset.clone().filter(|_| self.label),
             compared: compared.clone(),
+            inferred: report.rejects.clone(),
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
         let results = outputs::Results {

@@ -8,7 +8,7 @@ use std::{
 
 use paripassu_audit::event::{bodies::FileDigest, hex};
 use paripassu_model::{
-    report::{self, Report},
+    report::{self, RejectReport, Report},
     validation::Compared,
 };
 use paripassu_protocol::{abort::Abort, vertical::logistic::LogisticFit};
@@ -31,6 +31,8 @@ pub(super) struct Content {
     pub(super) keep_predictions: bool,
     /// Against the job before it.
     pub(super) compared: Compared,
+    /// What was made of declined applicants.
+    pub(super) inferred: Option<RejectReport>,
     /// The column added to each score, at the label party.
     pub(super) offset: Option<String>,
 }
@@ -132,6 +134,9 @@ impl Content {
             if let Some(bins) = &data.bins {
                 metrics["columns"] = bins.selection();
             }
+            if let Some(inferred) = &self.inferred {
+                metrics["reject_inference"] = serde_json::to_value(inferred).map_err(own)?;
+            }
             metrics["compared"] = serde_json::to_value(&self.compared).map_err(own)?;
             let metrics = serde_json::to_vec_pretty(&metrics).map_err(own)?;
             files.push(("metrics.json", metrics));
@@ -140,7 +145,7 @@ impl Content {
             {
                 files.push((
                     "predictions.csv",
-                    predictions(&data.test_ids, rows).into_bytes(),
+                    predictions(&data.rows.of_accepted(data.test_ids.clone()), rows).into_bytes(),
                 ));
             }
         }

@@ -138,12 +138,19 @@ pub(super) fn report(
     let summary = evaluation.map(|e| &e.summary);
     let mut report = frame(run, selection);
     report.data.matched = data.matched.to_string();
+    let rejects = match fit {
+        Fit::Logistic(fit) => run.reject_report(data, fit, evaluation),
+        Fit::Network(_) => None,
+    };
+    // of declined rows nothing is known
+    let known = |rows: usize, counts: Option<(u64, u64)>| counts.map_or(rows as u64, |c| c.0);
+    let (train, test) = rejects.as_ref().map_or((None, None), |r| (r.train, r.test));
     report.data.train = Sample {
-        rows: Some(data.train.nrows() as u64),
+        rows: Some(known(data.train.nrows(), train)),
         bads: summary.map(|s| s.train_bads as u64),
     };
     report.data.test = Sample {
-        rows: Some(data.test.nrows() as u64),
+        rows: Some(known(data.test.nrows(), test)),
         bads: summary.map(|s| s.joint.bads as u64),
     };
     let names: Vec<String> = data.design.names().map(str::to_owned).collect();
@@ -154,6 +161,7 @@ pub(super) fn report(
         correlations: mapped.then(|| Correlations::of(names, data.train.view())),
         selection: data.selection.clone(),
         trials: run.tuned.as_ref().map(trials),
+        rejects,
         receiver,
         parties,
         planned: run.planned(data.table_rows as u64, data.matched as u64, fit.widths()),

@@ -10,7 +10,10 @@ use paripassu_protocol::{
     vertical::logistic::{LARGEST_OFFSET, RowWeights},
 };
 
-use super::own;
+use super::{
+    own,
+    reject::{Declined, declined},
+};
 
 /// Of the training rows and the test rows, where the job names such columns of this party.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +24,8 @@ pub(crate) struct RowData {
     pub(crate) train_offset: Option<Vec<f64>>,
     /// Offsets of test rows.
     pub(crate) test_offset: Option<Vec<f64>>,
+    /// Who is declined, where the job infers.
+    pub(crate) declined: Option<Declined>,
 }
 
 impl RowData {
@@ -79,6 +84,8 @@ impl RowData {
                 weights = Some(counts.iter().zip(&late).map(of).collect());
             }
         }
+        let marked = |rows| declined(spec, me, table, rows);
+        let declined = marked(train)?.zip(marked(test)?);
         let offset = spec.model.offset.as_ref().filter(|_| is_label);
         let of = |rows: &[usize]| {
             offset
@@ -101,6 +108,7 @@ impl RowData {
             weights,
             train_offset,
             test_offset,
+            declined: declined.map(|(train, test)| Declined { train, test }),
         })
     }
 

@@ -78,13 +78,13 @@ impl Run {
             max_vif: asked.max_vif.map(|v| v.value()),
             table: asked.correlations == SelectionCorrelations::All,
         };
-        let weights = data.rows.weights.as_deref();
+        let weights = data.rows.known_weights();
         let label = data.train_label.as_deref();
         let input = SelectionInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
             rows: data.train.nrows(),
-            label: label.map(|y| ranked(y, weights)),
+            label: label.map(|y| ranked(y, weights.as_deref())),
         };
         let made = selection::select(engine, &asked_for, input).await?;
         let me = engine.me();

@@ -76,7 +76,14 @@ impl Run {
                         let fit = self.steps(engine, &stepwise, data, &mut course).await?;
                         (fit, None, None)
                     }
-                    None => self.logistic(engine, data, &mut course).await?,
+                    None => match self.spec().reject_inference.clone() {
+                        Some(asked) => {
+                            let made = self.rejects(engine, &asked, data, &mut course).await?;
+                            self.inferred = Some(made.1);
+                            (made.0, None, None)
+                        }
+                        None => self.logistic(engine, data, &mut course).await?,
+                    },
                 };
                 (self.tuned, self.scored) = (tuned, scored);
                 let fine = course.iter().filter(|step| step.fine).count() as u64;
@@ -155,7 +162,7 @@ impl Run {
         fit.map(|(fit, tuned)| (fit, Some(tuned), None))
     }
 
-    fn input(&self, data: &Prepared) -> LogisticInput {
+    pub(super) fn input(&self, data: &Prepared) -> LogisticInput {
         LogisticInput {
             x: data.train.iter().copied().collect(),
             cols: data.train.ncols(),
@@ -272,7 +279,7 @@ fn drawn(label: &[u8], folds: usize) -> Result<Vec<u8>, Abort> {
     Ok(stratified(label, folds, &order))
 }
 
-fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
+pub(super) fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
     let is = |v: AutoOr| match v {
         AutoOr::Auto => None,
         AutoOr::Is(n) => Some(n),

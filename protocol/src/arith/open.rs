@@ -87,6 +87,20 @@ pub enum Opening {
         /// The step, from 1.
         step: u32,
     },
+    /// The sum of the probabilities of bad that declined applicants are given, to the label holder.
+    InferredBads,
+    /// The coefficients of one party's columns in the fit of accepted applicants alone, to that party.
+    KnownCoefficients {
+        /// Position of the party.
+        party: u8,
+    },
+    /// Scores of rows by that fit, to the label holder.
+    KnownScores,
+    /// Good rows of each bin of one party's columns, where some rows are neither good nor bad, to the label holder.
+    BinGoods {
+        /// Position of the party.
+        party: u8,
+    },
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.

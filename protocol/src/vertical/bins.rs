@@ -143,20 +143,48 @@ pub async fn count<C: Channel, S: CorrelationSource>(
     mine: Option<&Assigned>,
     label: Option<&[u8]>,
 ) -> Result<Shares, Abort> {
+    let marks = label.map(|label| [label]);
+    let [bads] = count_each(engine, owner, (rows, bins), mine, marks).await?;
+    Ok(bads)
+}
+
+/// The same of several marks of rows, zeros and ones that party 0 gives, such as bad rows and good ones where some are neither;
+/// of how many rows and bins.
+///
+/// # Leakage
+/// None beyond the shapes.
+///
+/// # Errors
+/// As of [`count`].
+pub async fn count_each<C: Channel, S: CorrelationSource, const N: usize>(
+    engine: &mut Engine<C, S>,
+    owner: usize,
+    (rows, bins): (usize, usize),
+    mine: Option<&Assigned>,
+    marks: Option<[&[u8]; N]>,
+) -> Result<[Shares; N], Abort> {
     let me = engine.me();
     let fits = mine.is_some() == (owner == me)
         && mine.is_none_or(|m| m.all() == bins && m.columns.iter().all(|c| c.len() == rows))
-        && label.is_some() == (me == 0)
-        && label.is_none_or(|y| y.len() == rows && y.iter().all(|y| *y <= 1));
+        && marks.is_some() == (me == 0)
+        && marks.is_none_or(|all| {
+            all.iter()
+                .all(|y| y.len() == rows && y.iter().all(|y| *y <= 1))
+        });
     if !fits {
         return Err(Abort::Input("bins or labels of another shape".into()));
     }
-    let mut y = Shares::zeros(rows, 0);
-    for (word, label) in y.words_mut().iter_mut().zip(label.unwrap_or_default()) {
-        *word = u64::from(*label);
-    }
+    let shared = |k: usize| {
+        let mut y = Shares::zeros(rows, 0);
+        let given = marks.map_or(&[][..], |all| all[k]);
+        for (word, mark) in y.words_mut().iter_mut().zip(given) {
+            *word = u64::from(*mark);
+        }
+        y
+    };
+    let all: [Shares; N] = std::array::from_fn(shared);
     let most = (BLOCK_WORDS / rows.max(1)).max(1);
-    let mut words = Vec::with_capacity(bins);
+    let mut words: [Vec<u64>; N] = std::array::from_fn(|_| Vec::with_capacity(bins));
     for from in (0..bins).step_by(most) {
         let to = (from + most).min(bins);
         let block = match mine {
@@ -167,14 +195,16 @@ pub async fn count<C: Channel, S: CorrelationSource>(
             None => None,
         };
         let matrix = engine.register(owner, rows, to - from, 0, block).await?;
-        let counted = engine
-            .products(&[(&matrix, Operand::Transposed(&y, 1))])
-            .await?;
-        for part in counted {
+        let jobs: Vec<_> = all
+            .iter()
+            .map(|y| (&matrix, Operand::Transposed(y, 1)))
+            .collect();
+        let counted = engine.products(&jobs).await?;
+        for (words, part) in words.iter_mut().zip(counted) {
             words.extend_from_slice(part.words());
         }
     }
-    Ok(Shares::new(words, 0))
+    Ok(words.map(|words| Shares::new(words, 0)))
 }
 
 /// Whether each bin holds at least `least` rows of each label, told to all parties. `rows` are the rows of each
@@ -196,14 +226,34 @@ pub async fn enough<C: Channel, S: CorrelationSource>(
     if rows.is_some() != is_owner || rows.is_some_and(|r| r.len() != bads.len()) {
         return Err(Abort::Input("the owner gives the rows of its bins".into()));
     }
-    let least = if is_owner { least } else { 0 };
-    let mut bad = bads.duplicate();
-    let mut good = bads.duplicate();
-    for (at, (b, g)) in bad.words_mut().iter_mut().zip(good.words_mut()).enumerate() {
-        let all = rows.and_then(|r| r.get(at)).copied().unwrap_or(0);
-        *g = all.wrapping_sub(*g).wrapping_sub(least);
-        *b = b.wrapping_sub(least);
+    let mut goods = bads.duplicate().negated();
+    for (g, all) in goods.words_mut().iter_mut().zip(rows.unwrap_or_default()) {
+        *g = g.wrapping_add(*all);
     }
+    enough_of(engine, owner, (bads, &goods), least).await
+}
+
+/// The same where good rows are counted, too, because some are neither.
+///
+/// # Leakage
+/// As of [`enough`].
+///
+/// # Errors
+/// As of that.
+pub async fn enough_of<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    owner: usize,
+    (bads, goods): (&Shares, &Shares),
+    least: u64,
+) -> Result<Vec<bool>, Abort> {
+    let least = if engine.me() == owner { least } else { 0 };
+    let less = |of: &Shares| {
+        let mut of = of.duplicate();
+        let words = of.words_mut().iter_mut();
+        words.for_each(|w| *w = w.wrapping_sub(least));
+        of
+    };
+    let (bad, good) = (less(bads), less(goods));
     let party = u8::try_from(owner).unwrap_or(u8::MAX);
     engine
         .both_not_negative(&bad, &good, Opening::BinsEnough { party })
@@ -271,12 +321,37 @@ pub async fn open<C: Channel, S>(
     bads: &Shares,
     groups: &[usize],
 ) -> Result<Vec<u64>, Abort> {
+    let party = u8::try_from(owner).unwrap_or(u8::MAX);
+    open_as(engine, bads, groups, Opening::BinBads { party }).await
+}
+
+/// Opens the good rows of joined bins to party 0 likewise, where some rows are neither good nor bad.
+///
+/// # Leakage
+/// The counts, to party 0: declared as `BinGoods`.
+///
+/// # Errors
+/// As of [`open`].
+pub async fn open_goods<C: Channel, S>(
+    engine: &mut Engine<C, S>,
+    owner: usize,
+    goods: &Shares,
+    groups: &[usize],
+) -> Result<Vec<u64>, Abort> {
+    let party = u8::try_from(owner).unwrap_or(u8::MAX);
+    open_as(engine, goods, groups, Opening::BinGoods { party }).await
+}
+
+async fn open_as<C: Channel, S>(
+    engine: &mut Engine<C, S>,
+    counts: &Shares,
+    groups: &[usize],
+    opening: Opening,
+) -> Result<Vec<u64>, Abort> {
     let mut words = vec![0u64; groups.iter().max().map_or(0, |g| g + 1)];
-    for (word, g) in bads.words().iter().zip(groups) {
+    for (word, g) in counts.words().iter().zip(groups) {
         words[*g] = words[*g].wrapping_add(*word);
     }
-    let party = u8::try_from(owner).unwrap_or(u8::MAX);
-    let opening = Opening::BinBads { party };
     let shares = Shares::new(words, 0);
     engine.open(shares, opening, Receivers::One(0)).await
 }

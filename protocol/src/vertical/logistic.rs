@@ -6,7 +6,7 @@ pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{
     hidden::Hidden,
     points::Points,
-    run::{Attempt, Run},
+    run::{Attempt, Run, Start},
     tuning::{Tuned, Tuning, with_first},
 };
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
@@ -343,15 +343,28 @@ async fn train_all<C: Channel, S: CorrelationSource>(
 pub(super) async fn settle<C: Channel, S: CorrelationSource>(
     run: &mut Run,
     engine: &mut Engine<C, S>,
+    counts: (&mut u32, &mut u32),
+    progress: &mut dyn Progress,
+) -> Result<Attempt, Abort> {
+    settle_from(run, engine, counts, None, progress).await
+}
+
+/// The same, begun on shares, at the range of the start.
+pub(super) async fn settle_from<C: Channel, S: CorrelationSource>(
+    run: &mut Run,
+    engine: &mut Engine<C, S>,
     (passes, hessians): (&mut u32, &mut u32),
+    start: Option<&Start>,
     progress: &mut dyn Progress,
 ) -> Result<Attempt, Abort> {
     let mut problem = ("no range to try", 0);
-    for (i, range_log2) in run.spec.ranges().into_iter().enumerate() {
+    let mut ranges = run.spec.ranges();
+    ranges.retain(|range| start.is_none_or(|start| *range >= start.range_log2));
+    for (i, range_log2) in ranges.into_iter().enumerate() {
         if i > 0 {
             run.use_all_rows();
         }
-        let attempt = run.attempt(engine, range_log2, *passes, i > 0, None, progress);
+        let attempt = run.attempt(engine, range_log2, *passes, i > 0, start, progress);
         let attempt = attempt.await?;
         *passes = attempt.passes;
         *hessians += attempt.hessians;

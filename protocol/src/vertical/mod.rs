@@ -50,6 +50,8 @@ mod newton;
 mod pass;
 pub mod points;
 mod proximal;
+mod range;
+pub mod reject;
 mod release;
 mod row_weights;
 mod run;

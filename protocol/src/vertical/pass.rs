@@ -183,12 +183,15 @@ impl Run {
                 *r = r.wrapping_sub(u64::from(*y).wrapping_mul(one));
             }
         }
+        if let Some(inferred) = &self.inferred {
+            residual.sub(inferred.at(how.fine));
+        }
         #[cfg(test)]
         spill(engine, Spill::Residual, &residual).await?;
         Ok((residual, slope))
     }
 
-    fn sigmoid_spec(&self, how: &How<'_>) -> SigmoidSpec {
+    pub(super) fn sigmoid_spec(&self, how: &How<'_>) -> SigmoidSpec {
         SigmoidSpec {
             series: Arc::clone(how.series),
             precision: how.precision(),

@@ -36,6 +36,18 @@ impl Run {
         facts: SolverFacts,
     ) -> Result<LogisticFit, Abort> {
         engine.step("release/coefficients");
+        let of = |party| Opening::Coefficients { party };
+        self.release_as(engine, attempt, facts, of).await
+    }
+
+    /// The same, as openings of another kind, in the present step.
+    pub(super) async fn release_as<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        attempt: &Attempt,
+        facts: SolverFacts,
+        of: fn(u8) -> Opening,
+    ) -> Result<LogisticFit, Abort> {
         let released = match &attempt.split {
             Some(split) => Some(self.coefficients(engine, &attempt.short, split).await?),
             None => None,
@@ -44,16 +56,14 @@ impl Run {
         let opened = |p: &(usize, &Shares)| !self.is_hidden(p.0);
         for (p, w) in weights.iter().enumerate().filter(opened) {
             let party = p as u8;
-            let opening = Opening::Coefficients { party };
-            engine.announce(opening, Receivers::One(party), w.len())?;
+            engine.announce(of(party), Receivers::One(party), w.len())?;
         }
         let mut own = Vec::new();
         for (p, w) in weights.iter().enumerate().filter(opened) {
             let party = p as u8;
-            let opening = Opening::Coefficients { party };
             let words = Zeroizing::new(
                 engine
-                    .open(w.duplicate(), opening, Receivers::One(party))
+                    .open(w.duplicate(), of(party), Receivers::One(party))
                     .await?,
             );
             if p == engine.me() {

@@ -13,6 +13,7 @@ use super::{
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
     proximal::{self, Gap, Proximal, Split},
+    reject::Inferred,
     row_weights::{self, Scale, Weighting},
     whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
@@ -61,6 +62,8 @@ pub(super) struct Run {
     pub(super) masks: Masks,
     /// Whether it is enough that steps are small, before the last passes' precision: in trials.
     pub(super) rough: bool,
+    /// What declined rows are inferred to be, beside the label.
+    pub(super) inferred: Option<Inferred>,
 }
 
 /// One attempt at one range.
@@ -217,6 +220,7 @@ impl Run {
             unwhiten: Vec::new(),
             masks: Masks::default(),
             rough: false,
+            inferred: None,
         };
         for p in 0..engine.parties() {
             let of = hidden.iter().find(|h| h.owner == p);
@@ -291,11 +295,7 @@ impl Run {
         start: Option<&Start>,
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
-        let fine_terms = self.spec.terms.unwrap_or(match range_log2 {
-            ..=3 => 12,
-            // five quarters of the range: the series is then exact to 3e-6
-            r => 5 << (r - 2),
-        });
+        let fine_terms = self.fine_terms(range_log2);
         let fine = Arc::new(Sine::logistic(range_log2, fine_terms));
         let coarse = Arc::new(Sine::logistic(range_log2, coarse_terms(fine_terms)));
         let points = Points::new(
@@ -344,8 +344,8 @@ impl Run {
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
             let bound = inverse.is_none() && !stage.fine && all_rows && !near;
-            // all that is not 0 is party 0's
-            let by_zero = t == 1 && start.is_none();
+            // all that is not 0 is party 0's; what is inferred is nobody's
+            let by_zero = t == 1 && start.is_none() && self.inferred.is_none();
             let of = if stage.fine {
                 points.fine
             } else {
@@ -425,7 +425,7 @@ impl Run {
             }
             progress.pass(pass, passes_before + most, stage.fine);
             // from another training's end, the first step is as large as the two differ
-            let ask = self.spec.stop == Stop::Bit && (t > 1 || by_zero) || t == most;
+            let ask = self.spec.stop == Stop::Bit && (t > 1 || start.is_none()) || t == most;
             let at = (stage.fine, pass);
             if ask && self.settled(engine, &steps, inv, gap, at).await? {
                 if stage.fine || self.rough {
@@ -457,6 +457,15 @@ impl Run {
         })
     }
 
+    /// Sine terms of the last passes.
+    pub(super) fn fine_terms(&self, range_log2: u32) -> usize {
+        self.spec.terms.unwrap_or(match range_log2 {
+            ..=3 => 12,
+            // five quarters of the range: the series is then exact to 3e-6
+            r => 5 << (r - 2),
+        })
+    }
+
     /// The ridge, as weights of rows are scaled.
     pub(super) fn l2(&self) -> f64 {
         self.l2
@@ -465,6 +474,11 @@ impl Run {
     /// What weights of rows are divided by.
     pub(super) fn scale(&self) -> f64 {
         self.scale.by
+    }
+
+    /// The same, with their headroom.
+    pub(super) fn row_scale(&self) -> Scale {
+        self.scale
     }
 
     /// Columns of each party.
@@ -566,35 +580,5 @@ impl Run {
         engine
             .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)
             .await
-    }
-
-    /// Whether all training rows' scores lie where the series is a sigmoid: one bit.
-    pub(super) async fn within_range<C: Channel, S: CorrelationSource>(
-        &mut self,
-        engine: &mut Engine<C, S>,
-        attempt: &Attempt,
-    ) -> Result<bool, Abort> {
-        engine.step(format_args!("train/range-{}", attempt.passes));
-        engine.announce(Opening::RangeExceeded, Receivers::All, 1)?;
-        let range_log2 = attempt.series.period_log2() - 2;
-        // 2^48 units are R / 64
-        let frac = 54 - points::FEATURE - range_log2;
-        let cut = attempt
-            .weights
-            .iter()
-            .map(|w| (w.duplicate(), frac))
-            .collect();
-        let weights = engine.truncate(cut).await?;
-        let weights = self.inner(engine, &weights, &attempt.short).await?;
-        let mut masks = std::mem::take(&mut self.masks);
-        masks.refill(engine, &self.features, false).await?;
-        let z = self.margins(engine, &mut masks, &weights).await;
-        self.masks = masks;
-        let z = z?;
-        // beyond R the series is sigma(2R - z), within 1e-4 of sigma(z) up to 2R - 9.2
-        let range = attempt.series.range();
-        let bound = range.max(2.0 * range - 9.2);
-        let limit = (bound / range * 64.0) as u16;
-        engine.all_within(&z, limit, Opening::RangeExceeded).await
     }
 }

@@ -1,6 +1,7 @@
 mod hidden;
 pub(super) mod leakage;
 mod proximal;
+mod reject;
 mod row_weights;
 mod selection;
 mod stepwise;

@@ -127,29 +127,42 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(
     serde_json::from_slice(body).map_err(|e| malformed(e.to_string()))
 }
 
-/// Counts of good and bad by column, where what was told and what was opened can both be true.
+/// Counts of good and bad by column of at most so many rows, where what was told and what was opened can both be true; good
+/// rows are all that are not bad, unless they are given.
 pub(super) fn counts_of(
     told: &[Told],
-    bads: &[u64],
+    (bads, goods): (&[u64], Option<&[u64]>),
     total: Counts,
+    most: u64,
 ) -> Result<Vec<Vec<Counts>>, String> {
-    if told.iter().map(|t| t.rows.len()).sum::<usize>() != bads.len() {
+    let bins = told.iter().map(|t| t.rows.len()).sum::<usize>();
+    if bins != bads.len() || goods.is_some_and(|goods| goods.len() != bins) {
         return Err("it names another number of bins than it joined".to_owned());
     }
     let mut bads = bads.iter();
+    let mut goods = goods.map(<[u64]>::iter);
     let mut all = Vec::new();
     for (position, t) in told.iter().enumerate() {
         let mut counts = Vec::with_capacity(t.rows.len());
         for (rows, bad) in t.rows.iter().zip(bads.by_ref()) {
             // what a peer says must not overflow a sum of them
-            if *rows > total.rows() {
+            if *rows > most {
                 return Err(format!(
                     "a bin of column {position} has more rows than there are training rows"
                 ));
             }
             let good = rows.checked_sub(*bad);
-            let good =
+            let rest =
                 good.ok_or_else(|| format!("column {position} has more bad rows than rows"))?;
+            let good = match &mut goods {
+                Some(goods) => goods.next().copied().unwrap_or(rest),
+                None => rest,
+            };
+            if good > rest {
+                return Err(format!(
+                    "column {position} has more good and bad rows than rows"
+                ));
+            }
             counts.push(Counts { good, bad: *bad });
         }
         if counts.iter().copied().sum::<Counts>() != total || t.ordinary > counts.len() {
@@ -276,7 +289,7 @@ mod tests {
     #[test]
     fn counts_that_cannot_be_are_refused() {
         let total = Counts { good: 70, bad: 30 };
-        let of = |rows: &[u64], bads: &[u64]| counts_of(&[told(rows)], bads, total);
+        let of = |rows: &[u64], bads: &[u64]| counts_of(&[told(rows)], (bads, None), total, 100);
         assert_eq!(
             of(&[60, 40], &[10, 20]).unwrap()[0][1],
             Counts { good: 20, bad: 20 }
@@ -301,6 +314,18 @@ mod tests {
                 .unwrap_err()
                 .contains("more bad rows than rows")
         );
+        // 40 of 140 rows are neither
+        let known = |bads: &[u64], goods: &[u64]| {
+            counts_of(&[told(&[90, 50])], (bads, Some(goods)), total, 140)
+        };
+        assert_eq!(
+            known(&[10, 20], &[50, 20]).unwrap()[0][1],
+            Counts { good: 20, bad: 20 }
+        );
+        let problem = known(&[10, 20], &[39, 31]).unwrap_err();
+        assert!(problem.contains("more good and bad rows"), "{problem}");
+        let problem = known(&[10, 20], &[39, 30]).unwrap_err();
+        assert!(problem.contains("not all training rows"), "{problem}");
     }
 
     #[test]

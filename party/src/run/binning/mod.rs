@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use self::exchange::{Answer, Fine, Told, answer, carried_out, counts_of, cut, join, read, told};
 pub(super) use self::strict::matrix;
-use super::{Run, blocking, own, train::JobEngine};
+use super::{Run, blocking, own, reject, train::JobEngine};
 
 /// What became of the columns of a job with bins, as far as this party may know.
 #[derive(Debug, Clone, Serialize)]
@@ -333,17 +333,25 @@ impl Run {
                 }
             }
         }
+        let declined = reject::declined(self.spec(), &me, &table, &train)?;
+        let known = Arc::new(reject::accepted(&train, declined.as_deref()));
         let label: Option<Vec<u8>> = table
             .label()
             .filter(|_| self.label)
             .map(|y| train.iter().map(|r| y[*r]).collect());
+        // where rows are declined, those that are neither good nor bad are neither
+        let good = label.as_ref().zip(declined.as_ref()).map(|(y, declined)| {
+            let of = |(y, declined): (&u8, &bool)| u8::from(*y == 0 && !declined);
+            y.iter().zip(declined).map(of).collect::<Vec<u8>>()
+        });
         let mut fine = Vec::new();
         let mut assigned = Assigned::default();
-        if let Some(label) = label.clone() {
-            let (table, train) = (Arc::clone(&table), Arc::clone(&train));
+        if let Some(y) = table.label().filter(|_| self.label) {
+            let label: Vec<u8> = known.iter().map(|r| y[*r]).collect();
+            let (table, known) = (Arc::clone(&table), Arc::clone(&known));
             let made = blocking(move || {
                 let one = |(column, recipe): &(String, Recipe)| {
-                    binning::bin(&table, &train, &label, column, recipe)
+                    binning::bin(&table, &known, &label, column, recipe)
                 };
                 fit.iter().map(one).collect::<Result<Vec<_>, _>>()
             });
@@ -380,8 +388,11 @@ impl Run {
                 hidden.push(made.await?);
                 continue;
             }
-            self.bin_of(engine, &task, mine, label.as_deref(), &mut bins)
-                .await?;
+            let marks = Marks {
+                bad: label.as_deref(),
+                good: good.as_deref(),
+            };
+            self.bin_of(engine, &task, mine, marks, &mut bins).await?;
         }
         if !bins.hidden.is_empty() {
             return Ok((bins, hidden));
@@ -412,7 +423,7 @@ impl Run {
         engine: &mut JobEngine,
         task: &Owner<'_>,
         mine: Option<(&[Fine], &Assigned)>,
-        label: Option<&[u8]>,
+        marks: Marks<'_>,
         bins: &mut Bins,
     ) -> Result<(), Abort> {
         let Owner {
@@ -426,6 +437,8 @@ impl Run {
         let id = id.ok_or_else(|| own("a position without a party"))?;
         let step = format!("train/bins-{owner}");
         engine.step(&step);
+        let inferring = self.spec().reject_inference.is_some();
+        let label = marks.bad;
         if width == 0 {
             // declared, and nothing there
             if job.min_class > 0 {
@@ -436,16 +449,34 @@ impl Run {
                 .disclose(&DisclosureId::BinningRows(id.clone()), 0, &step)?;
             self.book
                 .disclose(&DisclosureId::BinningBads(id.clone()), 0, &step)?;
+            if inferring {
+                self.book
+                    .disclose(&DisclosureId::BinningGoods(id.clone()), 0, &step)?;
+            }
             return self.book.disclose(&DisclosureId::BinningWoe(id), 0, &step);
         }
         let assigned = mine.map(|(_, assigned)| assigned);
-        let bads = bins::count(engine, owner, rows, width, assigned, label).await?;
+        let (bads, goods) = match inferring {
+            true => {
+                let both = marks.bad.zip(marks.good).map(|(bad, good)| [bad, good]);
+                let shape = (rows, width);
+                let [bads, goods] = bins::count_each(engine, owner, shape, assigned, both).await?;
+                (bads, Some(goods))
+            }
+            false => {
+                let bads = bins::count(engine, owner, rows, width, assigned, label).await?;
+                (bads, None)
+            }
+        };
         let sizes: Option<Vec<u64>> =
             mine.map(|(fine, _)| fine.iter().flat_map(|f| f.rows.clone()).collect());
         let mut joined = mine.map(|(fine, _)| fine.to_vec());
         let group: Vec<usize> = if job.min_class > 0 {
             let least = job.min_class;
-            let enough = bins::enough(engine, owner, &bads, sizes.as_deref(), least).await?;
+            let enough = match &goods {
+                Some(goods) => bins::enough_of(engine, owner, (&bads, goods), least).await?,
+                None => bins::enough(engine, owner, &bads, sizes.as_deref(), least).await?,
+            };
             let group = match &mut joined {
                 Some(fine) => Some(join(fine, &enough).map_err(own)?),
                 None => None,
@@ -468,19 +499,28 @@ impl Run {
             None => Vec::new(),
         };
         let opened = bins::open(engine, owner, &bads, &group).await?;
+        let opened_good = match &goods {
+            Some(goods) => Some(bins::open_goods(engine, owner, goods, &group).await?),
+            None => None,
+        };
         self.book
             .disclose(&DisclosureId::BinningWoe(id.clone()), count, &step)?;
         if let Some(label) = label {
             let recipe = job.recipe("", "", rows, 1);
+            let ones = |of: &[u8]| of.iter().filter(|y| **y == 1).count() as u64;
+            let bad = ones(label);
             let total = Counts {
-                good: label.iter().filter(|y| **y == 0).count() as u64,
-                bad: label.iter().filter(|y| **y == 1).count() as u64,
+                good: marks.good.map_or(label.len() as u64 - bad, ones),
+                bad,
             };
-            let counts = counts_of(&told, &opened, total).map_err(|problem| Abort::Malformed {
-                from,
-                step: step.clone(),
-                problem,
-            })?;
+            let most = label.len() as u64;
+            let opened = (&opened[..], opened_good.as_deref());
+            let counts =
+                counts_of(&told, opened, total, most).map_err(|problem| Abort::Malformed {
+                    from,
+                    step: step.clone(),
+                    problem,
+                })?;
             let mut answers = Vec::new();
             for (position, (told, counts)) in told.iter().zip(&counts).enumerate() {
                 let (answer, other) = answer(told, counts, &recipe, job)?;
@@ -518,6 +558,13 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Training rows that are bad, and, where some are neither, good; at the label holder.
+#[derive(Clone, Copy)]
+struct Marks<'a> {
+    bad: Option<&'a [u8]>,
+    good: Option<&'a [u8]>,
 }
 
 /// Whose columns are binned.

@@ -101,6 +101,7 @@ impl Run {
             Ok(evaluate::Evaluation {
                 summary,
                 rows: Some(rows),
+                known: None,
                 validation: None,
             })
         })
