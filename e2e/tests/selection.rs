@@ -141,6 +141,97 @@ fn columns_that_say_the_same_go_as_from_pooled_columns() {
 }
 
 #[test]
+fn columns_enter_as_they_enter_the_pooled_fit() {
+    for (rule, both) in [
+        ("direction = \"forward\", enter = 0.01", false),
+        ("direction = \"both\", by = \"aic\"", true),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, parties) = (dir.path().join("out"), ["bank", "loans", "accounts"]);
+        let backward = "direction = \"backward\", by = \"p-value\", leave = 0.05";
+        let job = changed(dir.path(), |text| {
+            assert!(text.contains(backward));
+            text.replacen(backward, rule, 1)
+        });
+        let said = sandbox(&job, &parties, &out);
+        assert_eq!(said.code, 0, "{said:?}");
+        // the pooled twin steps by itself: names of columns and coefficients are the same
+        common::assert_lands(&said.json());
+        let mut places = Vec::new();
+        for party in parties {
+            let report = json(out.join(party).join("report.json"));
+            let columns = report["selection"]["columns"].as_array().unwrap();
+            let reason = |c: &Value| c["reason"].as_str().unwrap().to_owned();
+            // every column that came to the steps says what became of it
+            assert!(columns.iter().all(|c| !reason(c).is_empty()), "{columns:?}");
+            let entered: Vec<&Value> = columns.iter().filter(|c| c["kept"] == true).collect();
+            assert!(entered.len() >= 3, "{entered:?}");
+            for c in &entered {
+                assert!(reason(c).contains("entered the model in step"), "{c}");
+            }
+            let outside = |c: &&Value| reason(c).contains("did not enter the model");
+            assert!(columns.iter().filter(outside).count() >= 1);
+            places.push(
+                columns
+                    .iter()
+                    .map(|c| c["kept"].clone())
+                    .collect::<Vec<_>>(),
+            );
+            let own = entered.iter().filter(|c| c["owner"] == party).count();
+            let model = json(out.join(party).join("model.json"));
+            assert_eq!(model["columns"].as_array().unwrap().len(), own);
+            let opened = report["disclosures"].as_array().unwrap();
+            let times = |id: &str| {
+                let of = |d: &&Value| d["what"].as_str().unwrap().starts_with(&format!("{id}:"));
+                let found = opened.iter().find(of);
+                found.map(|d| d["happened"].as_u64().unwrap())
+            };
+            assert!(times("selection.entering").unwrap() > entered.len() as u64);
+            assert_eq!(times("selection.leaving").is_some(), both);
+            let bundle = fs::read_dir(out.join(party)).unwrap().flatten();
+            let bundle = bundle
+                .map(|e| e.path())
+                .find(|p| p.extension().is_some_and(|e| e == "bundle"));
+            let said = common::run(["audit", "verify", bundle.unwrap().to_str().unwrap()]);
+            assert_eq!(said.code, 0, "{said:?}");
+            let table = fs::read_to_string(out.join(party).join("tables/joint_selection.csv"));
+            assert!(table.unwrap().contains("entered the model in step"));
+        }
+        assert!(places.iter().all(|p| *p == places[0]));
+    }
+}
+
+#[test]
+fn filters_come_before_trials_penalties_and_signs() {
+    let steps = "stepwise = { direction";
+    for (added, held) in [
+        ("\n[tuning]\nl2 = [0.1, 1, 10]\nfolds = 3\n", false),
+        (
+            "\n[model]\nl1 = 20\n\n[[model.sign]]\nparty = \"bank\"\ncolumn = \"annual_inc\"\nsign = \"negative\"\n",
+            true,
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, parties) = (dir.path().join("out"), ["bank", "loans", "accounts"]);
+        let job = changed(dir.path(), |text| {
+            let lines = text.lines().filter(|l| !l.starts_with(steps));
+            let text: Vec<&str> = lines.collect();
+            let text = text.join("\n") + added;
+            match held {
+                true => text.replace("standard_errors = true", "standard_errors = false"),
+                false => text,
+            }
+        });
+        let said = sandbox(&job, &parties, &out);
+        assert_eq!(said.code, 0, "{said:?}");
+        common::assert_lands(&said.json());
+        let report = json(out.join("bank").join("report.json"));
+        let columns = report["selection"]["columns"].as_array().unwrap();
+        assert!(columns.iter().any(|c| c["kept"] == false));
+    }
+}
+
+#[test]
 fn without_limits_nothing_goes_and_each_learns_its_own_inflation() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
@@ -243,11 +334,33 @@ fn selections_that_make_no_sense_are_refused() {
             "correlations = \"al\"",
             "did you mean `all`",
         ),
-        ("backward", "forward", "`forward` is not available"),
+        ("backward", "forwards", "did you mean `forward`"),
+        (
+            "leave = 0.05",
+            "enter = 0.05",
+            "no column enters in backward steps",
+        ),
+        (
+            "\"backward\", by",
+            "\"forward\", by",
+            "no column leaves in forward steps",
+        ),
+        (
+            "direction = \"backward\", by = \"p-value\"",
+            "direction = \"both\", enter = 0.1, by = \"p-value\"",
+            "leave may not be below enter",
+        ),
+        ("p-value", "aic", "knows no p-value"),
+        (
+            "max_steps = 50",
+            "max_steps = 500",
+            "500 is outside 1 to 200",
+        ),
         ("leave = 0.05", "leave = 5", "5 is outside 0.0001 to 0.9"),
         ("max_vif", "max_viff", "did you mean `max_vif`"),
     ] {
         let job = changed(dir.path(), |text| {
+            let text = text.replacen("leave = 0.05 }", "leave = 0.05, max_steps = 50 }", 1);
             assert!(text.contains(from), "{from}");
             text.replacen(from, to, 1)
         });

@@ -69,6 +69,8 @@ pub enum DisclosureId {
     SelectionInflation(NodeId),
     /// Which column leaves the model in each step.
     SelectionLeaving,
+    /// Which column enters the model in each step.
+    SelectionEntering,
     /// Whether training has settled: one bit a pass, or one at the end.
     TrainConverged,
     /// Whether the loss on the watched rows fell: one bit an epoch.
@@ -158,6 +160,7 @@ impl fmt::Display for DisclosureId {
             Self::SelectionPairs => "selection.pairs",
             Self::SelectionInflated => "selection.inflated",
             Self::SelectionLeaving => "selection.leaving",
+            Self::SelectionEntering => "selection.entering",
             Self::SelectionInflation(party) => return f.pad(&format!("{INFLATION}{party}")),
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
@@ -228,6 +231,7 @@ impl FromStr for DisclosureId {
             "selection.pairs" => Self::SelectionPairs,
             "selection.inflated" => Self::SelectionInflated,
             "selection.leaving" => Self::SelectionLeaving,
+            "selection.entering" => Self::SelectionEntering,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
             "train.trials" => Self::TrainTrials,

@@ -191,6 +191,10 @@ impl Book {
                 let step = format!("train/leaving-{step}");
                 (DisclosureId::SelectionLeaving, step)
             }
+            Opening::Entering { step } => {
+                let step = format!("train/entering-{step}");
+                (DisclosureId::SelectionEntering, step)
+            }
             Opening::Inflation { party } => {
                 let id = DisclosureId::SelectionInflation(self.party(party)?);
                 (id, "release/inflation".to_owned())

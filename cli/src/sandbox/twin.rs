@@ -142,13 +142,19 @@ pub(crate) fn fit(
         |rows: &[usize]| -> Vec<f64> { rows.iter().map(|row| beside.offset[*row]).collect() };
     let train_offset = offset(&rows.train);
     if let (Some(asked), None) = (spec.stepwise(), kept) {
-        let fitted = (&train, &train_y[..]);
-        let steps = usize::try_from(asked.max_steps).map_err(|e| wrong(&e))?;
-        let rule = (asked.threshold(), steps);
-        let l2 = spec.model.l2.value();
-        let left = stepwise::backward(fitted, &weights, &train_offset, l2, rule);
-        let left = left.map_err(|e| wrong(&e))?;
-        let stays: Vec<usize> = (0..train.ncols()).filter(|at| !left.contains(at)).collect();
+        let data = stepwise::Data {
+            x: &train,
+            labels: &train_y,
+            weights: &weights,
+            offset: &train_offset,
+            l2: spec.model.l2.value(),
+        };
+        let rule = stepwise::Rule {
+            enter: asked.entering(),
+            leave: asked.leaving(),
+            most: usize::try_from(asked.max_steps).map_err(|e| wrong(&e))?,
+        };
+        let (_, stays) = stepwise::steps(&data, &rule).map_err(|e| wrong(&e))?;
         designs = only(&designs, &stays);
         let pick = |m: &Array2<f64>| m.select(Axis(1), &stays).as_standard_layout().into_owned();
         (train, test) = (pick(&train), pick(&test));

@@ -34,24 +34,16 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         }
         (0, 0) => text.to_owned(),
         (0, _) => format!(
-            "{text} The same in each fit of at most {steps} more, after each column that leaves."
+            "{text} The same in each fit of at most {steps} more, after each step of a column."
         ),
         _ => format!("{text} The same in each of {trials} trials."),
     };
     if let Some(stepwise) = spec.stepwise() {
-        list.push(opening(
-            DisclosureId::SelectionLeaving,
-            &format!(
-                "After each fit, which column leaves the model, by its place and without its name, or none: the one whose \
-                    coefficient is smallest beside its standard error, if {}. The rest are fitted anew; coefficients, standard \
-                    errors and statistics of these fits nobody learns. The helper sees from the requests it serves how many \
-                    columns leave.",
-                stepwise.rule()
-            ),
-            Shape::Summary,
-            with_helper(),
-            steps,
-        ));
+        let told = super::selection::steps(stepwise);
+        let told = told.into_iter();
+        list.extend(
+            told.map(|(id, what)| opening(id, &what, Shape::Summary, with_helper(), steps)),
+        );
     }
     if let Some(tuning) = &spec.tuning {
         let label = spec

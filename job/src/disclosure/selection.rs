@@ -3,8 +3,34 @@
 use super::{Audience, Disclosure, DisclosureId, Shape};
 use crate::{
     constants::SELECTION_COLUMNS,
-    spec::{Selection, SelectionCorrelations, Spec},
+    spec::{Selection, SelectionCorrelations, Spec, Stepwise},
 };
+
+/// Which column enters or leaves after each fit, and in what words.
+pub(super) fn steps(stepwise: &Stepwise) -> Vec<(DisclosureId, String)> {
+    let forgotten = "All are fitted anew; coefficients, standard errors and statistics of these fits nobody learns. The helper \
+        sees from the requests it serves how many steps there are";
+    let mut list = Vec::new();
+    if stepwise.entering().is_some() {
+        let what = format!(
+            "After each fit, the first one of the intercept alone, which column enters the model, by its place and without its \
+                name, or none: of those that are not in it the one that says most of the label beside those that are (the \
+                greatest score statistic), if {}. {forgotten}. The order in which columns enter tells which of a party's \
+                say most.",
+            stepwise.enters_if()
+        );
+        list.push((DisclosureId::SelectionEntering, what));
+    }
+    if stepwise.leaving().is_some() {
+        let what = format!(
+            "After each fit, which column leaves the model, by its place and without its name, or none: the one whose \
+                coefficient is smallest beside its standard error, if {}. {forgotten}.",
+            stepwise.leaves_if()
+        );
+        list.push((DisclosureId::SelectionLeaving, what));
+    }
+    list
+}
 
 /// Everything that the selection of columns opens, in the order in which it happens.
 pub(super) fn disclosures(

@@ -2,24 +2,23 @@
 
 use super::{
     Assumptions, PartySize, Series, Stage, StepCost,
+    align::align,
     gates::{Once, Product, series_word, within},
     held::{proximal_inverse, proximal_iterations, proximal_step},
     passes::Passes,
-    trials, vole,
+    trials,
 };
 use paripassu_model::newton_schulz;
 
 use crate::{
     constants::{
-        ALIGN_ANNOUNCED, ALIGN_FIXED, ALIGN_HELD, ALIGN_ITEM, ALIGN_MASKS_PER_S, ALIGN_MIN_PADDING,
-        ALIGN_RETURN, ALIGN_ROUNDS, COARSE_PASSES_PER_SAMPLED_HESSIAN, CORES,
-        FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM, INVERSE_LEAST_LOG2, METRICS,
-        PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED,
-        SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, passes_ahead,
+        COARSE_PASSES_PER_SAMPLED_HESSIAN, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM,
+        INVERSE_LEAST_LOG2, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM,
+        SCORE, SCORE_SEED, SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, passes_ahead,
     },
     id::NodeId,
     life::State,
-    spec::{AlignMethod, OverlapOf, Spec},
+    spec::Spec,
 };
 
 /// What the costs follow from. Parties by position; the intercept is a column of position 0.
@@ -35,6 +34,8 @@ pub(super) struct Facts<'a> {
     pub(super) second: Passes,
     pub(super) series: Series,
     pub(super) hessian_rows: u64,
+    /// Columns that left the model or entered it.
+    pub(super) stepped: u64,
 }
 
 impl Facts<'_> {
@@ -149,12 +150,32 @@ impl Facts<'_> {
     }
 }
 
-/// Items of all frames of a party with so many rows.
-fn framed(rows: u64, step: u64) -> u64 {
-    (rows + ALIGN_MIN_PADDING).div_ceil(step) * step
+pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
+    let mut steps = before(facts);
+    match facts.spec.stepwise() {
+        Some(stepwise) => {
+            steps.extend(super::steps::all(facts, stepwise, facts.stepped));
+        }
+        None => {
+            steps.extend(fit(facts));
+            steps.extend(after(facts));
+        }
+    }
+    steps
 }
 
-pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
+/// What comes before the columns are masked for a fit.
+pub(super) fn before(facts: &Facts<'_>) -> Vec<StepCost> {
+    let mut steps = vec![align(facts).times(1)];
+    if let Some(binning) = &facts.spec.binning {
+        steps.extend(super::bins::steps(facts, binning));
+    }
+    steps.extend(super::selection::steps(facts));
+    steps
+}
+
+/// A fit, and the trials before it.
+pub(super) fn fit(facts: &Facts<'_>) -> Vec<StepCost> {
     let passes = facts.passes;
     let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
     // the first pass of all: while steps are large, if there are such passes
@@ -180,12 +201,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         columns: sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1,
         ..*facts
     };
-    let mut steps = vec![align(facts).times(1)];
-    if let Some(binning) = &facts.spec.binning {
-        steps.extend(super::bins::steps(facts, binning));
-    }
-    steps.extend(super::selection::steps(facts));
-    steps.push(masked_features(masked).times(1));
+    let mut steps = vec![masked_features(masked).times(1)];
     if let Some(tuning) = &facts.spec.tuning {
         let spec = trials::in_trials(facts.spec);
         let facts = Facts {
@@ -225,7 +241,12 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         range_check(masked).times(1),
     ]);
     steps.extend(super::reject::steps(facts, facts.second, groups));
-    steps.push(coefficients(facts).times(1));
+    steps
+}
+
+/// What follows the last fit.
+pub(super) fn after(facts: &Facts<'_>) -> Vec<StepCost> {
+    let mut steps = vec![coefficients(facts).times(1)];
     if facts.spec.outputs.standard_errors {
         steps.push(standard_errors(facts).times(1));
     }
@@ -242,72 +263,6 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
         steps.push(metrics(facts).times(1));
     }
     steps
-}
-
-/// Matching, by the method that the job names.
-pub(super) fn align<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Aligning, "match customers");
-    once.opening();
-    let step = facts.spec.align.size_step.max(1);
-    let items: Vec<_> = facts
-        .sizes
-        .iter()
-        .map(|size| framed(size.rows, step))
-        .collect();
-    if facts.spec.align.resume.is_some() {
-        // what each still holds; how much of the match is left, nobody knows before
-        once.broadcast(ALIGN_HELD);
-        once.rounds += 1;
-        (0..items.len()).for_each(|party| once.waits(party, items.len() as u64 - 1));
-    }
-    let any = facts.spec.overlap.as_ref().map(|overlap| overlap.of) == Some(OverlapOf::Any);
-    // each key is matched by with as many items as the first, whatever is left
-    for key in 0..facts.spec.keys().len() {
-        let spokes = 1..items.len();
-        match facts.spec.align.method {
-            AlignMethod::Vole if items.len() > 2 && !any => vole::star(&mut once, &items, key == 0),
-            AlignMethod::Curve if facts.spec.sizes_only() => sizes(&mut once, &items, step),
-            AlignMethod::Curve => spokes.for_each(|spoke| curve(&mut once, &items, step, spoke)),
-            AlignMethod::Vole => spokes.for_each(|spoke| vole::align(&mut once, &items, spoke)),
-        }
-    }
-    if any {
-        // whether there are enough of all pairs together
-        for spoke in 1..items.len() {
-            once.send(0, spoke, 1);
-            once.waits(spoke, 1);
-        }
-        once.rounds += 1;
-    }
-    once
-}
-
-/// Party 0 and another one mask their own ids and the other's masked ids.
-fn curve(once: &mut Once<'_>, items: &[u64], step: u64, other: usize) {
-    once.rounds += ALIGN_ROUNDS;
-    let both = items[0] + items[other];
-    for (from, to) in [(0, other), (other, 0)] {
-        let bytes = ALIGN_FIXED + ALIGN_ITEM * items[from] + ALIGN_RETURN * (both - items[from]);
-        once.send(from, to, bytes);
-        // agreement, every frame of either, comparison
-        once.waits(from, 2 + both / step);
-    }
-    once.compute_s += both as f64 / (ALIGN_MASKS_PER_S * CORES);
-}
-
-/// Both send their masked ids to each other, and what they got, masked again, to the helper, which counts.
-fn sizes(once: &mut Once<'_>, items: &[u64], step: u64) {
-    let &[one, two] = items else { return };
-    once.rounds += ALIGN_ROUNDS + 2;
-    for (from, own, other) in [(0, one, two), (1, two, one)] {
-        once.send(from, 1 - from, ALIGN_FIXED + ALIGN_ITEM * own);
-        once.tell_helper(from, ALIGN_ANNOUNCED + ALIGN_RETURN * other);
-        // agreement, every frame of either, comparison; the helper's word for most frames, and the bucket
-        let taken = (other / step).saturating_sub(2);
-        once.waits(from, 2 + (own + other) / step + taken + 1);
-    }
-    once.helper_tells(1);
-    once.compute_s += (one + two) as f64 / (ALIGN_MASKS_PER_S * CORES);
 }
 
 /// Each owner sends its masked columns to the others, and two small matrices.

@@ -161,11 +161,34 @@ impl Plan {
             "{table}  {} in all{each}; times are estimates\n",
             size(self.bytes)
         )?;
+        self.range(f)?;
         let mut table = Table::new(&["node", "role", "memory"]);
         for need in &self.memory {
             table.row([need.node.to_string(), need.role.clone(), size(need.bytes)]);
         }
         writeln!(f, "Memory\n{table}")
+    }
+
+    /// What it costs where columns go or come.
+    fn range(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(extents) = self.extents else {
+            return Ok(());
+        };
+        let mut table = Table::new(&["", "by inflation", "by steps", "rounds", "bytes", "time"]);
+        for (name, of) in [("least", extents.least), ("most", extents.most)] {
+            table.row([
+                name.to_owned(),
+                count(of.inflated),
+                count(of.steps),
+                count(of.rounds),
+                size(of.bytes),
+                duration(of.seconds),
+            ]);
+        }
+        writeln!(
+            f,
+            "Range: the costs above are those of the least, where no column goes or comes one by one\n{table}"
+        )
     }
 
     fn learned(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

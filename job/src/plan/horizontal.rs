@@ -320,6 +320,7 @@ pub(super) fn plan(
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
+        extents: None,
         memory: needs,
         learns: learn::horizontal(spec),
         disclosures: disclosures(spec),

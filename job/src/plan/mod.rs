@@ -4,6 +4,7 @@
 //! rounds follow from the protocols; times and memory are estimates from the rates in
 //! [`constants`].
 
+mod align;
 mod bins;
 mod cost;
 mod display;
@@ -18,6 +19,7 @@ mod passes;
 mod reject;
 mod selection;
 mod stage;
+mod steps;
 mod table;
 mod trials;
 mod vole;
@@ -30,6 +32,7 @@ pub(crate) use self::table::{Table, count, duration};
 pub use self::{
     learn::Learns,
     stage::{Stage, StageCost},
+    steps::{Extent, Extents},
 };
 use crate::{
     constants,
@@ -259,6 +262,9 @@ pub struct Plan {
     pub bytes_per_row_pass: f64,
     /// Expected time, in seconds.
     pub seconds: f64,
+    /// What it costs at least and at most, where columns may go or come; the other figures are those of the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extents: Option<Extents>,
     /// Expected memory by node.
     pub memory: Vec<Memory>,
     /// Who learns what.
@@ -278,6 +284,8 @@ pub struct Taken {
     pub fine_passes: u64,
     /// Of `passes` and of `fine_passes`, those of the second fit of a job with declined applicants.
     pub second: (u64, u64),
+    /// Columns that left the model or entered it, one by one.
+    pub stepped: u64,
     /// Columns of a horizontal job in which values are missing.
     pub missing_columns: u64,
     /// Common customers held out, where that is known and not only their share.
@@ -313,6 +321,10 @@ fn plan_of(
     if let Some(first) = plan.steps.first_mut() {
         first.seconds += constants::BEGIN_S;
         plan.seconds += constants::BEGIN_S;
+        if let Some(extents) = &mut plan.extents {
+            extents.least.seconds += constants::BEGIN_S;
+            extents.most.seconds += constants::BEGIN_S;
+        }
     }
     Ok(plan)
 }
@@ -372,6 +384,7 @@ fn costs_of(
         second,
         series: first,
         hessian_rows,
+        stepped: taken.map_or(0, |taken| taken.stepped),
     };
     let (steps, mut memory) = match &spec.network {
         Some(network) => (
@@ -381,6 +394,10 @@ fn costs_of(
         None => (cost::steps(&facts), memory::memory(&facts)),
     };
     memory::add_frames(&mut memory, &steps);
+    let extents = match spec.network {
+        Some(_) => None,
+        None => steps::extents(&facts, &steps),
+    };
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links
@@ -424,6 +441,7 @@ fn costs_of(
         bytes: links.values().sum(),
         bytes_per_row_pass: training_bytes as f64 / (train_rows.max(1) * passes.max(1)) as f64,
         seconds: steps.iter().map(|step| step.seconds).sum(),
+        extents,
         steps,
         links: links
             .into_iter()
@@ -512,6 +530,15 @@ fn warnings_of_time(spec: &Spec, plan: &Plan) -> Vec<String> {
             duration(plan.seconds),
             spec.limits.job_deadline_s
         ));
+    } else if let Some(extents) = plan.extents
+        && extents.most.seconds > spec.limits.job_deadline_s as f64
+    {
+        list.push(format!(
+            "where as many columns go or come as [selection] allows, the expected {} are beyond limits.job_deadline_s = {}, and \
+                the job would be aborted: raise it, or lower selection.stepwise.max_steps",
+            duration(extents.most.seconds),
+            spec.limits.job_deadline_s
+        ));
     }
     list
 }
@@ -535,12 +562,6 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             "{} training rows for {} design columns: expect an overfitted model, and scores \
                 that say much about single customers",
             plan.train_rows, plan.design_columns
-        ));
-    }
-    if let Some(stepwise) = spec.stepwise() {
-        list.push(format!(
-            "costs are those of one fit: selection.stepwise adds another for each column that leaves, at most {}",
-            stepwise.max_steps
         ));
     }
     if spec.solver.max_passes < constants::USUAL_PASSES {

@@ -2,7 +2,8 @@
 
 use super::{
     Memory, Stage, StepCost,
-    cost::{Facts, align, metrics},
+    align::align,
+    cost::{Facts, metrics},
     gates::{Once, Product, within},
     memory,
 };

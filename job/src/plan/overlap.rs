@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Assumptions, LinkBytes, Memory, PartySize, Plan, Series, cost, disclosures, learn, memory,
-    passes,
+    Assumptions, LinkBytes, Memory, PartySize, Plan, Series, align, cost, disclosures, learn,
+    memory, passes,
 };
 use crate::{constants, spec::Spec};
 
@@ -19,9 +19,10 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         passes: passes::Passes::expected(spec),
         second: passes::Passes::NONE,
         series: Series::of(spec, constants::AUTO_RANGES[0]),
+        stepped: 0,
         hessian_rows: 0,
     };
-    let steps = vec![cost::align(&facts).times(1)];
+    let steps = vec![align::align(&facts).times(1)];
     let mut links = BTreeMap::new();
     for link in steps.iter().flat_map(|step| &step.links) {
         *links
@@ -62,6 +63,7 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
             .into_iter()
             .map(|((from, to), bytes)| LinkBytes { from, to, bytes })
             .collect(),
+        extents: None,
         memory: needs,
         learns: learn::overlap(spec),
         disclosures: disclosures(spec),

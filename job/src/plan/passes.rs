@@ -35,7 +35,9 @@ impl Passes {
 
     pub(super) fn taken(spec: &Spec, taken: &Taken) -> Self {
         let (coarse, fine) = taken.second;
-        let of = |all: u64, second: u64| all.saturating_sub(second);
+        // of each fit between steps, on the average
+        let fits = taken.stepped + 1;
+        let of = |all: u64, second: u64| all.saturating_sub(second).div_ceil(fits);
         Self::of(spec, of(taken.passes, coarse), of(taken.fine_passes, fine))
     }
 

@@ -1,4 +1,4 @@
-//! What selecting columns of several parties costs, where no column goes: each that variance inflation takes adds a round.
+//! What selecting columns of several parties costs, where no column goes: each that variance inflation takes adds a [`round`].
 
 use paripassu_model::newton_schulz;
 
@@ -57,15 +57,24 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     if ranked {
         steps.push(pairs(facts, &columns).times(1));
     }
+    steps.extend(round(facts));
+    steps
+}
+
+/// A round of variance inflation.
+pub(super) fn round(facts: &Facts<'_>) -> Vec<StepCost> {
+    let columns = Columns::of(facts);
+    let Some(selection) = facts.spec.selection.as_ref().filter(|_| columns.all > 0) else {
+        return Vec::new();
+    };
     let parties = columns.widths.len().next_power_of_two().trailing_zeros();
     let iterations = newton_schulz::scales(SELECTION_LEAST_LOG2 + parties).len() as u64 + 1;
-    steps.extend([
+    vec![
         whitening(facts, &columns).times(1),
         whitened(facts, &columns).times(1),
         inverse(facts, &columns).times(iterations),
         inflation(facts, &columns, selection.max_vif.is_some()).times(1),
-    ]);
-    steps
+    ]
 }
 
 /// Each owner but the first sends its masked columns to the others.

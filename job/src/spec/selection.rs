@@ -24,24 +24,31 @@ pub struct Selection {
     /// `hidden` (default): nobody learns a correlation. `all`: all parties learn the correlations between different parties'
     /// columns, by their places.
     pub correlations: SelectionCorrelations,
-    /// Columns leave the fitted model one by one: `{ direction = "backward", by = "p-value", leave = 0.05 }`. Default: none does.
+    /// Columns leave the fitted model one by one, or enter it: `{ direction = "backward", by = "p-value", leave = 0.05 }`. Default:
+    /// none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stepwise: Option<Stepwise>,
 }
 
-/// `selection.stepwise`: after each fit the column with the least Wald statistic leaves, if that is small enough, and the rest
-/// are fitted anew.
+/// `selection.stepwise`: after each fit the column with the least Wald statistic leaves, if that is small enough, or of those
+/// that are not in the model the one with the greatest score statistic enters, if that is large enough; and the model is fitted
+/// anew.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stepwise {
-    /// `backward`: from all columns down; columns do not come back.
+    /// `backward` (default): from all columns down. `forward`: from the intercept up. `both`: from the intercept up, and after
+    /// each that enters those leave that the model does as well without.
     pub direction: StepDirection,
-    /// `p-value` (default): the least leaves while its p-value is above `leave`. `aic`: while its statistic is below 2, so that
-    /// Akaike's criterion falls, to second order.
+    /// `p-value` (default): the least leaves while its p-value is above `leave`, the greatest enters while its is at most
+    /// `enter`. `aic`: while statistics are below 2, or not, so that Akaike's criterion falls, to second order.
     pub by: StepBy,
-    /// With `p-value`: 0.0001 to 0.9. Default 0.05.
-    pub leave: Decimal,
-    /// At most so many columns leave, 1 to 200. Default 50.
+    /// With `p-value`, forward and both: 0.0001 to 0.9. Default 0.05.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enter: Option<Decimal>,
+    /// With `p-value`, backward and both: 0.0001 to 0.9; not below `enter`. Default 0.05, or `enter` where that is more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leave: Option<Decimal>,
+    /// At most so many columns leave or enter, 1 to 200. Default 50.
     pub max_steps: u64,
 }
 
@@ -50,21 +57,26 @@ impl Default for Stepwise {
         Self {
             direction: StepDirection::Backward,
             by: StepBy::PValue,
-            leave: Decimal::literal(0.05),
+            enter: None,
+            leave: None,
             max_steps: 50,
         }
     }
 }
 
-/// Where steps begin.
+/// Where steps begin, and which they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepDirection {
-    /// With all columns.
+    /// With all columns; they leave.
     Backward,
+    /// With the intercept; columns enter.
+    Forward,
+    /// With the intercept; columns enter and leave.
+    Both,
 }
 
-/// What decides whether a column leaves.
+/// What decides whether a column leaves or enters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepBy {
@@ -75,20 +87,79 @@ pub enum StepBy {
 }
 
 impl Stepwise {
-    /// A column whose Wald statistic is below this may leave.
-    pub fn threshold(&self) -> f64 {
+    /// Largest p-value of a column that enters.
+    fn enter(&self) -> Decimal {
+        self.enter.unwrap_or(Decimal::literal(0.05))
+    }
+
+    /// A column with a larger p-value leaves.
+    fn leave(&self) -> Decimal {
+        let usual = Decimal::literal(0.05);
+        let both = self.direction == StepDirection::Both;
+        let least = self.enter.filter(|e| both && e.value() > usual.value());
+        self.leave.unwrap_or(least.unwrap_or(usual))
+    }
+
+    fn threshold(&self, p: Decimal) -> f64 {
         match self.by {
-            StepBy::PValue => paripassu_model::stepwise::statistic(self.leave.value()),
+            StepBy::PValue => paripassu_model::stepwise::statistic(p.value()),
             StepBy::Aic => 2.0,
         }
     }
 
-    /// In words.
-    pub fn rule(&self) -> String {
+    /// Where columns enter: one whose score statistic reaches this may.
+    pub fn entering(&self) -> Option<f64> {
+        let enters = self.direction != StepDirection::Backward;
+        enters.then(|| self.threshold(self.enter()))
+    }
+
+    /// Where columns leave: one whose Wald statistic is below this may.
+    pub fn leaving(&self) -> Option<f64> {
+        let leaves = self.direction != StepDirection::Forward;
+        leaves.then(|| self.threshold(self.leave()))
+    }
+
+    /// When a column leaves, in words.
+    pub fn leaves_if(&self) -> String {
         match self.by {
-            StepBy::PValue => format!("its p-value is above {}", self.leave),
+            StepBy::PValue => format!("its p-value is above {}", self.leave()),
             StepBy::Aic => "Akaike's criterion falls without it".to_owned(),
         }
+    }
+
+    /// When a column enters, in words.
+    pub fn enters_if(&self) -> String {
+        match self.by {
+            StepBy::PValue => format!("its p-value is at most {}", self.enter()),
+            StepBy::Aic => "Akaike's criterion falls with it".to_owned(),
+        }
+    }
+
+    /// Limits that are not of the direction, or not of what decides.
+    fn misplaced(&self) -> Vec<(&'static str, &'static str)> {
+        let mut list = Vec::new();
+        let (enter, leave) = (self.enter.is_some(), self.leave.is_some());
+        if self.by == StepBy::Aic {
+            let why = "by = \"aic\" decides by Akaike's criterion and knows no p-value: leave it out, or write by = \"p-value\"";
+            list.extend(enter.then_some(("enter", why)));
+            list.extend(leave.then_some(("leave", why)));
+            return list;
+        }
+        if self.direction == StepDirection::Backward && enter {
+            let why = "no column enters in backward steps, which begin with all: leave it out, or write direction = \"both\"";
+            list.push(("enter", why));
+        }
+        if self.direction == StepDirection::Forward && leave {
+            let why =
+                "no column leaves in forward steps: leave it out, or write direction = \"both\"";
+            list.push(("leave", why));
+        }
+        let both = self.direction == StepDirection::Both;
+        if both && self.leave().value() < self.enter().value() {
+            let why = "a column that enters with a p-value above leave would leave at once and come back: leave may not be below enter";
+            list.push(("leave", why));
+        }
+        list
     }
 }
 
@@ -133,17 +204,26 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
                 found.push((path, Problem::Range { got, low, high }));
             }
         };
-        within("leave", stepwise.leave.value(), 0.0001, 0.9);
+        for (key, limit) in [("enter", stepwise.enter), ("leave", stepwise.leave)] {
+            if let Some(limit) = limit {
+                within(key, limit.value(), 0.0001, 0.9);
+            }
+        }
         within("max_steps", stepwise.max_steps as f64, 1.0, 200.0);
+        for (key, why) in stepwise.misplaced() {
+            let (path, why) = (KeyPath::of("selection.stepwise").key(key), why.to_owned());
+            found.push((path, Problem::Rows { why }));
+        }
         for (wrong, why) in [
             (
                 spec.tuning.is_some(),
-                "steps are of one l2: leave out [tuning], or choose l2 in a job before this one",
+                "statistics of steps are those of one l2, and trials would choose another for other columns: leave out [tuning], or \
+                 choose l2 in a job before this one; max_correlation and max_vif go with it",
             ),
             (
                 spec.is_held(),
                 "statistics are not defined where an L1 penalty or signs hold coefficients: leave out model.l1 and signs, \
-                 or stepwise",
+                 or stepwise; max_correlation and max_vif go with them",
             ),
         ] {
             if wrong {
@@ -159,7 +239,8 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
     } else if spec.network.is_some() {
         "columns are selected for a logistic regression: leave out [network] or [selection]"
     } else if spec.binning.as_ref().is_some_and(|b| b.strict()) {
-        "counts = \"strict\" leaves columns that nobody could compare: leave out [selection], or write counts = \"bank-sees\""
+        "counts = \"strict\" leaves weights of evidence that their owner does not know and cannot bring to correlations: leave out \
+         [selection], or write counts = \"bank-sees\""
     } else {
         return;
     };

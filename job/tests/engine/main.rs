@@ -25,7 +25,10 @@ use paripassu_protocol::{
     channel::Role,
     correlation::{CorrelationSource, HelperSource, deal},
     testing::{World, dealt::seeds},
-    vertical::logistic::{self, LogisticFit, LogisticInput, LogisticSpec},
+    vertical::{
+        logistic::{self, LogisticFit, LogisticInput, LogisticSpec},
+        stepwise::{Stepwise, train_stepwise},
+    },
 };
 
 const ROWS: usize = 3_000;
@@ -134,6 +137,8 @@ impl Openings for Book {
             (Opening::Inflation { party: owner }, Receivers::One(to)) if owner == to => {
                 DisclosureId::SelectionInflation(party(owner))
             }
+            (Opening::Leaving { .. }, Receivers::All) => DisclosureId::SelectionLeaving,
+            (Opening::Entering { .. }, Receivers::All) => DisclosureId::SelectionEntering,
             (Opening::Improved { .. }, Receivers::All) => DisclosureId::TrainImproved,
             (Opening::Scores, Receivers::One(0)) => DisclosureId::ReleaseScores,
             (Opening::RangeExceeded | Opening::WithinRange { .. }, Receivers::All) => {
@@ -186,6 +191,11 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
     let held: BTreeMap<usize, f64> = spec.row_weights().into_iter().collect();
     let (rows, labels) = sample(scale);
     let (solver, books) = (solver(spec), ledgers.clone());
+    let stepwise = spec.stepwise().map(|asked| Stepwise {
+        enter: asked.entering(),
+        leave: asked.leaving(),
+        most: asked.max_steps as u32,
+    });
     let rounds = Arc::new(Mutex::new(vec![0; parties]));
     let count = Arc::clone(&rounds);
     let fits = world
@@ -209,7 +219,17 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let mut engine = Engine::new(&ctx, source, Box::new(book))?;
-                    let fit = logistic::train(&mut engine, &solver, input, &mut |_, _, _| {}).await;
+                    let quiet = &mut |_: u32, _: u32, _: bool| {};
+                    let fit = match stepwise {
+                        None => logistic::train(&mut engine, &solver, input, quiet).await,
+                        Some(rule) => {
+                            let made = train_stepwise(&mut engine, &solver, &rule, input, quiet);
+                            made.await.map(|(fit, steps)| {
+                                assert!(steps.is_empty(), "{steps:?}");
+                                fit
+                            })
+                        }
+                    };
                     engine.source_mut().done().await?;
                     count.lock().unwrap()[me] = ctx.meter().rounds();
                     fit

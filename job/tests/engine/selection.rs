@@ -2,7 +2,7 @@
 
 use paripassu_job::{
     Contract, DisclosureId, JobId, Ledger, Submitter, Timestamp,
-    spec::{Selection, SelectionCorrelations},
+    spec::{Selection, SelectionCorrelations, StepDirection, Stepwise},
 };
 use paripassu_protocol::vertical::selection::{SelectionInput, SelectionSpec, select};
 
@@ -122,5 +122,57 @@ async fn bytes_of_a_selection_are_exactly_those_planned() {
         let own = DisclosureId::SelectionInflation(spec.party[0].id.clone());
         assert_eq!(happened(&own), Some(1));
         assert_eq!(own.to_string().parse::<DisclosureId>().unwrap(), own);
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_steps_that_move_no_column_are_exactly_those_planned() {
+    let number = |n| Some(Decimal::new(n).unwrap());
+    for (parties, direction) in [
+        (2, StepDirection::Backward),
+        (3, StepDirection::Backward),
+        (2, StepDirection::Forward),
+        (3, StepDirection::Both),
+    ] {
+        let backward = direction == StepDirection::Backward;
+        let mut spec = spec_of(parties);
+        spec.selection = Some(Selection {
+            stepwise: Some(Stepwise {
+                direction,
+                enter: number(0.0001).filter(|_| !backward),
+                leave: number(0.9).filter(|_| backward),
+                ..Stepwise::default()
+            }),
+            ..Selection::default()
+        });
+        spec.solver.stop = Stop::Fixed;
+        spec.solver.max_passes = 9;
+        spec.solver.tolerance = Decimal::new(1e-4).unwrap();
+        // all columns tell of the label, or none does
+        let ran = run(&spec, if backward { 1.0 } else { 0.0 }).await;
+        assert!(ran.fits.iter().all(Result::is_ok), "{:?}", ran.fits);
+        let mut plan = planned(&spec);
+        let extents = plan.extents.unwrap();
+        let same = (extents.least.rounds, extents.least.bytes) == (plan.rounds, plan.bytes);
+        assert!(same && extents.least.steps == 0);
+        assert_eq!(
+            extents.most.steps,
+            if direction == StepDirection::Both {
+                50
+            } else {
+                11
+            }
+        );
+        assert!(extents.most.rounds > 8 * plan.rounds && extents.most.bytes > 4 * plan.bytes);
+        plan.steps
+            .retain(|step| !step.step.starts_with("selection"));
+        let (links, rounds) = of_engine(&plan);
+        assert_eq!(ran.links, links, "{parties} {direction:?}");
+        assert_eq!(ran.rounds, rounds, "{parties} {direction:?}");
+        let asked = match backward {
+            true => DisclosureId::SelectionLeaving,
+            false => DisclosureId::SelectionEntering,
+        };
+        assert_eq!(ran.opened(&asked), 1);
     }
 }

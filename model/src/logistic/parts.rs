@@ -202,6 +202,29 @@ impl Penalty {
             .map_err(|column| LogisticError::Singular { column })?;
         Ok(factor.inverse_diagonal().iter().map(|v| v.sqrt()).collect())
     }
+
+    /// The penalised Hessian's entry of coefficient `at`, and what is left of it beside all others: 0 or less, to rounding, of a
+    /// combination of these. Without `l1` only.
+    ///
+    /// # Errors
+    /// [`LogisticError::Singular`], where the others are combinations of one another.
+    pub fn beside(&self, parts: &Parts, at: usize) -> Result<(f64, f64), LogisticError> {
+        let width = parts.gradient.len();
+        let square = self.full(parts);
+        let others: Vec<usize> = (0..width).filter(|i| *i != at).collect();
+        let mut without = Vec::with_capacity(others.len() * others.len());
+        for i in &others {
+            without.extend(others.iter().map(|j| square[i * width + j]));
+        }
+        let factor = Cholesky::new(without, others.len())
+            .map_err(|column| LogisticError::Singular { column })?;
+        let row: Vec<f64> = others.iter().map(|j| square[at * width + j]).collect();
+        let mut solved = row.clone();
+        factor.solve(&mut solved);
+        let own = square[at * width + at];
+        let explained: f64 = row.iter().zip(&solved).map(|(r, s)| r * s).sum();
+        Ok((own, own - explained))
+    }
 }
 
 #[cfg(test)]

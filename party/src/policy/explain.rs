@@ -114,9 +114,9 @@ fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> String {
             "Which columns, by their places, say again what others say, and which of two tells more of the outcome; no \
              name, no value. Who brings two columns that differ in one customer can learn that customer's outcome."
         }
-        "selection.leaving" => {
-            "Which columns, by their places, say nothing of the outcome that the others do not say; no name, no value. Two \
-             jobs over customers that differ by few may tell of these few."
+        "selection.leaving" | "selection.entering" => {
+            "Which columns, by their places and in order, say most of the outcome, or nothing that the others do not say; no \
+             name, no value. Two jobs over customers that differ by few may tell of these few."
         }
         "selection.inflated" => {
             "Which columns, by their places, all others together say again; no name, no value."

@@ -154,9 +154,10 @@ impl Run {
         let seats = self.contract.parties().into_iter().enumerate();
         let parties = seats.map(|(position, id)| {
             let width = widths.get(position).map_or(0, |width| *width as u64);
+            let stepped = self.stepped.get(position).map(|width| *width as u64);
             let size = PartySize {
                 rows: if *id == me { rows } else { self.peer_rows },
-                design_columns: width.saturating_sub(u64::from(position == 0)),
+                design_columns: stepped.unwrap_or(width.saturating_sub(u64::from(position == 0))),
             };
             (id.clone(), size)
         });
@@ -217,7 +218,8 @@ fn notes(spec: &Spec) -> Vec<String> {
     }
     if spec.stepwise().is_some() {
         notes.push(
-            "Training is planned for one fit: each column that left the model added another."
+            "Training is planned for one fit, and for this run for one more a column that left or entered the model, as if the \
+             parties had them in proportion."
                 .into(),
         );
     }

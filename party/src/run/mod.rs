@@ -112,6 +112,8 @@ struct Run {
     peer_rows: u64,
     /// What the run took.
     taken: Taken,
+    /// Columns that each party brought to stepwise selection; none where there is none.
+    stepped: Vec<usize>,
 }
 
 /// Aligned rows of this party's table, split, as a design.
@@ -207,6 +209,7 @@ impl Run {
             measured: Measured::new(),
             peer_rows: 0,
             taken: Taken::default(),
+            stepped: Vec::new(),
         })
     }
 

@@ -11,7 +11,7 @@ use paripassu_protocol::{
     abort::Abort,
     vertical::{
         selection::{self, Selection, SelectionInput, SelectionSpec, Why},
-        stepwise::Leaver,
+        stepwise::Moved,
     },
 };
 
@@ -110,47 +110,40 @@ impl Run {
         Ok(())
     }
 
-    /// Leaves out the columns that have left the model, and says so.
-    pub(super) fn leave(
+    /// Leaves out the columns that are not in the model after these steps, and says so. Gives the columns that each party brought
+    /// to them.
+    pub(super) fn step(
         &self,
         asked: &spec::Stepwise,
-        left: &[Leaver],
+        steps: &[Moved],
         me: usize,
         data: &mut Prepared,
-    ) {
-        let own = |column: usize| left.iter().any(|l| (l.party, l.column) == (me, column));
-        let stays: Vec<usize> = (0..data.design.width()).filter(|at| !own(*at)).collect();
+    ) -> Vec<usize> {
+        let stays: Vec<usize> = (0..data.design.width())
+            .filter(|at| outcome(asked, steps, (me, *at)).0)
+            .collect();
+        let mut places = vec![0; self.contract.parties().len()];
         if let Some(told) = &mut data.selection {
-            let stayed: Vec<usize> = (0..told.columns.len())
-                .filter(|at| told.columns[*at].kept)
-                .collect();
-            for (step, leaver) in left.iter().enumerate() {
-                let owner = self.name(leaver.party);
-                // places are among the columns that the party brought to the first fit
-                let mut of = stayed.iter().filter(|at| told.columns[**at].owner == owner);
-                let Some(at) = of.nth(leaver.column).copied() else {
+            let names: Vec<String> = (0..places.len()).map(|p| self.name(p)).collect();
+            for column in told.columns.iter_mut().filter(|c| c.kept) {
+                let Some(party) = names.iter().position(|name| *name == column.owner) else {
                     continue;
                 };
-                let column = &mut told.columns[at];
-                column.kept = false;
-                column.reason = format!(
-                    "it left the model in step {}: of all columns its coefficient was the smallest beside its standard error, \
-                     and {}",
-                    step + 1,
-                    asked.rule()
-                );
-                let own = data.design.columns().get(leaver.column);
-                let own = own
-                    .filter(|_| leaver.party == me)
-                    .map(|c| c.source.column());
+                // places are among the columns that the party brought to the steps
+                let place = places[party];
+                places[party] += 1;
+                (column.kept, column.reason) = outcome(asked, steps, (party, place));
+                let own = data.design.columns().get(place);
+                let own = own.filter(|_| party == me && !column.kept);
                 if let (Some(bins), Some(own)) = (&mut data.bins, own) {
-                    bins.gone(own, column.reason.clone());
+                    bins.gone(own.source.column(), column.reason.clone());
                 }
             }
         }
         if stays.len() < data.design.width() {
             data.keep(&stays);
         }
+        places
     }
 
     fn name(&self, position: usize) -> String {
@@ -237,6 +230,61 @@ impl Run {
     }
 }
 
+/// Whether a column is in the model after these steps, and why.
+fn outcome(
+    asked: &spec::Stepwise,
+    steps: &[Moved],
+    (party, column): (usize, usize),
+) -> (bool, String) {
+    let of = |m: &&Moved| (m.party, m.column) == (party, column);
+    let each = steps.iter().zip(1..);
+    let own: Vec<(bool, usize)> = each
+        .filter(|(m, _)| of(m))
+        .map(|(m, step)| (m.enters, step))
+        .collect();
+    let before = |until: usize| {
+        let each = own[..until].iter();
+        let words = each.map(|(enters, step)| match enters {
+            true => format!("entered in step {step}"),
+            false => format!("left in step {step}"),
+        });
+        words.map(|w| w + ", ").collect::<String>()
+    };
+    match own.last() {
+        Some((true, step)) => {
+            let why = format!(
+                "it {}entered the model in step {step}: of those that were not in it, it said most of the label beside those \
+                 that were, and {}",
+                before(own.len() - 1),
+                asked.enters_if()
+            );
+            (true, why)
+        }
+        Some((false, step)) => {
+            let why = format!(
+                "it {}left the model in step {step}: of all columns its coefficient was the smallest beside its standard \
+                 error, and {}",
+                before(own.len() - 1),
+                asked.leaves_if()
+            );
+            (false, why)
+        }
+        None if asked.entering().is_none() => (true, String::new()),
+        None => {
+            let end = match steps.len() as u64 >= asked.max_steps {
+                true => format!(" before steps ended after max_steps = {}", asked.max_steps),
+                false => String::new(),
+            };
+            let why = format!(
+                "it did not enter the model{end}: a column does if, of those that are not in it, it says most of the label \
+                 beside those that are and is no near combination of them, and {}",
+                asked.enters_if()
+            );
+            (false, why)
+        }
+    }
+}
+
 /// What a reader of the report should know.
 pub(super) fn notes(told: &SelectionReport, stepwise: bool) -> Vec<String> {
     let mut notes = vec![
@@ -248,8 +296,8 @@ pub(super) fn notes(told: &SelectionReport, stepwise: bool) -> Vec<String> {
     notes.extend(gone.map(|c| format!("{} of {} left out: {}.", c.column, c.owner, c.reason)));
     if stepwise {
         notes.push(
-            "Columns left the model by its own statistics: standard errors and p-values are those of the last fit and know nothing \
-             of the choice before it, so that p-values are too small. Variance inflation is that before columns left so."
+            "Columns left the model, or entered it, by its own statistics: standard errors and p-values are those of the last fit and know nothing \
+             of the choice before it, so that p-values are too small. Variance inflation is that before these steps, of all columns then."
                 .to_owned(),
         );
     }
@@ -266,6 +314,38 @@ pub(super) fn notes(told: &SelectionReport, stepwise: bool) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_s_steps_are_its_reason() {
+        let both = spec::Stepwise {
+            direction: spec::StepDirection::Both,
+            max_steps: 4,
+            ..spec::Stepwise::default()
+        };
+        let step = |column, enters| Moved {
+            party: 1,
+            column,
+            enters,
+        };
+        let steps = [step(0, true), step(2, true), step(0, false), step(0, true)];
+        let (kept, why) = outcome(&both, &steps, (1, 0));
+        assert!(
+            kept && why.contains("entered in step 1, left in step 3, entered the model in step 4")
+        );
+        let (kept, why) = outcome(&both, &steps[..3], (1, 0));
+        assert!(
+            !kept && why.contains("it entered in step 1, left the model in step 3"),
+            "{why}"
+        );
+        assert!(why.contains("p-value is above 0.05"), "{why}");
+        let (kept, why) = outcome(&both, &steps, (0, 0));
+        assert!(
+            !kept && why.contains("before steps ended after max_steps = 4"),
+            "{why}"
+        );
+        let (kept, why) = outcome(&spec::Stepwise::default(), &[], (0, 0));
+        assert!(kept && why.is_empty());
+    }
 
     #[test]
     fn rows_that_do_not_count_rank_no_column() {

@@ -18,7 +18,7 @@ use paripassu_protocol::{
         hidden::Hidden,
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
         network::NetworkFit,
-        stepwise::{Stepwise, train_backward},
+        stepwise::{Stepwise, train_stepwise},
         tuning::{Rule, Tuned, Tuning, stratified},
     },
 };
@@ -174,9 +174,9 @@ impl Run {
         }
     }
 
-    /// Fits, lets columns leave one by one, and leaves them out of the data.
+    /// Fits, lets columns enter and leave one by one, and leaves those out of the data that are not in the model.
     async fn steps(
-        &self,
+        &mut self,
         engine: &mut JobEngine,
         asked: &spec::Stepwise,
         data: &mut Prepared,
@@ -194,13 +194,15 @@ impl Run {
             reporter.progress(&timed("passes, steps", start, done.into(), of.into()));
         };
         let stepwise = Stepwise {
-            threshold: asked.threshold(),
+            enter: asked.entering(),
+            leave: asked.leaving(),
             most: u32::try_from(asked.max_steps).map_err(own)?,
         };
         let (spec, input) = (logistic_spec(self.spec())?, self.input(data));
-        let made = train_backward(engine, &spec, &stepwise, input, &mut progress);
-        let (fit, left) = made.await?;
-        self.leave(asked, &left, engine.me(), data);
+        let made = train_stepwise(engine, &spec, &stepwise, input, &mut progress);
+        let (fit, steps) = made.await?;
+        self.stepped = self.step(asked, &steps, engine.me(), data);
+        self.taken.stepped = steps.len() as u64;
         Ok(fit)
     }
 

@@ -101,6 +101,11 @@ pub enum Opening {
         /// Position of the party.
         party: u8,
     },
+    /// One bit a column that is not in the model: whether it enters.
+    Entering {
+        /// The step, from 1.
+        step: u32,
+    },
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.

@@ -56,10 +56,24 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// # Errors
     /// The channel's, or the source's.
     pub(crate) async fn positive_part(&mut self, x: &Shares) -> Result<Shares, Abort> {
+        Ok(self.positive_and_kept(x).await?.0)
+    }
+
+    /// The same, and shares of 1 where a value is kept and 0 elsewhere.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's.
+    pub(crate) async fn positive_and_kept(
+        &mut self,
+        x: &Shares,
+    ) -> Result<(Shares, Shares), Abort> {
         let signs = self.signs_asked(x).await?;
         let negative = signs.iter().map(|s| s >> (LANE - 1)).collect();
         let keep = self.where_not(negative).await?;
-        self.entrywise(x, &keep).await
+        Ok((self.entrywise(x, &keep).await?, keep))
     }
 
     /// `max(x, 0)` for all values, which must be below 2^31 units in magnitude, and shares of 1 where it is kept and 0

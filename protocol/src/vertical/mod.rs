@@ -56,6 +56,7 @@ mod release;
 mod row_weights;
 mod run;
 pub mod selection;
+mod settled;
 pub mod stepwise;
 pub mod tuning;
 mod whiten;

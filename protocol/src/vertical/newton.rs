@@ -97,6 +97,8 @@ pub(super) fn hessian_requests(
     let mut lengths: Vec<usize> = owners.iter().map(|m| m.cols() * m.cols()).collect();
     for (p, of) in owners.iter().enumerate() {
         for with in &owners[p + 1..] {
+            // of no columns there are no rows
+            let rows = if with.cols() == 0 { 0 } else { rows };
             all.push(of.transposed_request(rows, with.cols()));
             lengths.push(of.cols() * with.cols());
         }

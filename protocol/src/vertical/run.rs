@@ -12,14 +12,15 @@ use super::{
     newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
-    proximal::{self, Gap, Proximal, Split},
+    proximal::{self, Proximal, Split},
     reject::Inferred,
     row_weights::{self, Scale, Weighting},
+    stepwise::Last,
     whiten::{Design, Whitened, encode_matrix, ridge_words},
 };
 use crate::{
     abort::Abort,
-    arith::{Engine, Inverted, Opening, Operand, OwnerMatrix, Receivers},
+    arith::{Engine, Inverted, OwnerMatrix},
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
@@ -28,12 +29,6 @@ use crate::{
 /// Rows of the Hessian by default, at least: a sample may lack the few rows that carry a column's
 /// tail, and then steps along it are too long.
 const HESSIAN_ROWS: usize = 32_768;
-/// Steps below this switch to the final number of terms and finer gradients.
-const COARSE_TOLERANCE: f64 = 5e-3;
-/// Entries and trace of `I - H Y` allowed in a step that settles, in units of 2^-6.
-const INVERSE_LIMIT: u16 = 8;
-/// Fraction bits at which that difference is compared: 2^48 units are 2^-6.
-const INVERSE_POINT: u32 = 54;
 
 /// What stays the same through all attempts.
 pub(super) struct Run {
@@ -64,6 +59,8 @@ pub(super) struct Run {
     pub(super) rough: bool,
     /// What declined rows are inferred to be, beside the label.
     pub(super) inferred: Option<Inferred>,
+    /// Whether attempts keep residuals and slopes of their end.
+    pub(super) keeps_last: bool,
 }
 
 /// One attempt at one range.
@@ -80,6 +77,8 @@ pub(super) struct Attempt {
     pub(super) split: Option<Split>,
     /// Of the Hessian that the last step was made with.
     pub(super) inverse: Option<Shares>,
+    /// What columns that are not in the model are judged by, where the run keeps it.
+    pub(super) last: Option<Last>,
 }
 
 impl Attempt {
@@ -221,6 +220,7 @@ impl Run {
             masks: Masks::default(),
             rough: false,
             inferred: None,
+            keeps_last: false,
         };
         for p in 0..engine.parties() {
             let of = hidden.iter().find(|h| h.owner == p);
@@ -327,6 +327,7 @@ impl Run {
         };
         let mut inverse: Option<Inverted> = None;
         let mut product = None;
+        let mut slopes = None;
         let mut hessians = 0;
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
@@ -398,6 +399,7 @@ impl Run {
                     product = Some(self.pulled_inverse(engine, &made.inverse).await?);
                 }
                 inverse = Some(made);
+                slopes = self.keeps_last.then_some((slope, of));
                 hessians += 1;
                 // the first, of the bound or of party 0's own fit, is for one pass
                 let once = hessians == 1 && !near;
@@ -439,6 +441,11 @@ impl Run {
                         short,
                         split,
                         inverse: inverse.map(|i| i.inverse),
+                        last: slopes.map(|slopes| Last {
+                            slopes,
+                            residual,
+                            step: joined(steps),
+                        }),
                     });
                 }
                 stage = stage.last(keep);
@@ -454,6 +461,7 @@ impl Run {
             short,
             split,
             inverse: None,
+            last: None,
         })
     }
 
@@ -529,56 +537,5 @@ impl Run {
                 all.slice(at - d..at)
             })
             .collect()
-    }
-
-    /// Whether every coefficient's step is below the tolerance and the inverse is one: one bit.
-    async fn settled<C: Channel, S: CorrelationSource>(
-        &self,
-        engine: &mut Engine<C, S>,
-        steps: &[Shares],
-        inverse: &Inverted,
-        gap: Option<Gap>,
-        (fine, pass): (bool, u32),
-    ) -> Result<bool, Abort> {
-        let opening = Opening::Converged { pass };
-        engine.announce(opening, Receivers::All, 1)?;
-        let jobs: Vec<_> = self
-            .unwhiten
-            .iter()
-            .zip(steps)
-            .map(|(m, s)| (m, Operand::Plain(s, 1)))
-            .collect();
-        let step = joined(engine.products(&jobs).await?);
-        let tolerance = if fine {
-            self.spec.tolerance
-        } else {
-            COARSE_TOLERANCE
-        };
-        let bound =
-            fixed::encode(tolerance, step.frac()).map_err(|e| Abort::Input(e.to_string()))?;
-        let bound = if engine.me() == 0 { bound } else { 0 };
-        let mut small = step.words().to_vec();
-        if let Some(gap) = gap {
-            // all columns but the intercept
-            let mut apart = gap.apart.widened(step.frac());
-            apart.sub(&step.slice(1..step.len()));
-            small.extend_from_slice(apart.words());
-            small.extend_from_slice(gap.change.widened(step.frac()).words());
-        }
-        // |step| < bound: both step - bound and -step - bound are negative
-        let mut words = small.clone();
-        words.extend(small.iter().map(|w| w.wrapping_neg()));
-        words.iter_mut().for_each(|w| *w = w.wrapping_sub(bound));
-        let both = Shares::new(words, step.frac());
-        // I - H Y is an even power of a matrix with real spectrum: its trace bounds its eigenvalues
-        let d = self.width();
-        let trace = inverse.error.words().iter().step_by(d + 1);
-        let trace = trace.fold(0u64, |sum, w| sum.wrapping_add(*w));
-        let mut error = inverse.error.words().to_vec();
-        error.push(trace);
-        let error = Shares::new(error, inverse.error.frac()).widened(INVERSE_POINT);
-        engine
-            .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)
-            .await
     }
 }

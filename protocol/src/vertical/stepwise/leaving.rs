@@ -1,41 +1,27 @@
-//! Columns that the model does as well without leave one by one: backward elimination by Wald statistics on shares.
-//!
-//! **Functionality.** As training ([`super`]), again and again: at each optimum the statistic of each column j is
-//! `w_j² / s_j²`, s_j its standard error, ridge included. The column with the least one leaves if that is below a threshold, and
-//! the rest are fitted anew; where none is, or so many steps were made, the fit is released. By p-value the threshold is
-//! the chi-square quantile of one degree of freedom; by AIC it is 2, as dropping a column raises the deviance by its statistic to
-//! second order.
-//!
-//! **Adversary.** As of training: passive, up to all but one data party if the source joins none.
-//! **Learns.** All: in each step which column leaves, by its place, or none (`Leaving`); and of each fit what
-//! `Converged` and `RangeExceeded` declare. Coefficients, standard errors and statistics of the steps stay shared and are
-//! forgotten; those of the last fit are released as in training.
+//! Wald statistics of the columns in the model, and which of them leaves.
 //!
 //! **How.** With T̂ an owner's T with rows of length 1, which it makes in the clear, `T̂ u` and the diagonal of `T̂ Y T̂'` are
 //! coefficients and their variances, each divided by the same length: the statistic is `N' (T̂ u)² / (T̂ Y T̂')`. Variances
 //! divided so lie between 1/n and 2^13, whatever the columns. Statistics are compared without a division, `a_j b_k < a_k b_j` of
 //! all pairs at once, and with the threshold; coefficients beyond 2^10 standard units, which no threshold reaches, are cut to
-//! that. Each step's columns are whitened and masked anew.
+//! that.
 //!
 //! **Precision.** Statistics to about 5e-4 of themselves; where Hessians are made of m of the rows, to `1 / sqrt(m)`.
-//! **Cost.** A step: a whole training, and some 30 messages of words by the square of the columns.
-//! **Source.** Wald (1943); backward elimination as in Draper and Smith, Applied Regression Analysis (1966), chapter 6. The
-//! gates are those of training.
 
 use paripassu_crypto::{fixed, share::Shares};
 
-use super::{
-    errors::transposed,
-    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, label_words, settle},
-    newton::one,
-    pass::joined,
-    run::{Attempt, Run},
-};
+use super::{only, wrong};
 use crate::{
     abort::Abort,
     arith::{Engine, Opening, Operand, OwnerMatrix, Receivers, positive},
     channel::Channel,
     correlation::CorrelationSource,
+    vertical::{
+        errors::transposed,
+        newton::one,
+        pass::joined,
+        run::{Attempt, Run},
+    },
 };
 
 /// Fraction bits of rows of length 1.
@@ -51,90 +37,14 @@ const VARIANCE: u32 = 12;
 /// Of T̂ Y before it is multiplied once more.
 const HALF: u32 = 24;
 
-/// How columns leave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stepwise {
-    /// A column with a lower statistic may leave, 0 to 32.
-    pub threshold: f64,
-    /// So many may leave.
-    pub most: u32,
-}
-
-/// A column that has left: its party, and its place among the columns that the party came with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Leaver {
-    /// Position of the party.
-    pub party: usize,
-    /// From 0.
-    pub column: usize,
-}
-
-/// Trains, and lets columns leave. See the module for what each party learns.
-///
-/// # Leakage
-/// As of [`train`](fn@super::logistic::train) for each step; and the openings `Leaving`.
-///
-/// # Errors
-/// As of training, in any step; or where a penalty or signs hold coefficients.
-pub async fn train_backward<C: Channel, S: CorrelationSource>(
-    engine: &mut Engine<C, S>,
-    spec: &LogisticSpec,
-    stepwise: &Stepwise,
-    input: LogisticInput,
-    progress: &mut dyn Progress,
-) -> Result<(LogisticFit, Vec<Leaver>), Abort> {
-    if spec.is_held() || !(0.0..=32.0).contains(&stepwise.threshold) {
-        return Err(Abort::Input(
-            "columns leave by statistics from 0 to 32, of fits that no L1 penalty or sign holds"
-                .into(),
-        ));
-    }
-    let me = engine.me();
-    let mut steps = spec.clone();
-    steps.standard_errors = true;
-    steps.check(&input.signs)?;
-    let mut left: Vec<Leaver> = Vec::new();
-    // the columns of each party that stay, by the places that it came with
-    let mut places: Option<Vec<Vec<usize>>> = None;
-    let (mut passes, mut hessians) = (0, 0);
-    loop {
-        let step = left.len() as u32;
-        engine.step(format_args!("train/shapes-{step}"));
-        let own = places.as_ref().and_then(|all| all.get(me));
-        let mut now = input.with_columns(own.map(Vec::as_slice))?;
-        let label = label_words(me, now.rows, now.label.take())?;
-        let name = format!("train/features-{step}");
-        let mut run = Run::prepare(engine, &steps, now, label, &[], &name).await?;
-        let before = passes;
-        let attempt = settle(&mut run, engine, (&mut passes, &mut hessians), progress).await?;
-        let all = places.get_or_insert_with(|| {
-            let of = |(p, width): (usize, &usize)| (0..width - usize::from(p == 0)).collect();
-            run.widths.iter().enumerate().map(of).collect()
-        });
-        let leaves = match step < stepwise.most {
-            true => run.leaving(engine, &attempt, stepwise, step + 1).await?,
-            false => None,
-        };
-        let Some((party, at)) = leaves else {
-            run.spec.standard_errors = spec.standard_errors;
-            let mut facts = run.facts(&attempt, hessians)?;
-            facts.passes -= before;
-            let fit = run.release(engine, &attempt, facts).await?;
-            return Ok((fit, left));
-        };
-        let column = all[party].remove(at);
-        left.push(Leaver { party, column });
-    }
-}
-
 impl Run {
     /// The column with the least statistic, if that is below the threshold: its party, and its place among the party's. A bit
     /// for each column, to all.
-    async fn leaving<C: Channel, S: CorrelationSource>(
+    pub(super) async fn leaving<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
         attempt: &Attempt,
-        stepwise: &Stepwise,
+        threshold: f64,
         step: u32,
     ) -> Result<Option<(usize, usize)>, Abort> {
         engine.step(format_args!("train/leaving-{step}"));
@@ -153,7 +63,7 @@ impl Run {
         let frac = crossed.frac();
         let first = engine.me() == 0;
         let public = |word: u64| if first { word } else { 0 };
-        let by = fixed::encode(stepwise.threshold, frac - VARIANCE).map_err(wrong)?;
+        let by = fixed::encode(threshold, frac - VARIANCE).map_err(wrong)?;
         let m = crossed.words();
         let mut compared = Vec::with_capacity(n * n);
         for j in 0..n {
@@ -171,16 +81,7 @@ impl Run {
         // what is beside the last bit of a word is 0 in all shares together
         let bits = bits.into_iter().map(|b| b & 1).collect();
         let opened = engine.open_bits(bits, opening).await?;
-        let mut places = (0..n).filter(|j| opened[*j]);
-        let found = places.next();
-        if places.next().is_some() {
-            return Err(Abort::OutOfRange {
-                step: engine.path().to_owned(),
-                problem:
-                    "two columns have the least statistic: a party does not follow the protocol"
-                        .into(),
-            });
-        }
+        let found = only(&opened, engine.path(), "have the least statistic")?;
         Ok(found.map(|at| {
             let mut at = at;
             for (p, width) in self.widths.iter().enumerate() {
@@ -228,7 +129,7 @@ impl Run {
         let coefficients = joined(engine.products(&jobs).await?);
         let coefficients = coefficients.slice(1..coefficients.len());
         let coefficients = one(engine.truncate(vec![(coefficients, COEFFICIENT)]).await?)?;
-        let coefficients = capped(engine, coefficients).await?;
+        let coefficients = capped(engine, coefficients, LARGEST_LOG2).await?;
         let squares = engine.entrywise(&coefficients, &coefficients).await?;
         let squares = one(engine.truncate(vec![(squares, SQUARE)]).await?)?;
 
@@ -262,10 +163,6 @@ impl Run {
     }
 }
 
-fn wrong(e: fixed::DoesNotFit) -> Abort {
-    Abort::Input(e.to_string())
-}
-
 /// Each party's T̂ times its matrix.
 async fn by_unit<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
@@ -291,14 +188,15 @@ fn unit_rows(t: &[f64], d: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The same, at most 2^[`LARGEST_LOG2`] in magnitude.
-async fn capped<C: Channel, S: CorrelationSource>(
+/// The same, at most 2^`log2` in magnitude.
+pub(super) async fn capped<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     v: Shares,
+    log2: u32,
 ) -> Result<Shares, Abort> {
     let (n, frac) = (v.len(), v.frac());
     let most = if engine.me() == 0 {
-        1u64 << (LARGEST_LOG2 + frac)
+        1u64 << (log2 + frac)
     } else {
         0
     };
