@@ -565,6 +565,18 @@ mod tests {
         };
         let some = with("/spec/outputs/scores/max_rows", 400.into());
         assert_eq!(some.values("scores_number"), Some(texts(&["400"])));
+        // two fits' scores of each row
+        let compared = |compare: bool, most: Option<u64>| {
+            let mut contract = contract.clone();
+            contract["spec"]["reject_inference"] = serde_json::json!({ "compare": compare });
+            contract["spec"]["outputs"]["scores"]["max_rows"] = most.into();
+            let asked = Asked::of(&contract, "partner", "user/mona").unwrap();
+            asked.values("scores_number").unwrap()
+        };
+        assert_eq!(compared(true, Some(400)), ["800"]);
+        assert_eq!(compared(true, Some(u64::MAX)), ["36893488147419103230"]);
+        assert_eq!(compared(true, None), ["999999999"]);
+        assert_eq!(compared(false, Some(400)), ["400"]);
         let alone = with("/spec/horizontal", serde_json::json!({}));
         assert_eq!(alone.values("size_step"), Some(Vec::new()));
 

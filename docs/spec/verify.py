@@ -1487,6 +1487,10 @@ class Verifier:
             if scores["to"] == me:
                 return []
             most = scores.get("max_rows")
+            rejects = spec.get("reject_inference")
+            compares = isinstance(rejects, dict) and rejects.get("compare") is True
+            if compares and isinstance(most, int) and not isinstance(most, bool) and 0 <= most < 1 << 64:
+                most = 2 * most
             return ["999999999"] if most is None else [scalar(most)]
         if of == "size_step":
             if spec.get("horizontal") is not None or len(parties) < 2:

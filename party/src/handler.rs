@@ -465,7 +465,10 @@ impl NodeHandler for PartyHandler {
             let scores = contract.spec().outputs.scores.as_ref();
             if let Some(scores) = scores.filter(|scores| scores.to.to_string() != me) {
                 // as many as it may open, until it is known how many it does
-                let (to, most) = (scores.to.to_string(), scores.max_rows.unwrap_or(NOT_SAID));
+                let compared = contract.spec().reject_inference.as_ref();
+                let each = 1 + u64::from(compared.is_some_and(|asked| asked.compare));
+                let most = scores.max_rows.map(|rows| rows.saturating_mul(each));
+                let (to, most) = (scores.to.to_string(), most.unwrap_or(NOT_SAID));
                 let store = &self.site.store;
                 let counted = store.count_scores(job.job().as_str(), &to, dataset, now, most);
                 counted.map_err(|e| refused("store", e.to_string()))?;

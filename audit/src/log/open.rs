@@ -57,13 +57,20 @@ impl Contents {
     }
 
     /// Damage is torn writing only behind everything that was safely on disk: in the last file, with no leaf and no head
-    /// that says more.
-    fn refuse(&self, dir: &Path, segments: &Segments, leaves: &[Hash]) -> Result<(), LogError> {
+    /// that says more. While a node is `writing`, the file is read page by page and a head may be seen before what it
+    /// covers: then only leaves say what was on disk.
+    fn refuse(
+        &self,
+        dir: &Path,
+        segments: &Segments,
+        leaves: &[Hash],
+        writing: bool,
+    ) -> Result<(), LogError> {
         let (size, safe) = (self.entries.len() as u64, leaves.len() as u64);
         match &self.damage {
             Some(damage)
                 if damage.index < safe
-                    || damage.followed
+                    || (damage.followed && !writing)
                     || damage.segment + 1 < segments.list.len() =>
             {
                 Err(damage.clone().into_error())
@@ -94,7 +101,7 @@ pub(super) fn open(
     let leaves = read_leaves(dir)?;
     let mut segments = Segments::find(dir, true)?;
     let contents = Contents::of(&mut segments)?;
-    contents.refuse(dir, &segments, &leaves)?;
+    contents.refuse(dir, &segments, &leaves, false)?;
     let Contents {
         entries,
         heads,
@@ -185,7 +192,7 @@ pub(super) fn read(dir: &Path) -> Result<(Store, String, u64), LogError> {
     let leaves = read_leaves(dir)?;
     let mut segments = Segments::find(dir, false)?;
     let contents = Contents::of(&mut segments)?;
-    contents.refuse(dir, &segments, &leaves)?;
+    contents.refuse(dir, &segments, &leaves, true)?;
     let (size, signed) = (contents.entries.len() as u64, contents.heads.largest());
     let leaves_path = dir.join("leaves");
     let mut store = Store {

@@ -107,8 +107,15 @@ impl Asked {
                 None | Some(Value::Null) => Vec::new(),
                 Some(scores) if text(scores, "to")? == self.party => Vec::new(),
                 Some(scores) => {
+                    let compares = self.contract.pointer("/spec/reject_inference/compare")
+                        == Some(&Value::Bool(true));
                     let most = scores.get("max_rows").filter(|most| !most.is_null());
-                    vec![most.map_or_else(|| FOR_EVER.to_owned(), plain)]
+                    vec![match (most, most.and_then(Value::as_u64)) {
+                        (None, _) => FOR_EVER.to_owned(),
+                        // a score of each row by either fit
+                        (_, Some(rows)) if compares => (2 * u128::from(rows)).to_string(),
+                        (Some(most), _) => plain(most),
+                    }]
                 }
             },
             // nothing where no customers are matched

@@ -37,10 +37,10 @@ pub(super) fn of_fits(spec: &Spec) -> Vec<Disclosure> {
     list.push(Disclosure {
         id: DisclosureId::RejectRate,
         what: format!(
-            "The bad rate that declined applicants are given, in the mean over those of the training rows, to {}, if there are at \
-                least 100 of them, else 0. What a single one is given nobody learns; who is declined, and how many are, only {} \
-                knows.",
-            label.id, label.id
+            "The bad rate that declined applicants are given, in the mean over those of the training rows, to {0}, if there are at \
+                least 100 of them, else 0. Who is declined, and how many are, only {0} knows: that there are 100 its own node \
+                checks, and nobody else can. A node that does not keep to the program learns the mean of as few as it marks.",
+            label.id
         ),
         shape: Shape::Count,
         to: to(&label.id),

@@ -121,30 +121,18 @@ fn rate<'f>(facts: &'f Facts<'f>) -> Once<'f> {
 #[cfg(test)]
 mod tests {
     use crate::{
-        Decimal, Spec,
         plan::{Assumptions, plan},
-        spec::{Columns, RejectInference, TemplateKind, template},
+        spec::of_declined,
     };
 
     #[test]
     fn a_second_fit_is_planned_and_who_is_declined_is_never_learnt() {
-        let mut spec =
-            Spec::from_toml(template(TemplateKind::VerticalLogistic), "job.toml").unwrap();
-        let label = spec.label_party().unwrap().id.clone();
-        let at = spec.party.iter().position(|p| p.id == label).unwrap();
-        spec.party[at].columns = Columns::Listed {
-            numeric: vec!["declined".to_owned(), "age".to_owned()],
-            categorical: Vec::new(),
-        };
-        spec.outputs.metrics_to = vec![label.clone()];
+        let with = of_declined();
+        let label = with.label_party().unwrap().id.clone();
+        let mut spec = with.clone();
+        spec.reject_inference = None;
         let without = plan(&spec, &Assumptions::usual(&spec)).unwrap();
-        spec.reject_inference = Some(RejectInference {
-            rejected: "declined".to_owned(),
-            odds: Some(Decimal::literal(2.0)),
-            weight: Decimal::literal(1.0),
-            compare: false,
-        });
-        let with = plan(&spec, &Assumptions::usual(&spec)).unwrap();
+        let with = plan(&with, &Assumptions::usual(&with)).unwrap();
         assert_eq!(with.passes, without.passes + 6);
         assert_eq!(with.max_passes, 2 * without.max_passes);
         assert!(with.bytes > without.bytes && with.rounds > without.rounds);

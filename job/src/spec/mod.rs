@@ -31,6 +31,8 @@ use serde::{Deserialize, Serialize};
 
 pub use paripassu_model::schema::IdRule;
 
+#[cfg(test)]
+pub(crate) use self::reject::tests::spec as of_declined;
 pub use self::{
     align::{Align, AlignMethod, AlignReveal},
     binning::{BinColumn, BinCounts, BinMethod, BinTrend, Binning, Smoothing, WoeSign},

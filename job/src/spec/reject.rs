@@ -169,13 +169,14 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::spec::{
         BinCounts, Binning, ClassWeight, Scores, Stepwise, TemplateKind, Tuning, template,
     };
 
-    fn spec() -> Spec {
+    /// Of the template, with a column that says who was declined.
+    pub(crate) fn spec() -> Spec {
         let mut spec =
             Spec::from_toml(template(TemplateKind::VerticalLogistic), "job.toml").unwrap();
         let label = spec.label_party().unwrap().id.clone();

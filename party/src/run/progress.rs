@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use paripassu_service::node::Progress;
+use paripassu_model::report::ConvergenceStep;
+use paripassu_service::node::{Progress, Reporter};
 
 /// Progress with rate and time left by what has passed.
 pub(super) fn timed(step: &str, start: Instant, done: u64, of: u64) -> Progress {
@@ -24,5 +25,25 @@ pub(super) fn timed(step: &str, start: Instant, done: u64, of: u64) -> Progress 
         rate,
         waiting_for: None,
         seconds_left: left as u64,
+    }
+}
+
+/// Reports the passes of a training under a name for early and for last ones, and how long each took to `course`.
+pub(super) fn passes(
+    reporter: Reporter,
+    [early, last]: [&'static str; 2],
+    course: &mut Vec<ConvergenceStep>,
+) -> impl FnMut(u32, u32, bool) {
+    let start = Instant::now();
+    let mut before = start;
+    move |done: u32, of: u32, fine: bool| {
+        course.push(ConvergenceStep {
+            seconds: Some(before.elapsed().as_secs_f64()),
+            fine,
+            value: None,
+        });
+        before = Instant::now();
+        let step = if fine { last } else { early };
+        reporter.progress(&timed(step, start, done.into(), of.into()));
     }
 }

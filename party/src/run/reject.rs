@@ -1,7 +1,5 @@
 //! Declined applicants: who they are, which only the label holder knows, and what is made of the two fits.
 
-use std::time::Instant;
-
 use ndarray::Array2;
 use paripassu_job::spec::{RejectInference, Scores, Spec};
 use paripassu_model::{
@@ -23,7 +21,7 @@ use super::{
     Prepared, Run,
     evaluate::{self, Evaluation},
     own,
-    progress::timed,
+    progress::passes,
     rows::RowData,
     train::{JobEngine, logistic_spec},
 };
@@ -147,17 +145,7 @@ impl Run {
         data: &Prepared,
         course: &mut Vec<ConvergenceStep>,
     ) -> Result<(LogisticFit, Inferred), Abort> {
-        let (start, reporter) = (Instant::now(), self.reporter.clone());
-        let mut last = start;
-        let mut progress = |done: u32, of: u32, fine: bool| {
-            course.push(ConvergenceStep {
-                seconds: Some(last.elapsed().as_secs_f64()),
-                fine,
-                value: None,
-            });
-            last = Instant::now();
-            reporter.progress(&timed("passes, two fits", start, done.into(), of.into()));
-        };
+        let mut progress = passes(self.reporter.clone(), ["passes, two fits"; 2], course);
         let spec = logistic_spec(self.spec())?;
         let rejects = Rejects {
             odds: asked.factor(),

@@ -1,7 +1,5 @@
 //! What is fitted jointly, by the kind of model, and the scores of the test rows.
 
-use std::time::Instant;
-
 use paripassu_job::spec::{self, AutoOr, Scores, Spec};
 use paripassu_model::{
     design::{Design, DesignColumn},
@@ -25,7 +23,7 @@ use paripassu_protocol::{
 use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
 use rand::{TryRng, rngs::SysRng};
 
-use super::{Prepared, Run, card::Half, network, own, progress::timed, rows};
+use super::{Prepared, Run, card::Half, network, own, progress::passes, rows};
 
 /// What computes on shares.
 pub(super) type JobEngine = Engine<JobChannel, HelperSource<JobChannel>>;
@@ -110,23 +108,8 @@ impl Run {
         course: &mut Vec<ConvergenceStep>,
     ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
         let input = self.input(data);
-        let start = Instant::now();
-        let reporter = self.reporter.clone();
-        let mut last = start;
-        let mut progress = |done: u32, of: u32, fine: bool| {
-            course.push(ConvergenceStep {
-                seconds: Some(last.elapsed().as_secs_f64()),
-                fine,
-                value: None,
-            });
-            last = Instant::now();
-            let step = if fine {
-                "passes, final precision"
-            } else {
-                "passes"
-            };
-            reporter.progress(&timed(step, start, done.into(), of.into()));
-        };
+        let names = ["passes", "passes, final precision"];
+        let mut progress = passes(self.reporter.clone(), names, course);
         let spec = logistic_spec(self.spec())?;
         if !data.hidden.is_empty() {
             let step = self.spec().outputs.scores.as_ref().map(|s| s.step.value());
@@ -182,17 +165,7 @@ impl Run {
         data: &mut Prepared,
         course: &mut Vec<ConvergenceStep>,
     ) -> Result<LogisticFit, Abort> {
-        let (start, reporter) = (Instant::now(), self.reporter.clone());
-        let mut last = start;
-        let mut progress = |done: u32, of: u32, fine: bool| {
-            course.push(ConvergenceStep {
-                seconds: Some(last.elapsed().as_secs_f64()),
-                fine,
-                value: None,
-            });
-            last = Instant::now();
-            reporter.progress(&timed("passes, steps", start, done.into(), of.into()));
-        };
+        let mut progress = passes(self.reporter.clone(), ["passes, steps"; 2], course);
         let stepwise = Stepwise {
             enter: asked.entering(),
             leave: asked.leaving(),

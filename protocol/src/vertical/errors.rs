@@ -43,8 +43,8 @@ impl Precision {
             return Err(Abort::OutOfRange {
                 step: "train".into(),
                 problem: format!(
-                    "{rows} training rows and model.l2 = {l2} leave too few bits for standard errors: raise \
-                     model.l2, or set outputs.standard_errors = false"
+                    "{rows} training rows and model.l2 = {l2} leave too few bits for standard errors, which stepwise \
+                     selection takes too: raise model.l2, or leave out outputs.standard_errors and selection.stepwise"
                 ),
             });
         }
@@ -66,8 +66,8 @@ pub(super) fn check(unwhiten: &[f64], d: usize, rows: usize, l2: f64) -> Result<
                 step: "train/features".into(),
                 problem: format!(
                     "design column {} is so close to a combination of this party's other columns that its \
-                     standard error does not fit: remove it, raise model.l2, or set \
-                     outputs.standard_errors = false",
+                     standard error, which stepwise selection takes too, does not fit: remove it, raise model.l2, or \
+                     leave out outputs.standard_errors and selection.stepwise",
                     j + 1
                 ),
             });

@@ -1,6 +1,6 @@
 //! Whether scores lie where the series is a sigmoid.
 
-use paripassu_crypto::fixed;
+use paripassu_crypto::{fixed, share::Shares};
 
 use super::{
     evidence::add_public,
@@ -43,7 +43,23 @@ impl Run {
             .map(|w| (w.duplicate(), frac))
             .collect();
         let weights = engine.truncate(cut).await?;
-        let weights = self.inner(engine, &weights, &attempt.short).await?;
+        let z = self.raised(engine, attempt, &weights, more).await?;
+        // beyond R the series is sigma(2R - z), within 1e-4 of sigma(z) up to 2R - 9.2
+        let range = 2f64.powi(range_log2 as i32);
+        let bound = range.max(2.0 * range - 9.2);
+        let limit = (bound / range * 64.0) as u16;
+        engine.all_within(&z, limit, Opening::RangeExceeded).await
+    }
+
+    /// Scores of the training rows by these weights of `attempt`, with `more` added to each.
+    pub(super) async fn raised<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        attempt: &Attempt,
+        weights: &[Shares],
+        more: f64,
+    ) -> Result<Shares, Abort> {
+        let weights = self.inner(engine, weights, &attempt.short).await?;
         let mut masks = std::mem::take(&mut self.masks);
         masks.refill(engine, &self.features, false).await?;
         let z = self.margins(engine, &mut masks, &weights).await;
@@ -51,10 +67,6 @@ impl Run {
         let mut z = z?;
         let more = fixed::encode(more, z.frac()).map_err(|e| Abort::Input(e.to_string()))?;
         add_public(engine.me(), &mut z, more);
-        // beyond R the series is sigma(2R - z), within 1e-4 of sigma(z) up to 2R - 9.2
-        let range = 2f64.powi(range_log2 as i32);
-        let bound = range.max(2.0 * range - 9.2);
-        let limit = (bound / range * 64.0) as u16;
-        engine.all_within(&z, limit, Opening::RangeExceeded).await
+        Ok(z)
     }
 }

@@ -15,7 +15,9 @@
 //! **Adversary.** As of training: passive, up to all but one data party if the source joins none. **Learns** what the openings
 //! `InferredBads` and `KnownCoefficients` declare beside those of training; `Converged` and `RangeExceeded` of both fits, and
 //! `RangeExceeded` once for each range in which `z + ln odds` is looked for. Who is declined and how many the others do not learn;
-//! which of their customers count as what is in their coefficients alone, as all labels are.
+//! which of their customers count as what is in their coefficients alone, as all labels are. That the sum is told of
+//! [`LEAST_TOLD`] rows or more party 0 sees to itself, which alone knows how many there are: a party 0 that does not follow the
+//! protocol learns the sum over any rows it marks.
 //! The helper sees that there are two fits.
 //!
 //! **Cost.** Of the second fit the passes from a near start (4 to 8, one or two Hessians) with a column of weights; between the two
@@ -28,7 +30,6 @@ use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 use zeroize::Zeroizing;
 
 use super::{
-    evidence::add_public,
     logistic::{
         LogisticFit, LogisticInput, LogisticSpec, Progress, label_words, settle, settle_from,
     },
@@ -311,14 +312,7 @@ impl Run {
             }
             false => attempt.weights.iter().map(Shares::duplicate).collect(),
         };
-        let weights = self.inner(engine, &weights, &attempt.short).await?;
-        let mut masks = std::mem::take(&mut self.masks);
-        masks.refill(engine, &self.features, false).await?;
-        let z = self.margins(engine, &mut masks, &weights).await;
-        self.masks = masks;
-        let mut z = z?;
-        let more = fixed::encode(odds.ln(), z.frac()).map_err(|e| Abort::Input(e.to_string()))?;
-        add_public(engine.me(), &mut z, more);
+        let z = self.raised(engine, attempt, &weights, odds.ln()).await?;
         let how = How {
             series: &series,
             points: &points,

@@ -232,6 +232,7 @@ fn of_heads_only_the_last_may_be_torn() {
         ends.push(end(dir.path()) as usize);
     }
     drop(log);
+    let whole = std::fs::read(dir.path().join("leaves")).unwrap();
     cut(&dir.path().join("leaves"), 0);
     let path = records(dir.path());
     let good = std::fs::read(&path).unwrap();
@@ -244,6 +245,10 @@ fn of_heads_only_the_last_may_be_torn() {
         bad[at] ^= 1 << (at % 8);
         std::fs::write(&path, bad).unwrap();
         empty(same.path());
+        // a reader, beside a node that writes, may see a head before what it covers: it takes what stands before
+        let before = ends.iter().filter(|end| at >= **end).count();
+        let (read, _) = Log::read(same.path()).unwrap();
+        assert_eq!(read.checkpoint_sizes(), [1, 2, 3][..before], "byte {at}");
         match quick(same.path()) {
             Err(LogError::Damaged { .. }) => assert!(at < last, "byte {at}"),
             Err(error) => panic!("byte {at}: {error}"),
@@ -254,6 +259,17 @@ fn of_heads_only_the_last_may_be_torn() {
             }
         }
     }
+    // a page that has not yet been copied, before one with the last head
+    let mut bad = good.clone();
+    bad[ends[0]..last].fill(0);
+    std::fs::write(&path, &bad).unwrap();
+    empty(same.path());
+    assert_eq!(Log::read(same.path()).unwrap().0.checkpoint_sizes(), [1]);
+    // but what leaves say was on disk must be there
+    std::fs::write(same.path().join("leaves"), &whole[..64]).unwrap();
+    let refused = Log::read(same.path());
+    assert!(matches!(refused, Err(LogError::Damaged { index: 1, .. })));
+    empty(same.path());
     for keep in last..used {
         std::fs::write(&path, &good[..keep]).unwrap();
         // whoever only reads passes it over and leaves it to the writer

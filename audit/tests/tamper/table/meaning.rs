@@ -295,6 +295,8 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     let matrix = other_contract("\"to\":\"bank\"}", "\"to\":\"partner\"}").bundle();
     add("output-matrix-broken", 17, "release.scores", matrix);
 
+    rejects(add);
+
     let few = inside(|world| {
         for id in ["bank", "partner"] {
             edit(world.script(id), |body| match body {
@@ -461,4 +463,91 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
         log(bundle, PARTNER).events[at].body = None;
     });
     add("withhold-disclosure", 17, "disclosure", withheld);
+}
+
+/// What inferring the outcome of declined applicants opens: to the label party, and where the job says so.
+fn rejects(add: &mut Add<'_>) {
+    let section = |compare: bool| {
+        format!(
+            ",\"reject_inference\":{{\"compare\":{compare},\"odds\":\"2\",\"rejected\":\"declined\",\"weight\":\"1\"}},\"security\":{{"
+        )
+    };
+    // declared and opened alike, so that nothing but its receiver is at fault
+    let bundle = |id: &str, to: &str, shape: &'static str, section: Option<String>| {
+        let declared = format!(
+            "{{\"at_most\":1,\"id\":\"{id}\",\"shape\":{{\"kind\":\"{shape}\"}},\"to\":[\"party:{to}\"],\"what\":\"What declined applicants are given.\"}},"
+        );
+        let first = "{\"at_most\":1,\"id\":\"release.metrics\"";
+        let text = contract().replacen(first, &format!("{declared}{first}"), 1);
+        let text = match section {
+            Some(section) => text.replacen(",\"security\":{", &section, 1),
+            None => text,
+        };
+        let mut world = World::of(&text);
+        for node in ["bank", "partner"] {
+            let opening = Disclosure {
+                id: id.into(),
+                shape: shape.into(),
+                values: 1,
+                to: vec![format!("party:{to}")],
+                ..score_opening(id)
+            };
+            open(world.script(node), opening);
+        }
+        world.bundle()
+    };
+    let own = "reject.coefficients.partner";
+    let coefficients = "coefficients";
+    for (name, code, names, bundle) in [
+        (
+            "mean-of-declined",
+            0,
+            "",
+            bundle("reject.rate", "bank", "count", Some(section(false))),
+        ),
+        (
+            "mean-of-declined-to-another",
+            17,
+            "`reject.rate`",
+            bundle("reject.rate", "partner", "count", Some(section(false))),
+        ),
+        (
+            "mean-of-declined-of-no-job-with-them",
+            17,
+            "`reject.rate`",
+            bundle("reject.rate", "bank", "count", None),
+        ),
+        (
+            "first-fit",
+            0,
+            "",
+            bundle(own, "partner", coefficients, Some(section(true))),
+        ),
+        (
+            "first-fit-to-another",
+            17,
+            "`reject.coefficients.partner`",
+            bundle(own, "bank", coefficients, Some(section(true))),
+        ),
+        (
+            "first-fit-that-is-not-compared",
+            17,
+            "`reject.coefficients.partner`",
+            bundle(own, "partner", coefficients, Some(section(false))),
+        ),
+        (
+            "second-scores-to-another",
+            17,
+            "`reject.scores`",
+            bundle("reject.scores", "partner", "count", Some(section(true))),
+        ),
+        (
+            "second-scores-that-are-not-compared",
+            17,
+            "`reject.scores`",
+            bundle("reject.scores", "bank", "count", Some(section(false))),
+        ),
+    ] {
+        add(name, code, names, bundle);
+    }
 }
