@@ -5,6 +5,7 @@
 //! finding names the event and says what is wrong and what that means.
 
 mod absence;
+mod announced;
 mod beforehand;
 mod budget;
 pub(crate) mod certificate;

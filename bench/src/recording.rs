@@ -2,13 +2,14 @@
 //! and over real TLS, with and without transcripts in turn, each run in a process of its own.
 
 use std::{
+    mem::{Discriminant, discriminant},
     path::Path,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use paripassu_audit::event::bodies::Disclosure;
+use paripassu_audit::event::bodies::{Disclosure, DisclosureAnnounced, MAX_ANNOUNCED};
 use paripassu_protocol::{
     abort::Abort,
     arith::{Engine, Opening, Openings, Receivers},
@@ -57,10 +58,12 @@ pub struct Run {
     log_bytes: u64,
 }
 
-/// Writes every opening down and allows it.
+/// Writes every opening down and allows it, as a node does.
 pub(crate) struct Written {
     record: Record,
     announced: Vec<(Opening, Announced)>,
+    /// Bits that may come: their kind, and how many are left of those announced.
+    foreseen: Vec<(Discriminant<Opening>, u64, Announced)>,
 }
 
 impl Written {
@@ -68,25 +71,44 @@ impl Written {
         Self {
             record,
             announced: Vec::new(),
+            foreseen: Vec::new(),
         }
     }
 
     fn write(&self, opening: Opening, values: usize) -> Result<Announced, Abort> {
-        let event = Disclosure {
-            id: format!("{opening:?}"),
-            ordinal: 1,
-            shape: "bit".into(),
-            values: values as u64,
-            to: vec!["party:bank".into(), "party:partner".into()],
-            step: "train".into(),
-        };
-        let written = self.record.announce(event);
+        let written = self.record.announce(event(opening, values));
         written.map_err(|e| Abort::Input(e.to_string()))
+    }
+}
+
+fn to_both() -> Vec<String> {
+    vec!["party:bank".into(), "party:partner".into()]
+}
+
+fn event(opening: Opening, values: usize) -> Disclosure {
+    Disclosure {
+        id: format!("{opening:?}"),
+        ordinal: 1,
+        shape: "bit".into(),
+        values: values as u64,
+        to: to_both(),
+        step: "train".into(),
     }
 }
 
 impl Openings for Written {
     fn record(&mut self, opening: Opening, _: Receivers, values: usize) -> Result<(), Abort> {
+        let kind = discriminant(&opening);
+        let mut foreseen = self.foreseen.iter_mut();
+        if let Some((_, left, announced)) = foreseen.find(|(of, ..)| *of == kind) {
+            *left -= 1;
+            let announced = announced.clone();
+            self.foreseen.retain(|(_, left, _)| *left > 0);
+            let written = self.record.event(event(opening, values));
+            written.map_err(|e| Abort::Input(e.to_string()))?;
+            self.record.await_witnesses(announced);
+            return Ok(());
+        }
         let place = self.announced.iter().position(|(of, _)| *of == opening);
         let announced = match place {
             Some(place) => self.announced.swap_remove(place).1,
@@ -97,8 +119,35 @@ impl Openings for Written {
     }
 
     fn announce(&mut self, opening: Opening, _: Receivers, values: usize) -> Result<(), Abort> {
+        let kind = discriminant(&opening);
+        if self.foreseen.iter().any(|(of, ..)| *of == kind) {
+            return Ok(());
+        }
         let announced = self.write(opening, values)?;
         self.announced.push((opening, announced));
+        Ok(())
+    }
+
+    fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
+        let is_new = |next: &&Opening| {
+            let kind = discriminant(*next);
+            !self.foreseen.iter().any(|(of, ..)| *of == kind)
+        };
+        let new: Vec<Opening> = next.iter().filter(is_new).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let bits = new.iter().map(|next| DisclosureAnnounced {
+            id: format!("{next:?}"),
+            first: 1,
+            last: MAX_ANNOUNCED,
+            to: to_both(),
+        });
+        let announced = self.record.foresee(bits.collect());
+        let announced = announced.map_err(|e| Abort::Input(e.to_string()))?;
+        let news = new.iter().map(discriminant);
+        self.foreseen
+            .extend(news.map(|kind| (kind, MAX_ANNOUNCED, announced.clone())));
         Ok(())
     }
 }

@@ -170,6 +170,7 @@ BODIES = {
     "step.started": dict(step="text", randomness="text"),
     "step.finished": dict(step="text", wall_s="text", cpu_s="text", peers=[PEER]),
     "disclosure": dict(id="text", ordinal="count", shape="text", values="count", to=["text"], step="text"),
+    "disclosure.announced": dict(id="text", first="count", last="count", to=["text"]),
     "dp.spent": dict(dataset="text", training="text", evaluation="text", total="text", delta="text", job=["text"], before=["text"]),
     "metrics.reported": dict(report="text", sha256="text", values=("map", "text")),
     "model.committed": dict(files=[FILE]),
@@ -189,10 +190,10 @@ BODIES = {
 }
 PRIVATE = {"data.erased", "data.compared", "data.committed", "dp.spent", "metrics.reported", "model.committed", "log.started", "policy.changed", "policy.signed"}
 ENDS = {"run.completed", "aborted", "job.rejected"}
-WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "metrics.reported", "model.committed", "model.released", "run.completed"}
+WORK = {"data.committed", "align.done", "step.started", "step.finished", "disclosure", "disclosure.announced", "metrics.reported", "model.committed", "model.released", "run.completed"}
 CHECK_OF = {
     "step.finished": 5, "job.proposed": 6, "job.approved": 6, "job.rejected": 6, "policy.stated": 7, "policy.evaluated": 7,
-    "disclosure": 8, "data.committed": 9, "align.done": 9, "run.completed": 9, "session.opened": 10,
+    "disclosure": 8, "disclosure.announced": 8, "data.committed": 9, "align.done": 9, "run.completed": 9, "session.opened": 10,
     "step.started": 10, "log.started": 10, "key.rotated": 1, "metrics.reported": 11, "model.committed": 12, "log.witnessed": 4, "log.unwitnessed": 4,
 }
 
@@ -1153,11 +1154,10 @@ class Verifier:
             if event.name in ("job.approved", "session.opened"):
                 links.append(event)
         if links:
-            demands.append((links[-1], min((f for _, f in sent), default=end)))
-        for event in log.events:
-            if event.name == "disclosure":
-                later = [f for s, f in sent if s is not None and s > event.index]
-                demands.append((event, min(later, default=end)))
+            demands.append((links[-1], links[-1].index, min((f for _, f in sent), default=end)))
+        for event, announced in self.openings(log):
+            later = [f for s, f in sent if s is not None and s > event.index]
+            demands.append((event, (announced or event).index, min(later, default=end)))
         others = [o for o in self.logs if o.node != log.node and self.is_members(o)]
         cosigned = {other.node: set() for other in others}
         for other in others:
@@ -1169,13 +1169,33 @@ class Verifier:
         due = len(cosigned)
         if self.trust and self.trust.quorum is not None:
             due = min(due, self.trust.quorum)
-        for event, until in demands:
+        for event, above, until in demands:
             if until is None:
                 continue
-            by = [node for node, sizes in cosigned.items() if any(event.index < size <= until for size in sizes)]
+            by = [node for node, sizes in cosigned.items() if any(above < size <= until for size in sizes)]
             free = event.name == "disclosure" and not (self.trust and self.trust.quorum is not None)
             if len(by) < due and not (free and self.excused(set(cosigned) - set(by), self.absent(log, until))):
                 self.find(4, self.at(log, event), "the others had not cosigned it before the node went on")
+
+    @staticmethod
+    def openings(log):
+        """Openings, each with its announcement or None."""
+        latest, last, bare, found = {}, None, None, []
+        for event in log.events:
+            body = event.body
+            if event.name == "disclosure.announced":
+                last = event
+                if body is None:
+                    bare = event
+                else:
+                    latest[body["id"]] = event
+            elif event.name == "disclosure" and body is None:
+                found.append((event, last))
+            elif event.name == "disclosure":
+                its = latest.get(body["id"])
+                covers = its and its.body["first"] <= body["ordinal"] <= its.body["last"] and its.body["to"] == body["to"]
+                found.append((event, its if covers else bare))
+        return found
 
     # 5
     def symmetry(self):
@@ -1589,6 +1609,7 @@ class Verifier:
                 if not sound or not body["to"] or not set(body["to"]) <= set(to):
                     self.find(8, place, "`%s` was not opened as declared" % body["id"])
             counts.append((log, times))
+            self.announcements(log)
         first = {}
         for log in self.logs:
             for event, body in log.bodies("disclosure") if log.node in c.parties else []:
@@ -1612,6 +1633,20 @@ class Verifier:
                 numbers = {times.get(name, none) for log, times in of_parties if log.node not in self.left_out() and (not c.spare or log.has("run.completed"))}
                 if len(numbers - {None}) > 1:
                     self.find(8, "the bundle", "the parties count `%s` differently" % name)
+
+    def announcements(self, log):
+        opened = {}
+        for event in log.events:
+            if event.name == "disclosure" and event.body:
+                opened[event.body["id"]] = opened.get(event.body["id"], 0) + 1
+            if event.name != "disclosure.announced" or not event.body:
+                continue
+            body = event.body
+            _, shape, to, at_most = next((d for d in self.contract.declared if d[0] == body["id"]), (None, None, [], 0))
+            sound = shape == "bit" and body["first"] == opened.get(body["id"], 0) + 1 and body["last"] <= at_most
+            sound = sound and 0 <= body["last"] - body["first"] < 16
+            if not sound or not body["to"] or not set(body["to"]) <= set(to):
+                self.find(8, self.at(log, event), "`%s` was not announced as declared" % body["id"])
 
     @staticmethod
     def by_step(log):

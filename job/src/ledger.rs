@@ -93,11 +93,9 @@ impl Ledger {
                 got: values,
             });
         }
-        let before = self.entries.iter().filter(|entry| entry.id == *id).count();
-        let ordinal = u32::try_from(before)
-            .ok()
-            .and_then(|before| before.checked_add(1));
-        let ordinal = ordinal
+        let ordinal = self
+            .times(id)
+            .checked_add(1)
             .filter(|ordinal| *ordinal <= declared.at_most)
             .ok_or_else(|| LedgerError::TooMany {
                 id: id.clone(),
@@ -110,6 +108,12 @@ impl Ledger {
         };
         self.entries.push(entry.clone());
         Ok(entry)
+    }
+
+    /// How often this was opened so far.
+    pub fn times(&self, id: &DisclosureId) -> u32 {
+        let of_id = self.entries.iter().filter(|entry| entry.id == *id);
+        u32::try_from(of_id.count()).unwrap_or(u32::MAX)
     }
 
     /// Everything opened so far, in order.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use paripassu_audit::event::{
     Body,
-    bodies::{Denied, Disclosure},
+    bodies::{Denied, Disclosure, DisclosureAnnounced, MAX_ANNOUNCED},
 };
-use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary, NodeId};
+use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary, NodeId, Shape};
 use paripassu_protocol::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
@@ -28,13 +28,26 @@ struct Inner {
     parties: Vec<NodeId>,
     /// Openings that stand in ledger and transcript and are still to come.
     announced: Vec<(Ahead, Announced)>,
+    /// Bits that may come: of each disclosure the last opening that is announced.
+    foreseen: Vec<(DisclosureId, u64, Announced)>,
+}
+
+impl Inner {
+    /// The announcement of the next opening of a disclosure.
+    fn foreseen(&self, id: &DisclosureId) -> Option<Announced> {
+        let next = u64::from(self.ledger.times(id)) + 1;
+        let mut of_id = self.foreseen.iter().filter(|(of, ..)| of == id);
+        of_id
+            .find(|(_, last, _)| next <= *last)
+            .map(|(.., announced)| announced.clone())
+    }
 }
 
 /// An opening, its receivers and its number of values.
 type Ahead = (Opening, Receivers, usize);
 
 /// The event's name of a shape.
-fn shape_name(shape: &paripassu_job::Shape) -> Result<String, Abort> {
+fn shape_name(shape: &Shape) -> Result<String, Abort> {
     let value = serde_json::to_value(shape).map_err(|e| Abort::Input(e.to_string()))?;
     let kind = value.get("kind").and_then(|kind| kind.as_str());
     kind.map(str::to_owned)
@@ -48,6 +61,7 @@ impl Book {
             declared: contract.disclosures().to_vec(),
             parties: contract.parties().into_iter().cloned().collect(),
             announced: Vec::new(),
+            foreseen: Vec::new(),
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -163,13 +177,6 @@ impl Book {
     fn named(&self, opening: Opening, to: Receivers) -> Result<(DisclosureId, String), Abort> {
         let (id, step) = match opening {
             Opening::Converged { pass } => {
-                // all members are in this pass: nothing of those before it is under way
-                let before = |step: &str| {
-                    let number = step.strip_prefix("train/pass-");
-                    number.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < pass))
-                };
-                let written = self.record.overtaken(before);
-                written.map_err(|e| Abort::Input(e.to_string()))?;
                 (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
             }
             Opening::Improved { epoch } => {
@@ -289,15 +296,73 @@ impl Openings for Book {
             return Ok(());
         }
         let (id, step) = self.named(opening, to)?;
-        self.disclose(&id, values as u64, &step)
+        if let Opening::Converged { pass } = opening {
+            // all members are in this pass: nothing of those before it is under way
+            let before = |step: &str| {
+                let number = step.strip_prefix("train/pass-");
+                number.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < pass))
+            };
+            let written = self.record.overtaken(before);
+            written.map_err(|e| Abort::Input(e.to_string()))?;
+        }
+        let foreseen = self.lock().foreseen(&id);
+        let Some(announced) = foreseen else {
+            return self.disclose(&id, values as u64, &step);
+        };
+        let opening = self.declared(&id, values as u64, &step)?;
+        self.event(opening)?;
+        self.record.await_witnesses(announced);
+        Ok(())
     }
 
     fn announce(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
         let (id, step) = self.named(opening, to)?;
+        if self.lock().foreseen(&id).is_some() {
+            return Ok(());
+        }
         let announced = Book::announce(self, &id, values as u64, &step)?;
         self.lock()
             .announced
             .push(((opening, to, values), announced));
+        Ok(())
+    }
+
+    fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
+        let mut bits = Vec::new();
+        for opening in next {
+            let (id, _) = self.named(*opening, Receivers::All)?;
+            let inner = self.lock();
+            let declared = inner.declared.iter().find(|declared| declared.id == id);
+            // what is not declared, or no more, is refused when it is about to be opened
+            let Some(declared) = declared.filter(|d| d.shape == Shape::Bit) else {
+                continue;
+            };
+            let before = u64::from(inner.ledger.times(&id));
+            let last = u64::from(declared.at_most).min(before + MAX_ANNOUNCED);
+            if before < last && inner.foreseen(&id).is_none() {
+                let to = declared.to.iter().map(ToString::to_string).collect();
+                let bit = DisclosureAnnounced {
+                    id: id.to_string(),
+                    first: before + 1,
+                    last,
+                    to,
+                };
+                bits.push((id, bit));
+            }
+        }
+        if bits.is_empty() {
+            return Ok(());
+        }
+        let (ids, bits): (Vec<_>, Vec<_>) = bits.into_iter().unzip();
+        let lasts: Vec<_> = bits.iter().map(|bit| bit.last).collect();
+        let announced = self.record.foresee(bits);
+        let announced = announced.map_err(|e| Abort::Input(e.to_string()))?;
+        let mut inner = self.lock();
+        inner.foreseen.retain(|(id, ..)| !ids.contains(id));
+        let news = ids.into_iter().zip(lasts);
+        inner
+            .foreseen
+            .extend(news.map(|(id, last)| (id, last, announced.clone())));
         Ok(())
     }
 }

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::{EventError, Flow};
 
+/// Most openings that one [`DisclosureAnnounced`] is for.
+pub const MAX_ANNOUNCED: u64 = 16;
+
 /// Who is given a body; the envelope is given to every member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -85,6 +88,8 @@ bodies! {
     StepFinished = "step.finished", Shared;
     /// A value was opened.
     Disclosure = "disclosure", Shared;
+    /// Bits may be opened.
+    DisclosureAnnounced = "disclosure.announced", Shared;
     /// Privacy of customers was spent.
     DpSpent = "dp.spent", Private;
     /// A report was made.
@@ -313,6 +318,20 @@ body! {
         to: Vec<String>,
         /// In which step.
         step: String,
+    }
+}
+body! {
+    /// `disclosure.announced`: these openings, of one bit each, may follow. Those that do are written down as
+    /// [`Disclosure`], each for itself.
+    DisclosureAnnounced {
+        /// As the contract declares it.
+        id: String,
+        /// The how-many-th opening the first of them is.
+        first: u64,
+        /// And the last; at most [`MAX_ANNOUNCED`] in all.
+        last: u64,
+        /// To whom.
+        to: Vec<String>,
     }
 }
 body! {

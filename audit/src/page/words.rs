@@ -110,6 +110,12 @@ pub(super) fn event(body: &Body) -> String {
             shape(&b.shape, b.values),
             receivers(&b.to)
         ),
+        Body::DisclosureAnnounced(b) => format!(
+            "Announced that up to {} bits of {} may be opened to {}",
+            b.last.saturating_sub(b.first).saturating_add(1),
+            b.id,
+            receivers(&b.to)
+        ),
         Body::DpSpent(b) => format!(
             "Counted what the job spends of “{}”: epsilon {} a training customer and {} a test \
              customer at delta {}; {} in all jobs so far",

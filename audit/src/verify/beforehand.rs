@@ -1,13 +1,13 @@
 //! Check 4, beforehand: others had countersigned that a job begins, and what it opens, before it went on.
 //!
 //! A node sends nothing in a job before the other members have cosigned a head that holds its links, and
-//! nothing after an opening before they have cosigned one that holds the opening. So whatever step it began
-//! afterwards, and sent frames in, it finished behind such a head.
+//! nothing after an opening before they have cosigned one that holds the opening, or its announcement. So whatever
+//! step it began afterwards, and sent frames in, it finished behind such a head.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    absence,
+    absence, announced,
     order::is_work,
     signatures::{in_force, keys, vouched},
     verdict::{Check, Report, plain},
@@ -101,13 +101,16 @@ fn demands<'a>(log: &'a Log<'a>) -> Vec<Demand<'a>> {
             until,
         });
     }
-    for event in log.events.iter().filter(|e| e.name() == "disclosure") {
-        let above = event.part.index;
+    for (event, announced) in announced::openings(log) {
+        let at = event.part.index;
         let later = sent
             .iter()
-            .filter(|step| step.started.is_some_and(|started| started > above));
+            .filter(|step| step.started.is_some_and(|started| started > at));
         if let Some(until) = later.map(|step| step.finished).min().or(end) {
-            let what = "this opening";
+            let (what, above) = match announced {
+                Some(announced) => ("the announcement of this opening", announced.part.index),
+                None => ("this opening", at),
+            };
             demands.push(Demand {
                 event,
                 what,

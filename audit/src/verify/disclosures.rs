@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    announced,
     contract::ContractView,
     verdict::{Check, Place, Report, plain},
     view::{Case, Log},
@@ -21,6 +22,7 @@ pub(super) fn check(case: &Case<'_>, report: &mut Report) {
         let mut counts = Vec::new();
         for log in &case.logs {
             counts.push((log, opened(contract, log, report)));
+            announced::check(contract, log, report);
         }
         if case.ran_to_the_end() {
             missing(case, contract, &counts, report);

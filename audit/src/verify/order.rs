@@ -25,12 +25,13 @@ const UNAPPROVED: &str = "work was done that this party had not agreed to";
 const OTHER_CONTRACT: &str = "the contract in the bundle is not the one that was agreed";
 
 /// Events that are work on data.
-const WORK: [&str; 9] = [
+const WORK: [&str; 10] = [
     "data.committed",
     "align.done",
     "step.started",
     "step.finished",
     "disclosure",
+    "disclosure.announced",
     "metrics.reported",
     "model.committed",
     "model.released",

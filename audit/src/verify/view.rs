@@ -220,7 +220,7 @@ pub(crate) fn check_of(event: &str) -> Option<Check> {
         "step.finished" => Check::Symmetry,
         "job.proposed" | "job.approved" | "job.rejected" => Check::Approval,
         "policy.stated" | "policy.evaluated" => Check::Policy,
-        "disclosure" => Check::Disclosure,
+        "disclosure" | "disclosure.announced" => Check::Disclosure,
         "data.committed" | "align.done" | "run.completed" => Check::Threshold,
         "session.opened" | "step.started" | "log.started" => Check::Binary,
         "key.rotated" => Check::Signature,

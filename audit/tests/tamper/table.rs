@@ -1,5 +1,6 @@
 //! The tamperings: what is done, the exit code it must give, and the event or log it must name.
 
+mod announced;
 mod banks;
 mod logs;
 mod meaning;
@@ -189,6 +190,7 @@ pub(crate) fn cases() -> Vec<Case> {
     policies::add_to(&mut add);
     privacy::add_to(&mut add);
     banks::add_to(&mut add);
+    announced::add_to(&mut add);
     special::add_to(&mut cases);
     cases
 }

@@ -158,6 +158,16 @@ pub trait Openings: Send {
     fn announce(&mut self, _: Opening, _: Receivers, _values: usize) -> Result<(), Abort> {
         Ok(())
     }
+
+    /// Announces that bits of these kinds may be opened to all data parties, these first: others then countersign many
+    /// at once, in the meantime. Each that is opened must be [recorded](Self::record) for itself. Nothing is done where
+    /// such bits are announced already. By default nothing is recorded.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    fn foresee(&mut self, _next: &[Opening]) -> Result<(), Abort> {
+        Ok(())
+    }
 }
 
 impl<C: Channel, S> Engine<C, S> {
@@ -172,6 +182,14 @@ impl<C: Channel, S> Engine<C, S> {
         values: usize,
     ) -> Result<(), Abort> {
         self.ledger().announce(opening, receivers, values)
+    }
+
+    /// Announces bits that may be opened, to the ledger.
+    ///
+    /// # Errors
+    /// If the ledger cannot write.
+    pub(crate) fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
+        self.ledger().foresee(next)
     }
 
     /// Opens shared values to `receivers`. At a party that is no receiver the result is empty.

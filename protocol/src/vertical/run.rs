@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     abort::Abort,
-    arith::{Engine, Inverted, OwnerMatrix},
+    arith::{Engine, Inverted, Opening, OwnerMatrix},
     channel::Channel,
     compute::offload,
     correlation::CorrelationSource,
@@ -342,6 +342,11 @@ impl Run {
             {
                 stage = stage.last(keep);
             }
+            // from another training's end, the first step is as large as the two differ
+            let tells = self.spec.stop == Stop::Bit && (t > 1 || start.is_none()) || t == most;
+            if tells {
+                engine.foresee(&[Opening::Converged { pass }, Opening::RangeExceeded])?;
+            }
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
             let bound = inverse.is_none() && !stage.fine && all_rows && !near;
@@ -426,10 +431,8 @@ impl Run {
                 w.sub(s);
             }
             progress.pass(pass, passes_before + most, stage.fine);
-            // from another training's end, the first step is as large as the two differ
-            let ask = self.spec.stop == Stop::Bit && (t > 1 || start.is_none()) || t == most;
             let at = (stage.fine, pass);
-            if ask && self.settled(engine, &steps, inv, gap, at).await? {
+            if tells && self.settled(engine, &steps, inv, gap, at).await? {
                 if stage.fine || self.rough {
                     return Ok(Attempt {
                         settled: true,

@@ -5,7 +5,7 @@ use paripassu_crypto::{fixed, share::Shares};
 use super::{pass::joined, proximal::Gap, run::Run};
 use crate::{
     abort::Abort,
-    arith::{Engine, Inverted, Opening, Operand, Receivers},
+    arith::{Engine, Inverted, Opening, Operand},
     channel::Channel,
     correlation::CorrelationSource,
 };
@@ -28,7 +28,6 @@ impl Run {
         (fine, pass): (bool, u32),
     ) -> Result<bool, Abort> {
         let opening = Opening::Converged { pass };
-        engine.announce(opening, Receivers::All, 1)?;
         let jobs: Vec<_> = self
             .unwhiten()
             .iter()

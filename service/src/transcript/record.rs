@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use paripassu_audit::event::{
     Body,
-    bodies::{Disclosure, PeerFlow, StepFinished, StepStarted},
+    bodies::{Disclosure, DisclosureAnnounced, PeerFlow, StepFinished, StepStarted},
 };
 use paripassu_proto::{JobId, NodeId};
 use paripassu_protocol::channel::Role;
@@ -13,7 +13,7 @@ use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, fact
 use crate::transport::{JobChannel, JobCore, Pass, StepWatcher, Unread};
 
 /// An opening that stands in the transcript and that the others are asked to countersign.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing may be opened before the others have countersigned"]
 pub struct Announced(Option<Pass>);
 
@@ -131,12 +131,29 @@ impl Record {
     /// # Errors
     /// When the log cannot be written: nothing may be opened.
     pub fn announce(&self, opening: Disclosure) -> Result<Announced, TranscriptError> {
+        self.ask_for([opening.into()])
+    }
+
+    /// The same for bits that may be opened, each of which is then written down as an event of its own.
+    ///
+    /// # Errors
+    /// As [`Self::announce`].
+    pub fn foresee(&self, bits: Vec<DisclosureAnnounced>) -> Result<Announced, TranscriptError> {
+        self.ask_for(bits.into_iter().map(Body::from))
+    }
+
+    fn ask_for(
+        &self,
+        events: impl IntoIterator<Item = Body>,
+    ) -> Result<Announced, TranscriptError> {
         let Some(inner) = &self.0 else {
             return Ok(Announced(None));
         };
-        inner.write(opening.into())?;
+        for event in events {
+            inner.write(event)?;
+        }
         Ok(Announced(inner.wire.as_ref().map(|wire| {
-            // after the event: a head that is signed for this pass holds it
+            // after the events: a head that is signed for this pass holds them
             let pass = wire.core.gate().promise();
             wire.exchange.ask(&inner.job);
             pass

@@ -262,6 +262,14 @@ pub(crate) fn add_to(cases: &mut Vec<Case>) {
         vec![],
     );
     add(
+        "announced-pruned-and-allowed",
+        0,
+        "",
+        announced::pruned(),
+        Some("#pruned"),
+        vec![],
+    );
+    add(
         "pruned-and-allowed",
         0,
         "",

@@ -157,6 +157,8 @@ pub(crate) struct Script {
     pub(crate) saw_another_root: bool,
     /// Has its openings countersigned before it goes on.
     pub(crate) asks_before: bool,
+    /// After which events, where it does.
+    pub(crate) asks_for: fn(&Draft) -> bool,
     /// Who cosigns none of its heads after the middle but the last.
     pub(crate) unseen_by: Vec<&'static str>,
 }
@@ -460,8 +462,8 @@ impl World {
                 }
                 log.write(draft);
                 let mut rest = log.script.after.iter().skip(number + 1);
-                let opens = |draft: &Draft| matches!(draft.body, Body::Disclosure(_));
-                if opens(draft) && !rest.next().is_some_and(opens) && log.script.asks_before {
+                let asks = log.script.asks_for;
+                if asks(draft) && !rest.next().is_some_and(asks) && log.script.asks_before {
                     let head = log.cosigned_but(self, draft.at, &log.script.unseen_by);
                     log.earlier.push(head);
                 }

@@ -372,6 +372,7 @@ pub(super) fn script(
         fork: false,
         saw_another_root: false,
         asks_before: true,
+        asks_for: |draft| matches!(draft.body, Body::Disclosure(_)),
         unseen_by: Vec::new(),
     }
 }

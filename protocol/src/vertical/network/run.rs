@@ -178,8 +178,11 @@ impl Run {
                 let last = i + 1 == count;
                 if last {
                     let epoch = shown(epoch);
-                    let opening = Opening::WithinRange { epoch };
-                    engine.announce(opening, Receivers::All, 1)?;
+                    let within = Opening::WithinRange { epoch };
+                    match self.validation.is_empty() {
+                        true => engine.foresee(&[within])?,
+                        false => engine.foresee(&[within, Opening::Improved { epoch }])?,
+                    }
                     looked = Looked::at(self.shortest);
                 }
                 let rates = (rate, spec.momentum);
