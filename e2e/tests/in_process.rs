@@ -58,6 +58,10 @@ async fn two_institutions_train_and_each_keeps_its_half() {
             bundle,
             export(&c.path(&format!("{party}-state")), &job.to_string()).unwrap()
         );
+        // the bits of all passes, and whether scores are within the range
+        let told = events(&bundle);
+        let announced = told.iter().filter(|e| *e == "disclosure.announced");
+        assert_eq!(announced.count(), 2, "{party}: {told:?}");
         let held: Vec<HeldFile> = ["model.json", "report.html"]
             .map(|name| {
                 let content = std::fs::read(c.results(party, job).join(name)).unwrap();

@@ -369,7 +369,7 @@ impl Openings for Book {
 
 #[cfg(test)]
 mod tests {
-    use paripassu_audit::event::Envelope;
+    use paripassu_audit::{event::Envelope, log::Entry};
     use paripassu_job::{JobId, Spec, Submitter, Timestamp};
     use paripassu_service::{clock::Clock, identity::files, pki, transcript::Transcript};
 
@@ -406,19 +406,77 @@ coefficients = "own"
         Transcript::open(&dir.join("state"), Arc::new(identity), Clock::system()).unwrap()
     }
 
-    #[test]
-    fn what_is_not_declared_is_denied_and_what_is_declared_stands_before_it_is_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let transcript = transcript(dir.path());
+    fn book(transcript: &Arc<Transcript>) -> (Book, JobId) {
         let spec = Spec::from_toml(JOB, "job.toml").unwrap();
         let id = JobId::random(&mut rand::rng());
         let user = Submitter::user("modeler".parse().unwrap());
         let now = Timestamp::from_unix(1_800_000_000).unwrap();
         let contract = Contract::new(spec, id, now, user).unwrap();
         let job: paripassu_service::JobId = id.to_string().parse().unwrap();
-        let record = Record::unwitnessed(Arc::clone(&transcript), job);
-        let mut book = Book::new(&contract, record);
+        let record = Record::unwitnessed(Arc::clone(transcript), job);
+        (Book::new(&contract, record), id)
+    }
 
+    fn events(transcript: &Transcript, job: JobId) -> Vec<(String, String)> {
+        let entries = transcript.log().job_entries(&job.to_string()).unwrap();
+        let read = |e: Entry| {
+            let event = Envelope::parse(&e.envelope).unwrap().event;
+            (event, String::from_utf8(e.body.unwrap()).unwrap())
+        };
+        entries.into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn bits_are_announced_once_for_many_and_each_is_written_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = transcript(dir.path());
+        let (mut book, id) = book(&transcript);
+        let openings: &mut dyn Openings = &mut book;
+        let in_range = Opening::RangeExceeded;
+        for pass in 1..=20 {
+            let bit = Opening::Converged { pass };
+            openings.foresee(&[bit, in_range]).unwrap();
+            openings.record(bit, Receivers::All, 1).unwrap();
+        }
+        // announced already: written down when it happens
+        openings.announce(in_range, Receivers::All, 1).unwrap();
+        for _ in 0..3 {
+            openings.record(in_range, Receivers::All, 1).unwrap();
+        }
+        // three are declared
+        openings.foresee(&[in_range]).unwrap();
+        assert!(openings.record(in_range, Receivers::All, 1).is_err());
+
+        let events = events(&transcript, id);
+        let short = |(event, body): &(String, String)| {
+            let of = ["converged", "range-check"];
+            let of = of.into_iter().find(|of| body.contains(of)).unwrap();
+            format!("{event} {of}")
+        };
+        let mut want = vec![
+            "disclosure.announced converged",
+            "disclosure.announced range-check",
+        ];
+        want.extend(["disclosure converged"; 16]);
+        want.push("disclosure.announced converged");
+        want.extend(["disclosure converged"; 4]);
+        want.extend(["disclosure range-check"; 3]);
+        want.push("denied range-check");
+        let got: Vec<_> = events.iter().map(short).collect();
+        assert_eq!(got, want);
+        for (place, first, last) in [(0, 1, 16), (1, 1, 3), (18, 17, 32)] {
+            let (_, body) = &events[place];
+            assert!(body.contains(&format!("\"first\":{first},")), "{body}");
+            assert!(body.contains(&format!("\"last\":{last},")), "{body}");
+        }
+        assert!(events[17].1.contains("\"ordinal\":16,"), "{}", events[17].1);
+    }
+
+    #[test]
+    fn what_is_not_declared_is_denied_and_what_is_declared_stands_before_it_is_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = transcript(dir.path());
+        let (mut book, id) = book(&transcript);
         let openings: &mut dyn Openings = &mut book;
         let bit = Opening::Converged { pass: 1 };
         openings.record(bit, Receivers::All, 1).unwrap();
@@ -436,11 +494,8 @@ coefficients = "own"
         ] {
             assert!(openings.record(opening, to, values).is_err(), "{opening:?}");
         }
-        let entries = transcript.log().job_entries(&id.to_string()).unwrap();
-        let events: Vec<_> = entries
-            .iter()
-            .map(|e| Envelope::parse(&e.envelope).unwrap().event)
-            .collect();
+        let events = events(&transcript, id);
+        let events: Vec<_> = events.into_iter().map(|(event, _)| event).collect();
         let denied = std::iter::repeat_n("denied", 5);
         let expected: Vec<_> = std::iter::repeat_n("disclosure", 2).chain(denied).collect();
         assert_eq!(events, expected);

@@ -173,7 +173,7 @@ pub(super) fn section(page: &Page<'_>) -> String {
                 )),
                 Cell::text(&receivers(&declared.to)),
                 Cell::text(&several(declared.at_most, "time", "times")),
-                Cell::html(happened(nodes)),
+                Cell::html(happened(nodes) + &announced(page, &declared.id, nodes)),
                 Cell::html(verdict).class("answer"),
             ],
         );
@@ -223,6 +223,24 @@ fn meaning(page: &Page<'_>, id: &str) -> String {
         of.get("what")?.as_str().map(str::to_owned)
     };
     said().unwrap_or_default()
+}
+
+/// Of a job that did not come to its end, how many were announced where that is more than what is recorded.
+fn announced(page: &Page<'_>, id: &str, nodes: &BTreeMap<&str, Happened>) -> String {
+    let events = page.case.logs.iter().flat_map(|log| &log.events);
+    let lasts = events.filter_map(|event| match event.body()? {
+        Body::DisclosureAnnounced(announced) if announced.id == id => Some(announced.last),
+        _ => None,
+    });
+    let last = lasts.max().unwrap_or(0);
+    let times = nodes.values().map(|h| h.times).max().unwrap_or(0);
+    if page.case.ran_to_the_end() || last <= times {
+        return String::new();
+    }
+    format!(
+        "<span class=\"sub\">up to {} announced: a node that broke off may not have recorded its last</span>",
+        count(last)
+    )
 }
 
 /// What the nodes recorded; one line if they agree.

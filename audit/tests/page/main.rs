@@ -13,7 +13,7 @@ use paripassu_audit::{
     bundle::Bundle,
     event::{
         Body, Draft,
-        bodies::{Aborted, Disclosure},
+        bodies::{Aborted, Disclosure, DisclosureAnnounced},
         hex,
     },
     page::{Subject, html},
@@ -328,12 +328,24 @@ fn an_aborted_job_claims_no_whole() {
         };
         end.body = aborted.into();
         script.after.push(end);
+        if script.person.kind == "party" {
+            let mut ahead = script.after[0].clone();
+            let announced = DisclosureAnnounced {
+                id: "train.converged".into(),
+                first: 1,
+                last: 16,
+                to: vec!["party:bank".into(), "party:partner".into()],
+            };
+            ahead.body = announced.into();
+            script.after.insert(0, ahead);
+        }
     }
     world.artifacts.clear();
     let mut bundle = world.bundle();
     bundle.frames.clear();
     let (html, verdict) = page(&bundle, None);
     assert!(verdict.checks[1].findings == 0, "{verdict}");
+    assert!(verdict.checks[7].findings == 0, "{verdict}");
     says(
         &html,
         &[
@@ -342,6 +354,7 @@ fn an_aborted_job_claims_no_whole() {
             "At fault: partner",
             "One step had begun and has no end in the record: training, pass 2.",
             "at least 14.0 kB",
+            "up to 16 announced",
         ],
     );
 }

@@ -166,7 +166,7 @@ pub(crate) fn add_to(add: &mut Add<'_>) {
     add(
         "announced-and-not-counted",
         17,
-        "`train.converged` of step",
+        "in step `train/pass-b`, partner says 0",
         fewer,
     );
     for (name, announced) in [
