@@ -157,13 +157,12 @@ fn reasons_across_parties_are_those_of_the_pooled_card() {
     assert_eq!(said.code, 0, "{said:?}");
 }
 
-#[test]
-fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let text = fs::read_to_string(example("german_credit_tuned.toml")).unwrap();
-    let (said, out) = sandbox(&text, dir.path(), "tuned");
+/// Both parties' reports of an example in which trials choose penalties, and where its results lie.
+fn tried(name: &str, dir: &Path) -> (Value, Value, std::path::PathBuf) {
+    let text = fs::read_to_string(example(&format!("german_credit_{name}.toml"))).unwrap();
+    let (said, out) = sandbox(&text, dir, name);
     assert_eq!(said.code, 0, "{said:?}");
-    // the pooled twin is fitted with the ridge that was chosen
+    // the pooled twin is fitted with the penalties that were chosen
     common::assert_lands(&said.json());
     let report = |party: &str| -> Value {
         let text = fs::read(out.join(party).join("report.json")).unwrap();
@@ -171,6 +170,13 @@ fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
     };
     let (bank, partner) = (report("bank"), report("partner"));
     assert_eq!(bank["trials"], partner["trials"]);
+    (bank, partner, out)
+}
+
+#[test]
+fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bank, _, out) = tried("tuned", dir.path());
     let rows = bank["trials"]["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
     let chosen: Vec<&Value> = rows.iter().filter(|r| r["chosen"] == true).collect();
@@ -211,9 +217,69 @@ fn trials_choose_a_ridge_and_the_model_is_fitted_with_it() {
         let said = common::run(["audit", "verify", bundle.unwrap().to_str().unwrap()]);
         assert_eq!(said.code, 0, "{said:?}");
     }
-    // and what makes no sense is refused
+}
+
+#[test]
+fn a_path_of_penalties_says_how_many_columns_each_leaves_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bank, partner, out) = tried("path", dir.path());
+    let rows = bank["trials"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 6);
+    // fewer columns the larger the penalty
+    let left_in: Vec<u64> = rows
+        .iter()
+        .map(|row| {
+            let folds = row["columns"].as_array().unwrap();
+            assert_eq!(folds.len(), 4);
+            folds.iter().map(|n| n.as_u64().unwrap()).sum()
+        })
+        .collect();
+    assert!(left_in.windows(2).all(|w| w[0] > w[1]), "{left_in:?}");
+    let chosen = rows.iter().find(|row| row["chosen"] == true).unwrap();
+    assert_eq!(bank["solver"]["l1"], chosen["l1"]);
+    // columns that went have their reason, at their owner
+    let zeros = |report: &Value| -> usize {
+        let columns = report["coefficients"]["rows"].as_array().unwrap();
+        columns.iter().filter(|c| c["coef"] == 0.0).count()
+    };
+    assert!(zeros(&bank) + zeros(&partner) > 0);
+    for of in [&bank, &partner] {
+        let notes = of["notes"].as_array().unwrap().iter();
+        let told = notes.filter(|n| n.as_str().unwrap().contains("at exactly 0"));
+        assert_eq!(told.count(), usize::from(zeros(of) > 0), "{}", of["notes"]);
+    }
+    let opened = bank["disclosures"].as_array().unwrap();
+    for id in ["train.trials", "train.columns"] {
+        let told = opened
+            .iter()
+            .find(|d| d["what"].as_str().unwrap().starts_with(id));
+        assert_eq!(told.unwrap()["happened"], 24, "{id}");
+    }
+    let table = fs::read_to_string(out.join("bank/tables/trials.csv")).unwrap();
+    assert!(table.starts_with("l2,l1,columns,mean"), "{table}");
+}
+
+#[test]
+fn trials_that_make_no_sense_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(example("german_credit.toml")).unwrap();
+    let (said, _) = sandbox(
+        &format!("{text}\n[tuning]\nl1 = [1, 2]\n"),
+        dir.path(),
+        "errors",
+    );
+    assert!(said.code != 0 && (said.out + &said.err).contains("or model.l1, tuning.l1 and signs"));
+    let text = text.replace("standard_errors = true", "standard_errors = false");
     for (asked, want) in [
+        ("l1 = [1]\nl2 = [1]", "1 is outside 2 to 24"),
+        ("l1 = [0]", "an only penalty of 0 is none"),
+        ("l1 = [5, 1]", "each is larger than the one before it"),
+        (
+            "l2 = [1, 2, 3, 4, 5, 6, 7, 8, 9]\nl1 = [1, 2, 3, 4, 5, 6, 7, 8]",
+            "9 ridges with 8 L1 penalties each are 72 pairs",
+        ),
+        ("l1 = [-1, 2]", "-1 is outside 0 to 1000000"),
+        ("l1 = [1, 2]\n[model]\nl1 = 3", "these replace model.l1"),
         ("folds = 1", "1 is outside 2 to 20"),
         ("l2 = [1, 0.1]", "each is larger than the one before it"),
         ("l2 = [1]", "1 is outside 2 to 24"),

@@ -11,14 +11,16 @@ mod network;
 mod overlap;
 mod reject;
 mod selection;
+mod shape;
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+pub use shape::Shape;
+
 use crate::{
     constants::ALIGN_MIN_PADDING,
-    decimal::Decimal,
     id::{NodeId, excerpt, serde_as_text},
     plan::count,
     spec::{AlignMethod, OverlapOf, Spec},
@@ -77,6 +79,8 @@ pub enum DisclosureId {
     TrainImproved,
     /// The error of each trial on the rows that it left out.
     TrainTrials,
+    /// How many columns of all parties each trial leaves in.
+    TrainColumns,
     /// Whether all scores lie within the sigmoid series, one bit a range tried.
     TrainRangeCheck,
     /// The mean bad rate that declined applicants are given, to the label party.
@@ -165,6 +169,7 @@ impl fmt::Display for DisclosureId {
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
             Self::TrainTrials => "train.trials",
+            Self::TrainColumns => "train.columns",
             Self::TrainRangeCheck => "train.range-check",
             Self::RejectRate => "reject.rate",
             Self::RejectCoefficients(party) => {
@@ -235,6 +240,7 @@ impl FromStr for DisclosureId {
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
             "train.trials" => Self::TrainTrials,
+            "train.columns" => Self::TrainColumns,
             "train.range-check" => Self::TrainRangeCheck,
             "reject.rate" => Self::RejectRate,
             "reject.scores" => Self::RejectScores,
@@ -319,58 +325,6 @@ impl FromStr for Audience {
 }
 
 serde_as_text!(Audience, "`party:ID`, `helper:ID` or `relay`");
-
-/// What one opening looks like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Shape {
-    /// One bit.
-    Bit,
-    /// One whole number.
-    Count,
-    /// One bit for each of the receiver's own customers.
-    Membership,
-    /// One decimal for each design column of the receiver; for the label party also the intercept.
-    Coefficients,
-    /// The weights of a network that belong to the receiver's own columns; for the label party also the further layers.
-    Weights,
-    /// One number for each test row, the sum of the other parties' parts of its score: a multiple of `step`
-    /// on the log-odds scale.
-    Scores {
-        /// The step.
-        step: Decimal,
-    },
-    /// At most four codes of columns for each test row.
-    Reasons,
-    /// A table of summary numbers.
-    Summary,
-    /// Sizes and times of sealed messages.
-    Traffic,
-}
-
-impl Shape {
-    /// Whether one opening is exactly one value.
-    pub const fn is_single(&self) -> bool {
-        matches!(self, Self::Bit | Self::Count)
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bit => f.pad("one bit"),
-            Self::Count => f.pad("one number"),
-            Self::Membership => f.pad("one bit per own customer"),
-            Self::Coefficients => f.pad("one number per own column"),
-            Self::Weights => f.pad("the network's weights of own columns"),
-            Self::Scores { step } => f.pad(&format!("one number per test row, in steps of {step}")),
-            Self::Reasons => f.pad("up to four codes per test row"),
-            Self::Summary => f.pad("a table of summary numbers"),
-            Self::Traffic => f.pad("sizes and times"),
-        }
-    }
-}
 
 /// One declared opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -235,6 +235,7 @@ fn common() -> Report {
             model: "logistic regression, vertical split".into(),
             method: "full batch, Newton type, secret Hessian from a subsample".into(),
             l2: Some(1.0),
+            l1: None,
             passes: Some(8),
             converged: Some(true),
             sigmoid_terms: Some(16),

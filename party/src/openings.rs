@@ -225,6 +225,9 @@ impl Book {
             Opening::TrialLoss { trial } => {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }
+            Opening::TrialColumns { trial } => {
+                (DisclosureId::TrainColumns, format!("train/loss-{trial}"))
+            }
             Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
             Opening::WithinRange { epoch } => (
                 DisclosureId::TrainRangeCheck,

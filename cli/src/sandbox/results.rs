@@ -204,9 +204,14 @@ pub(crate) async fn collect(
     let label = layout.party(setup.label_party());
     let content = read_report(&label)?;
     let mut spec = setup.spec.clone();
-    // which rows are in which fold only the label party knows: the twin takes the ridge that was chosen
-    if let (Some(_), Some(l2)) = (&spec.tuning, content.solver.l2) {
-        spec.model.l2 = Decimal::new(l2).map_err(Failure::ours)?;
+    // which rows are in which fold only the label party knows: the twin takes the penalties that were chosen
+    if let Some(tuning) = spec.tuning.take() {
+        if let Some(l2) = content.solver.l2 {
+            spec.model.l2 = Decimal::new(l2).map_err(Failure::ours)?;
+        }
+        if let Some(l1) = content.solver.l1.filter(|_| tuning.is_path()) {
+            spec.model.l1 = Decimal::new(l1).map_err(Failure::ours)?;
+        }
     }
     let noisy = spec.binning.as_ref().is_some_and(|b| b.noise_rows > 0);
     let kept = match spec.selection.is_some() && noisy {

@@ -1,7 +1,10 @@
 //! What the training of a logistic regression opens.
 
 use super::{Audience, Disclosure, DisclosureId, Shape, reject};
-use crate::spec::{Party, Spec, Stop};
+use crate::{
+    decimal::Decimal,
+    spec::{Party, Spec, Stop},
+};
 
 /// What the training of a logistic regression opens, and its release.
 pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) -> Vec<Disclosure> {
@@ -49,20 +52,40 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         let label = spec
             .label_party()
             .map_or("the label party", |p| p.id.as_str());
-        let ridges: Vec<String> = tuning.l2.iter().map(ToString::to_string).collect();
+        let listed = |of: &[Decimal]| {
+            let each = of.iter().map(ToString::to_string);
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let ridges = listed(&tuning.l2);
+        let (penalties, same) = match tuning.is_path() {
+            true => (
+                format!("each l2 of {ridges} and each l1 of {}", listed(&tuning.l1)),
+                "penalties",
+            ),
+            false => (format!("each l2 of {ridges}"), "l2"),
+        };
         list.push(opening(
             DisclosureId::TrainTrials,
             &format!(
-                "For each of {} folds of the training rows and each l2 of {}: the squared error of the PD, summed over the \
-                    rows of the fold, of a model fitted on the others and then forgotten. Which rows are in which fold {label} \
-                    draws and keeps; from the errors all take the same l2.",
+                "For each of {} folds of the training rows and {penalties}: the squared error of the PD, summed over the \
+                    rows of the fold, of a model fitted on the others and then forgotten. Which rows are in which fold \
+                    {label} draws and keeps; from the errors all take the same {same}.",
                 tuning.folds,
-                ridges.join(", ")
             ),
             Shape::Count,
             parties.to_vec(),
             trials,
         ));
+        if tuning.is_path() {
+            list.push(opening(
+                DisclosureId::TrainColumns,
+                "Of each of these models how many design columns of all parties together it leaves in, those whose coefficient l1 \
+                    does not set to 0; not which, nor whose.",
+                Shape::Count,
+                parties.to_vec(),
+                trials,
+            ));
+        }
     }
     let (settled, settled_at_most) = match spec.solver.stop {
         Stop::Bit => (

@@ -32,6 +32,8 @@ pub(super) struct Facts<'a> {
     pub(super) passes: Passes,
     /// Of the second fit where applicants are declined, else none.
     pub(super) second: Passes,
+    /// Of all trials of penalties, where a run has found out.
+    pub(super) trial_passes: Option<u64>,
     pub(super) series: Series,
     pub(super) hessian_rows: u64,
     /// Columns that left the model or entered it.

@@ -284,6 +284,8 @@ pub struct Taken {
     pub fine_passes: u64,
     /// Of `passes` and of `fine_passes`, those of the second fit of a job with declined applicants.
     pub second: (u64, u64),
+    /// Passes of all trials of penalties, beside these.
+    pub trial_passes: u64,
     /// Columns that left the model or entered it, one by one.
     pub stepped: u64,
     /// Columns of a horizontal job in which values are missing.
@@ -384,6 +386,7 @@ fn costs_of(
         second,
         series: first,
         hessian_rows,
+        trial_passes: taken.map(|taken| taken.trial_passes),
         stepped: taken.map_or(0, |taken| taken.stepped),
     };
     let (steps, mut memory) = match &spec.network {

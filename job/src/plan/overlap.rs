@@ -18,6 +18,7 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         columns: 0,
         passes: passes::Passes::expected(spec),
         second: passes::Passes::NONE,
+        trial_passes: None,
         series: Series::of(spec, constants::AUTO_RANGES[0]),
         stepped: 0,
         hessian_rows: 0,

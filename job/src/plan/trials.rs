@@ -1,5 +1,5 @@
-//! What cross-validation costs: for the first fold of a ridge about as many early passes as training makes, for
-//! the others, which begin where it ended, two with one Hessian.
+//! What cross-validation costs: for the first trial of a ridge about as many early passes as training makes, for
+//! the others, which begin where one of the same ridge ended, two or three with one Hessian.
 
 use super::{
     StepCost,
@@ -17,8 +17,10 @@ use crate::{
     spec::{ClassWeight, Spec, Tuning},
 };
 
-/// Passes of a trial that begins where one with the same ridge has ended.
+/// Passes of a trial that begins where another fold's with the same penalties has ended.
 const NEAR_PASSES: u64 = 2;
+/// The same on a path of L1 penalties.
+const PATH_PASSES: u64 = 3;
 
 /// The same job as in its trials, where the label party always holds weights of rows.
 pub(super) fn in_trials(spec: &Spec) -> Spec {
@@ -43,7 +45,13 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
     let ridges_tried = tuning.l2.len() as u64;
     let near = trials - ridges_tried;
     let (rows, terms) = (facts.coarse_hessian_rows(), facts.series.coarse_terms);
-    let passes = ridges_tried * facts.passes.coarse.max(1) + near * NEAR_PASSES;
+    let passes_of_near = if tuning.is_path() {
+        PATH_PASSES
+    } else {
+        NEAR_PASSES
+    };
+    let usual = ridges_tried * facts.passes.coarse.max(1) + near * passes_of_near;
+    let passes = facts.trial_passes.unwrap_or(usual).max(trials);
     let hessians = ridges_tried * facts.hessians().0.max(1) + near;
     // scores of each pass and of each check of the range
     let groups = (passes + trials).div_ceil(passes_ahead(facts.train_rows));
@@ -63,7 +71,7 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
         proximal_iterations(facts).times(facts.held(passes)),
         settled(facts).times(passes + 1 - trials),
         range_check(facts).times(trials),
-        loss(facts).times(trials),
+        loss(facts, tuning.is_path()).times(trials),
     ]
 }
 
@@ -87,8 +95,9 @@ fn ridges<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once
 }
 
-/// Residuals at full precision, multiplied with the marks of rows left out and with themselves; the sum to all.
-fn loss<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+/// Residuals at full precision, multiplied with the marks of rows left out and with themselves; the sum to all, on a path with the
+/// number of columns left in.
+fn loss<'f>(facts: &'f Facts<'f>, path: bool) -> Once<'f> {
     let mut once = Once::new(facts, State::Training, "trials: error");
     let rows = facts.train_rows;
     let margins = facts
@@ -107,6 +116,10 @@ fn loss<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once.weigh(rows, [0]);
     once.matmul(1, rows, 1);
     once.truncate(&[1]);
+    if path {
+        once.positive_parts(2 * (facts.columns - 1));
+        once.announced_bit();
+    }
     once.announced_bit();
     once.compute_s = (4 * rows * facts.columns) as f64 / RING_MACS_PER_S;
     once

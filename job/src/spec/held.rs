@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use paripassu_model::{design::Source, logistic::Sign};
 use serde::{Deserialize, Serialize};
 
-use super::{Columns, Model, Spec, WoeSign, error::Problem, locate::KeyPath};
+use super::{Columns, Model, Spec, Tuning, WoeSign, error::Problem, locate::KeyPath};
 use crate::{constants, id::NodeId};
 
 /// `[[model.sign]]`: the sign that a column's coefficient must have.
@@ -32,9 +32,10 @@ pub enum SignOf {
 }
 
 impl Spec {
-    /// Whether an L1 penalty or signs hold coefficients.
+    /// Whether an L1 penalty, or trials of such penalties, or signs hold coefficients.
     pub fn is_held(&self) -> bool {
-        self.model.l1.value() != 0.0 || self.has_signs()
+        let path = self.tuning.as_ref().is_some_and(Tuning::is_path);
+        self.model.l1.value() != 0.0 || path || self.has_signs()
     }
 
     /// Whether coefficients of some columns must have a sign.
@@ -88,7 +89,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
         unfit(
             KeyPath::of("outputs.standard_errors"),
             "standard errors are not defined where an L1 penalty or signs may set coefficients to 0: leave them out, \
-             or model.l1 and signs"
+             or model.l1, tuning.l1 and signs"
                 .to_owned(),
         );
     }

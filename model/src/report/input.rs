@@ -200,6 +200,9 @@ pub struct Solver {
     pub method: String,
     /// L2 penalty.
     pub l2: Option<f64>,
+    /// Penalty on the magnitude of coefficients, where there is one, or signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1: Option<f64>,
     /// Passes over the training rows.
     pub passes: Option<u32>,
     /// Whether the declared stopping rule was met.

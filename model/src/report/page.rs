@@ -86,6 +86,7 @@ pub(super) fn solver_facts(report: &Report) -> Vec<Fact> {
         fact("Model", &solver.model),
         fact("Solver", &solver.method),
         fact("L2 penalty", number(solver.l2, 4)),
+        fact("L1 penalty", number(solver.l1, 4)),
         fact("Passes over the training rows", whole(solver.passes)),
         fact("Converged", converged),
         fact("Sigmoid series, terms", whole(solver.sigmoid_terms)),

@@ -225,7 +225,7 @@ fn notes(spec: &Spec) -> Vec<String> {
     }
     if spec.tuning.is_some() {
         notes.push(
-            "Trials of the ridge are planned for the usual number of passes, not for those that each took.".into(),
+            "Trials of penalties are planned for a Hessian each, and for this run for the passes that all took.".into(),
         );
     }
     notes

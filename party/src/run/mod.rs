@@ -99,7 +99,7 @@ struct Run {
     label: bool,
     /// Rows of this party's table in memory.
     held: Arc<AtomicU64>,
-    /// What the trials of the ridge showed.
+    /// What the trials of penalties showed.
     tuned: Option<Tuned>,
     /// Log-odds of the test rows without what the label holder adds, where they are made on shares.
     scored: Option<Vec<f64>>,
@@ -269,6 +269,11 @@ impl Run {
         let trained = self.train(&mut prepared, &mut engine).await;
         let (fit, half, passes) = trained.at("train")?;
         (self.taken.passes, self.taken.fine_passes) = passes;
+        if let Some(tuned) = &self.tuned {
+            // trials end before the last passes' precision
+            self.taken.trial_passes = tuned.passes.into();
+            self.taken.passes = passes.0.saturating_sub(tuned.passes.into());
+        }
         if let Some(inferred) = &self.inferred {
             let second = self.course.iter().skip(inferred.first_passes as usize);
             let fine = second.clone().filter(|step| step.fine).count() as u64;
@@ -467,7 +472,7 @@ impl Run {
         let (design, train, test) = data.alone();
         let (train, test) = (train.clone(), test.clone());
         let (train_y, test_y) = (train_y.clone(), test_y.clone());
-        let l2 = self.l2();
+        let l2 = self.penalties().l2;
         let held = self.held(design);
         let rows = data.rows.clone();
         let margins = rows.of_accepted(margins);

@@ -186,6 +186,7 @@ pub(super) fn solver(run: &Run, network: &Network, fit: &NetworkFit) -> Solver {
         method: "stochastic gradient descent with momentum on shares; weights, activations and gradients shared"
             .into(),
         l2: Some(run.contract.spec().model.l2.value()),
+        l1: None,
         passes: u32::try_from(f.epochs).ok(),
         converged: None,
         sigmoid_terms: Some(network::points::OUTPUT_TERMS as u32),

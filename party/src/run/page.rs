@@ -7,7 +7,10 @@ use paripassu_model::report::{
     Fact, Job, Machine, Metric, ModelKind, Party, Phase, Report, Sample, Security, Solver, Traffic,
     Trial, Trials, Uplift,
 };
-use paripassu_protocol::vertical::{logistic::LogisticFit, tuning::Tuned};
+use paripassu_protocol::vertical::{
+    logistic::LogisticFit,
+    tuning::{Penalties, Tuned},
+};
 
 use super::{
     Prepared, Run,
@@ -19,15 +22,18 @@ use crate::dataset::Selection;
 
 /// What the trials showed.
 fn trials(tuned: &Tuned) -> Trials {
-    let of = |(at, l2): (usize, &f64)| Trial {
-        l2: *l2,
+    let path = tuned.columns.iter().any(|of| !of.is_empty());
+    let of = |(at, penalties): (usize, &Penalties)| Trial {
+        l2: penalties.l2,
+        l1: path.then_some(penalties.l1),
         mean: tuned.mean(at),
         se: tuned.standard_error(at),
         folds: tuned.losses[at].clone(),
+        columns: tuned.columns[at].clone(),
         chosen: at == tuned.chosen,
     };
     Trials {
-        rows: tuned.l2.iter().enumerate().map(of).collect(),
+        rows: tuned.grid.iter().enumerate().map(of).collect(),
     }
 }
 
@@ -193,7 +199,7 @@ pub(super) fn report(
             Fit::Network(_) => None,
         },
         security: Security::helper(spec.helper.id.as_ref()),
-        notes: notes(data, fit, spec.stepwise().is_some()),
+        notes: notes(run, data, fit),
         ..report
     }
 }
@@ -217,7 +223,8 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
             }
         }
         .into(),
-        l2: Some(run.l2()),
+        l2: Some(run.penalties().l2),
+        l1: run.contract.spec().is_held().then(|| run.penalties().l1),
         passes: Some(f.passes),
         converged: Some(true),
         sigmoid_terms: u32::try_from(f.terms).ok(),
@@ -260,7 +267,6 @@ fn holding(spec: &paripassu_job::Spec, fit: &LogisticFit) -> Vec<(&'static str, 
         (false, n) => format!("given for {n} columns of all parties"),
     };
     vec![
-        ("L1 penalty", spec.model.l1.to_string()),
         ("Signs of coefficients", signs),
         (
             "Own coefficients of exactly 0",
@@ -409,7 +415,8 @@ fn disclosures(run: &Run) -> Vec<Disclosure> {
         .collect()
 }
 
-fn notes(data: &Prepared, fit: &Fit, stepwise: bool) -> Vec<String> {
+fn notes(run: &Run, data: &Prepared, fit: &Fit) -> Vec<String> {
+    let stepwise = run.contract.spec().stepwise().is_some();
     let constant = data.design.constant();
     let constant = (!constant.is_empty()).then(|| {
         format!(
@@ -426,7 +433,9 @@ fn notes(data: &Prepared, fit: &Fit, stepwise: bool) -> Vec<String> {
     let bins = data.bins.iter().flat_map(|bins| bins.notes(&fitted));
     let selected = data.selection.iter();
     let selected = selected.flat_map(|told| select::notes(told, stepwise));
-    constant.into_iter().chain(bins).chain(selected).collect()
+    let zeros = select::zeros(run, data, coefficients);
+    let all = constant.into_iter().chain(bins).chain(selected);
+    all.chain(zeros).collect()
 }
 
 /// RFC 3339, UTC.

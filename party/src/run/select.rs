@@ -4,6 +4,7 @@ use ndarray::{Array2, Axis};
 use paripassu_job::spec::{self, SelectionCorrelations};
 use paripassu_model::{
     design::Design,
+    logistic::Sign,
     report::{Across, SelectedColumn, SelectionReport},
     selection::LARGEST,
 };
@@ -146,6 +147,31 @@ impl Run {
         places
     }
 
+    /// Says of each of this party's columns whose coefficient a penalty or a sign holds at exactly 0 that it is not in the model.
+    pub(super) fn tell_zeros(&self, coefficients: &[f64], data: &mut Prepared) {
+        let Some((l1, signs)) = self.held(&data.design) else {
+            return;
+        };
+        let me = self.site.identity.peer().id.to_string();
+        let columns = data.design.columns().iter();
+        let columns: Vec<String> = columns.map(|c| c.source.column().to_owned()).collect();
+        let mut own = data.selection.iter_mut().flat_map(|told| &mut told.columns);
+        for (place, w) in coefficients.iter().enumerate() {
+            // of the columns that the filters have left, in the order of the design
+            let told = own.find(|c| c.kept && c.owner == me);
+            if *w != 0.0 {
+                continue;
+            }
+            let reason = zero(l1, signs.get(place).copied().unwrap_or_default());
+            if let (Some(bins), Some(column)) = (&mut data.bins, columns.get(place)) {
+                bins.held_at_zero(column, &reason);
+            }
+            if let Some(told) = told {
+                (told.kept, told.reason) = (false, reason);
+            }
+        }
+    }
+
     fn name(&self, position: usize) -> String {
         let parties = self.contract.parties();
         parties
@@ -283,6 +309,45 @@ fn outcome(
             (false, why)
         }
     }
+}
+
+/// Why a coefficient is exactly 0.
+fn zero(l1: f64, sign: Sign) -> String {
+    match (l1 > 0.0, sign) {
+        (true, Sign::Free) => format!("its coefficient is exactly 0 with an L1 penalty of {l1}"),
+        (true, _) => format!(
+            "its coefficient is exactly 0 with an L1 penalty of {l1} and the sign that it must have"
+        ),
+        (false, _) => {
+            "its coefficient is held at 0: the rows would have it of the sign that it must not have"
+                .to_owned()
+        }
+    }
+}
+
+/// Own columns whose coefficient is exactly 0, in words.
+pub(super) fn zeros(run: &Run, data: &Prepared, coefficients: &[f64]) -> Option<String> {
+    let (l1, signs) = run.held(&data.design)?;
+    let names = data.design.names().zip(coefficients);
+    let names: Vec<&str> = names.filter(|(_, w)| **w == 0.0).map(|n| n.0).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let others =
+        "Which of the others' columns a penalty or sign holds at 0 only their owners know.";
+    if data.bins.is_some() || data.selection.is_some() {
+        // own ones stand among what these say of each column
+        return Some(others.to_owned());
+    }
+    let by = match (l1 > 0.0, signs.is_empty()) {
+        (true, true) => format!("the L1 penalty of {l1} holds"),
+        (true, false) => format!("the L1 penalty of {l1}, or their sign, holds"),
+        (false, _) => "the sign that they must have holds".to_owned(),
+    };
+    Some(format!(
+        "Own columns whose coefficient {by} at exactly 0, so that they are not in the model: {}. {others}",
+        names.join(", ")
+    ))
 }
 
 /// What a reader of the report should know.

@@ -17,7 +17,7 @@ use paripassu_protocol::{
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
         network::NetworkFit,
         stepwise::{Stepwise, train_stepwise},
-        tuning::{Rule, Tuned, Tuning, stratified},
+        tuning::{Penalties, Rule, Tuned, Tuning, stratified},
     },
 };
 use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
@@ -87,6 +87,7 @@ impl Run {
                 let fine = course.iter().filter(|step| step.fine).count() as u64;
                 let passes = (course.len() as u64 - fine, fine);
                 self.course = course;
+                self.tell_zeros(&fit.coefficients, data);
                 let half = self.points(data, &fit, engine).await?;
                 (Fit::Logistic(fit), half, passes)
             }
@@ -131,6 +132,7 @@ impl Run {
         let tuning = Tuning {
             folds: usize::try_from(tuning.folds).map_err(own)?,
             l2: tuning.l2.iter().map(|l2| l2.value()).collect(),
+            l1: tuning.l1.iter().map(|l1| l1.value()).collect(),
             rule: match tuning.rule {
                 spec::TuningRule::OneStandardError => Rule::OneStandardError,
                 spec::TuningRule::Least => Rule::Least,
@@ -179,15 +181,19 @@ impl Run {
         Ok(fit)
     }
 
-    /// The ridge that the model is fitted with: the job's, or the one that trials chose.
-    pub(super) fn l2(&self) -> f64 {
-        let tuned = self.tuned.as_ref().and_then(|t| t.l2.get(t.chosen));
-        tuned.copied().unwrap_or(self.spec().model.l2.value())
+    /// The penalties that the model is fitted with: the job's, or those that trials chose.
+    pub(super) fn penalties(&self) -> Penalties {
+        let model = &self.spec().model;
+        let tuned = self.tuned.as_ref().and_then(Tuned::penalties);
+        tuned.unwrap_or(Penalties {
+            l2: model.l2.value(),
+            l1: model.l1.value(),
+        })
     }
 
     /// L1 penalty and own signs, where the job holds coefficients.
     pub(super) fn held(&self, design: &Design) -> Option<(f64, Vec<Sign>)> {
-        let l1 = self.spec().model.l1.value();
+        let l1 = self.penalties().l1;
         self.spec().is_held().then(|| (l1, self.signs(design)))
     }
 

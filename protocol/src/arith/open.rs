@@ -111,6 +111,11 @@ pub enum Opening {
         /// The trial, from 0.
         trial: u32,
     },
+    /// How many columns of all parties a trial's L1 penalty leaves in.
+    TrialColumns {
+        /// The trial, from 0.
+        trial: u32,
+    },
     /// Scores of rows, summed over the parties, to the label holder.
     Scores,
     /// Codes of the other party's reasons by row, to the label holder.

@@ -267,11 +267,11 @@ pub async fn train_hidden<C: Channel, S: CorrelationSource>(
     Ok((fit, scores))
 }
 
-/// As [`train()`](fn@train), with the ridge that trials choose; `folds` says at party 0 in which fold each row is left out
+/// As [`train()`](fn@train), with the penalties that trials choose; `folds` says at party 0 in which fold each row is left out
 /// ([`stratified`](super::tuning::stratified)).
 ///
 /// # Leakage
-/// As of training, for each trial; and the openings `TrialLoss`.
+/// As of training, for each trial; and the openings `TrialLoss`, and `TrialColumns` where L1 penalties are tried.
 ///
 /// # Errors
 /// As of training, in any trial.
@@ -300,10 +300,15 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     engine.step("train/shapes");
     let me = engine.me();
     let mut input = input;
-    // columns are whitened for the largest ridge
+    // columns are whitened for the largest ridge, and steps are proximal if any of them must be
     let mut spec = spec.clone();
     if let Some((tuning, _)) = &tuning {
-        spec.l2 = tuning.l2.iter().copied().fold(0.0, f64::max);
+        tuning.check(spec.l1)?;
+        let largest = |of: &[f64]| of.iter().copied().fold(0.0, f64::max);
+        spec.l2 = largest(&tuning.l2);
+        if tuning.is_path() {
+            spec.l1 = largest(&tuning.l1);
+        }
     }
     let spec = &spec;
     spec.check(&input.signs)?;

@@ -62,11 +62,15 @@ const HALF: u32 = 24;
 /// What no coefficient, nor its multiplier, exceeds.
 const FORBIDDEN: f64 = 65_536.0;
 
-/// Limits of this party's columns, and where the split stands.
+/// Limits of this party's columns.
 pub(super) struct Proximal {
     /// κ⁺ and κ⁻ of all columns but the intercept, this party's its own share.
     limits: Shares,
     columns: usize,
+    rows: usize,
+    /// Place of this party's first column.
+    start: usize,
+    signs: Vec<Sign>,
 }
 
 /// How far the split has come: all columns but the intercept, in the order of the parties.
@@ -107,22 +111,34 @@ impl Proximal {
                 signs.len()
             )));
         }
-        let free = l1 / (rows.max(1).next_power_of_two() as f64 * PULL);
         let start: usize = widths[..me].iter().sum();
-        let start = start.saturating_sub(usize::from(me > 0));
-        let mut limits = Shares::zeros(2 * columns, POINT);
-        for j in 0..own {
-            let sign = signs.get(j).copied().unwrap_or_default();
+        let mut signs = signs.to_vec();
+        signs.resize(own, Sign::Free);
+        let mut of = Self {
+            limits: Shares::zeros(2 * columns, POINT),
+            columns,
+            rows,
+            start: start.saturating_sub(usize::from(me > 0)),
+            signs,
+        };
+        of.penalise(l1)?;
+        Ok(of)
+    }
+
+    /// This penalty from now on, scaled as the ridge is.
+    pub(super) fn penalise(&mut self, l1: f64) -> Result<(), Abort> {
+        let free = l1 / (self.rows.max(1).next_power_of_two() as f64 * PULL);
+        for (j, sign) in self.signs.iter().enumerate() {
             for (side, forbidding) in [Sign::Negative, Sign::Positive].into_iter().enumerate() {
-                let limit = match sign == forbidding {
+                let limit = match *sign == forbidding {
                     true => FORBIDDEN,
                     false => free.min(FORBIDDEN),
                 };
-                limits.words_mut()[side * columns + start + j] =
+                self.limits.words_mut()[side * self.columns + self.start + j] =
                     fixed::encode(limit, POINT).map_err(|e| Abort::Input(e.to_string()))?;
             }
         }
-        Ok(Self { limits, columns })
+        Ok(())
     }
 
     /// All that the iterations of a pass ask the source for, in their order.
@@ -318,6 +334,29 @@ impl Run {
         let whole = self.times_t(engine, &joined(all(short)), 1).await?;
         let intercept = newton::one(engine.truncate(vec![(whole.slice(0..1), POINT)]).await?)?;
         Ok(self.split(&joined(vec![intercept, split.z.duplicate()])))
+    }
+}
+
+impl Run {
+    /// How many columns, the intercept aside, have a coefficient that is not 0: a share without fraction bits.
+    pub(super) async fn columns_kept<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        split: &Split,
+    ) -> Result<Shares, Abort> {
+        // z and -z, less one unit: not negative where z is above or below 0
+        let z = split.z.words();
+        let unit = u64::from(engine.me() == 0);
+        let sides = z.iter().copied().chain(z.iter().map(|z| z.wrapping_neg()));
+        let sides = sides.map(|side| side.wrapping_sub(unit)).collect();
+        let requests = positive::requests(engine.parties(), 2 * z.len());
+        engine.source_mut().prefetch(&requests).await?;
+        let (_, kept) = engine.positive_and_kept(&Shares::new(sides, POINT)).await?;
+        let sum = kept
+            .words()
+            .iter()
+            .fold(0, |sum: u64, k| sum.wrapping_add(*k));
+        Ok(Shares::new(vec![sum], 0))
     }
 }
 

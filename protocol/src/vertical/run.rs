@@ -39,7 +39,7 @@ pub(super) struct Run {
     pub(super) mine: Whitened,
     pub(super) ridge: Vec<u64>,
     /// An L1 penalty and signs, where there are any.
-    proximal: Option<Proximal>,
+    pub(super) proximal: Option<Proximal>,
     pub(super) label: Option<Arc<Zeroizing<Vec<u8>>>>,
     pub(super) weighting: Weighting,
     pub(super) offset: Option<Arc<Zeroizing<Vec<f64>>>>,
@@ -103,6 +103,16 @@ pub(super) struct Start {
     pub(super) split: Option<Split>,
     /// Whether they are so near the end that one Hessian, made there, serves on.
     near: bool,
+}
+
+impl Start {
+    /// The same, but so far from the end that Hessians are made as in training.
+    pub(super) fn far(self) -> Self {
+        Self {
+            near: false,
+            ..self
+        }
+    }
 }
 
 impl Run {

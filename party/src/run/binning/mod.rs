@@ -254,6 +254,13 @@ impl Bins {
         }
     }
 
+    /// The report says why a column with its bins has no weight in the model.
+    pub(crate) fn held_at_zero(&mut self, column: &str, reason: &str) {
+        for c in self.columns.iter_mut().filter(|c| c.column == column) {
+            (c.kept, c.reason) = (Some(false), Some(reason.to_owned()));
+        }
+    }
+
     /// Keeps a column, or says why not.
     fn decide(&mut self, binned: Binned, bins: Vec<Row>, kept: bool, least: f64) {
         let (column, iv) = (binned.binning.column.clone(), binned.iv);

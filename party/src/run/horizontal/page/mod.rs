@@ -193,7 +193,6 @@ fn solver(run: &Run, horizontal: &Horizontal, results: &Results, fit: &NewtonFit
             "Banks in the smallest sum",
             format!("{} of {banks}", fit.fewest_banks),
         ),
-        fact("Weight of |w|", horizontal.l1.to_string()),
     ];
     facts.extend(over_all(run, results));
     Solver {
@@ -211,6 +210,7 @@ fn solver(run: &Run, horizontal: &Horizontal, results: &Results, fit: &NewtonFit
             }
         },
         l2: Some(run.contract.spec().model.l2.value()),
+        l1: Some(horizontal.l1.value()),
         passes: Some(fit.passes),
         converged: Some(true),
         sigmoid_terms: None,

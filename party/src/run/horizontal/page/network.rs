@@ -74,6 +74,7 @@ pub(super) fn solver(
         },
         method: method.into(),
         l2: Some(run.contract.spec().model.l2.value()),
+        l1: None,
         passes: None,
         converged: None,
         sigmoid_terms: None,

@@ -1,28 +1,41 @@
-//! Which ridge predicts best: cross-validation on shares.
+//! Which penalties predict best: cross-validation on shares.
 //!
-//! **Functionality.** For each of k folds of the training rows and each ridge of a list, the model is fitted on the other folds and its
-//! squared error summed over the rows of the fold: `sum (sigma(z_i) - y_i)^2`, k times the length of the list numbers in all. All data
-//! parties learn these sums; from them all pick the same ridge ([`Tuned::chosen`]). Party 0 alone knows which rows are in which fold.
+//! **Functionality.** For each of k folds of the training rows and each pair of a ridge and an L1 penalty of two lists, the model is
+//! fitted on the other folds and its squared error summed over the rows of the fold: `sum (sigma(z_i) - y_i)^2`; where L1 penalties are
+//! listed, also how many columns of all parties that fit leaves in, the coefficients that are not 0. All data parties learn these
+//! numbers; from them all pick the same pair ([`Tuned::chosen`]). Party 0 alone knows which rows are in which fold.
 //! Coefficients, scores and residuals of trials stay shared and are forgotten.
 //!
 //! **How.** Which rows count is a column of zeros and ones of party 0's, as weights of rows are ([`RowWeights`]), so that the same masked
 //! columns serve all trials; with a fold's column another one marks the rows left out. A trial is training that ends when a step is small
 //! before the last passes' precision (at most 5e-3 a standardised coefficient, and Newton's next would be far smaller), then the check of the
 //! sigmoid's range, then residuals at full precision, multiplied with the marks and with themselves. The ridge's term is linear in the
-//! ridge: columns are whitened for the largest of the list. A trial begins where the one before it has ended, on shares: another fold of the
-//! same ridge is so near that a Hessian made there serves all its passes; with another ridge Hessians are made as in training.
+//! ridge: columns are whitened for the largest of the list. An L1 penalty is the threshold of proximal steps, which each owner enters
+//! anew; columns that a fit leaves in are counted by comparing each coefficient with 0 on shares, and their sum alone is opened.
+//!
+//! Trials go from the strongest penalties to the weakest, L1 penalties within a ridge: a path on which columns enter. A trial begins where the
+//! one before it has ended, on shares: another fold of the same penalties, or the next penalty of the same ridge, is so near
+//! that a Hessian made there serves several passes; with another ridge Hessians are made as in training.
 //!
 //! **Adversary.** As of training: passive, up to all but one data party if the source joins none. **Learns** what the openings `TrialLoss`,
-//! `Converged` and `RangeExceeded` declare, these two for each trial. A sum over the rows of a fold is an aggregate of at least N/k rows,
-//! cut to 2^-10; the folds of one ridge add up to about the error over all rows, and differ by ridge as little as ridges do.
+//! `TrialColumns`, `Converged` and `RangeExceeded` declare, each for each trial. A sum over the rows of a fold is an aggregate of at least N/k rows,
+//! cut to 2^-10; the folds of one pair add up to about the error over all rows, and differ by penalty as little as penalties do. The
+//! number of columns left in is of all parties together; of the fit to all rows each knows its own after release.
 //!
-//! **Cost.** A trial: the passes to a small step (3 to 6 and as many Hessians for the first fold of a ridge, 2 to 3 and one Hessian for the others), a range check, one more pass of scores and residuals, 16 bytes a row from each party for
-//! the product. A fold: 16 bytes a row from party 0 to each other.
+//! **Cost.** A trial: the passes to a small step (3 to 6 and as many Hessians for the first of a ridge, 2 to 4 and one or two Hessians for
+//! the others), a range check, one more pass of scores and residuals, 16 bytes a row from each party for
+//! the product; with L1 penalties a comparison of twice the columns. A fold: 16 bytes a row from party 0 to each other.
 //! **Source.** Cross-validation and the rule of one standard error: Breiman, Friedman, Olshen and Stone, Classification and Regression Trees
-//! (1984), section 3.4.3; the gates are those of training.
+//! (1984), section 3.4.3; paths from the strongest penalty with warm starts: Friedman, Hastie and Tibshirani (Journal of Statistical
+//! Software 33, 2010, section 2.5); the gates are those of training.
+
+mod choice;
 
 use paripassu_crypto::{fixed, share::Shares};
 use zeroize::Zeroizing;
+
+use choice::Told;
+pub use choice::{Penalties, Rule, Tuned, Tuning};
 
 use super::{
     logistic::{Progress, give_up},
@@ -45,78 +58,6 @@ const RESIDUAL: u32 = 20;
 /// Fraction bits of the sums that are opened.
 const LOSS: u32 = 10;
 
-/// What is tried.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tuning {
-    /// Folds, at least 2.
-    pub folds: usize,
-    /// Ridges, each above 0, rising.
-    pub l2: Vec<f64>,
-    /// Which of them is taken.
-    pub rule: Rule,
-}
-
-/// Which ridge is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// The largest whose mean error is within one standard error of the least.
-    OneStandardError,
-    /// That of the least mean error.
-    Least,
-}
-
-/// What the trials showed: the same at all parties.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tuned {
-    /// The ridges.
-    pub l2: Vec<f64>,
-    /// By ridge and fold: mean squared error of the probability on the rows left out.
-    pub losses: Vec<Vec<f64>>,
-    /// Position of the ridge that is taken.
-    pub chosen: usize,
-    /// Passes of all trials.
-    pub passes: u32,
-}
-
-impl Tuned {
-    fn new(tuning: &Tuning, losses: Vec<Vec<f64>>, passes: u32) -> Self {
-        let mut tuned = Self {
-            l2: tuning.l2.clone(),
-            losses,
-            chosen: 0,
-            passes,
-        };
-        let means: Vec<f64> = (0..tuned.l2.len()).map(|g| tuned.mean(g)).collect();
-        let best = (0..means.len()).min_by(|a, b| means[*a].total_cmp(&means[*b]));
-        let best = best.unwrap_or_default();
-        tuned.chosen = match tuning.rule {
-            Rule::Least => best,
-            Rule::OneStandardError => {
-                let limit = means[best] + tuned.standard_error(best);
-                // ridges rise, so that the last one is the most cautious
-                (0..means.len())
-                    .rfind(|g| means[*g] <= limit)
-                    .unwrap_or(best)
-            }
-        };
-        tuned
-    }
-
-    /// Mean over the folds of a ridge's error.
-    pub fn mean(&self, ridge: usize) -> f64 {
-        let all = &self.losses[ridge];
-        all.iter().sum::<f64>() / all.len() as f64
-    }
-
-    /// Standard error of that mean, from the folds.
-    pub fn standard_error(&self, ridge: usize) -> f64 {
-        let (all, mean) = (&self.losses[ridge], self.mean(ridge));
-        let k = all.len() as f64;
-        let squares: f64 = all.iter().map(|v| (v - mean) * (v - mean)).sum();
-        (squares / (k - 1.0) / k).sqrt()
-    }
-}
-
 /// Rows of a fold: of so many rows dealt out in turn.
 fn rows_of_fold(rows: usize, folds: usize, fold: usize) -> usize {
     rows / folds + usize::from(fold < rows % folds)
@@ -135,7 +76,7 @@ pub fn stratified(label: &[u8], folds: usize, order: &[usize]) -> Vec<u8> {
 }
 
 impl Run {
-    /// Makes all trials, and leaves this run with the ridge that was chosen.
+    /// Makes all trials, and leaves this run with the penalties that were chosen.
     pub(super) async fn tune<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
@@ -145,9 +86,7 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<Tuned, Abort> {
         let (rows, k) = (self.rows, tuning.folds);
-        let sound = (2..=50).contains(&k) && rows >= 2 * k && !tuning.l2.is_empty();
-        let rising =
-            tuning.l2.windows(2).all(|w| w[0] < w[1]) && tuning.l2.iter().all(|v| *v > 0.0);
+        let sound = (2..=50).contains(&k) && rows >= 2 * k;
         let given = folds.is_some() == (engine.me() == 0)
             && folds.as_ref().is_none_or(|f| {
                 f.len() == rows
@@ -156,16 +95,17 @@ impl Run {
                             == rows_of_fold(rows, k, j)
                     })
             });
-        if !(sound && rising && given) {
+        if !(sound && given) {
             return Err(Abort::Input(
-                "trials need 2 to 50 folds, rising ridges above 0, and the folds of party 0 alone"
+                "trials need 2 to 50 folds of 2 rows or more, and the folds of party 0 alone"
                     .into(),
             ));
         }
         let folds = folds.map(Zeroizing::new);
         let prepared = self.l2;
         let whole = std::mem::take(&mut self.weighting);
-        let mut losses = vec![Vec::with_capacity(k); tuning.l2.len()];
+        let grid = tuning.grid(self.spec.l1);
+        let mut told = vec![Vec::with_capacity(k); grid.len()];
         let (mut passes, mut trial) = (0, 0);
         self.rough = true;
         let mut parts = Vec::with_capacity(k);
@@ -181,33 +121,52 @@ impl Run {
             let left_out = engine.register(0, rows, 1, 0, left_out).await?;
             parts.push((weighting, left_out));
         }
-        // the strongest ridge first: it settles soonest, and what does not settle is known before all is done
+        // the strongest penalties first: they settle soonest, and what does not settle is known before all is done
         let mut start: Option<Start> = None;
-        for (g, l2) in tuning.l2.iter().enumerate().rev() {
-            engine.step(format_args!("train/ridge-{g}"));
-            self.use_ridge(engine, prepared, *l2 / self.scale.by)
-                .await?;
-            for (fold, (weighting, left_out)) in parts.iter_mut().enumerate() {
+        let mut ridge = None;
+        for (g, penalties) in grid.iter().enumerate().rev() {
+            if ridge.replace(penalties.l2) != Some(penalties.l2) {
+                engine.step(format_args!("train/ridge-{g}"));
+                self.use_ridge(engine, prepared, penalties.l2).await?;
+                // with another ridge Hessians are made as in training
+                start = start.map(Start::far);
+            }
+            self.use_l1(penalties.l1)?;
+            for (weighting, left_out) in &mut parts {
                 engine.step(format_args!("train/trial-{trial}"));
                 std::mem::swap(&mut self.weighting, weighting);
                 let begun = start.as_ref();
                 let attempt = self.trial(engine, &mut passes, begun, progress).await?;
                 engine.step(format_args!("train/loss-{trial}"));
-                let sum = self.loss(engine, &attempt, left_out, trial).await?;
+                let path = tuning.is_path();
+                let (sum, columns) = self.loss(engine, &attempt, left_out, trial, path).await?;
                 std::mem::swap(&mut self.weighting, weighting);
-                losses[g].push(sum / rows_of_fold(rows, k, fold) as f64);
+                let fold = told[g].len();
+                told[g].push(Told {
+                    loss: sum / rows_of_fold(rows, k, fold) as f64,
+                    columns,
+                });
                 trial += 1;
-                // another fold of the same ridge is near, another ridge need not be
-                start = Some(attempt.into_start(fold + 1 < k));
+                start = Some(attempt.into_start(true));
             }
         }
         self.rough = false;
         self.weighting = whole;
-        let tuned = Tuned::new(tuning, losses, passes);
+        let tuned = Tuned::new(grid, tuning.rule, told, passes);
         engine.step("train/chosen");
-        let chosen = tuned.l2[tuned.chosen] / self.scale.by;
-        self.use_ridge(engine, prepared, chosen).await?;
+        if let Some(chosen) = tuned.penalties() {
+            self.use_ridge(engine, prepared, chosen.l2).await?;
+            self.use_l1(chosen.l1)?;
+        }
         Ok(tuned)
+    }
+
+    /// The L1 penalty from now on, where steps are proximal.
+    fn use_l1(&mut self, l1: f64) -> Result<(), Abort> {
+        let by = self.scale.by;
+        self.proximal
+            .as_mut()
+            .map_or(Ok(()), |of| of.penalise(l1 / by))
     }
 
     /// This party's weights where only some rows count: party 0's are 0 elsewhere, the others' as ever.
@@ -239,6 +198,7 @@ impl Run {
         prepared: f64,
         l2: f64,
     ) -> Result<(), Abort> {
+        let l2 = l2 / self.scale.by;
         self.l2 = l2;
         let ridge: Vec<f64> = self
             .mine
@@ -283,16 +243,22 @@ impl Run {
         Err(give_up(problem.0, *passes, problem.1))
     }
 
-    /// The sum of squared residuals over the rows left out, opened to all.
+    /// The sum of squared residuals over the rows left out, and on a path the number of columns left in: opened to all.
     async fn loss<C: Channel, S: CorrelationSource>(
         &self,
         engine: &mut Engine<C, S>,
         attempt: &Attempt,
         left_out: &crate::arith::OwnerMatrix,
         trial: u32,
-    ) -> Result<f64, Abort> {
+        path: bool,
+    ) -> Result<(f64, Option<u32>), Abort> {
         let opening = Opening::TrialLoss { trial };
+        let left_in = Opening::TrialColumns { trial };
+        let split = attempt.split.as_ref().filter(|_| path);
         engine.announce(opening, Receivers::All, 1)?;
+        if split.is_some() {
+            engine.announce(left_in, Receivers::All, 1)?;
+        }
         let how = How {
             series: &attempt.series,
             points: &attempt.points,
@@ -323,8 +289,24 @@ impl Run {
         let marked = newton::one(marked)?;
         let sum = engine.matmul(&marked, &residual, 1, self.rows, 1).await?;
         let sum = newton::one(engine.truncate(vec![(sum, LOSS)]).await?)?;
+        let kept = match split {
+            Some(split) => Some(self.columns_kept(engine, split).await?),
+            None => None,
+        };
         let opened = engine.open(sum, opening, Receivers::All).await?;
-        Ok(opened.first().map_or(f64::NAN, |w| fixed::decode(*w, LOSS)))
+        let loss = opened.first().map_or(f64::NAN, |w| fixed::decode(*w, LOSS));
+        let Some(kept) = kept else {
+            return Ok((loss, None));
+        };
+        let kept = engine.open(kept, left_in, Receivers::All).await?;
+        let kept = kept.first().and_then(|kept| u32::try_from(*kept).ok());
+        let kept = kept.filter(|kept| *kept as usize <= self.width());
+        let problem = "more columns left in than there are";
+        let kept = kept.ok_or_else(|| Abort::OutOfRange {
+            step: engine.path().to_owned(),
+            problem: problem.into(),
+        })?;
+        Ok((loss, Some(kept)))
     }
 }
 
@@ -353,25 +335,5 @@ mod tests {
             assert_eq!(all, rows_of_fold(103, 5, fold));
             assert!((3..=3).contains(&bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_rule_takes_the_most_cautious_within_a_standard_error() {
-        let tuning = |rule| Tuning {
-            folds: 2,
-            l2: vec![0.1, 1.0, 10.0, 100.0],
-            rule,
-        };
-        // means 0.21, 0.20, 0.204, 0.25; the best has a standard error of 0.005
-        let losses = vec![
-            vec![0.20, 0.22],
-            vec![0.195, 0.205],
-            vec![0.20, 0.208],
-            vec![0.24, 0.26],
-        ];
-        let tuned = Tuned::new(&tuning(Rule::OneStandardError), losses.clone(), 0);
-        assert_eq!(tuned.chosen, 2);
-        assert!((tuned.standard_error(1) - 0.005).abs() < 1e-12);
-        assert_eq!(Tuned::new(&tuning(Rule::Least), losses, 0).chosen, 1);
     }
 }
