@@ -241,6 +241,10 @@ pub const ALIGN_FIXED: u64 = 218;
 pub const ALIGN_ANNOUNCED: u64 = 4;
 /// Bytes at most with which a party tells another what it holds of an aborted job's match.
 pub const ALIGN_HELD: u64 = 16 * 36;
+/// A digest, or a seed.
+pub const DIGEST: u64 = 32;
+/// Epochs at most of a network's training that a party holds, and tells the others of.
+pub const EPOCHS_HELD: u64 = 3;
 /// Agreement before an alignment by vector-OLE and comparison after it: versions, steps, least number,
 /// session and commitment; a nonce; a size; three digests and a number.
 pub const ALIGN_VOLE_FIXED: u64 = (16 + 2 * 32) + 32 + 4 + (3 * 32 + 8);

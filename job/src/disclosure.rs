@@ -77,6 +77,8 @@ pub enum DisclosureId {
     TrainConverged,
     /// Whether the loss on the watched rows fell: one bit an epoch.
     TrainImproved,
+    /// Which epochs of an aborted job's training each party holds.
+    TrainHeld,
     /// The error of each trial on the rows that it left out.
     TrainTrials,
     /// How many columns of all parties each trial leaves in.
@@ -168,6 +170,7 @@ impl fmt::Display for DisclosureId {
             Self::SelectionInflation(party) => return f.pad(&format!("{INFLATION}{party}")),
             Self::TrainConverged => "train.converged",
             Self::TrainImproved => "train.improved",
+            Self::TrainHeld => "train.held",
             Self::TrainTrials => "train.trials",
             Self::TrainColumns => "train.columns",
             Self::TrainRangeCheck => "train.range-check",
@@ -239,6 +242,7 @@ impl FromStr for DisclosureId {
             "selection.entering" => Self::SelectionEntering,
             "train.converged" => Self::TrainConverged,
             "train.improved" => Self::TrainImproved,
+            "train.held" => Self::TrainHeld,
             "train.trials" => Self::TrainTrials,
             "train.columns" => Self::TrainColumns,
             "train.range-check" => Self::TrainRangeCheck,
@@ -413,22 +417,6 @@ fn sizes_once(spec: &Spec) -> String {
     }
 }
 
-/// What parties tell one another of the match of an aborted job.
-fn held(spec: &Spec, parties: &[Audience]) -> Option<Disclosure> {
-    let job = spec.align.resume.as_ref()?;
-    Some(Disclosure {
-        id: DisclosureId::AlignHeld,
-        what: format!(
-            "Which finished parts of the match of the aborted job {job} each party still holds, by number and a digest \
-                that all know. These are not matched again; of the others a party learns, over both jobs together, what \
-                one would tell it."
-        ),
-        shape: Shape::Summary,
-        to: parties.to_vec(),
-        at_most: 1,
-    })
-}
-
 /// Everything that a job of this specification opens, in the order in which it happens.
 pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     if let Some(horizontal) = &spec.horizontal {
@@ -468,7 +456,7 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
         vec![Audience::Relay],
         1,
     )];
-    list.extend(held(spec, &parties));
+    list.extend(overlap::held(spec, &parties));
     list.extend([
         opening(
             DisclosureId::AlignSizes,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
 use paripassu_job::{
-    Assumptions, Plan, Spec, State,
+    Assumptions, DisclosureId, Plan, Spec, State,
     plan::{PartySize, PlanError, Series, plan},
     spec::{AutoOr, Stop, TemplateKind, template},
 };
@@ -418,5 +418,36 @@ fn every_template_is_planned_and_those_by_use_choose_no_cryptography() {
         if spec.horizontal.is_none() && spec.overlap.is_none() {
             assert!(spec.align.min_matched >= 1_000 && spec.design.rare_level_rows >= 50);
         }
+    }
+}
+
+#[test]
+fn only_a_network_that_goes_on_tells_which_epochs_are_held() {
+    let id = "0123456789abcdef0123456789abcdef";
+    for (kind, networks) in [
+        (TemplateKind::VerticalMlp, 1),
+        (TemplateKind::VerticalLogistic, 0),
+    ] {
+        let mut spec = Spec::from_toml(template(kind), "job.toml").unwrap();
+        let planned = |spec: &Spec| plan(spec, &Assumptions::usual(spec)).unwrap();
+        let held = |plan: &Plan| -> Vec<_> {
+            let all = plan.disclosures.iter().cloned();
+            all.filter(|d| d.id == DisclosureId::TrainHeld).collect()
+        };
+        let before = planned(&spec);
+        assert!(held(&before).is_empty());
+        spec.resume(Some(id.parse().unwrap()));
+        let after = planned(&spec);
+        let told = held(&after);
+        assert_eq!(told.len(), networks);
+        for told in told {
+            assert!(told.what.contains(id));
+            let to: Vec<_> = told.to.iter().map(ToString::to_string).collect();
+            assert_eq!(to, ["party:bank", "party:partner"]);
+            let read: DisclosureId = told.id.to_string().parse().unwrap();
+            assert_eq!((read, told.at_most), (DisclosureId::TrainHeld, 1));
+        }
+        // one exchange of the match, and three of a network's training
+        assert_eq!(after.rounds, before.rounds + 1 + 3 * networks as u64);
     }
 }

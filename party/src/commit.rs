@@ -95,6 +95,13 @@ pub(crate) fn is_as_committed(
     Ok(Some(same))
 }
 
+/// Digest of a job's rows: those of training in their order, those of testing by their ids. Never told, and kept sealed.
+pub(crate) fn named(table: &Table, train: &[usize], test: &[usize]) -> [u8; 32] {
+    let mut last = test.to_vec();
+    last.sort_by_key(|row| table.ids().get(*row));
+    root(&[0; 32], table, &[train, &last].concat())
+}
+
 fn root(salt: &[u8; 32], table: &Table, rows: &[usize]) -> [u8; 32] {
     let mut tree = Tree::new();
     let mut text = Vec::new();
@@ -164,6 +171,12 @@ mod tests {
         for (table, rows) in [(table(2.5), [1, 0]), (table(2.0), [0, 1])] {
             assert_ne!(same, root(&salt, &table, &rows));
         }
+        // without a salt, whatever the order of the test rows
+        let named = |value, test: &[usize]| named(&table(value), &[], test);
+        assert_eq!(named(2.0, &[1, 0]), named(2.0, &[0, 1]));
+        assert_ne!(named(2.0, &[1, 0]), named(2.5, &[1, 0]));
+        let trained = super::named(&table(2.0), &[1, 0], &[]);
+        assert_ne!(trained, super::named(&table(2.0), &[0, 1], &[]));
         let kept = fs::read_to_string(dir.path().join("commitments/j.json")).unwrap();
         assert!(
             kept.contains(&again.root) && kept.contains("salt"),

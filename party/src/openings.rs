@@ -222,6 +222,7 @@ impl Book {
                 let id = DisclosureId::BinningGoods(self.party(party)?);
                 (id, format!("train/bins-{party}"))
             }
+            Opening::HeldEpochs => (DisclosureId::TrainHeld, "train/held".to_owned()),
             Opening::TrialLoss { trial } => {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }

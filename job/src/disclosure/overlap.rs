@@ -73,7 +73,7 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
         ]);
         return list;
     }
-    list.extend(super::held(spec, &parties));
+    list.extend(held(spec, &parties));
     list.extend([
         opening(
             DisclosureId::AlignSizes,
@@ -104,4 +104,20 @@ pub(super) fn disclosures(spec: &Spec, overlap: &Overlap) -> Vec<Disclosure> {
         ),
     ]);
     list
+}
+
+/// What parties tell one another of the match of an aborted job.
+pub(super) fn held(spec: &Spec, parties: &[Audience]) -> Option<Disclosure> {
+    let job = spec.align.resume.as_ref()?;
+    Some(Disclosure {
+        id: DisclosureId::AlignHeld,
+        what: format!(
+            "Which finished parts of the match of the aborted job {job} each party still holds, by number and a digest \
+                that all know. These are not matched again; of the others a party learns, over both jobs together, what \
+                one would tell it."
+        ),
+        shape: Shape::Summary,
+        to: parties.to_vec(),
+        at_most: 1,
+    })
 }

@@ -8,9 +8,27 @@ use paripassu_job::{
 use paripassu_protocol::vertical::logistic::RowWeights;
 use paripassu_protocol::vertical::network::{
     self as protocol, Hidden, NetworkInput, NetworkSpec, Schedule,
+    course::{Course, Kept, State},
 };
 
 use super::*;
+
+/// Agrees on states with the others, as a node does, and lets go of them.
+struct Keeps;
+
+impl Course for Keeps {
+    fn job(&self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn head(&self) -> Result<[u8; 32], Abort> {
+        Ok([8; 32])
+    }
+
+    fn keep(&mut self, _: State) -> Kept<'_> {
+        Box::pin(async { Ok(()) })
+    }
+}
 
 /// Test rows beside the training rows of the sample.
 const TEST_ROWS: usize = 1_285;
@@ -103,7 +121,9 @@ async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, Vec<u64>, Vec
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let mut engine = Engine::new(&ctx, source, Box::new(book))?;
-                    let fit = protocol::train(&mut engine, &asked, input, &mut |_, _, _| {}).await;
+                    let (course, quiet) = (&mut Keeps, &mut |_, _, _| {});
+                    let fit =
+                        protocol::train_on(&mut engine, &asked, input, Some(course), quiet).await;
                     engine.source_mut().done().await?;
                     count.lock().unwrap()[me] = ctx.meter().rounds();
                     fit

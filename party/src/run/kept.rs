@@ -13,7 +13,7 @@ use super::{Run, blocking};
 use crate::checkpoints::{Checkpoints, OfMatch, resumed};
 
 impl Run {
-    fn checkpoints(&self) -> Checkpoints {
+    pub(super) fn checkpoints(&self) -> Checkpoints {
         Checkpoints::new(&self.site.config.state, &self.site.identity)
     }
 

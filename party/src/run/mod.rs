@@ -6,6 +6,7 @@ mod card;
 mod common;
 mod compared;
 mod counted;
+mod epochs;
 mod evaluate;
 mod failure;
 mod horizontal;
@@ -120,6 +121,8 @@ struct Run {
 pub(crate) struct Prepared {
     pub(crate) table_rows: usize,
     pub(crate) matched: usize,
+    /// Names the common rows of a network, in the order in which they are trained on.
+    pub(crate) common: Option<[u8; 32]>,
     pub(crate) design: Design,
     pub(crate) train: Array2<f64>,
     pub(crate) test: Array2<f64>,
@@ -408,6 +411,7 @@ impl Run {
             Ok::<_, Abort>(Prepared {
                 table_rows: table.rows(),
                 matched: train.len() + test.len(),
+                common: (spec.network.is_some()).then(|| commit::named(&table, &train, &test)),
                 train: matrix(&train)?,
                 test: matrix(&test)?,
                 rows,
@@ -525,6 +529,11 @@ impl Run {
         let (compared, profile) = self.compared(&data, evaluation.as_ref());
         let mut report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
         report.notes.extend(compared::note(&compared));
+        let went_on = match &fit {
+            Fit::Network(fit) => self.went_on(fit),
+            Fit::Logistic(_) => None,
+        };
+        report.notes.extend(went_on.as_ref().map(|on| on.note()));
         report.compared = Some(compared.clone());
         let mut more = Vec::new();
         if let Some(half) = &half {
@@ -539,6 +548,7 @@ impl Run {
             offset: self.spec().model.offset.clone().filter(|_| self.label),
             compared: compared.clone(),
             inferred: report.rejects.clone(),
+            went_on,
             keep_predictions: self.spec().outputs.scores.as_ref().is_some_and(|s| s.keep),
         };
         let results = outputs::Results {

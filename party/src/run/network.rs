@@ -72,7 +72,8 @@ impl Run {
         let mut progress = move |done: u32, of: u32, _: bool| {
             reporter.progress(&timed("batches", start, done.into(), of.into()));
         };
-        network::train(engine, spec, input, &mut progress).await
+        let mut course = self.epochs(data).await?;
+        network::train_on(engine, spec, input, Some(&mut course), &mut progress).await
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, evaluate::Evaluation, own, train::Fit};
+use super::{Prepared, epochs::WentOn, evaluate::Evaluation, own, train::Fit};
 
 /// What is written, and where.
 pub(super) struct Results {
@@ -33,6 +33,8 @@ pub(super) struct Content {
     pub(super) compared: Compared,
     /// What was made of declined applicants.
     pub(super) inferred: Option<RejectReport>,
+    /// Where a network's training went on.
+    pub(super) went_on: Option<WentOn>,
     /// The column added to each score, at the label party.
     pub(super) offset: Option<String>,
 }
@@ -136,6 +138,9 @@ impl Content {
             }
             if let Some(inferred) = &self.inferred {
                 metrics["reject_inference"] = serde_json::to_value(inferred).map_err(own)?;
+            }
+            if let Some(went_on) = &self.went_on {
+                metrics["resumed"] = went_on.value();
             }
             metrics["compared"] = serde_json::to_value(&self.compared).map_err(own)?;
             let metrics = serde_json::to_vec_pretty(&metrics).map_err(own)?;

@@ -94,7 +94,7 @@ impl Run {
             Some(network) => {
                 let spec = network::spec(self.spec(), network)?;
                 let fit = self.joint_network(engine, &spec, data).await?;
-                let epochs = fit.facts.epochs as u64;
+                let epochs = (fit.facts.epochs - fit.facts.resumed) as u64;
                 (Fit::Network(fit), None, (epochs, 0))
             }
         };

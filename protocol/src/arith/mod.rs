@@ -15,6 +15,7 @@ mod matmul;
 mod open;
 mod owner;
 pub(crate) mod positive;
+mod refresh;
 pub(crate) mod sign;
 mod sine;
 mod truncate;

@@ -106,6 +106,8 @@ pub enum Opening {
         /// The step, from 1.
         step: u32,
     },
+    /// Which epochs of an aborted job's training each party still holds.
+    HeldEpochs,
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.
@@ -195,6 +197,14 @@ impl<C: Channel, S> Engine<C, S> {
     /// If the ledger cannot write.
     pub(crate) fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
         self.ledger().foresee(next)
+    }
+
+    /// Records something that this party itself tells the receivers.
+    ///
+    /// # Errors
+    /// If the ledger refuses.
+    pub(crate) fn told(&mut self, opening: Opening, receivers: Receivers) -> Result<(), Abort> {
+        self.ledger().record(opening, receivers, 1)
     }
 
     /// Opens shared values to `receivers`. At a party that is no receiver the result is empty.

@@ -99,6 +99,19 @@ impl Record {
         }))
     }
 
+    /// Entries of this node's log now, and its root; none of a node without a transcript.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn head(&self) -> Result<Option<(u64, [u8; 32])>, TranscriptError> {
+        let Some(inner) = &self.0 else {
+            return Ok(None);
+        };
+        let log = inner.transcript.log();
+        let size = log.size();
+        Ok(Some((size, log.root_at(size)?)))
+    }
+
     /// Writes an event down.
     ///
     /// # Errors

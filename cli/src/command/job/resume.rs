@@ -21,8 +21,8 @@ Examples:
 
 The new job has the aborted one's contract and names it. Every party decides on it anew. With fresh keys,
 masks and noise, the training of a horizontal job goes on after the last round that all banks still hold,
-and a match after the last part that all parties still hold; the training of a vertical job begins anew.
-If nothing is held, all begins anew. What the aborted job spent of customers' privacy stays spent.")]
+a match after the last part, and the training of a network on columns of several parties after the last
+epoch, that all parties still hold; of other vertical jobs the training begins anew. If nothing is held, all begins anew. What the aborted job spent of customers' privacy stays spent.")]
 pub(crate) struct Resume {
     /// Id of the aborted job, the beginning of it, or `latest`
     #[arg(value_name = "JOB")]

@@ -91,6 +91,9 @@ pub(super) fn inferred(disclosure: &Disclosure, columns: Option<usize>) -> Strin
         "sums.held" => {
             "Which rounds of an aborted job each bank still holds. Nothing of a customer."
         }
+        "align.held" | "train.held" => {
+            "How far an aborted job had come, as each party still holds it. Nothing of a customer."
+        }
         "sums.evaluation" => "How scores are spread over all banks' held-out customers.",
         id if id.starts_with("release.coefficients.") => {
             "How strongly each of the receiver's own columns weighs beside all others; with few customers, averages of \

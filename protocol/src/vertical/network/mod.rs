@@ -38,6 +38,7 @@
 //! **Precision.** [`points`] has the range budget. All rounding is at random and has mean zero.
 
 mod activation;
+pub mod course;
 pub mod plain;
 pub mod points;
 mod public;
@@ -184,6 +185,8 @@ pub struct NetworkFacts {
     pub epochs: usize,
     /// The epoch whose weights were taken, from 1.
     pub best: usize,
+    /// The epoch of an aborted job after which training went on; 0 where it began here.
+    pub resumed: usize,
     /// Batches of an epoch.
     pub batches: usize,
     /// Rows that were trained on.
@@ -228,10 +231,27 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     input: NetworkInput,
     progress: &mut dyn Progress,
 ) -> Result<NetworkFit, Abort> {
+    train_on(engine, spec, input, None, progress).await
+}
+
+/// The same, with its states kept after each epoch, from where an aborted job was ended; see [`course`].
+///
+/// # Leakage
+/// As of [`train`], and where it goes on with an aborted job the opening `HeldEpochs`.
+///
+/// # Errors
+/// As of [`train`]; the course's; a state that is of another kind than the job.
+pub async fn train_on<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    spec: &NetworkSpec,
+    input: NetworkInput,
+    course: Option<&mut dyn course::Course>,
+    progress: &mut dyn Progress,
+) -> Result<NetworkFit, Abort> {
     engine.step("train/shapes");
     spec.check()?;
     let mut run = run::Run::prepare(engine, spec, input).await?;
-    run.epochs(engine, progress).await?;
+    run.epochs(engine, course, progress).await?;
     run.release(engine).await
 }
 

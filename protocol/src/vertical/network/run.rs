@@ -6,7 +6,9 @@ use paripassu_crypto::{fixed, share::Shares};
 use zeroize::Zeroizing;
 
 use super::{
-    Dense, EDGE, Hidden, NetworkFacts, NetworkFit, NetworkInput, NetworkSpec, points,
+    Dense, EDGE, Hidden, NetworkFacts, NetworkFit, NetworkInput, NetworkSpec,
+    course::{Best, Course},
+    points,
     public::{Public, batch_sizes},
     range::Looked,
     step::{Batch, Drops, Layers, Weights},
@@ -125,6 +127,7 @@ impl Run {
         let facts = NetworkFacts {
             epochs: 0,
             best: 0,
+            resumed: 0,
             batches: batches.len(),
             train_rows: rows - watched,
             validation_rows: watched,
@@ -149,14 +152,22 @@ impl Run {
     pub(super) async fn epochs<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
+        mut course: Option<&mut dyn Course>,
         progress: &mut dyn Progress,
     ) -> Result<(), Abort> {
         let spec = self.spec.clone();
         let unit = points::weight_unit(&spec);
         let count = self.batches.len();
         let all = spec.epochs * count;
-        let mut best: Option<(Shares, Vec<Shares>)> = None;
-        for epoch in 1..=spec.epochs {
+        let mut best: Best = None;
+        if let Some(course) = course.as_deref_mut() {
+            best = self.go_on(engine, course).await?;
+        }
+        for epoch in self.facts.epochs + 1..=spec.epochs {
+            // the loss on the watched rows falls no more
+            if spec.patience > 0 && epoch - 1 - self.facts.best >= spec.patience {
+                break;
+            }
             engine.step(format_args!("train/epoch-{epoch}"));
             let order = self.public.batches(epoch, count);
             let mut looked = Looked::default();
@@ -205,33 +216,64 @@ impl Run {
                 return Err(left_range(epoch, spec.epochs));
             }
             self.facts.epochs = epoch;
-            if self.validation.is_empty() {
+            if self.validation.is_empty() || self.improves(engine, &mut best).await? {
                 self.facts.best = epoch;
-                continue;
             }
-            let loss = self.watched_loss(engine).await?;
-            let better = match &best {
-                None => true,
-                Some((least, _)) => {
-                    let mut less = loss.duplicate();
-                    less.sub(least);
-                    let opening = Opening::Improved {
-                        epoch: shown(epoch),
-                    };
-                    engine.all_negative(&less, opening).await?
-                }
-            };
-            if better {
-                best = Some((loss, self.layers.kept()));
-                self.facts.best = epoch;
-            } else if spec.patience > 0 && epoch - self.facts.best >= spec.patience {
-                break;
+            if let Some(course) = course.as_deref_mut() {
+                self.keep(engine, course, &best).await?;
             }
         }
         if let Some((_, kept)) = best {
             self.layers.take_back(kept);
         }
         Ok(())
+    }
+
+    /// Whether the loss on the watched rows is the least so far; if so, takes it and the weights as the best.
+    async fn improves<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        best: &mut Best,
+    ) -> Result<bool, Abort> {
+        let loss = self.watched_loss(engine).await?;
+        let better = match best {
+            None => true,
+            Some((least, _)) => {
+                let mut less = loss.duplicate();
+                less.sub(least);
+                let epoch = shown(self.facts.epochs);
+                engine
+                    .all_negative(&less, Opening::Improved { epoch })
+                    .await?
+            }
+        };
+        if better {
+            *best = Some((loss, self.layers.kept()));
+        }
+        Ok(better)
+    }
+
+    /// The last epoch, the best one, and batches so far.
+    pub(super) fn made(&self) -> (u32, u64, u64) {
+        let steps = self.facts.epochs * self.batches.len();
+        (
+            shown(self.facts.epochs),
+            self.facts.best as u64,
+            steps as u64,
+        )
+    }
+
+    pub(super) fn layers_mut(&mut self) -> &mut Layers {
+        &mut self.layers
+    }
+
+    /// Goes on after this epoch, with this one as the best; false where there is no such one.
+    pub(super) fn goes_on_after(&mut self, epoch: u32, best: u64) -> bool {
+        let (epoch, best) = (epoch as usize, best as usize);
+        self.facts.epochs = epoch;
+        self.facts.resumed = epoch;
+        self.facts.best = best;
+        (1..=self.spec.epochs).contains(&epoch) && (1..=epoch).contains(&best)
     }
 
     /// Sum of squared residuals over the validation rows, by their weights.

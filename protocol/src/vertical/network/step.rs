@@ -173,6 +173,12 @@ impl Layers {
         all.zip(kept).for_each(|(w, kept)| w.words = kept);
     }
 
+    /// What a step needs of those before it: of each block its weights, their short copy and their last step.
+    pub(super) fn course(&mut self) -> impl Iterator<Item = &mut Shares> {
+        let all = self.first.iter_mut().chain(&mut self.further);
+        all.flat_map(|w| [&mut w.words, &mut w.short, &mut w.step])
+    }
+
     /// Log-odds of a batch, at the point [`points::SUM`].
     pub(super) async fn scores<C: Channel, S: CorrelationSource>(
         &self,

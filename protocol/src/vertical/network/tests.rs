@@ -1,4 +1,5 @@
 mod leakage;
+mod resume;
 mod weights;
 
 use ndarray::Array2;
