@@ -65,6 +65,7 @@ fn rows(rig: &Rig, bank: usize) -> PathBuf {
     rig.write(&format!("{}.csv", BANKS[bank]), &text)
 }
 
+/// Wide and long enough that AUC differs by a thousandth between runs, whose first weights are random.
 fn job(training: &str) -> String {
     let banks: String = BANKS
         .iter()
@@ -77,8 +78,8 @@ fn job(training: &str) -> String {
         .collect();
     format!(
         "name = \"harm\"\npurpose = \"test\"\nlegal_basis = \"test\"\n{banks}[helper]\nid = \"hub\"\n\
-         [horizontal]\nthreshold = 4\nmin_rows = 100\n[horizontal.training]\nhidden = [12]\nrounds = 40\n\
-         local_epochs = 2\nbatch = 160\nrate = 0.005\nschedule = \"cosine\"\nweights = \"equal\"\n\
+         [horizontal]\nthreshold = 4\nmin_rows = 100\n[horizontal.training]\nhidden = [24]\nrounds = 80\n\
+         local_epochs = 2\nbatch = 160\nrate = 0.01\nschedule = \"cosine\"\nweights = \"equal\"\n\
          validation_tenths = 0\npatience = 0\n{training}\n[model]\nkind = \"mlp\"\nl2 = 0.01\n\
          [outputs]\ncoefficients = \"own\"\n[security]\nprofile = \"masked-sums\"\n\
          [limits]\nmessage_deadline_s = 30\n"
