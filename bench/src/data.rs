@@ -31,7 +31,7 @@ pub(crate) fn portfolio(rows: usize, cols: [usize; 2], seed: u64) -> Sample {
     }
 }
 
-/// The first columns of the bank (party 0), with the label, or of the bureau.
+/// The first columns of the bank (party 0), with the label, or of the bureau; where more are asked for than it has, made of these.
 pub(crate) fn of_party(
     rows: usize,
     cols: usize,
@@ -49,11 +49,22 @@ pub(crate) fn of_party(
         .for_each(|(row, out)| {
             let mut all = vec![0.0; party.width()];
             p.fill(party, row as u64, &mut all);
-            for (o, v) in out.iter_mut().zip(all) {
-                *o = if v.is_nan() {
+            for v in &mut all {
+                *v = if v.is_nan() {
                     0.0
                 } else {
                     v.signum() * v.abs().ln_1p()
+                };
+            }
+            // beyond the portfolio's columns: what lies between two of them, and noise
+            let mut noise = Noise(seed ^ ((row as u64) << 8 | position as u64));
+            for (j, o) in out.iter_mut().enumerate() {
+                *o = match all.get(j) {
+                    Some(v) => *v,
+                    None => {
+                        let n = all.len();
+                        all[j % n] + all[(7 * j + 3) % n] + 2.0 * noise.normal()
+                    }
                 };
             }
         });
@@ -63,6 +74,24 @@ pub(crate) fn of_party(
         rows.map(|r| p.truth(r as u64).bad).collect()
     });
     (x, y)
+}
+
+/// Numbers that follow from a row, by Vigna's splitmix64.
+struct Noise(u64);
+
+impl Noise {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Nearly normal: a sum of twelve.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
 }
 
 fn standardise(x: &mut [f64], cols: usize) {

@@ -19,7 +19,7 @@ use paripassu_protocol::{
     correlation::{CorrelationSource, HelperSource},
     ctx::Ctx,
     vertical::{
-        logistic::{LogisticInput, LogisticSpec, Stop, train},
+        logistic::{LogisticInput, LogisticSpec, Method, Stop, train},
         network::{self, Dense, Hidden, NetworkInput, NetworkSpec, Schedule, plain},
     },
 };
@@ -40,8 +40,10 @@ const PARTIES: [&str; 2] = ["bank", "partner"];
 pub struct Setting {
     /// Training rows.
     pub rows: usize,
-    /// Columns of bank and partner, at most 120 each.
+    /// Columns of bank and partner.
     pub cols: [usize; 2],
+    /// How steps of a logistic regression are made.
+    pub method: Steps,
     /// Passes, or as many as it takes to settle.
     pub passes: Option<u32>,
     /// Seed of the synthetic portfolio.
@@ -52,9 +54,49 @@ pub struct Setting {
     pub network: Option<(Vec<usize>, usize)>,
 }
 
+/// How steps are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Steps {
+    /// By a Hessian and its inverse.
+    #[default]
+    Newton,
+    /// By the gradient and momentum.
+    Accelerated,
+}
+
+impl std::str::FromStr for Steps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "newton" => Ok(Self::Newton),
+            "accelerated" => Ok(Self::Accelerated),
+            _ => Err("newton or accelerated".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Steps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Newton => "newton",
+            Self::Accelerated => "accelerated",
+        })
+    }
+}
+
 impl Setting {
     fn spec(&self) -> LogisticSpec {
-        let spec = LogisticSpec::default();
+        let newton = LogisticSpec::default();
+        let spec = match self.method {
+            Steps::Newton => newton,
+            Steps::Accelerated => LogisticSpec {
+                method: Method::Accelerated,
+                max_passes: 1_000,
+                ..newton
+            },
+        };
         match self.passes {
             Some(n) => LogisticSpec {
                 stop: Stop::After(n),
@@ -128,6 +170,9 @@ pub struct Measured {
     pub rows: usize,
     /// Columns of bank and partner.
     pub cols: [usize; 2],
+    /// How steps of a logistic regression are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Steps>,
     /// Hidden layers of a network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Vec<usize>>,
@@ -318,7 +363,8 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
             .args(["--rows", &setting.rows.to_string()])
             .args(["--cols-a", &setting.cols[0].to_string()])
             .args(["--cols-b", &setting.cols[1].to_string()])
-            .args(["--seed", &setting.seed.to_string()]);
+            .args(["--seed", &setting.seed.to_string()])
+            .args(["--method", &setting.method.to_string()]);
         if let Some(passes) = setting.passes {
             command.args(["--passes", &passes.to_string()]);
         }
@@ -362,7 +408,10 @@ fn apart(joint: &[f64], plain: &[f64]) -> (f64, f64) {
     (differ.fold(0.0, f64::max), largest)
 }
 
-/// The plaintext solver of as many passes and Hessians.
+/// Newton passes in the clear that land on the optimum, beside which accelerated ones stand.
+const TO_THE_END: usize = 10;
+
+/// The plaintext solver of as many passes and Hessians; of accelerated passes as many gradients, and the optimum.
 fn logistic(
     setting: &Setting,
     [bank, partner]: &[Told; 2],
@@ -372,13 +421,13 @@ fn logistic(
     let d = setting.cols.iter().sum();
     let set = TrainingSet::from_slice(x, d, y)?;
     let before = cpu::used().0;
-    let run = newton_passes(
-        &set,
-        setting.spec().l2,
-        bank.passes as usize,
-        bank.hessian_rows,
-    )?;
-    let cpu_s_plain = run.share_of_hessians(bank.hessians as usize) * (cpu::used().0 - before);
+    let made = match setting.method {
+        Steps::Newton => bank.passes as usize,
+        Steps::Accelerated => TO_THE_END,
+    };
+    let run = newton_passes(&set, setting.spec().l2, made, bank.hessian_rows)?;
+    let each = (cpu::used().0 - before) / made.max(1) as f64;
+    let cpu_s_plain = run.share_of_hessians(bank.hessians as usize) * each * f64::from(bank.passes);
     let joint = LogisticModel {
         intercept: bank.intercept.unwrap_or(f64::NAN),
         coefficients: [&bank.coefficients[..], &partner.coefficients[..]].concat(),
@@ -468,6 +517,7 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
     let (coef_max_abs_diff, largest) = beside.apart;
     Ok(Measured {
         rows: setting.rows,
+        method: setting.network.is_none().then_some(setting.method),
         cols: setting.cols,
         hidden: setting.network.clone().map(|(hidden, _)| hidden),
         passes: bank.passes,

@@ -79,8 +79,12 @@ pub const L2: RangeInclusive<f64> = 0.001..=1_000_000.0;
 pub const L1: RangeInclusive<f64> = 0.0..=1_000_000.0;
 /// Allowed `solver.max_passes`.
 pub const MAX_PASSES: RangeInclusive<u64> = 1..=60;
+/// The same of accelerated steps.
+pub const MAX_ACCELERATED_PASSES: RangeInclusive<u64> = 1..=1_000;
 /// Allowed `solver.tolerance`, on standardised coefficients.
 pub const TOLERANCE: RangeInclusive<f64> = 1e-7..=0.1;
+/// The same of accelerated steps: what they move by is compared at 2^-28.
+pub const ACCELERATED_TOLERANCE: RangeInclusive<f64> = 1e-6..=0.1;
 /// Allowed `solver.range`, the half width R of the sigmoid series.
 pub const RANGES: [u32; 4] = [8, 16, 32, 64];
 /// Allowed `solver.terms`.
@@ -114,6 +118,8 @@ pub const DEFAULT_RARE_LEVEL_ROWS: u64 = 20;
 pub const DEFAULT_L2: Decimal = Decimal::literal(1.0);
 /// Default of `solver.max_passes`.
 pub const DEFAULT_MAX_PASSES: u64 = 20;
+/// The same of accelerated steps.
+pub const DEFAULT_MAX_ACCELERATED_PASSES: u64 = 600;
 /// Default of `solver.tolerance`.
 pub const DEFAULT_TOLERANCE: Decimal = Decimal::literal(2e-5);
 /// Default of `outputs.scores.step`: 2^-10 of log-odds.
@@ -155,9 +161,22 @@ pub const PROXIMAL_STEPS: u64 = 24;
 pub const USUAL_COARSE_PASSES: u64 = 7;
 /// Passes that Newton usually needs at full precision; where their number is fixed, exactly so many.
 pub const FINE_PASSES: u64 = 3;
+/// Accelerated passes after which a bit says whether training has settled.
+pub const ACCELERATED_PASSES_PER_BIT: u64 = 4;
+/// Of a fixed number of accelerated passes, the last part that is at full precision.
+pub const ACCELERATED_FINE_PART: u64 = 4;
+/// Mbit/s of the link on which methods are compared.
+pub const COMPARED_MBIT_PER_S: f64 = 1_000.0;
+/// Its round trip, in milliseconds.
+pub const COMPARED_RTT_MS: f64 = 1.0;
 /// Passes that a second fit usually needs, begun where one without declined applicants has ended: while steps are large, and at
 /// full precision.
 pub const USUAL_SECOND_PASSES: (u64, u64) = (4, 2);
+/// Passes that accelerated steps are expected to need at most, if columns have no long tails, on so many design columns: while steps are large, and at full precision.
+pub fn usual_accelerated_passes(columns: u64) -> (u64, u64) {
+    let all = (40 + columns / 2).min(400).next_multiple_of(8);
+    (all / 2, all / 2)
+}
 /// Passes that Newton usually needs.
 pub const USUAL_PASSES: u64 = USUAL_COARSE_PASSES + FINE_PASSES;
 /// Most passes whose masks the helper makes together.

@@ -124,18 +124,22 @@ pub(crate) struct Transcript {
 Examples:
   paripassu bench train
   paripassu bench train --rows 1000000 --passes 10 --json
+  paripassu bench train --rows 20000 --cols-a 300 --cols-b 300 --method accelerated
   paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20
   paripassu bench train --model mlp --hidden 64,32 --batch 1024")]
 pub(crate) struct Train {
     /// Training rows
     #[arg(long, default_value_t = 100_000)]
     rows: usize,
-    /// The bank's columns, at most 120
+    /// The bank's columns, at most 1,000; from the 121st on mixes of those before, and noise
     #[arg(long, default_value_t = 50)]
     cols_a: usize,
-    /// The partner's columns, at most 120
+    /// The partner's columns, likewise
     #[arg(long, default_value_t = 50)]
     cols_b: usize,
+    /// As `solver.method` of a job: newton or accelerated
+    #[arg(long, default_value_t = train::Steps::Newton)]
+    method: train::Steps,
     /// Passes over the rows; without it, as many as it takes to settle (of a network one)
     #[arg(long)]
     passes: Option<u32>,
@@ -340,9 +344,9 @@ fn recording_table(r: &Recording, screen: &Screen) -> String {
 }
 
 /// Columns and rows that the synthetic portfolio has.
-fn size(rows: usize, cols: [usize; 2]) -> Result<(), Failure> {
-    if cols.iter().any(|c| !(1..=120).contains(c)) {
-        return Err(Failure::user("each party has 1 to 120 columns"));
+fn size(rows: usize, cols: [usize; 2], most: usize) -> Result<(), Failure> {
+    if cols.iter().any(|c| !(1..=most).contains(c)) {
+        return Err(Failure::user(format!("each party has 1 to {most} columns")));
     }
     if !(1_000..=5_000_000).contains(&rows) {
         return Err(Failure::user(
@@ -357,7 +361,7 @@ impl Training {
         let [a, b] = self.columns[..] else {
             return Err(Failure::user("--columns takes two numbers, such as 50,50"));
         };
-        size(self.rows, [a, b])?;
+        size(self.rows, [a, b], 120)?;
         Ok(Setting {
             rows: self.rows,
             cols: [a, b],
@@ -371,18 +375,28 @@ impl Training {
 impl Train {
     async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let cols = [self.cols_a, self.cols_b];
-        size(self.rows, cols)?;
+        size(self.rows, cols, 1_000)?;
         let network = (self.model == "mlp").then_some((self.hidden, self.batch));
         let least = if network.is_some() { 1 } else { 4 };
-        if self.passes.is_some_and(|n| !(least..=60).contains(&n)) {
+        let most = match self.method {
+            train::Steps::Newton => 60,
+            train::Steps::Accelerated => 1_000,
+        };
+        if self.passes.is_some_and(|n| !(least..=most).contains(&n)) {
             return Err(Failure::user(format!(
-                "--passes takes a number from {least} to 60"
+                "--passes takes a number from {least} to {most}"
             )));
+        }
+        if network.is_some() && self.method != train::Steps::Newton {
+            return Err(Failure::user(
+                "--method is of a logistic regression, not of a network",
+            ));
         }
         let setting = train::Setting {
             network,
             rows: self.rows,
             cols,
+            method: self.method,
             passes: self.passes,
             seed: self.seed,
             link: train::link(self.rtt_ms, self.mbit).map_err(Failure::user)?,

@@ -3,13 +3,51 @@
 use super::{Audience, Disclosure, DisclosureId, Shape, reject};
 use crate::{
     decimal::Decimal,
-    spec::{Party, Spec, Stop},
+    spec::{Party, SolverMethod, Spec, Stop},
 };
+
+/// What the bit says that tells whether training has settled.
+fn settled(method: SolverMethod, stop: Stop) -> String {
+    let newton = "no coefficient moved more than the tolerance";
+    let inverse = "and the inverse behind the step was exact enough.";
+    let way = "no coefficient moved more than a quarter of the tolerance in four passes";
+    let (before, says) = match (method, stop) {
+        (SolverMethod::Newton, Stop::Bit) => (
+            "After each pass",
+            format!("{newton} (at first a coarse one) {inverse}"),
+        ),
+        (SolverMethod::Accelerated, Stop::Bit) => (
+            "After every fourth pass",
+            format!("{way} (at first of a coarse one)."),
+        ),
+        (SolverMethod::Auto, _) => (
+            "After each pass of Newton's steps, or every fourth pass of accelerated ones (which are taken follows from the training \
+                rows and each party's number of columns)",
+            format!("{newton} (at first a coarse one) {inverse} Of accelerated steps: {way}."),
+        ),
+        (SolverMethod::Newton, Stop::Fixed) => (
+            "After the last pass of each range tried",
+            format!("{newton} {inverse}"),
+        ),
+        (SolverMethod::Accelerated, Stop::Fixed) => {
+            ("After the last pass of each range tried", format!("{way}."))
+        }
+    };
+    let helper = match stop {
+        Stop::Bit => "whether another pass follows",
+        Stop::Fixed => "what follows",
+    };
+    format!(
+        "{before}, whether training has settled: {says} The helper sees from the requests it serves {helper}."
+    )
+}
 
 /// What the training of a logistic regression opens, and its release.
 pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) -> Vec<Disclosure> {
     let ranges = u32::try_from(spec.solver.ranges().len()).unwrap_or(u32::MAX);
-    let passes = u32::try_from(spec.solver.max_passes).unwrap_or(u32::MAX);
+    let bits = spec.solver.steps().iter();
+    let bits = bits.map(|steps| spec.solver.most_bits(*steps)).max();
+    let bits = u32::try_from(bits.unwrap_or(0)).unwrap_or(u32::MAX);
     let with_helper = || {
         let all = parties.iter().chain([helper]);
         all.cloned().collect::<Vec<_>>()
@@ -87,23 +125,11 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
             ));
         }
     }
-    let (settled, settled_at_most) = match spec.solver.stop {
-        Stop::Bit => (
-            "After each pass, whether training has settled: no coefficient moved more than the \
-                tolerance (at first a coarse one) and the inverse behind the step was exact \
-                enough. The helper sees from the requests it serves whether another pass follows.",
-            passes.saturating_mul(ranges),
-        ),
-        Stop::Fixed => (
-            "After the last pass of each range tried, whether training has settled: no \
-                coefficient moved more than the tolerance and the inverse behind the step was \
-                exact enough. The helper sees from the requests it serves what follows.",
-            ranges,
-        ),
-    };
+    let settled = settled(spec.solver.method, spec.solver.stop);
+    let settled_at_most = bits.saturating_mul(ranges);
     list.push(opening(
         DisclosureId::TrainConverged,
-        &also(settled),
+        &also(&settled),
         Shape::Bit,
         with_helper(),
         settled_at_most.saturating_mul(fits),

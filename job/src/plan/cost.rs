@@ -1,7 +1,7 @@
 //! Rounds, bytes and time, step by step.
 
 use super::{
-    Assumptions, PartySize, Series, Stage, StepCost,
+    Assumptions, PartySize, Series, Stage, StepCost, Taken, accelerated,
     align::align,
     gates::{Once, Product, series_word, within},
     held::{proximal_inverse, proximal_iterations, proximal_step},
@@ -14,11 +14,12 @@ use crate::{
     constants::{
         COARSE_PASSES_PER_SAMPLED_HESSIAN, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM,
         INVERSE_LEAST_LOG2, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM,
-        SCORE, SCORE_SEED, SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, passes_ahead,
+        SCORE, SCORE_SEED, SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, hessian_rows,
+        passes_ahead,
     },
     id::NodeId,
     life::State,
-    spec::Spec,
+    spec::{Spec, Steps},
 };
 
 /// What the costs follow from. Parties by position; the intercept is a column of position 0.
@@ -29,6 +30,8 @@ pub(super) struct Facts<'a> {
     pub(super) train_rows: u64,
     pub(super) test_rows: u64,
     pub(super) columns: u64,
+    /// How steps are made.
+    pub(super) steps: Steps,
     pub(super) passes: Passes,
     /// Of the second fit where applicants are declined, else none.
     pub(super) second: Passes,
@@ -38,6 +41,39 @@ pub(super) struct Facts<'a> {
     pub(super) hessian_rows: u64,
     /// Columns that left the model or entered it.
     pub(super) stepped: u64,
+}
+
+impl<'a> Facts<'a> {
+    /// Of a job that trains, with so many training and test rows; with the passes that a run took, or those expected.
+    pub(super) fn of(
+        spec: &'a Spec,
+        assumptions: &'a Assumptions,
+        (train_rows, test_rows, sizes): (u64, u64, &'a [PartySize]),
+        steps: Steps,
+        taken: Option<&Taken>,
+    ) -> Self {
+        let columns = sizes.iter().map(|size| size.design_columns).sum::<u64>() + 1;
+        let automatic = || u32::try_from(hessian_rows(train_rows, columns)).unwrap_or(u32::MAX);
+        let sampled = u64::from(spec.solver.hessian_rows.unwrap_or_else(automatic));
+        Self {
+            spec,
+            assumptions,
+            sizes,
+            train_rows,
+            test_rows,
+            columns,
+            steps,
+            passes: match (taken, &spec.network) {
+                (Some(taken), None) => Passes::taken(spec, steps, taken),
+                _ => Passes::expected(spec, steps, columns),
+            },
+            second: Passes::second(spec, steps, columns, taken),
+            trial_passes: taken.map(|taken| taken.trial_passes),
+            series: Series::first(spec),
+            hessian_rows: sampled.min(train_rows),
+            stepped: taken.map_or(0, |taken| taken.stepped),
+        }
+    }
 }
 
 impl Facts<'_> {
@@ -91,6 +127,9 @@ impl Facts<'_> {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
+        if self.steps == Steps::Accelerated {
+            return (0, 0);
+        }
         // of all rows, the last early one serves on
         let keep = !self.sampled() && !self.spec.outputs.standard_errors;
         let (mut early, mut last, mut since) = (0, 0, u64::MAX / 2);
@@ -218,6 +257,14 @@ pub(super) fn fit(facts: &Facts<'_>) -> Vec<StepCost> {
         gradient(masked, "gradient, early passes", Some(coarse), false)
             .times(passes.coarse - first_coarse),
         gradient(masked, "gradient, last passes", Some(fine), true).times(passes.fine - first_fine),
+    ]);
+    if facts.steps == Steps::Accelerated {
+        steps.extend(accelerated::steps(facts, passes.all(), passes.tests));
+        steps.push(range_check(masked).times(1));
+        steps.extend(super::reject::steps(facts, facts.second, groups));
+        return steps;
+    }
+    steps.extend([
         hessian(masked, "first Hessian", first_rows, None).times(first_coarse + first_fine),
         hessian(
             masked,

@@ -84,17 +84,18 @@ impl Plan {
             .iter()
             .map(|series| format!("on ±{} with {} terms", series.range, series.terms))
             .collect();
-        writeln!(
-            f,
-            "  sigmoid series {}\n  Hessian on {} rows{}",
-            ranges.join(", then "),
-            count(self.hessian_rows),
-            if self.hessian_rows < self.train_rows && self.series.len() > 1 {
-                ", on all of them should a further series be needed"
-            } else {
-                ""
-            },
-        )?;
+        writeln!(f, "  sigmoid series {}", ranges.join(", then "))?;
+        if let Some(chosen) = self.solver {
+            let text = format!("{}, {}", chosen.steps, self.solver_why);
+            writeln!(f, "  {}", wrap(&text, 96, "  "))?;
+        }
+        if self.hessian_rows > 0 {
+            let all = match self.hessian_rows < self.train_rows && self.series.len() > 1 {
+                true => ", on all of them should a further series be needed",
+                false => "",
+            };
+            writeln!(f, "  Hessian on {} rows{all}", count(self.hessian_rows))?;
+        }
         writeln!(
             f,
             "  {} passes expected, {} at most\n",

@@ -319,12 +319,23 @@ impl<'f> Once<'f> {
 
     /// Signs that are held as bits, in the ring, and the values that they keep.
     fn chosen(&mut self, values: u64) {
+        self.lifted(values);
+        self.entrywise(values);
+    }
+
+    /// Whether so many values are not negative, in the ring.
+    pub(super) fn not_negative(&mut self, values: u64) {
+        self.signs(&[(values, 64)]);
+        self.lifted(values);
+    }
+
+    /// Signs that are held as bits, in the ring.
+    fn lifted(&mut self, values: u64) {
         let mut parties = self.ids.len() as u64;
         while parties > 1 {
             self.entrywise(parties / 2 * values);
             parties = parties.div_ceil(2);
         }
-        self.entrywise(values);
     }
 
     /// The positive parts of so many values that fit half words, and where they are kept.

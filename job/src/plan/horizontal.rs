@@ -310,6 +310,8 @@ pub(super) fn plan(
         },
         series: Vec::new(),
         hessian_rows: train_rows,
+        solver: None,
+        solver_why: String::new(),
         batches: 0,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),

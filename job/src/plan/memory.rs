@@ -8,7 +8,7 @@ use crate::{
         ALIGN_VOLE_MEMORY_BUDGET, FRAMES_MEMORY, JOB_MEMORY, NODE_MEMORY, SERIES_ROWS,
         SERIES_WORDS, STORED_FEATURE, WORD, WORK_WORDS_PER_ROW, passes_ahead,
     },
-    spec::AlignMethod,
+    spec::{AlignMethod, Steps},
 };
 
 /// A node that does nothing much, and what any job adds to it.
@@ -73,8 +73,13 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     // Masks of some passes: of scores at both ends, of residuals at one.
     let ahead = 3 * passes_ahead(rows);
     let work = WORD * (WORK_WORDS_PER_ROW + ahead) * rows;
-    // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices.
-    let hessian = 3 * WORD * sampled * columns + 16 * WORD * columns * columns;
+    // The Hessian's rows times the slopes, and what is sent and dealt of them; square matrices. Without one, each owner's small
+    // matrices.
+    let squares: u64 = facts.widths().iter().map(|width| width * width).sum();
+    let hessian = match facts.steps {
+        Steps::Newton => 3 * WORD * sampled * columns + 16 * WORD * columns * columns,
+        Steps::Accelerated => 8 * WORD * squares,
+    };
     let parties = facts
         .ids()
         .into_iter()

@@ -4,6 +4,7 @@
 //! rounds follow from the protocols; times and memory are estimates from the rates in
 //! [`constants`].
 
+mod accelerated;
 mod align;
 mod bins;
 mod cost;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::table::{Table, count, duration};
 pub use self::{
+    accelerated::{Chosen, ComparedSteps, choose},
     learn::Learns,
     stage::{Stage, StageCost},
     steps::{Extent, Extents},
@@ -170,6 +172,12 @@ impl Series {
         ranges.map(|range| Self::of(spec, range)).collect()
     }
 
+    /// The first of these.
+    fn first(spec: &Spec) -> Self {
+        let first = spec.solver.ranges().first().copied();
+        Self::of(spec, first.unwrap_or(constants::AUTO_RANGES[0]))
+    }
+
     fn of(spec: &Spec, range: u32) -> Self {
         let automatic = || constants::terms_for_range(range);
         let terms = spec.solver.terms.unwrap_or_else(automatic);
@@ -245,8 +253,14 @@ pub struct Plan {
     /// The sigmoid series that may be tried, in this order; none in a horizontal job. Costs and memory are those of a job that
     /// settles in the first; the others take a Hessian of all training rows.
     pub series: Vec<Series>,
-    /// Rows of the Hessian's subsample in the first range; none of a network.
+    /// Rows of the Hessian's subsample in the first range; none of a network, or of accelerated steps.
     pub hessian_rows: u64,
+    /// How steps of a logistic regression on columns of several parties are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solver: Option<Chosen>,
+    /// Why in this way.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub solver_why: String,
     /// Batches of a pass of a network on columns of several parties; else none.
     #[serde(default)]
     pub batches: u64,
@@ -361,33 +375,17 @@ fn costs_of(
         Some(_) => Vec::new(),
         None => Series::tried(spec),
     };
-    let first = series
-        .first()
-        .copied()
-        .unwrap_or_else(|| Series::of(spec, constants::AUTO_RANGES[0]));
-    let automatic =
-        || u32::try_from(constants::hessian_rows(train_rows, columns)).unwrap_or(u32::MAX);
-    let hessian_rows =
-        u64::from(spec.solver.hessian_rows.unwrap_or_else(automatic)).min(train_rows);
-    let passes = match (taken, &spec.network) {
-        (Some(taken), None) => passes::Passes::taken(spec, taken),
-        _ => passes::Passes::expected(spec),
+    let widths: Vec<u64> = sizes.iter().map(|size| size.design_columns).collect();
+    let solver = match spec.network {
+        Some(_) => None,
+        None => Some(choose(spec, train_rows, &widths)),
     };
-    let second = passes::Passes::second(spec, taken);
-
-    let facts = cost::Facts {
-        spec,
-        assumptions,
-        sizes: &sizes,
-        train_rows,
-        test_rows,
-        columns,
-        passes,
-        second,
-        series: first,
-        hessian_rows,
-        trial_passes: taken.map(|taken| taken.trial_passes),
-        stepped: taken.map_or(0, |taken| taken.stepped),
+    let kind = solver.map_or(spec::Steps::Newton, |chosen| chosen.steps);
+    let rows = (train_rows, test_rows, &sizes[..]);
+    let facts = cost::Facts::of(spec, assumptions, rows, kind, taken);
+    let hessian_rows = match kind {
+        spec::Steps::Newton => facts.hessian_rows,
+        spec::Steps::Accelerated => 0,
     };
     let (steps, mut memory) = match &spec.network {
         Some(network) => (
@@ -424,7 +422,7 @@ fn costs_of(
             let second = facts.second.all();
             (
                 facts.passes.all() + second,
-                spec.solver.max_passes * ranges * fits,
+                spec.solver.most_passes(kind) * ranges * fits,
                 0,
             )
         }
@@ -439,6 +437,8 @@ fn costs_of(
         max_passes,
         series,
         hessian_rows: if batches == 0 { hessian_rows } else { 0 },
+        solver,
+        solver_why: solver.map_or_else(String::new, |chosen| chosen.why(spec)),
         batches,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),
@@ -567,12 +567,21 @@ fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
             plan.train_rows, plan.design_columns
         ));
     }
-    if spec.solver.max_passes < constants::USUAL_PASSES {
+    let kind = plan
+        .solver
+        .map_or(spec::Steps::Newton, |chosen| chosen.steps);
+    let most = spec.solver.most_passes(kind);
+    let (usual, whose) = match kind {
+        spec::Steps::Newton => (constants::USUAL_PASSES, "Newton"),
+        spec::Steps::Accelerated => {
+            let (coarse, fine) = constants::usual_accelerated_passes(plan.design_columns);
+            (coarse + fine, "so many columns' accelerated training")
+        }
+    };
+    if most < usual && plan.batches == 0 {
         list.push(format!(
-            "{} passes are fewer than the {} that Newton usually needs: where training has not \
+            "{most} passes are fewer than the {usual} that {whose} usually needs: where training has not \
                 settled after them, the next range is tried or the job ends",
-            spec.solver.max_passes,
-            constants::USUAL_PASSES
         ));
     }
     list

@@ -6,7 +6,10 @@ use super::{
     Assumptions, LinkBytes, Memory, PartySize, Plan, Series, align, cost, disclosures, learn,
     memory, passes,
 };
-use crate::{constants, spec::Spec};
+use crate::{
+    constants,
+    spec::{Spec, Steps},
+};
 
 pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) -> Plan {
     let facts = cost::Facts {
@@ -16,7 +19,8 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         train_rows: 0,
         test_rows: 0,
         columns: 0,
-        passes: passes::Passes::expected(spec),
+        steps: Steps::Newton,
+        passes: passes::Passes::NONE,
         second: passes::Passes::NONE,
         trial_passes: None,
         series: Series::of(spec, constants::AUTO_RANGES[0]),
@@ -54,6 +58,8 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         max_passes: 0,
         series: Vec::new(),
         hessian_rows: 0,
+        solver: None,
+        solver_why: String::new(),
         batches: 0,
         rounds: steps.iter().map(|step| step.rounds).sum(),
         bytes: links.values().sum(),

@@ -2,8 +2,11 @@
 
 use super::Taken;
 use crate::{
-    constants::{FINE_PASSES, USUAL_COARSE_PASSES, USUAL_PASSES, USUAL_SECOND_PASSES},
-    spec::{Spec, Stop},
+    constants::{
+        ACCELERATED_FINE_PART, FINE_PASSES, USUAL_COARSE_PASSES, USUAL_PASSES, USUAL_SECOND_PASSES,
+        usual_accelerated_passes,
+    },
+    spec::{Spec, Steps, Stop},
 };
 
 /// Passes of one range that settles.
@@ -18,27 +21,33 @@ pub(super) struct Passes {
 }
 
 impl Passes {
-    pub(super) fn expected(spec: &Spec) -> Self {
-        let most = spec.solver.max_passes;
+    /// Of these steps, on so many design columns.
+    pub(super) fn expected(spec: &Spec, steps: Steps, columns: u64) -> Self {
+        let most = spec.solver.most_passes(steps);
+        let (coarse, all, fine) = match steps {
+            Steps::Newton => (USUAL_COARSE_PASSES, USUAL_PASSES, FINE_PASSES.min(most)),
+            Steps::Accelerated => {
+                let (coarse, fine) = usual_accelerated_passes(columns);
+                (coarse, coarse + fine, most.div_ceil(ACCELERATED_FINE_PART))
+            }
+        };
         match spec.solver.stop {
             Stop::Bit => {
-                let all = USUAL_PASSES.min(most);
-                let coarse = USUAL_COARSE_PASSES.min(all);
-                Self::of(spec, coarse, all - coarse)
+                let all = all.min(most);
+                let coarse = coarse.min(all);
+                Self::of((spec, steps), coarse, all - coarse)
             }
-            Stop::Fixed => {
-                let fine = FINE_PASSES.min(most);
-                Self::of(spec, most - fine, fine)
-            }
+            Stop::Fixed => Self::of((spec, steps), most - fine, fine),
         }
     }
 
-    pub(super) fn taken(spec: &Spec, taken: &Taken) -> Self {
+    pub(super) fn taken(spec: &Spec, steps: Steps, taken: &Taken) -> Self {
         let (coarse, fine) = taken.second;
         // of each fit between steps, on the average
         let fits = taken.stepped + 1;
         let of = |all: u64, second: u64| all.saturating_sub(second).div_ceil(fits);
-        Self::of(spec, of(taken.passes, coarse), of(taken.fine_passes, fine))
+        let (coarse, fine) = (of(taken.passes, coarse), of(taken.fine_passes, fine));
+        Self::of((spec, steps), coarse, fine)
     }
 
     /// None at all.
@@ -49,24 +58,24 @@ impl Passes {
     };
 
     /// Of the second fit of a job with declined applicants.
-    pub(super) fn second(spec: &Spec, taken: Option<&Taken>) -> Self {
+    pub(super) fn second(spec: &Spec, steps: Steps, columns: u64, taken: Option<&Taken>) -> Self {
         if spec.reject_inference.is_none() {
             return Self::NONE;
         }
-        let (coarse, fine) = USUAL_SECOND_PASSES;
-        match (taken, spec.solver.stop) {
-            (Some(taken), _) => Self::of(spec, taken.second.0, taken.second.1),
-            (None, Stop::Bit) => Self::of(spec, coarse, fine),
-            (None, Stop::Fixed) => Self::expected(spec),
+        let of = |coarse, fine| Self::of((spec, steps), coarse, fine);
+        match (taken, spec.solver.stop, steps) {
+            (Some(taken), ..) => of(taken.second.0, taken.second.1),
+            (None, Stop::Bit, Steps::Newton) => of(USUAL_SECOND_PASSES.0, USUAL_SECOND_PASSES.1),
+            (None, ..) => Self::expected(spec, steps, columns),
         }
     }
 
-    fn of(spec: &Spec, coarse: u64, fine: u64) -> Self {
+    fn of((spec, steps): (&Spec, Steps), coarse: u64, fine: u64) -> Self {
         Self {
             coarse,
             fine,
             tests: match spec.solver.stop {
-                Stop::Bit => coarse + fine,
+                Stop::Bit => steps.bits(coarse + fine),
                 Stop::Fixed => 1,
             },
         }

@@ -2,7 +2,7 @@
 //! first between the two.
 
 use super::{
-    StepCost,
+    StepCost, accelerated,
     cost::{
         Facts, coefficients, gradient, hessian, inverse_begun, inverse_step, masks_ahead,
         newton_step, range_check, scores, settled,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     constants::{RING_MACS_PER_S, WORD, passes_ahead},
     life::State,
+    spec::Steps,
 };
 
 /// Scores that are made beside those of passes: to look for the range, and with the factor.
@@ -44,30 +45,35 @@ pub(super) fn steps(facts: &Facts<'_>, second: Passes, groups: u64) -> Vec<StepC
         )
         .times(second.coarse),
         gradient(facts, "second fit: gradient, last passes", Some(fine), true).times(second.fine),
-        hessian(
-            facts,
-            "second fit: Hessian",
-            facts.coarse_hessian_rows(),
-            Some(false),
-        )
-        .times(early),
-        hessian(
-            facts,
-            "second fit: Hessian, last passes",
-            facts.hessian_rows,
-            Some(true),
-        )
-        .times(last),
-        inverse_begun(facts).times(early + last),
-        inverse_step(facts).times(inverses),
-        newton_step(facts).times(second.all()),
-        proximal_inverse(facts).times(facts.held(early + last)),
-        proximal_step(facts).times(facts.held(second.all())),
-        proximal_iterations(facts).times(facts.held(second.all())),
-        // the first step is as large as the fits differ: nothing is asked after it
-        settled(facts).times(second.tests.saturating_sub(u64::from(second.tests > 1))),
-        range_check(facts).times(1),
     ];
+    match facts.steps {
+        Steps::Accelerated => steps.extend(accelerated::steps(facts, second.all(), second.tests)),
+        Steps::Newton => steps.extend([
+            hessian(
+                facts,
+                "second fit: Hessian",
+                facts.coarse_hessian_rows(),
+                Some(false),
+            )
+            .times(early),
+            hessian(
+                facts,
+                "second fit: Hessian, last passes",
+                facts.hessian_rows,
+                Some(true),
+            )
+            .times(last),
+            inverse_begun(facts).times(early + last),
+            inverse_step(facts).times(inverses),
+            newton_step(facts).times(second.all()),
+            proximal_inverse(facts).times(facts.held(early + last)),
+            proximal_step(facts).times(facts.held(second.all())),
+            proximal_iterations(facts).times(facts.held(second.all())),
+            // the first step is as large as the fits differ: nothing is asked after it
+            settled(facts).times(second.tests.saturating_sub(u64::from(second.tests > 1))),
+        ]),
+    }
+    steps.push(range_check(facts).times(1));
     if asked.compare {
         steps.push(coefficients(facts).times(1));
         if facts.spec.outputs.scores.is_some() {

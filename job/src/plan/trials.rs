@@ -2,7 +2,7 @@
 //! the others, which begin where one of the same ridge ended, two or three with one Hessian.
 
 use super::{
-    StepCost,
+    StepCost, accelerated,
     cost::{
         Facts, gradient, hessian, inverse_begun, inverse_step, masks_ahead, newton_step,
         range_check, settled,
@@ -14,13 +14,15 @@ use crate::{
     constants::{RING_MACS_PER_S, WORD, passes_ahead},
     decimal::Decimal,
     life::State,
-    spec::{ClassWeight, Spec, Tuning},
+    spec::{ClassWeight, Spec, Steps, Tuning},
 };
 
 /// Passes of a trial that begins where another fold's with the same penalties has ended.
 const NEAR_PASSES: u64 = 2;
 /// The same on a path of L1 penalties.
 const PATH_PASSES: u64 = 3;
+/// The same of accelerated steps, by the early passes of one that begins from nothing.
+const NEAR_PART: u64 = 2;
 
 /// The same job as in its trials, where the label party always holds weights of rows.
 pub(super) fn in_trials(spec: &Spec) -> Spec {
@@ -45,22 +47,32 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
     let ridges_tried = tuning.l2.len() as u64;
     let near = trials - ridges_tried;
     let (rows, terms) = (facts.coarse_hessian_rows(), facts.series.coarse_terms);
-    let passes_of_near = if tuning.is_path() {
-        PATH_PASSES
-    } else {
-        NEAR_PASSES
+    let passes_of_near = match facts.steps {
+        Steps::Newton if tuning.is_path() => PATH_PASSES,
+        Steps::Newton => NEAR_PASSES,
+        Steps::Accelerated => facts.passes.coarse.div_ceil(NEAR_PART),
     };
     let usual = ridges_tried * facts.passes.coarse.max(1) + near * passes_of_near;
     let passes = facts.trial_passes.unwrap_or(usual).max(trials);
     let hessians = ridges_tried * facts.hessians().0.max(1) + near;
     // scores of each pass and of each check of the range
     let groups = (passes + trials).div_ceil(passes_ahead(facts.train_rows));
-    vec![
+    let mut steps = vec![
         folds(facts).times(tuning.folds),
         ridges(facts).times(ridges_tried + 1),
         masks_ahead(facts).times(groups),
         gradient(facts, "trials: gradient, first pass", None, false).times(1),
         gradient(facts, "trials: gradient", Some(terms), false).times(passes - 1),
+    ];
+    if facts.steps == Steps::Accelerated {
+        // a trial that settles ends with the question
+        let asked = facts.steps.bits(passes);
+        steps.extend(accelerated::steps(facts, passes, asked));
+        steps.push(range_check(facts).times(trials));
+        steps.push(loss(facts, tuning.is_path()).times(trials));
+        return steps;
+    }
+    steps.extend([
         hessian(facts, "trials: first Hessian", rows, None).times(ridges_tried),
         hessian(facts, "trials: Hessian", rows, Some(false)).times(hessians - ridges_tried),
         inverse_begun(facts).times(hessians),
@@ -72,7 +84,8 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
         settled(facts).times(passes + 1 - trials),
         range_check(facts).times(trials),
         loss(facts, tuning.is_path()).times(trials),
-    ]
+    ]);
+    steps
 }
 
 /// Which rows count in a fold, and which are left out.

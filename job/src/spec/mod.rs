@@ -22,6 +22,7 @@ mod resume;
 mod rows;
 mod scorecard;
 mod selection;
+mod solver;
 mod template;
 mod training;
 mod tuning;
@@ -48,6 +49,7 @@ pub use self::{
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
     selection::{Selection, SelectionCorrelations, StepBy, StepDirection, Stepwise},
+    solver::{Solver, SolverMethod, Steps, Stop},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
     tuning::{Tuning, TuningRule},
@@ -295,76 +297,6 @@ pub enum ModelKind {
     Logistic,
     /// A network of dense layers.
     Mlp,
-}
-
-/// `[solver]`: how the model is fitted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Solver {
-    /// `newton` (default): full-batch Newton steps on shares, Hessian from a subsample.
-    pub method: SolverMethod,
-    /// Most passes over the training rows in each range tried, 1 to 60. Default 20; Newton needs
-    /// about 10.
-    pub max_passes: u64,
-    /// Training has settled when no coefficient on the standardised scale moves more than this in a
-    /// pass. 1e-7 to 0.1. Default 2e-5.
-    pub tolerance: Decimal,
-    /// `bit` (default): one declared bit a pass says whether training has settled. `fixed`: always
-    /// `max_passes` passes in a range, the last three at full precision, and one bit after them.
-    pub stop: Stop,
-    /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
-    /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
-    /// training row's score lies outside.
-    pub range: AutoOr,
-    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 12, 20, 40 or 80 by range, for a
-    /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but
-    /// not less than 6.
-    pub terms: AutoOr,
-    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 32768 and 64 per design column,
-    /// at most all training rows. Ranges after the first take all training rows.
-    pub hessian_rows: AutoOr,
-}
-
-impl Default for Solver {
-    fn default() -> Self {
-        Self {
-            method: SolverMethod::Newton,
-            max_passes: constants::DEFAULT_MAX_PASSES,
-            tolerance: constants::DEFAULT_TOLERANCE,
-            stop: Stop::Bit,
-            range: AutoOr::Auto,
-            terms: AutoOr::Auto,
-            hessian_rows: AutoOr::Auto,
-        }
-    }
-}
-
-impl Solver {
-    /// The half widths R of the sigmoid series that may be tried, in this order.
-    pub fn ranges(&self) -> Vec<u32> {
-        match self.range {
-            AutoOr::Auto => constants::AUTO_RANGES.to_vec(),
-            AutoOr::Is(range) => vec![range],
-        }
-    }
-}
-
-/// A solver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SolverMethod {
-    /// Newton steps on shares.
-    Newton,
-}
-
-/// When training stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stop {
-    /// By one declared bit a pass.
-    Bit,
-    /// After a fixed number of passes; one declared bit then says whether training has settled.
-    Fixed,
 }
 
 /// `[outputs]`: what is released when the job ends well.

@@ -7,7 +7,7 @@ use super::{
     error::{Problem, nearest},
     evaluation, held, keys,
     locate::KeyPath,
-    network, overlap, reject, rows, scorecard, selection, tuning,
+    network, overlap, reject, rows, scorecard, selection, solver, tuning,
 };
 use crate::{
     constants,
@@ -302,18 +302,7 @@ fn numbers(spec: &Spec, found: &mut Found) {
         );
     }
     within("model.l2", spec.model.l2.value(), &constants::L2, found);
-    within(
-        "solver.max_passes",
-        spec.solver.max_passes,
-        &constants::MAX_PASSES,
-        found,
-    );
-    within(
-        "solver.tolerance",
-        spec.solver.tolerance.value(),
-        &constants::TOLERANCE,
-        found,
-    );
+    solver::check(spec, found);
     within(
         "limits.message_deadline_s",
         spec.limits.message_deadline_s,

@@ -1,6 +1,7 @@
 //! The plan and the contract against the engine they describe.
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
+mod accelerated;
 mod network;
 mod selection;
 
@@ -13,9 +14,10 @@ use std::{
 use paripassu_job::{
     Assumptions, Contract, Decimal, DisclosureId, JobId, Ledger, NodeId, Plan, Spec, Submitter,
     Timestamp, constants,
-    plan::{PartySize, Series, plan},
+    plan::{PartySize, Series, Taken, choose, plan, plan_taken},
     spec::{
-        AlignMethod, AutoOr, ClassWeight, Columns, Party, RowWeight, Stop, TemplateKind, template,
+        AlignMethod, AutoOr, ClassWeight, Columns, Party, RowWeight, SolverMethod, Steps, Stop,
+        TemplateKind, template,
     },
 };
 use paripassu_protocol::{
@@ -80,6 +82,11 @@ fn solver(spec: &Spec) -> LogisticSpec {
         signs: spec.has_signs(),
         tolerance: spec.solver.tolerance.value(),
         max_passes: spec.solver.max_passes as u32,
+        method: match spec.solver.method {
+            SolverMethod::Accelerated => logistic::Method::Accelerated,
+            _ => logistic::Method::Newton,
+        },
+        chooser: chooser(spec),
         stop: match spec.solver.stop {
             Stop::Bit => logistic::Stop::Bit,
             Stop::Fixed => logistic::Stop::After(spec.solver.max_passes as u32),
@@ -89,6 +96,26 @@ fn solver(spec: &Spec) -> LogisticSpec {
         hessian_rows: fixed(spec.solver.hessian_rows).map(|rows| rows as usize),
         standard_errors: spec.outputs.standard_errors,
     }
+}
+
+/// By sizes, as a party does where the job leaves it open.
+fn chooser(spec: &Spec) -> Option<(logistic::Chooser, u32)> {
+    if spec.solver.method != SolverMethod::Auto {
+        return None;
+    }
+    let of = spec.clone();
+    let rule = move |rows: usize, widths: &[usize]| {
+        let columns = widths.iter().enumerate();
+        let columns: Vec<u64> = columns
+            .map(|(p, width)| (width - usize::from(p == 0)) as u64)
+            .collect();
+        match choose(&of, rows as u64, &columns).steps {
+            Steps::Newton => logistic::Method::Newton,
+            Steps::Accelerated => logistic::Method::Accelerated,
+        }
+    };
+    let newton = spec.solver.most_passes(Steps::Newton) as u32;
+    Some((logistic::Chooser::new(rule), newton))
 }
 
 /// Standardised columns of all parties, row by row, and a label that depends on them.
@@ -258,6 +285,12 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
 
 /// The plan for the sample's size.
 fn planned(spec: &Spec) -> Plan {
+    let plan = plan(spec, &assumed(spec)).unwrap();
+    assert_eq!(plan.train_rows, ROWS as u64);
+    plan
+}
+
+fn assumed(spec: &Spec) -> Assumptions {
     let mut assumptions = Assumptions::usual(spec);
     for (party, columns) in spec.party.iter().zip(columns(spec)) {
         let size = PartySize {
@@ -268,9 +301,7 @@ fn planned(spec: &Spec) -> Plan {
     }
     // Of 10 tenths, 7 are to train on.
     assumptions.matched = ROWS as u64 * 10 / 7;
-    let plan = plan(spec, &assumptions).unwrap();
-    assert_eq!(plan.train_rows, ROWS as u64);
-    plan
+    assumptions
 }
 
 /// Bytes by sender and receiver, and each party's rounds, of what the engine does.

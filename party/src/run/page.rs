@@ -1,6 +1,6 @@
 //! This party's copy of the report.
 
-use paripassu_job::DisclosureId;
+use paripassu_job::{DisclosureId, plan::choose, spec::SolverMethod};
 use paripassu_model::metrics::{Interval, Intervals, normal_two_sided};
 use paripassu_model::report::{
     Coefficient, Coefficients, Convergence, Correlations, Data, Disclosure, Evaluation as Row,
@@ -8,7 +8,7 @@ use paripassu_model::report::{
     Trial, Trials, Uplift,
 };
 use paripassu_protocol::vertical::{
-    logistic::LogisticFit,
+    logistic::{LogisticFit, Method},
     tuning::{Penalties, Tuned},
 };
 
@@ -16,7 +16,7 @@ use super::{
     Prepared, Run,
     evaluate::{ALONE, Evaluation, JOINT},
     network, select,
-    train::Fit,
+    train::{Fit, design_columns},
 };
 use crate::dataset::Selection;
 
@@ -172,7 +172,7 @@ pub(super) fn report(
         parties,
         planned: run.planned(data.table_rows as u64, data.matched as u64, fit.widths()),
         solver: match (fit, &spec.network) {
-            (Fit::Logistic(fit), _) => solver(run, fit),
+            (Fit::Logistic(fit), _) => solver(run, data, fit),
             (Fit::Network(fit), Some(network)) => network::solver(run, network, fit),
             (Fit::Network(_), None) => Solver::default(),
         },
@@ -204,7 +204,7 @@ pub(super) fn report(
     }
 }
 
-fn solver(run: &Run, fit: &LogisticFit) -> Solver {
+fn solver(run: &Run, data: &Prepared, fit: &LogisticFit) -> Solver {
     let f = &fit.facts;
     let fact = |name: &str, value: String| Fact {
         name: name.into(),
@@ -214,12 +214,15 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
     let train = meter.get("train").cloned().unwrap_or_default();
     Solver {
         model: "logistic regression, vertical split".into(),
-        method: match run.contract.spec().is_held() {
-            false => {
+        method: match (f.method, run.contract.spec().is_held()) {
+            (Method::Newton, false) => {
                 "Newton on shares, columns whitened by their owners, Hessian and its inverse shared"
             }
-            true => {
+            (Method::Newton, true) => {
                 "proximal Newton on shares, each step by alternating directions, Hessian and its inverse shared"
+            }
+            (Method::Accelerated, _) => {
+                "accelerated gradient on shares, columns whitened by their owners, no Hessian"
             }
         }
         .into(),
@@ -234,12 +237,9 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
         facts: weighing(run.contract.spec())
             .into_iter()
             .chain(holding(run.contract.spec(), fit))
+            .chain(made(run, data, fit))
             .map(|(name, value)| fact(name, value))
             .chain([
-                fact(
-                    "Hessians",
-                    format!("{} of {} rows", f.hessians, f.hessian_rows),
-                ),
                 fact("Fraction bits of residuals", f.points.residual.to_string()),
                 fact("Rounds of training", train.rounds.to_string()),
                 fact(
@@ -253,6 +253,23 @@ fn solver(run: &Run, fit: &LogisticFit) -> Solver {
             ])
             .collect(),
     }
+}
+
+/// How steps were made, where the job left that open, and of what.
+fn made(run: &Run, data: &Prepared, fit: &LogisticFit) -> Vec<(&'static str, String)> {
+    let (f, spec) = (&fit.facts, run.contract.spec());
+    let mut list = Vec::new();
+    if spec.solver.method == SolverMethod::Auto {
+        let columns = design_columns(&f.widths);
+        let chosen = choose(spec, data.train.nrows() as u64, &columns);
+        let text = format!("{}, {}", chosen.steps, chosen.why(spec));
+        list.push(("Steps taken", text));
+    }
+    if f.method == Method::Newton {
+        let text = format!("{} of {} rows", f.hessians, f.hessian_rows);
+        list.push(("Hessians", text));
+    }
+    list
 }
 
 /// What holds coefficients, where anything does.

@@ -1,6 +1,9 @@
 //! What is fitted jointly, by the kind of model, and the scores of the test rows.
 
-use paripassu_job::spec::{self, AutoOr, Scores, Spec};
+use paripassu_job::{
+    plan::choose,
+    spec::{self, AutoOr, Scores, SolverMethod, Spec, Steps},
+};
 use paripassu_model::{
     design::{Design, DesignColumn},
     logistic::Sign,
@@ -14,7 +17,7 @@ use paripassu_protocol::{
     scoring,
     vertical::{
         hidden::Hidden,
-        logistic::{self, LogisticFit, LogisticInput, LogisticSpec, Stop},
+        logistic::{self, Chooser, LogisticFit, LogisticInput, LogisticSpec, Method, Stop},
         network::NetworkFit,
         stepwise::{Stepwise, train_stepwise},
         tuning::{Penalties, Rule, Tuned, Tuning, stratified},
@@ -260,18 +263,55 @@ fn drawn(label: &[u8], folds: usize) -> Result<Vec<u8>, Abort> {
     Ok(stratified(label, folds, &order))
 }
 
+/// What says by sizes how steps are made, where the job leaves that open; and most passes of Newton's.
+fn chooser(spec: &Spec) -> Result<Option<(Chooser, u32)>, Abort> {
+    if spec.solver.method != SolverMethod::Auto || !spec.needs_a_hessian().is_empty() {
+        return Ok(None);
+    }
+    let newton = u32::try_from(spec.solver.most_passes(Steps::Newton)).map_err(own)?;
+    let of = spec.clone();
+    let rule = move |rows: usize, widths: &[usize]| match choose(
+        &of,
+        rows as u64,
+        &design_columns(widths),
+    )
+    .steps
+    {
+        Steps::Newton => Method::Newton,
+        Steps::Accelerated => Method::Accelerated,
+    };
+    Ok(Some((Chooser::new(rule), newton)))
+}
+
+/// Design columns of each party, of widths that have the intercept with the first.
+pub(super) fn design_columns(widths: &[usize]) -> Vec<u64> {
+    let all = widths.iter().enumerate();
+    let columns = all.map(|(p, width)| width.saturating_sub(usize::from(p == 0)) as u64);
+    columns.collect()
+}
+
 pub(super) fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
     let is = |v: AutoOr| match v {
         AutoOr::Auto => None,
         AutoOr::Is(n) => Some(n),
     };
-    let max_passes = u32::try_from(spec.solver.max_passes).map_err(own)?;
+    // of Newton's steps, which have fewer passes, where these are the only ones there can be
+    let max_passes = match (spec.solver.method, spec.needs_a_hessian().is_empty()) {
+        (SolverMethod::Auto, false) => spec.solver.most_passes(Steps::Newton),
+        _ => spec.solver.max_passes,
+    };
+    let max_passes = u32::try_from(max_passes).map_err(own)?;
     Ok(LogisticSpec {
         l2: spec.model.l2.value(),
         l1: spec.model.l1.value(),
         signs: spec.has_signs(),
         tolerance: spec.solver.tolerance.value(),
         max_passes,
+        method: match spec.solver.method {
+            SolverMethod::Newton | SolverMethod::Auto => Method::Newton,
+            SolverMethod::Accelerated => Method::Accelerated,
+        },
+        chooser: chooser(spec)?,
         stop: match spec.solver.stop {
             spec::Stop::Bit => Stop::Bit,
             spec::Stop::Fixed => Stop::After(max_passes),

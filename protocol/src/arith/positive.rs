@@ -31,6 +31,13 @@ pub(crate) fn rectified_requests(parties: usize, values: usize) -> Vec<Request> 
     of_lane(HALF_LANE, parties, values)
 }
 
+/// All that [`Engine::not_negative`] of so many values asks the source for, in its order.
+pub(crate) fn sign_requests(parties: usize, values: usize) -> Vec<Request> {
+    let mut all = of_lane(LANE, parties, values);
+    all.pop();
+    all
+}
+
 fn of_lane(lane: u32, parties: usize, values: usize) -> Vec<Request> {
     let words = values.div_ceil((64 / lane) as usize) as u64;
     let mut all = vec![Request::Bits { words, lane }];
@@ -70,10 +77,22 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         &mut self,
         x: &Shares,
     ) -> Result<(Shares, Shares), Abort> {
+        let keep = self.not_negative(x).await?;
+        Ok((self.entrywise(x, &keep).await?, keep))
+    }
+
+    /// Shares of 1 where a value, below 2^63 units in magnitude, is not negative, and of 0 elsewhere; their
+    /// [`sign_requests`] are made before.
+    ///
+    /// # Leakage
+    /// None.
+    ///
+    /// # Errors
+    /// The channel's, or the source's.
+    pub(crate) async fn not_negative(&mut self, x: &Shares) -> Result<Shares, Abort> {
         let signs = self.signs_asked(x).await?;
         let negative = signs.iter().map(|s| s >> (LANE - 1)).collect();
-        let keep = self.where_not(negative).await?;
-        Ok((self.entrywise(x, &keep).await?, keep))
+        self.where_not(negative).await
     }
 
     /// `max(x, 0)` for all values, which must be below 2^31 units in magnitude, and shares of 1 where it is kept and 0

@@ -2,12 +2,15 @@
 
 pub use paripassu_model::logistic::Sign;
 
-pub use super::row_weights::{LARGEST_OFFSET, RowWeights};
 use super::{
     hidden::Hidden,
     points::Points,
     run::{Attempt, Run, Start},
     tuning::{Tuned, Tuning, with_first},
+};
+pub use super::{
+    method::{Chooser, Method},
+    row_weights::{LARGEST_OFFSET, RowWeights},
 };
 use crate::{abort::Abort, arith::Engine, channel::Channel, codec, correlation::CorrelationSource};
 
@@ -33,6 +36,11 @@ pub struct LogisticSpec {
     pub tolerance: f64,
     /// Passes allowed per range.
     pub max_passes: u32,
+    /// How steps are made.
+    pub method: Method,
+    /// What says so instead, where it hangs on sizes that are not known before; Newton's steps then take at most so many
+    /// passes per range.
+    pub chooser: Option<(Chooser, u32)>,
     /// When to stop.
     pub stop: Stop,
     /// log2 of the sigmoid's range, or the smallest of 4, 5, 6 that holds.
@@ -56,6 +64,8 @@ impl Default for LogisticSpec {
             signs: false,
             tolerance: 2e-5,
             max_passes: 24,
+            method: Method::Newton,
+            chooser: None,
             stop: Stop::Bit,
             range_log2: None,
             terms: None,
@@ -92,6 +102,7 @@ impl LogisticSpec {
                 self.l1
             )));
         }
+        self.check_method()?;
         if self.is_held() && self.standard_errors {
             return Err(Abort::Input(
                 "standard errors are not defined where an L1 penalty or signs hold coefficients"
@@ -99,6 +110,30 @@ impl LogisticSpec {
             ));
         }
         Ok(())
+    }
+
+    fn check_method(&self) -> Result<(), Abort> {
+        if self.method == Method::Accelerated && (self.is_held() || self.standard_errors) {
+            return Err(Abort::Input(
+                "accelerated steps make no Hessian, which standard errors, an L1 penalty, signs and columns that enter \
+                 or leave need: take Newton's steps"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The same once sizes are known: how steps are made no longer hangs on them.
+    pub(super) fn at(&self, rows: usize, widths: &[usize]) -> Result<Self, Abort> {
+        let mut spec = self.clone();
+        if let Some((chooser, newton)) = spec.chooser.take() {
+            spec.method = chooser.of(rows, widths);
+            if spec.method == Method::Newton {
+                spec.max_passes = spec.max_passes.min(newton);
+            }
+            spec.check_method()?;
+        }
+        Ok(spec)
     }
 
     /// Weights of rows in trials: those of party 0 say which rows count.
@@ -199,9 +234,11 @@ impl std::fmt::Debug for LogisticFit {
 /// How a fit was reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SolverFacts {
+    /// How steps were made.
+    pub method: Method,
     /// Passes made, all ranges together.
     pub passes: u32,
-    /// Hessians made.
+    /// Hessians made: none of accelerated steps.
     pub hessians: u32,
     /// Rows of each Hessian.
     pub hessian_rows: usize,
@@ -317,6 +354,13 @@ async fn train_all<C: Channel, S: CorrelationSource>(
             "an L1 penalty or signs hold no coefficients of hidden columns: leave them out".into(),
         ));
     }
+    let newton = spec.method == Method::Newton && spec.chooser.is_none();
+    if hidden.is_some() && !newton {
+        return Err(Abort::Input(
+            "accelerated steps need columns that their owners have whitened, which hidden ones are not: take Newton's steps"
+                .into(),
+        ));
+    }
     if input.x.len() != input.rows * input.cols {
         return Err(Abort::Input("design matrix and its sizes disagree".into()));
     }
@@ -379,10 +423,10 @@ pub(super) async fn settle_from<C: Channel, S: CorrelationSource>(
             false => ("its steps stay above the tolerance", range_log2),
         };
     }
-    Err(give_up(problem.0, *passes, problem.1))
+    Err(give_up(run.spec.method, problem.0, *passes, problem.1))
 }
 
-pub(super) fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {
+pub(super) fn give_up(method: Method, problem: &str, passes: u32, range_log2: u32) -> Abort {
     let advice = "winsorise or bin the columns with long tails, drop columns that two parties both \
                   hold, or raise model.l2";
     if problem.starts_with("scores") {
@@ -391,9 +435,15 @@ pub(super) fn give_up(problem: &str, passes: u32, range_log2: u32) -> Abort {
             problem: format!("{problem} of ±{}: {advice}", 1u64 << range_log2),
         };
     }
+    let more = match method {
+        Method::Newton => "",
+        Method::Accelerated => {
+            ", or take solver.method = \"newton\", whose steps long tails and columns that say nearly the same slow down less"
+        }
+    };
     Abort::NotConverged {
         passes,
-        problem: format!("{problem}: {advice}, or raise solver.max_passes"),
+        problem: format!("{problem}: {advice}, or raise solver.max_passes{more}"),
     }
 }
 

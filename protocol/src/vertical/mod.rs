@@ -27,6 +27,8 @@
 //! J. Official Statistics 2011). Departure: each owner first whitens its own columns in the clear,
 //! so that the shared system is well scaled and its spectrum known beforehand.
 //!
+//! Steps that need no Hessian, for hundreds of columns: [`Method::Accelerated`](logistic::Method).
+//!
 //! **Notation.** N rows, N' the next power of two; `Z_p = X_p T_p` with
 //! `T_p' (X_p'X_p / 4 + l2 I) T_p = N' I`; `w_p = T_p u_p`; `R_p = l2 T_p'T_p / N'`. In u the Hessian
 //! over N' lies between 0 and the number of parties, and each diagonal block below the identity.
@@ -38,6 +40,7 @@
 //! **Precision.** [`points`] has the range budget. The series' largest error is reported; the
 //! result is exact to about that error.
 
+mod accelerated;
 mod alone;
 pub mod bins;
 mod errors;
@@ -45,6 +48,7 @@ pub mod evidence;
 pub mod hidden;
 mod linalg;
 pub mod logistic;
+mod method;
 pub mod network;
 mod newton;
 mod pass;

@@ -17,6 +17,7 @@ use crate::{
 impl Run {
     pub(super) fn facts(&self, attempt: &Attempt, hessians: u32) -> Result<SolverFacts, Abort> {
         Ok(SolverFacts {
+            method: self.spec.method,
             passes: attempt.passes,
             hessians,
             hessian_rows: self.hessian_rows,

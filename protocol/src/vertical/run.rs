@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     alone, errors,
     hidden::{Basis, HiddenColumns, largest_scale},
-    logistic::{LogisticInput, LogisticSpec, Progress, Stop, widths},
+    logistic::{LogisticInput, LogisticSpec, Method, Progress, Stop, widths},
     newton,
     pass::{How, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
@@ -166,6 +166,7 @@ impl Run {
         let own_hidden = own_hidden.map(|h| h.columns.len());
         let cols = own_hidden.unwrap_or(design.width());
         let widths = widths(engine, rows, cols).await?;
+        let spec = &spec.at(rows, &widths)?;
         row_weights::check_enough(weights.as_deref(), &widths)?;
         let standard_errors = spec.standard_errors;
         let proximal = match spec.is_held() {
@@ -280,16 +281,25 @@ impl Run {
         progress: &mut dyn Progress,
     ) -> Result<Attempt, Abort> {
         let mut masks = std::mem::take(&mut self.masks);
-        let made = self.passes(
-            engine,
-            &mut masks,
-            range_log2,
-            passes_before,
-            careful,
-            start,
-            progress,
-        );
-        let made = made.await;
+        let made = match self.spec.method {
+            Method::Newton => {
+                let made = self.passes(
+                    engine,
+                    &mut masks,
+                    range_log2,
+                    passes_before,
+                    careful,
+                    start,
+                    progress,
+                );
+                made.await
+            }
+            Method::Accelerated => {
+                let at = (range_log2, passes_before);
+                self.accelerate(engine, &mut masks, at, start, progress)
+                    .await
+            }
+        };
         self.masks = masks;
         made
     }
@@ -316,14 +326,7 @@ impl Run {
             self.scale.headroom,
         )?;
         let start = start.filter(|start| start.range_log2 == range_log2);
-        let all = |of: &[Shares]| of.iter().map(Shares::duplicate).collect();
-        let (mut weights, mut short): (Vec<Shares>, Vec<Shares>) = match start {
-            Some(start) => (all(&start.weights), all(&start.short)),
-            None => (
-                self.begin(engine.me(), points.weight)?,
-                self.begin(engine.me(), points::SHORT)?,
-            ),
-        };
+        let (mut weights, mut short) = self.begun_at(engine.me(), start, &points)?;
         let near = start.is_some_and(|start| start.near);
         let mut split = proximal::begun(start);
         let all_rows = self.hessian_rows == self.rows;
@@ -514,6 +517,23 @@ impl Run {
 
     pub(super) fn width(&self) -> usize {
         self.widths.iter().sum()
+    }
+
+    /// Shares of the weights that passes begin with, and the copy of them with fewer fraction bits.
+    pub(super) fn begun_at(
+        &self,
+        me: usize,
+        start: Option<&Start>,
+        points: &Points,
+    ) -> Result<(Vec<Shares>, Vec<Shares>), Abort> {
+        let all = |of: &[Shares]| of.iter().map(Shares::duplicate).collect();
+        Ok(match start {
+            Some(start) => (all(&start.weights), all(&start.short)),
+            None => (
+                self.begin(me, points.weight)?,
+                self.begin(me, points::SHORT)?,
+            ),
+        })
     }
 
     /// Shares of the weights to begin with.

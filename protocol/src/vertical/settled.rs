@@ -2,7 +2,7 @@
 
 use paripassu_crypto::{fixed, share::Shares};
 
-use super::{pass::joined, proximal::Gap, run::Run};
+use super::{accelerated::FINER, pass::joined, proximal::Gap, run::Run};
 use crate::{
     abort::Abort,
     arith::{Engine, Inverted, Opening, Operand},
@@ -28,6 +28,48 @@ impl Run {
         (fine, pass): (bool, u32),
     ) -> Result<bool, Abort> {
         let opening = Opening::Converged { pass };
+        let tolerance = self.tolerance(fine);
+        let both = self.beyond(engine, steps, gap, tolerance).await?;
+        // I - H Y is an even power of a matrix with real spectrum: its trace bounds its eigenvalues
+        let d = self.width();
+        let trace = inverse.error.words().iter().step_by(d + 1);
+        let trace = trace.fold(0u64, |sum, w| sum.wrapping_add(*w));
+        let mut error = inverse.error.words().to_vec();
+        error.push(trace);
+        let error = Shares::new(error, inverse.error.frac()).widened(INVERSE_POINT);
+        engine
+            .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)
+            .await
+    }
+
+    /// Whether every coefficient has moved by less than the tolerance of accelerated steps since it was asked last: one bit.
+    pub(super) async fn still<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        moved: &[Shares],
+        (fine, pass): (bool, u32),
+    ) -> Result<bool, Abort> {
+        let opening = Opening::Converged { pass };
+        let tolerance = self.tolerance(fine) / FINER;
+        let both = self.beyond(engine, moved, None, tolerance).await?;
+        engine.all_negative(&both, opening).await
+    }
+
+    fn tolerance(&self, fine: bool) -> f64 {
+        match fine {
+            true => self.spec.tolerance,
+            false => COARSE_TOLERANCE,
+        }
+    }
+
+    /// What is negative in all entries where every coefficient's step lies within the tolerance, and the gap does.
+    async fn beyond<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        steps: &[Shares],
+        gap: Option<Gap>,
+        tolerance: f64,
+    ) -> Result<Shares, Abort> {
         let jobs: Vec<_> = self
             .unwhiten()
             .iter()
@@ -35,11 +77,6 @@ impl Run {
             .map(|(m, s)| (m, Operand::Plain(s, 1)))
             .collect();
         let step = joined(engine.products(&jobs).await?);
-        let tolerance = if fine {
-            self.spec.tolerance
-        } else {
-            COARSE_TOLERANCE
-        };
         let bound =
             fixed::encode(tolerance, step.frac()).map_err(|e| Abort::Input(e.to_string()))?;
         let bound = if engine.me() == 0 { bound } else { 0 };
@@ -55,16 +92,6 @@ impl Run {
         let mut words = small.clone();
         words.extend(small.iter().map(|w| w.wrapping_neg()));
         words.iter_mut().for_each(|w| *w = w.wrapping_sub(bound));
-        let both = Shares::new(words, step.frac());
-        // I - H Y is an even power of a matrix with real spectrum: its trace bounds its eigenvalues
-        let d = self.width();
-        let trace = inverse.error.words().iter().step_by(d + 1);
-        let trace = trace.fold(0u64, |sum, w| sum.wrapping_add(*w));
-        let mut error = inverse.error.words().to_vec();
-        error.push(trace);
-        let error = Shares::new(error, inverse.error.frac()).widened(INVERSE_POINT);
-        engine
-            .all_negative_and_within(&both, &error, INVERSE_LIMIT, opening)
-            .await
+        Ok(Shares::new(words, step.frac()))
     }
 }

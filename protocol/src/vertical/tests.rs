@@ -1,3 +1,4 @@
+mod accelerated;
 mod hidden;
 pub(super) mod leakage;
 mod proximal;

@@ -9,6 +9,7 @@ use crate::{
     arith::{Engine, Receivers},
     channel::Channel,
     testing::dealt::AllowAll,
+    vertical::logistic::Method,
 };
 use paripassu_crypto::{
     prg::{Label, Prg},
@@ -68,17 +69,34 @@ pub(in crate::vertical) fn seed(run: u32, p: u8) -> [u8; 32] {
     out
 }
 
+/// So many passes of a method. Accelerated ones settle later: what the one bit at the end says is made to be yes.
+fn spec_of(method: Method) -> LogisticSpec {
+    let (passes, tolerance) = match method {
+        Method::Newton => (6, LogisticSpec::default().tolerance),
+        Method::Accelerated => (12, 64.0),
+    };
+    LogisticSpec {
+        method,
+        tolerance,
+        stop: Stop::After(passes),
+        ..LogisticSpec::default()
+    }
+}
+
 /// Trains, and keeps party `me`'s view. `run` decides all randomness.
-async fn view(s: &Sample, own: usize, me: u8, run: u32, leak: Spill) -> Vec<Seen> {
+async fn view(
+    s: &Sample,
+    own: usize,
+    me: u8,
+    (method, run): (Method, u32),
+    leak: Spill,
+) -> Vec<Seen> {
     let world = World::new(2);
     let seed = move |p: u8| seed(run, p);
     let (rows, y) = (s.y.len(), s.y.clone());
     let parts = [columns(s, 0, own), columns(s, own, s.d)];
     let wide = [own, s.d - own];
-    let spec = LogisticSpec {
-        stop: Stop::After(6),
-        ..LogisticSpec::default()
-    };
+    let spec = spec_of(method);
     let fits = world
         .run(
             move |p, ctx| {
@@ -244,7 +262,7 @@ pub(in crate::vertical) fn of_a_run(view: &[Seen]) -> Vec<f64> {
 }
 
 /// How often the bank tells which of two data sets its partner has, and in how many cases.
-async fn told_apart(runs: u32, leak: Spill) -> (f64, usize) {
+async fn told_apart(method: Method, runs: u32, leak: Spill) -> (f64, usize) {
     // the other data set is the partner's columns with other signs: what is opened to the bank is the same
     let first = sample(96, 4, 11);
     let mut other = sample(96, 4, 11);
@@ -256,7 +274,14 @@ async fn told_apart(runs: u32, leak: Spill) -> (f64, usize) {
     let mut first_shape = None;
     for run in 0..runs {
         let second = run.count_ones() % 2 == 1;
-        let seen = view(if second { &other } else { &first }, 2, 0, run, leak).await;
+        let seen = view(
+            if second { &other } else { &first },
+            2,
+            0,
+            (method, run),
+            leak,
+        )
+        .await;
         let now = shape(&seen);
         assert_eq!(
             *first_shape.get_or_insert_with(|| now.clone()),
@@ -286,15 +311,24 @@ pub(in crate::vertical) fn told(features: &[Vec<f64>], class: &[bool]) -> (f64, 
 
 #[tokio::test]
 async fn a_banks_whole_view_does_not_tell_two_data_sets_of_its_partner_apart() {
-    let (share, cases) = told_apart(200, Spill::Nothing).await;
+    not_told_apart(Method::Newton).await;
+}
+
+#[tokio::test]
+async fn nor_does_its_view_of_accelerated_steps() {
+    not_told_apart(Method::Accelerated).await;
+}
+
+async fn not_told_apart(method: Method) {
+    let (share, cases) = told_apart(method, 200, Spill::Nothing).await;
     let sigma = 0.5 / (cases as f64).sqrt();
     assert!((share - 0.5).abs() < 3.0 * sigma, "{share} of {cases}");
-    let (share, _) = told_apart(48, Spill::Gradient).await;
+    let (share, _) = told_apart(method, 48, Spill::Gradient).await;
     assert!(share > 0.95, "an opened gradient is not seen: {share}");
 }
 
 /// Area under the curve of the guessed labels of half the rows, and its deviation for guesses at random.
-async fn labels_guessed(leak: Spill) -> (f64, f64) {
+async fn labels_guessed(method: Method, leak: Spill) -> (f64, f64) {
     let rows = 1200;
     // labels depend on the bank's columns, of which the partner's say nothing
     let mut s = sample(rows, 5, 29);
@@ -307,7 +341,7 @@ async fn labels_guessed(leak: Spill) -> (f64, f64) {
     }
     // some at random, so that the classes can be parted by no line
     s.y.iter_mut().step_by(7).for_each(|y| *y ^= 1);
-    let seen = view(&s, 2, 1, 5000, leak).await;
+    let seen = view(&s, 2, 1, (method, 5000), leak).await;
     let mut features: Vec<Vec<f64>> = (2..5)
         .map(|j| s.x.iter().skip(j).step_by(5).copied().collect())
         .collect();
@@ -346,8 +380,16 @@ pub(in crate::vertical) fn auc(guesses: &[f64], class: &[bool]) -> (f64, f64) {
 
 #[tokio::test]
 async fn a_feature_party_cannot_guess_labels_from_all_that_it_sees() {
-    let (auc, sigma) = labels_guessed(Spill::Nothing).await;
-    assert!((auc - 0.5).abs() < 3.0 * sigma, "{auc} ± {sigma}");
-    let (auc, _) = labels_guessed(Spill::Residual).await;
-    assert!(auc > 0.95, "an opened residual is not seen: {auc}");
+    for method in [Method::Newton, Method::Accelerated] {
+        let (auc, sigma) = labels_guessed(method, Spill::Nothing).await;
+        assert!(
+            (auc - 0.5).abs() < 3.0 * sigma,
+            "{method:?}: {auc} ± {sigma}"
+        );
+        let (auc, _) = labels_guessed(method, Spill::Residual).await;
+        assert!(
+            auc > 0.95,
+            "{method:?}: an opened residual is not seen: {auc}"
+        );
+    }
 }

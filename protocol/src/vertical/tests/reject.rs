@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::vertical::{
-    logistic::RowWeights,
+    logistic::{Method, RowWeights},
     reject::{Augmented, Rejects, train_with_rejects},
 };
 use paripassu_model::logistic::{Fuzzy, FuzzyAsk, FuzzyRows, fit_constrained, fuzzy};
@@ -154,7 +154,16 @@ async fn both_fits_are_those_in_the_clear() {
     let mut fixed = Case::new(4.0, &[0, 0, 8]);
     fixed.spec.stop = Stop::After(9);
     fixed.spec.hessian_rows = Some(800);
-    for case in [Case::new(2.0, &[0, 4, 8]), weighted, sparse, fixed] {
+    let mut accelerated = Case::new(2.0, &[0, 4, 8]);
+    accelerated.spec.method = Method::Accelerated;
+    accelerated.spec.max_passes = 400;
+    for case in [
+        Case::new(2.0, &[0, 4, 8]),
+        weighted,
+        sparse,
+        fixed,
+        accelerated,
+    ] {
         let want = case.plain(&s, &declined);
         let parties = case.cuts.len() - 1;
         let world = World::new(parties as u8);

@@ -4,7 +4,7 @@ use super::*;
 use paripassu_model::logistic::fit_constrained;
 
 use crate::vertical::{
-    logistic::train_tuned,
+    logistic::{Method, train_tuned},
     tuning::{Rule, Tuned, Tuning, stratified},
 };
 
@@ -53,8 +53,18 @@ fn plain(s: &Sample, folds: &[u8], tuning: &Tuning) -> Vec<Vec<(f64, u32)>> {
 async fn tuned(
     s: &Sample,
     cuts: &[usize],
+    trials: (&Tuning, &[u8]),
+) -> (Vec<(LogisticFit, Tuned)>, AllowAll) {
+    tuned_by(&LogisticSpec::default(), s, cuts, trials).await
+}
+
+async fn tuned_by(
+    spec: &LogisticSpec,
+    s: &Sample,
+    cuts: &[usize],
     (tuning, folds): (&Tuning, &[u8]),
 ) -> (Vec<(LogisticFit, Tuned)>, AllowAll) {
+    let spec = spec.clone();
     let parties = cuts.len() - 1;
     let world = World::new(parties as u8);
     let inputs: Vec<(Vec<f64>, usize)> = cuts
@@ -71,7 +81,7 @@ async fn tuned(
                 let (x, cols) = inputs[me].clone();
                 let label = (me == 0).then(|| y.clone());
                 let folds = (me == 0).then(|| given.clone());
-                let (tuning, book) = (asked.clone(), book.clone());
+                let (tuning, book, spec) = (asked.clone(), book.clone(), spec.clone());
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let ledger = if me == 0 { book } else { AllowAll::default() };
@@ -85,7 +95,6 @@ async fn tuned(
                         offset: None,
                         signs: Vec::new(),
                     };
-                    let spec = LogisticSpec::default();
                     let trials = (&tuning, folds);
                     let done = train_tuned(&mut e, &spec, trials, input, &mut |_, _, _| {}).await?;
                     e.source_mut().done().await?;
@@ -127,9 +136,18 @@ async fn trials_are_those_in_the_clear_and_the_choice_is_fitted() {
     let order: Vec<usize> = (0..900).map(|i| (i * 467) % 900).collect();
     let folds = stratified(&s.y, tuning.folds, &order);
     let want = plain(&s, &folds, &tuning);
-    for cuts in [vec![0, 4, 7], vec![0, 2, 5, 7]] {
+    for (cuts, method) in [
+        (vec![0, 4, 7], Method::Newton),
+        (vec![0, 2, 5, 7], Method::Newton),
+        (vec![0, 4, 7], Method::Accelerated),
+    ] {
         let parties = cuts.len() - 1;
-        let (got, seen) = tuned(&s, &cuts, (&tuning, &folds)).await;
+        let spec = LogisticSpec {
+            method,
+            max_passes: 400,
+            ..LogisticSpec::default()
+        };
+        let (got, seen) = tuned_by(&spec, &s, &cuts, (&tuning, &folds)).await;
         let trials = &got[0].1;
         for (joint, (plain, _)) in trials.losses.iter().flatten().zip(want.iter().flatten()) {
             assert!((joint - plain).abs() < 2e-4, "{joint} {plain}");

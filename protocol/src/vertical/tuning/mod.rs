@@ -240,7 +240,7 @@ impl Run {
                 false => ("its steps stay above the tolerance", range_log2),
             };
         }
-        Err(give_up(problem.0, *passes, problem.1))
+        Err(give_up(self.spec.method, problem.0, *passes, problem.1))
     }
 
     /// The sum of squared residuals over the rows left out, and on a path the number of columns left in: opened to all.

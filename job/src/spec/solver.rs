@@ -1,0 +1,291 @@
+//! `[solver]`: how a logistic regression is fitted.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AutoOr, Spec, error::Problem, locate::KeyPath};
+use crate::{constants, decimal::Decimal};
+
+/// `[solver]`: how the model is fitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Given")]
+pub struct Solver {
+    /// `newton` (default), `accelerated`, or `auto`.
+    pub method: SolverMethod,
+    /// Most passes over the training rows in each range tried: of Newton's steps 1 to 60, default 20, about 10 are needed; of
+    /// accelerated ones 1 to 1,000, default 600, some 40 to 400 are needed. With `auto` those of accelerated steps; Newton's then take
+    /// 20 of them at most.
+    pub max_passes: u64,
+    /// Training has settled when no coefficient on the standardised scale moves more than this in a
+    /// pass, or in four accelerated ones more than a quarter. 1e-7 to 0.1, of accelerated steps from 1e-6. Default 2e-5.
+    pub tolerance: Decimal,
+    /// `bit` (default): one declared bit a pass, or every fourth accelerated one, says whether training has settled. `fixed`: always
+    /// `max_passes` passes in a range, the last three at full precision (of accelerated ones the last quarter), and one bit after them.
+    pub stop: Stop,
+    /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
+    /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
+    /// training row's score lies outside.
+    pub range: AutoOr,
+    /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 12, 20, 40 or 80 by range, for a
+    /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but
+    /// not less than 6.
+    pub terms: AutoOr,
+    /// Rows of the Hessian's subsample, or `auto` (default): the larger of 32768 and 64 per design column,
+    /// at most all training rows. Ranges after the first take all training rows.
+    pub hessian_rows: AutoOr,
+}
+
+/// The same as it is written: how many passes are usual depends on the method.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    method: SolverMethod,
+    max_passes: Option<u64>,
+    tolerance: Decimal,
+    stop: Stop,
+    range: AutoOr,
+    terms: AutoOr,
+    hessian_rows: AutoOr,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        let Solver {
+            method,
+            tolerance,
+            stop,
+            range,
+            terms,
+            hessian_rows,
+            ..
+        } = Solver::default();
+        Self {
+            method,
+            max_passes: None,
+            tolerance,
+            stop,
+            range,
+            terms,
+            hessian_rows,
+        }
+    }
+}
+
+impl From<Given> for Solver {
+    fn from(given: Given) -> Self {
+        Self {
+            method: given.method,
+            max_passes: given.max_passes.unwrap_or(given.method.usual_most()),
+            tolerance: given.tolerance,
+            stop: given.stop,
+            range: given.range,
+            terms: given.terms,
+            hessian_rows: given.hessian_rows,
+        }
+    }
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Self {
+            method: SolverMethod::Newton,
+            max_passes: constants::DEFAULT_MAX_PASSES,
+            tolerance: constants::DEFAULT_TOLERANCE,
+            stop: Stop::Bit,
+            range: AutoOr::Auto,
+            terms: AutoOr::Auto,
+            hessian_rows: AutoOr::Auto,
+        }
+    }
+}
+
+impl Solver {
+    /// The half widths R of the sigmoid series that may be tried, in this order.
+    pub fn ranges(&self) -> Vec<u32> {
+        match self.range {
+            AutoOr::Auto => constants::AUTO_RANGES.to_vec(),
+            AutoOr::Is(range) => vec![range],
+        }
+    }
+
+    /// Most passes of a range where these steps are taken.
+    pub fn most_passes(&self, steps: Steps) -> u64 {
+        match (self.method, steps) {
+            (SolverMethod::Auto, Steps::Newton) => {
+                self.max_passes.min(constants::DEFAULT_MAX_PASSES)
+            }
+            _ => self.max_passes,
+        }
+    }
+
+    /// Most bits of a range that say whether training has settled, where these steps are taken.
+    pub fn most_bits(&self, steps: Steps) -> u64 {
+        match self.stop {
+            Stop::Bit => steps.bits(self.most_passes(steps)),
+            Stop::Fixed => 1,
+        }
+    }
+
+    /// The steps that may be taken.
+    pub fn steps(&self) -> &'static [Steps] {
+        match self.method {
+            SolverMethod::Newton => &[Steps::Newton],
+            SolverMethod::Accelerated => &[Steps::Accelerated],
+            SolverMethod::Auto => &[Steps::Newton, Steps::Accelerated],
+        }
+    }
+}
+
+/// A solver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SolverMethod {
+    /// Full-batch Newton steps on shares, Hessian from a subsample (default).
+    #[default]
+    Newton,
+    /// Full-batch gradient steps with momentum, which need no Hessian: for hundreds of columns. Not with standard errors, L1 penalties,
+    /// signs, columns that enter or leave by statistics, or `counts = "strict"`.
+    Accelerated,
+    /// Whichever of the two is expected to take less time, by training rows and the design columns of each party
+    /// ([`choose`](crate::plan::choose)); Newton's wherever accelerated steps cannot be taken.
+    Auto,
+}
+
+/// The steps that a fit takes, once it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Steps {
+    /// By a Hessian and its inverse.
+    Newton,
+    /// By the gradient and momentum.
+    Accelerated,
+}
+
+impl Steps {
+    /// Bits that so many passes of an attempt open.
+    pub(crate) fn bits(self, passes: u64) -> u64 {
+        match self {
+            Self::Newton => passes,
+            Self::Accelerated => passes.div_ceil(constants::ACCELERATED_PASSES_PER_BIT),
+        }
+    }
+}
+
+impl SolverMethod {
+    fn usual_most(self) -> u64 {
+        match self {
+            Self::Newton => constants::DEFAULT_MAX_PASSES,
+            Self::Accelerated | Self::Auto => constants::DEFAULT_MAX_ACCELERATED_PASSES,
+        }
+    }
+
+    /// How many passes may be allowed.
+    fn passes(self) -> std::ops::RangeInclusive<u64> {
+        match self {
+            Self::Newton => constants::MAX_PASSES,
+            Self::Accelerated | Self::Auto => constants::MAX_ACCELERATED_PASSES,
+        }
+    }
+}
+
+/// When training stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// By one declared bit a pass, or every fourth accelerated one.
+    Bit,
+    /// After a fixed number of passes; one declared bit then says whether training has settled.
+    Fixed,
+}
+
+impl Spec {
+    /// Why accelerated steps cannot be taken, where they cannot: the keys, and the reasons.
+    pub fn needs_a_hessian(&self) -> Vec<(&'static str, &'static str)> {
+        let path = self.tuning.as_ref().is_some_and(|t| t.is_path());
+        let asked = [
+            (
+                self.outputs.standard_errors,
+                "outputs.standard_errors",
+                "standard errors are roots of the inverse Hessian's diagonal",
+            ),
+            (
+                self.model.l1.value() != 0.0,
+                "model.l1",
+                "an L1 penalty is met within each Newton step, by the Hessian's inverse",
+            ),
+            (
+                path,
+                "tuning.l1",
+                "an L1 penalty is met within each Newton step, by the Hessian's inverse",
+            ),
+            (
+                self.model.woe_signs,
+                "model.woe_signs",
+                "signs are kept within each Newton step, by the Hessian's inverse",
+            ),
+            (
+                !self.model.sign.is_empty(),
+                "model.sign",
+                "signs are kept within each Newton step, by the Hessian's inverse",
+            ),
+            (
+                self.stepwise().is_some(),
+                "selection.stepwise",
+                "columns leave and enter by statistics of the Hessian and its inverse",
+            ),
+            (
+                self.binning.as_ref().is_some_and(|b| b.strict()),
+                "binning.counts",
+                "weights of evidence that stay shared cannot be whitened by their owner, without which accelerated steps take too many \
+                 passes",
+            ),
+        ];
+        let found = asked.into_iter().filter(|(there, ..)| *there);
+        found.map(|(_, key, why)| (key, why)).collect()
+    }
+}
+
+/// What must hold of a solver.
+pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
+    let solver = &spec.solver;
+    let mut within = |key: &str, got: String, low: String, high: String| {
+        found.push((KeyPath::of(key), Problem::Range { got, low, high }));
+    };
+    let passes = solver.method.passes();
+    if !passes.contains(&solver.max_passes) {
+        let (low, high) = (passes.start().to_string(), passes.end().to_string());
+        within(
+            "solver.max_passes",
+            solver.max_passes.to_string(),
+            low,
+            high,
+        );
+    }
+    let tolerances = match solver.method {
+        SolverMethod::Newton => constants::TOLERANCE,
+        SolverMethod::Accelerated | SolverMethod::Auto => constants::ACCELERATED_TOLERANCE,
+    };
+    if !tolerances.contains(&solver.tolerance.value()) {
+        let (low, high) = (tolerances.start().to_string(), tolerances.end().to_string());
+        within("solver.tolerance", solver.tolerance.to_string(), low, high);
+    }
+    let mut unfit = |key: &str, why: String| found.push((KeyPath::of(key), Problem::Rows { why }));
+    if solver.method == SolverMethod::Auto && solver.stop == Stop::Fixed {
+        unfit(
+            "solver.stop",
+            "how many passes are right depends on the method, which \"auto\" leaves open: name solver.method, or stop by bits"
+                .to_owned(),
+        );
+    }
+    if solver.method == SolverMethod::Accelerated {
+        for (key, why) in spec.needs_a_hessian() {
+            let why = format!(
+                "{why}, and solver.method = \"accelerated\" makes no Hessian: leave this out, or take \"newton\""
+            );
+            unfit(key, why);
+        }
+        if solver.hessian_rows != AutoOr::Auto {
+            let why = "solver.method = \"accelerated\" makes no Hessian: leave this out, or take \"newton\"";
+            unfit("solver.hessian_rows", why.to_owned());
+        }
+    }
+}
