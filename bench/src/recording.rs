@@ -41,6 +41,8 @@ pub struct Setting {
     pub spec: LogisticSpec,
     /// Whether nodes keep transcripts, as nodes in service always do.
     pub recorded: bool,
+    /// Whether bits are announced up to sixteen at a time, each without a head of its own.
+    pub ahead: bool,
 }
 
 /// One run.
@@ -61,15 +63,18 @@ pub struct Run {
 /// Writes every opening down and allows it, as a node does.
 pub(crate) struct Written {
     record: Record,
+    ahead: bool,
     announced: Vec<(Opening, Announced)>,
     /// Bits that may come: their kind, and how many are left of those announced.
     foreseen: Vec<(Discriminant<Opening>, u64, Announced)>,
 }
 
 impl Written {
-    pub(crate) fn to(record: Record) -> Self {
+    /// `ahead`: announces bits up to sixteen at a time.
+    pub(crate) fn to(record: Record, ahead: bool) -> Self {
         Self {
             record,
+            ahead,
             announced: Vec::new(),
             foreseen: Vec::new(),
         }
@@ -129,6 +134,10 @@ impl Openings for Written {
     }
 
     fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
+        if !self.ahead {
+            let first = next.first();
+            return first.map_or(Ok(()), |first| self.announce(*first, Receivers::All, 1));
+        }
         let is_new = |next: &&Opening| {
             let kind = discriminant(*next);
             !self.foreseen.iter().any(|(of, ..)| *of == kind)
@@ -154,6 +163,7 @@ impl Openings for Written {
 
 struct Trainer {
     spec: LogisticSpec,
+    ahead: bool,
     input: Mutex<Option<LogisticInput>>,
     out: Mutex<Option<(Instant, f64)>>,
     begun: Mutex<Option<(Instant, f64)>>,
@@ -177,7 +187,8 @@ impl Play for Trainer {
         let waits = record.clone();
         let text = |e: Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
-        let mut engine = Engine::new(&ctx, source, Box::new(Written::to(record))).map_err(text)?;
+        let mut engine =
+            Engine::new(&ctx, source, Box::new(Written::to(record, self.ahead))).map_err(text)?;
         train(&mut engine, &self.spec, input, &mut |_, _, _| {})
             .await
             .map_err(text)?;
@@ -207,6 +218,7 @@ pub async fn run(setting: &Setting) -> Result<Run, BenchError> {
             };
             Arc::new(Trainer {
                 spec: setting.spec.clone(),
+                ahead: setting.ahead,
                 input: Mutex::new(Some(input)),
                 out: Mutex::new(None),
                 begun: Mutex::new(None),
@@ -286,6 +298,10 @@ async fn apart(setting: &Setting, program: &Path) -> Result<Run, BenchError> {
         .args(["--rows", &setting.rows.to_string()])
         .args(["--columns", &setting.cols.map(|c| c.to_string()).join(",")])
         .args(["--seed", &setting.seed.to_string()])
+        .args([
+            "--countersign",
+            if setting.ahead { "ahead" } else { "each" },
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true);

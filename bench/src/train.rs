@@ -242,7 +242,8 @@ impl Play for Trainer {
         let table_bytes = 8 * (input.x.len() + input.rows) as u64;
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
-        let mut engine = Engine::new(&ctx, source, Box::new(Written::to(record))).map_err(text)?;
+        let mut engine =
+            Engine::new(&ctx, source, Box::new(Written::to(record, false))).map_err(text)?;
         let told = match self.setting.network() {
             Some(spec) => {
                 let input = NetworkInput {

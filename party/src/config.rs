@@ -53,6 +53,9 @@ pub struct PartyConfig {
     /// and changes keys. Default 3,600.
     #[serde(default = "key_patience")]
     pub key_patience_s: u64,
+    /// When others countersign bits that a training opens pass by pass.
+    #[serde(default)]
+    pub countersign: Countersign,
     /// The institution's policy, a file that its people sign: see [`crate::policy::file`]. With it, limits and
     /// approvals are the file's, and `[align]`, `[approval]` and `[privacy]` may not stand here.
     #[serde(default)]
@@ -77,6 +80,27 @@ pub struct PartyConfig {
     /// Data sets that jobs may name.
     #[serde(default, rename = "dataset")]
     pub datasets: Vec<Dataset>,
+}
+
+/// `countersign`: when others countersign this node's log for the bits that a training opens pass by pass.
+///
+/// Whatever else is opened has a countersigned head of its own, and no bit leaves the node before others have
+/// countersigned that it may.
+///
+/// ```
+/// use paripassu_party::config::Countersign;
+///
+/// assert_eq!(Countersign::default(), Countersign::Each);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Countersign {
+    /// A head for each bit, as for any other opening.
+    #[default]
+    Each,
+    /// One head for up to sixteen bits that may come: fewer signatures and waits for the disk, but between two heads
+    /// nobody else pins which of them have been opened.
+    Ahead,
 }
 
 /// `[align]`: limits on alignments. They hold before anything of a customer leaves this node.

@@ -10,15 +10,21 @@ use paripassu_job::{Contract, DisclosureId, Ledger, LedgerSummary, NodeId, Shape
 use paripassu_protocol::{
     abort::Abort,
     arith::{Opening, Openings, Receivers},
-    horizontal::SumOf,
 };
 use paripassu_service::transcript::{Announced, Record};
+
+use crate::config::Countersign;
+
+mod named;
+#[cfg(test)]
+mod tests;
 
 /// The ledger and the transcript of a run, shared by all that open something.
 #[derive(Debug, Clone)]
 pub(crate) struct Book {
     inner: Arc<Mutex<Inner>>,
     record: Record,
+    countersign: Countersign,
 }
 
 #[derive(Debug)]
@@ -55,7 +61,7 @@ fn shape_name(shape: &Shape) -> Result<String, Abort> {
 }
 
 impl Book {
-    pub(crate) fn new(contract: &Contract, record: Record) -> Self {
+    pub(crate) fn new(contract: &Contract, record: Record, countersign: Countersign) -> Self {
         let inner = Inner {
             ledger: Ledger::new(contract),
             declared: contract.disclosures().to_vec(),
@@ -66,6 +72,7 @@ impl Book {
         Self {
             inner: Arc::new(Mutex::new(inner)),
             record,
+            countersign,
         }
     }
 
@@ -152,153 +159,8 @@ impl Book {
     }
 }
 
-/// The disclosure of a sum over all banks.
-fn sum_id(of: SumOf) -> Result<DisclosureId, Abort> {
-    Ok(match of {
-        SumOf::Counts => DisclosureId::SumsCounts,
-        SumOf::Ranges => DisclosureId::SumsRanges,
-        SumOf::Quantiles => DisclosureId::SumsQuantiles,
-        SumOf::Bins => DisclosureId::SumsBins,
-        SumOf::Moments => DisclosureId::SumsMoments,
-        SumOf::Start => DisclosureId::SumsStart,
-        SumOf::Newton => DisclosureId::SumsNewton,
-        SumOf::Updates => DisclosureId::SumsUpdates,
-        SumOf::Gradients => DisclosureId::SumsGradients,
-        SumOf::Votes => DisclosureId::SumsVotes,
-        SumOf::Held => DisclosureId::SumsHeld,
-        SumOf::Evaluation => DisclosureId::SumsEvaluation,
-        _ => return Err(Abort::Input("a sum that no contract can declare".into())),
-    })
-}
-
-impl Book {
-    /// The disclosure that an opening is, and its step; a receiver that is not its own is written down as
-    /// denied.
-    fn named(&self, opening: Opening, to: Receivers) -> Result<(DisclosureId, String), Abort> {
-        let (id, step) = match opening {
-            Opening::Converged { pass } => {
-                (DisclosureId::TrainConverged, format!("train/pass-{pass}"))
-            }
-            Opening::Improved { epoch } => {
-                (DisclosureId::TrainImproved, format!("train/epoch-{epoch}"))
-            }
-            Opening::Correlations => {
-                let step = "train/selection-table".to_owned();
-                (DisclosureId::SelectionCorrelations, step)
-            }
-            Opening::Correlated => {
-                let step = "train/selection-pairs".to_owned();
-                (DisclosureId::SelectionPairs, step)
-            }
-            Opening::Inflated { round } => {
-                let step = format!("train/selection-{round}");
-                (DisclosureId::SelectionInflated, step)
-            }
-            Opening::Leaving { step } => {
-                let step = format!("train/leaving-{step}");
-                (DisclosureId::SelectionLeaving, step)
-            }
-            Opening::Entering { step } => {
-                let step = format!("train/entering-{step}");
-                (DisclosureId::SelectionEntering, step)
-            }
-            Opening::Inflation { party } => {
-                let id = DisclosureId::SelectionInflation(self.party(party)?);
-                (id, "release/inflation".to_owned())
-            }
-            Opening::InferredBads => {
-                let step = "train/inferred-rate".to_owned();
-                (DisclosureId::RejectRate, step)
-            }
-            Opening::KnownCoefficients { party } => {
-                let id = DisclosureId::RejectCoefficients(self.party(party)?);
-                (id, "release/known-coefficients".to_owned())
-            }
-            Opening::KnownScores => {
-                let step = "evaluate/known-scores".to_owned();
-                (DisclosureId::RejectScores, step)
-            }
-            Opening::BinGoods { party } => {
-                let id = DisclosureId::BinningGoods(self.party(party)?);
-                (id, format!("train/bins-{party}"))
-            }
-            Opening::HeldEpochs => (DisclosureId::TrainHeld, "train/held".to_owned()),
-            Opening::TrialLoss { trial } => {
-                (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
-            }
-            Opening::TrialColumns { trial } => {
-                (DisclosureId::TrainColumns, format!("train/loss-{trial}"))
-            }
-            Opening::RangeExceeded => (DisclosureId::TrainRangeCheck, "train".to_owned()),
-            Opening::WithinRange { epoch } => (
-                DisclosureId::TrainRangeCheck,
-                format!("train/epoch-{epoch}"),
-            ),
-            Opening::Sum(of) => (sum_id(of)?, "sums".to_owned()),
-            Opening::Scores => (DisclosureId::ReleaseScores, "evaluate/scores".to_owned()),
-            Opening::BinsEnough { party } => {
-                let id = DisclosureId::BinningEnough(self.party(party)?);
-                (id, format!("train/bins-{party}"))
-            }
-            Opening::BinBads { party } => {
-                let id = DisclosureId::BinningBads(self.party(party)?);
-                (id, format!("train/bins-{party}"))
-            }
-            Opening::Information { party } => {
-                let id = DisclosureId::BinningInformation(self.party(party)?);
-                (id, format!("train/bins-{party}"))
-            }
-            Opening::Monotone { party } => {
-                let id = DisclosureId::BinningMonotone(self.party(party)?);
-                (id, format!("train/bins-{party}"))
-            }
-            Opening::Reasons => (DisclosureId::ReleaseReasons, "release/reasons".to_owned()),
-            Opening::Coefficients { party } => {
-                let id = DisclosureId::ReleaseCoefficients(self.party(party)?);
-                (id, "release/coefficients".to_owned())
-            }
-            Opening::StandardErrors { party } => {
-                let id = DisclosureId::ReleaseStandardErrors(self.party(party)?);
-                (id, "release/standard-errors".to_owned())
-            }
-            _ => {
-                return Err(Abort::Input(
-                    "an opening that no contract can declare".into(),
-                ));
-            }
-        };
-        let expected = match opening {
-            Opening::Coefficients { party }
-            | Opening::KnownCoefficients { party }
-            | Opening::StandardErrors { party }
-            | Opening::Inflation { party } => Receivers::One(party),
-            Opening::Scores
-            | Opening::KnownScores
-            | Opening::InferredBads
-            | Opening::BinGoods { .. }
-            | Opening::Reasons
-            | Opening::BinBads { .. }
-            | Opening::Information { .. }
-            | Opening::Monotone { .. } => Receivers::One(0),
-            _ => Receivers::All,
-        };
-        if to != expected {
-            let reason = format!("`{id}` may not be opened to {to}");
-            return Err(self.deny("other_receiver", &id, Some(to.to_string()), reason));
-        }
-        Ok((id, step))
-    }
-}
-
 impl Openings for Book {
     fn record(&mut self, opening: Opening, to: Receivers, values: usize) -> Result<(), Abort> {
-        let same = |(what, _): &(Ahead, _)| *what == (opening, to, values);
-        let place = self.lock().announced.iter().position(same);
-        if let Some(place) = place {
-            let (_, announced) = self.lock().announced.swap_remove(place);
-            self.record.await_witnesses(announced);
-            return Ok(());
-        }
         let (id, step) = self.named(opening, to)?;
         if let Opening::Converged { pass } = opening {
             // all members are in this pass: nothing of those before it is under way
@@ -308,6 +170,13 @@ impl Openings for Book {
             };
             let written = self.record.overtaken(before);
             written.map_err(|e| Abort::Input(e.to_string()))?;
+        }
+        let same = |(what, _): &(Ahead, _)| *what == (opening, to, values);
+        let place = self.lock().announced.iter().position(same);
+        if let Some(place) = place {
+            let (_, announced) = self.lock().announced.swap_remove(place);
+            self.record.await_witnesses(announced);
+            return Ok(());
         }
         let foreseen = self.lock().foreseen(&id);
         let Some(announced) = foreseen else {
@@ -332,6 +201,11 @@ impl Openings for Book {
     }
 
     fn foresee(&mut self, next: &[Opening]) -> Result<(), Abort> {
+        if self.countersign == Countersign::Each {
+            // the first is sure to come
+            let first = next.first();
+            return first.map_or(Ok(()), |first| self.announce(*first, Receivers::All, 1));
+        }
         let mut bits = Vec::new();
         for opening in next {
             let (id, _) = self.named(*opening, Receivers::All)?;
@@ -368,140 +242,5 @@ impl Openings for Book {
             .foreseen
             .extend(news.map(|(id, last)| (id, last, announced.clone())));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use paripassu_audit::{event::Envelope, log::Entry};
-    use paripassu_job::{JobId, Spec, Submitter, Timestamp};
-    use paripassu_service::{clock::Clock, identity::files, pki, transcript::Transcript};
-
-    use super::*;
-
-    /// A job that releases neither scores nor metrics.
-    const JOB: &str = r#"
-name = "model-only"
-purpose = "application_score"
-legal_basis = "contract"
-[[party]]
-id = "bank"
-role = "label"
-dataset = "table"
-columns = "all"
-[[party]]
-id = "partner"
-role = "features"
-dataset = "table"
-columns = "all"
-[helper]
-id = "hub"
-[outputs]
-coefficients = "own"
-"#;
-
-    fn transcript(dir: &std::path::Path) -> Arc<Transcript> {
-        let (ca, own) = (dir.join("ca"), dir.join("bank"));
-        pki::init(&ca, "Test", 30).unwrap();
-        let csr = pki::request(&own, &"party/bank".parse().unwrap()).unwrap();
-        let crt = own.join("signed");
-        pki::sign(&ca, &csr, None, &crt, 30).unwrap();
-        let identity = pki::install(&own, &crt, &ca.join(files::AUTHORITY), None).unwrap();
-        Transcript::open(&dir.join("state"), Arc::new(identity), Clock::system()).unwrap()
-    }
-
-    fn book(transcript: &Arc<Transcript>) -> (Book, JobId) {
-        let spec = Spec::from_toml(JOB, "job.toml").unwrap();
-        let id = JobId::random(&mut rand::rng());
-        let user = Submitter::user("modeler".parse().unwrap());
-        let now = Timestamp::from_unix(1_800_000_000).unwrap();
-        let contract = Contract::new(spec, id, now, user).unwrap();
-        let job: paripassu_service::JobId = id.to_string().parse().unwrap();
-        let record = Record::unwitnessed(Arc::clone(transcript), job);
-        (Book::new(&contract, record), id)
-    }
-
-    fn events(transcript: &Transcript, job: JobId) -> Vec<(String, String)> {
-        let entries = transcript.log().job_entries(&job.to_string()).unwrap();
-        let read = |e: Entry| {
-            let event = Envelope::parse(&e.envelope).unwrap().event;
-            (event, String::from_utf8(e.body.unwrap()).unwrap())
-        };
-        entries.into_iter().map(read).collect()
-    }
-
-    #[test]
-    fn bits_are_announced_once_for_many_and_each_is_written_down() {
-        let dir = tempfile::tempdir().unwrap();
-        let transcript = transcript(dir.path());
-        let (mut book, id) = book(&transcript);
-        let openings: &mut dyn Openings = &mut book;
-        let in_range = Opening::RangeExceeded;
-        for pass in 1..=20 {
-            let bit = Opening::Converged { pass };
-            openings.foresee(&[bit, in_range]).unwrap();
-            openings.record(bit, Receivers::All, 1).unwrap();
-        }
-        // announced already: written down when it happens
-        openings.announce(in_range, Receivers::All, 1).unwrap();
-        for _ in 0..3 {
-            openings.record(in_range, Receivers::All, 1).unwrap();
-        }
-        // three are declared
-        openings.foresee(&[in_range]).unwrap();
-        assert!(openings.record(in_range, Receivers::All, 1).is_err());
-
-        let events = events(&transcript, id);
-        let short = |(event, body): &(String, String)| {
-            let of = ["converged", "range-check"];
-            let of = of.into_iter().find(|of| body.contains(of)).unwrap();
-            format!("{event} {of}")
-        };
-        let mut want = vec![
-            "disclosure.announced converged",
-            "disclosure.announced range-check",
-        ];
-        want.extend(["disclosure converged"; 16]);
-        want.push("disclosure.announced converged");
-        want.extend(["disclosure converged"; 4]);
-        want.extend(["disclosure range-check"; 3]);
-        want.push("denied range-check");
-        let got: Vec<_> = events.iter().map(short).collect();
-        assert_eq!(got, want);
-        for (place, first, last) in [(0, 1, 16), (1, 1, 3), (18, 17, 32)] {
-            let (_, body) = &events[place];
-            assert!(body.contains(&format!("\"first\":{first},")), "{body}");
-            assert!(body.contains(&format!("\"last\":{last},")), "{body}");
-        }
-        assert!(events[17].1.contains("\"ordinal\":16,"), "{}", events[17].1);
-    }
-
-    #[test]
-    fn what_is_not_declared_is_denied_and_what_is_declared_stands_before_it_is_opened() {
-        let dir = tempfile::tempdir().unwrap();
-        let transcript = transcript(dir.path());
-        let (mut book, id) = book(&transcript);
-        let openings: &mut dyn Openings = &mut book;
-        let bit = Opening::Converged { pass: 1 };
-        openings.record(bit, Receivers::All, 1).unwrap();
-        // what is announced is written down then, and not again when it happens
-        let next = Opening::Converged { pass: 2 };
-        openings.announce(next, Receivers::All, 1).unwrap();
-        openings.record(next, Receivers::All, 1).unwrap();
-        assert!(openings.announce(bit, Receivers::One(1), 1).is_err());
-        // more than one bit, to another receiver, and something that the contract does not release
-        for (opening, to, values) in [
-            (bit, Receivers::All, 2),
-            (bit, Receivers::One(1), 1),
-            (Opening::Scores, Receivers::One(0), 10),
-            (Opening::Coefficients { party: 1 }, Receivers::One(0), 3),
-        ] {
-            assert!(openings.record(opening, to, values).is_err(), "{opening:?}");
-        }
-        let events = events(&transcript, id);
-        let events: Vec<_> = events.into_iter().map(|(event, _)| event).collect();
-        let denied = std::iter::repeat_n("denied", 5);
-        let expected: Vec<_> = std::iter::repeat_n("disclosure", 2).chain(denied).collect();
-        assert_eq!(events, expected);
     }
 }

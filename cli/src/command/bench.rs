@@ -107,6 +107,9 @@ pub(crate) struct Transcript {
     /// Pairs of runs
     #[arg(long, default_value_t = 5)]
     pairs: usize,
+    /// A head for each bit that is opened, or one for up to sixteen (`countersign` of a party's configuration)
+    #[arg(long, default_value = "each", value_parser = ["each", "ahead"])]
+    countersign: String,
     /// Make one run
     #[arg(long, hide = true, value_parser = ["with", "without"])]
     run: Option<String>,
@@ -307,6 +310,7 @@ impl Transcript {
             return Err(Failure::user("--pairs takes a number from 1 to 100"));
         }
         let mut setting = self.training.setting()?;
+        setting.ahead = self.countersign == "ahead";
         if let Some(run) = self.run {
             setting.recorded = run == "with";
             let told = recording::run(&setting).await.map_err(Failure::ours)?;
@@ -368,6 +372,7 @@ impl Training {
             seed: self.seed,
             spec: Default::default(),
             recorded: true,
+            ahead: false,
         })
     }
 }

@@ -191,7 +191,7 @@ impl Run {
         let parties = contract.parties().len() as u8;
         let deadline = Duration::from_secs(contract.spec().limits.message_deadline_s);
         let ctx = Ctx::new(Arc::new(channel.clone()), parties, deadline);
-        let book = Book::new(&contract, job.record.clone());
+        let book = Book::new(&contract, job.record.clone(), site.config.countersign);
         let spec = contract.spec();
         let first = channel.role() == Role::Party(0);
         let label = spec.horizontal.is_some() || (first && spec.overlap.is_none());
