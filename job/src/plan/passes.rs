@@ -62,12 +62,22 @@ impl Passes {
         if spec.reject_inference.is_none() {
             return Self::NONE;
         }
-        let of = |coarse, fine| Self::of((spec, steps), coarse, fine);
+        let of = |coarse, fine| Self::again((spec, steps), coarse, fine);
         match (taken, spec.solver.stop, steps) {
             (Some(taken), ..) => of(taken.second.0, taken.second.1),
             (None, Stop::Bit, Steps::Newton) => of(USUAL_SECOND_PASSES.0, USUAL_SECOND_PASSES.1),
             (None, ..) => Self::expected(spec, steps, columns),
         }
+    }
+
+    /// Of a fit that begins where another has ended.
+    fn again((spec, steps): (&Spec, Steps), coarse: u64, fine: u64) -> Self {
+        let of = Self::of((spec, steps), coarse, fine);
+        let tests = match spec.solver.stop {
+            Stop::Bit => steps.bits_again(coarse + fine),
+            Stop::Fixed => of.tests,
+        };
+        Self { tests, ..of }
     }
 
     fn of((spec, steps): (&Spec, Steps), coarse: u64, fine: u64) -> Self {

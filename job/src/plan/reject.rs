@@ -69,8 +69,7 @@ pub(super) fn steps(facts: &Facts<'_>, second: Passes, groups: u64) -> Vec<StepC
             proximal_inverse(facts).times(facts.held(early + last)),
             proximal_step(facts).times(facts.held(second.all())),
             proximal_iterations(facts).times(facts.held(second.all())),
-            // the first step is as large as the fits differ: nothing is asked after it
-            settled(facts).times(second.tests.saturating_sub(u64::from(second.tests > 1))),
+            settled(facts).times(second.tests),
         ]),
     }
     steps.push(range_check(facts).times(1));

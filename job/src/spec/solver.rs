@@ -18,7 +18,7 @@ pub struct Solver {
     /// Training has settled when no coefficient on the standardised scale moves more than this in a
     /// pass, or in four accelerated ones more than a quarter. 1e-7 to 0.1, of accelerated steps from 1e-6. Default 2e-5.
     pub tolerance: Decimal,
-    /// `bit` (default): one declared bit a pass, or every fourth accelerated one, says whether training has settled. `fixed`: always
+    /// `bit` (default): one declared bit a pass from the third on, or every fourth accelerated one, says whether training has settled. `fixed`: always
     /// `max_passes` passes in a range, the last three at full precision (of accelerated ones the last quarter), and one bit after them.
     pub stop: Stop,
     /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
@@ -117,9 +117,11 @@ impl Solver {
         }
     }
 
-    /// Most bits of a range that say whether training has settled, where these steps are taken.
-    pub fn most_bits(&self, steps: Steps) -> u64 {
+    /// Most bits of a range that say whether training has settled, where these steps are taken; in a job of `several` fits as many
+    /// as each of them.
+    pub fn most_bits(&self, steps: Steps, several: bool) -> u64 {
         match self.stop {
+            Stop::Bit if several => steps.bits_again(self.most_passes(steps)),
             Stop::Bit => steps.bits(self.most_passes(steps)),
             Stop::Fixed => 1,
         }
@@ -161,10 +163,19 @@ pub enum Steps {
 }
 
 impl Steps {
-    /// Bits that so many passes of an attempt open.
+    /// Bits that so many passes of an attempt open, from the label party's own fit on.
     pub(crate) fn bits(self, passes: u64) -> u64 {
+        self.bits_after(passes, constants::UNASKED_PASSES)
+    }
+
+    /// The same of an attempt that begins where another fit has ended: nothing is asked after its first pass.
+    pub(crate) fn bits_again(self, passes: u64) -> u64 {
+        self.bits_after(passes, 1)
+    }
+
+    fn bits_after(self, passes: u64, unasked: u64) -> u64 {
         match self {
-            Self::Newton => passes,
+            Self::Newton => passes.saturating_sub(unasked).max(1),
             Self::Accelerated => passes.div_ceil(constants::ACCELERATED_PASSES_PER_BIT),
         }
     }

@@ -63,6 +63,10 @@ pub(super) struct Run {
     pub(super) keeps_last: bool,
 }
 
+/// The first pass after which it is asked whether training has settled: steps from party 0's own fit, and with its
+/// slopes, are longer than any tolerance, unless others' columns say nothing.
+const FIRST_ASKED: u32 = 3;
+
 /// One attempt at one range.
 pub(super) struct Attempt {
     pub(super) settled: bool,
@@ -342,6 +346,8 @@ impl Run {
         let mut product = None;
         let mut slopes = None;
         let mut hessians = 0;
+        // from another training's end, the first step is as large as the two differ
+        let first_asked = if start.is_some() { 2 } else { FIRST_ASKED };
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
             Stop::After(n) => n,
@@ -355,8 +361,7 @@ impl Run {
             {
                 stage = stage.last(keep);
             }
-            // from another training's end, the first step is as large as the two differ
-            let tells = self.spec.stop == Stop::Bit && (t > 1 || start.is_none()) || t == most;
+            let tells = self.spec.stop == Stop::Bit && t >= first_asked || t == most;
             if tells {
                 engine.foresee(&[Opening::Converged { pass }, Opening::RangeExceeded])?;
             }
