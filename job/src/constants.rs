@@ -171,6 +171,8 @@ pub const COMPARED_MBIT_PER_S: f64 = 1_000.0;
 pub const COMPARED_RTT_MS: f64 = 1.0;
 /// First passes of a fit that begins at the label party's own, after which it is not asked whether training has settled.
 pub const UNASKED_PASSES: u64 = 2;
+/// Projections of `I - H Y` by which an inverse on shares is judged.
+pub const INVERSE_PROJECTIONS: u64 = 64;
 /// Passes that a second fit usually needs, begun where one without declined applicants has ended: while steps are large, and at
 /// full precision.
 pub const USUAL_SECOND_PASSES: (u64, u64) = (4, 2);

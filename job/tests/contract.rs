@@ -285,8 +285,8 @@ fn declared_bits_are_those_that_the_solver_opens() {
     use paripassu_job::spec::{AutoOr, Stop};
     let mut spec = spec();
     for (stop, range, converged, range_check) in [
-        (Stop::Bit, AutoOr::Auto, 60, 3),
-        (Stop::Bit, AutoOr::Is(16), 20, 1),
+        (Stop::Bit, AutoOr::Auto, 54, 3),
+        (Stop::Bit, AutoOr::Is(16), 18, 1),
         (Stop::Fixed, AutoOr::Auto, 3, 3),
         (Stop::Fixed, AutoOr::Is(64), 1, 1),
     ] {
@@ -416,7 +416,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
     assert_eq!((line.times, line.values), (1, 500));
     let text = ledger.summary().to_string();
     assert!(
-        text.contains("train.converged") && text.contains("at most 60"),
+        text.contains("train.converged") && text.contains("at most 54"),
         "{text}"
     );
 }

@@ -13,7 +13,7 @@ fn settled(method: SolverMethod, stop: Stop) -> String {
     let way = "no coefficient moved more than a quarter of the tolerance in four passes";
     let (before, says) = match (method, stop) {
         (SolverMethod::Newton, Stop::Bit) => (
-            "After each pass",
+            "After each pass from the third on",
             format!("{newton} (at first a coarse one) {inverse}"),
         ),
         (SolverMethod::Accelerated, Stop::Bit) => (
@@ -21,7 +21,7 @@ fn settled(method: SolverMethod, stop: Stop) -> String {
             format!("{way} (at first of a coarse one)."),
         ),
         (SolverMethod::Auto, _) => (
-            "After each pass of Newton's steps, or every fourth pass of accelerated ones (which are taken follows from the training \
+            "After each pass of Newton's steps from the third on, or every fourth pass of accelerated ones (which are taken follows from the training \
                 rows and each party's number of columns)",
             format!("{newton} (at first a coarse one) {inverse} Of accelerated steps: {way}."),
         ),
@@ -45,9 +45,6 @@ fn settled(method: SolverMethod, stop: Stop) -> String {
 /// What the training of a logistic regression opens, and its release.
 pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) -> Vec<Disclosure> {
     let ranges = u32::try_from(spec.solver.ranges().len()).unwrap_or(u32::MAX);
-    let bits = spec.solver.steps().iter();
-    let bits = bits.map(|steps| spec.solver.most_bits(*steps)).max();
-    let bits = u32::try_from(bits.unwrap_or(0)).unwrap_or(u32::MAX);
     let with_helper = || {
         let all = parties.iter().chain([helper]);
         all.cloned().collect::<Vec<_>>()
@@ -69,6 +66,9 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         .saturating_add(steps)
         .saturating_add(1)
         .saturating_add(again);
+    let bits = spec.solver.steps().iter();
+    let bits = bits.map(|steps| spec.solver.most_bits(*steps, fits > 1));
+    let bits = u32::try_from(bits.max().unwrap_or(0)).unwrap_or(u32::MAX);
     let also = |text: &str| match (trials, steps) {
         (0, 0) if again > 0 => {
             format!("{text} The same in both fits, of accepted applicants and of all.")

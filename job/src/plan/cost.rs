@@ -13,9 +13,9 @@ use paripassu_model::newton_schulz;
 use crate::{
     constants::{
         COARSE_PASSES_PER_SAMPLED_HESSIAN, FINE_PASSES_PER_HESSIAN, HESSIAN_MAX_HEADROOM,
-        INVERSE_LEAST_LOG2, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S, ROW_WEIGHT_MAX_HEADROOM,
-        SCORE, SCORE_SEED, SERIES_TERMS_PER_S, WORD, coarse_hessian_rows, hessian_rows,
-        passes_ahead,
+        INVERSE_LEAST_LOG2, INVERSE_PROJECTIONS, METRICS, PRG_BYTES_PER_S, RING_MACS_PER_S,
+        ROW_WEIGHT_MAX_HEADROOM, SCORE, SCORE_SEED, SERIES_TERMS_PER_S, WORD, coarse_hessian_rows,
+        hessian_rows, passes_ahead,
     },
     id::NodeId,
     life::State,
@@ -446,8 +446,8 @@ pub(super) fn settled<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once.products(facts.each(|width| (width, width)));
     // with a penalty or signs, how far the split is apart and has moved as well
     let steps = 2 * d + facts.held(4 * (d - 1));
-    // and every entry of I - H Y, and its trace
-    once.all_negative(&[(steps, 64), within(d * d + 1)]);
+    // and projections of I - H Y, and its trace
+    once.all_negative(&[(steps, 64), within(INVERSE_PROJECTIONS + 1)]);
     once.announced_bit();
     once
 }

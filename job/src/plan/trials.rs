@@ -81,7 +81,8 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
         proximal_inverse(facts).times(facts.held(hessians)),
         proximal_step(facts).times(facts.held(passes)),
         proximal_iterations(facts).times(facts.held(passes)),
-        settled(facts).times(passes + 1 - trials),
+        // nothing is asked after the first pass of a trial, nor after the second of the first one
+        settled(facts).times(passes.saturating_sub(trials + 1)),
         range_check(facts).times(trials),
         loss(facts, tuning.is_path()).times(trials),
     ]);

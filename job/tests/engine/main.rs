@@ -408,7 +408,8 @@ async fn bytes_a_pass_of_a_run_until_it_settles_are_near_those_planned() {
     );
     // Data as tame as these settle sooner than most: the plan is on the careful side.
     assert!(u64::from(passes) <= plan.passes);
-    assert_eq!(ran.opened(&DisclosureId::TrainConverged), passes);
+    // not after the first two passes
+    assert_eq!(ran.opened(&DisclosureId::TrainConverged), passes - 2);
     assert_eq!(ran.opened(&DisclosureId::TrainRangeCheck), 1);
 }
 
@@ -425,10 +426,10 @@ async fn a_score_out_of_a_fixed_range_ends_the_job_with_one_bit() {
 
 #[tokio::test]
 async fn training_that_never_settles_opens_every_declared_bit_and_no_other() {
-    for (stop, bits) in [(Stop::Bit, 9), (Stop::Fixed, 3)] {
+    for (stop, bits) in [(Stop::Bit, 6), (Stop::Fixed, 3)] {
         let mut spec = spec();
         spec.solver.stop = stop;
-        spec.solver.max_passes = 3;
+        spec.solver.max_passes = 4;
         let ran = run(&spec, 1.0).await;
         for fit in &ran.fits {
             assert_eq!(fit.as_ref().unwrap_err().code(), "not_converged");
