@@ -374,7 +374,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
             at_most: 1
         }
     );
-    for pass in 1..=60 {
+    for pass in 1..=54 {
         assert_eq!(
             ledger
                 .record(&DisclosureId::TrainConverged, 1)
