@@ -154,13 +154,18 @@ impl Consortium {
 
     /// Starts a party that offers one data set named `table` and approves what it is asked.
     pub fn party(&mut self, id: &str, csv: &Path, columns: &str) {
+        self.party_with(id, csv, columns, "");
+    }
+
+    /// The same with further lines of configuration.
+    pub fn party_with(&mut self, id: &str, csv: &Path, columns: &str, lines: &str) {
         let identity = enrol(self.dir.path(), &format!("party/{id}"));
         let mut text = String::new();
         writeln!(text, "coordinator = {:?}", self.address()).unwrap();
         writeln!(text, "coordinator_id = \"hub\"").unwrap();
         writeln!(text, "identity = {:?}", identity.display().to_string()).unwrap();
         writeln!(text, "state = \"{id}-state\"\nresults = \"{id}-results\"").unwrap();
-        writeln!(text, "danger_approve_automatically = true").unwrap();
+        writeln!(text, "danger_approve_automatically = true\n{lines}").unwrap();
         writeln!(
             text,
             "[[dataset]]\nname = \"table\"\npath = {:?}",

@@ -41,13 +41,15 @@ async fn two_institutions_train_and_each_keeps_its_half() {
         &data("german_credit/bank.csv"),
         "id = \"id\"\nlabel = \"y\"\nnumeric = [\"duration_in_month\", \"credit_amount\"]\n",
     );
-    c.party(
+    c.party_with(
         "partner",
         &data("german_credit/partner.csv"),
         "id = \"id\"\nnumeric = [\"age_in_years\"]\ncategorical = [\"property\"]\n",
+        "countersign = \"ahead\"",
     );
     let (status, job) = c.run(JOB).await;
     assert_eq!(state(&status), JobState::Released, "{status:?}");
+    let mut opened = Vec::new();
     for party in ["bank", "partner"] {
         for file in ["model.json", "report.html", "metrics.json"] {
             assert!(c.results(party, job).join(file).is_file(), "{party} {file}");
@@ -58,10 +60,13 @@ async fn two_institutions_train_and_each_keeps_its_half() {
             bundle,
             export(&c.path(&format!("{party}-state")), &job.to_string()).unwrap()
         );
-        // the bits of all passes, and whether scores are within the range
+        // where a party says so, the bits of all passes, and whether scores are within the range, share two heads
         let told = events(&bundle);
-        let announced = told.iter().filter(|e| *e == "disclosure.announced");
-        assert_eq!(announced.count(), 2, "{party}: {told:?}");
+        let of = |event: &str| told.iter().filter(|e| *e == event).count();
+        let ahead = if party == "partner" { 2 } else { 0 };
+        assert_eq!(of("disclosure.announced"), ahead, "{party}: {told:?}");
+        let log = bundle.log(&bundle.node).unwrap();
+        opened.push((of("disclosure"), log.checkpoints.len()));
         let held: Vec<HeldFile> = ["model.json", "report.html"]
             .map(|name| {
                 let content = std::fs::read(c.results(party, job).join(name)).unwrap();
@@ -70,6 +75,12 @@ async fn two_institutions_train_and_each_keeps_its_half() {
             .into();
         proves(&bundle, &held);
     }
+    // both wrote down the same openings, the bank under more heads
+    let [(bank, bank_heads), (partner, partner_heads)] = opened[..] else {
+        panic!("{opened:?}")
+    };
+    assert_eq!(bank, partner);
+    assert!(bank_heads > partner_heads, "{opened:?}");
     proves(&bundle(&c.path("hub-state"), job).await, &[]);
     assert!(c.results("bank", job).join("predictions.csv").is_file());
     c.stop().await;

@@ -403,7 +403,7 @@ fn the_ledger_allows_what_is_declared_and_no_more() {
     );
 
     // What was refused was not recorded; what was recorded survives a restart.
-    assert_eq!(ledger.entries().len(), 61);
+    assert_eq!(ledger.entries().len(), 55);
     let mut resumed = Ledger::resume(&contract, ledger.entries()).unwrap();
     assert_eq!(resumed.summary(), ledger.summary());
     assert!(resumed.record(&DisclosureId::AlignMembers, 1).is_err());
