@@ -152,7 +152,7 @@ mod tests {
     fn a_trace_or_an_entry_beyond_the_limits_is_seen_wherever_it_stands() {
         let d = 13;
         let ones = |value: f64| {
-            let entry = |i: usize| if i % (d + 1) == 0 { value } else { 0.0 };
+            let entry = |i: usize| if i.is_multiple_of(d + 1) { value } else { 0.0 };
             (0..d * d).map(entry).collect::<Vec<f64>>()
         };
         assert!(small(&ones(0.0), d));
