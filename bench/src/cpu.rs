@@ -15,6 +15,47 @@ pub(crate) fn used() -> (f64, u64) {
     (seconds(r.ru_utime) + seconds(r.ru_stime), peak)
 }
 
+/// Processor time of the calling thread, in nanoseconds.
+pub(crate) fn of_thread() -> u64 {
+    // SAFETY: clock_gettime writes the structure it is given and keeps no reference to it; an all-zero timespec is a
+    // valid value.
+    let t = unsafe {
+        let mut t: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t);
+        t
+    };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// What threads that only compute are called: those of the pool for loops over rows.
+const POOL: &str = "compute-";
+
+/// Makes the pool for loops over rows, with threads of a name that [`computing`] knows.
+pub(crate) fn name_pool() {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("{POOL}{i}"));
+    // where there is a pool already, its time counts as the process's other time
+    let _ = pool.build_global();
+    paripassu_protocol::compute::meter(of_thread);
+}
+
+/// Processor seconds that protocols have computed so far in this process: work that leaves the reactor, and the pool.
+pub(crate) fn computing() -> f64 {
+    let mut ns = paripassu_protocol::compute::metered();
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    for task in tasks.flatten() {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        if read("comm").starts_with(POOL) {
+            let spent = read("schedstat");
+            ns += spent
+                .split(' ')
+                .next()
+                .and_then(|ns| ns.parse::<u64>().ok())
+                .unwrap_or(0);
+        }
+    }
+    ns as f64 * 1e-9
+}
+
 /// Peak resident memory of this program alone: a process also inherits, in `ru_maxrss`, that of the one
 /// that started it.
 fn own_peak() -> Option<u64> {

@@ -1,6 +1,9 @@
 //! Joint training among processes: relay and helper in this one, each party in one of its own, over real TLS on
 //! loopback or a slower link, against a plaintext solver of the same passes on one thread.
 
+mod batches;
+mod steps;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -21,10 +24,13 @@ use paripassu_protocol::{
     vertical::{
         logistic::{LogisticInput, LogisticSpec, Method, Stop, train},
         network::{self, Dense, Hidden, NetworkInput, NetworkSpec, Schedule, plain},
+        sgd::{self, SgdSpec},
     },
 };
 use paripassu_service::{pki, shutdown::Shutdown, transcript::Record, transport::JobChannel};
 use serde::{Deserialize, Serialize};
+
+pub use steps::Steps;
 
 use crate::{
     BenchError, cpu, data,
@@ -52,45 +58,26 @@ pub struct Setting {
     pub link: Option<Link>,
     /// A network instead of a logistic regression: its hidden layers, and rows of a batch.
     pub network: Option<(Vec<usize>, usize)>,
-}
-
-/// How steps are made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Steps {
-    /// By a Hessian and its inverse.
-    #[default]
-    Newton,
-    /// By the gradient and momentum.
-    Accelerated,
-}
-
-impl std::str::FromStr for Steps {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "newton" => Ok(Self::Newton),
-            "accelerated" => Ok(Self::Accelerated),
-            _ => Err("newton or accelerated".into()),
-        }
-    }
-}
-
-impl std::fmt::Display for Steps {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Newton => "newton",
-            Self::Accelerated => "accelerated",
-        })
-    }
+    /// Rows of mini-batches, and the range of their sigmoid, if not the smallest that holds.
+    pub sgd: (usize, Option<u32>),
 }
 
 impl Setting {
+    fn sgd(&self) -> Option<SgdSpec> {
+        let (batch, range) = self.sgd;
+        (self.method == Steps::Sgd).then(|| SgdSpec {
+            epochs: self.passes.unwrap_or(10) as usize,
+            batch,
+            seed: self.seed,
+            range_log2: range.map(u32::ilog2),
+            ..SgdSpec::default()
+        })
+    }
+
     fn spec(&self) -> LogisticSpec {
         let newton = LogisticSpec::default();
         let spec = match self.method {
-            Steps::Newton => newton,
+            Steps::Newton | Steps::Sgd => newton,
             Steps::Accelerated => LogisticSpec {
                 method: Method::Accelerated,
                 max_passes: 1_000,
@@ -159,6 +146,7 @@ pub struct Told {
     begun: f64,
     ended: f64,
     cpu_s: f64,
+    computing_s: f64,
     table_bytes: u64,
     peak_bytes: u64,
 }
@@ -188,8 +176,12 @@ pub struct Measured {
     pub cpu_s_helper_and_relay: f64,
     /// Processor seconds of the plaintext solver: as many passes and Hessians, one thread.
     pub cpu_s_plain: f64,
-    /// The busier party's by the plaintext solver's.
+    /// Of it, what each party's protocol computed: no transport, no transcript.
+    pub computing_s_party: [f64; 2],
+    /// The busier party's computing by the plaintext solver's.
     pub party_cpu_ratio: f64,
+    /// The busier party's whole process by the plaintext solver's.
+    pub party_process_ratio: f64,
     /// All roles' by the plaintext solver's.
     pub total_cpu_ratio: f64,
     /// Payload bytes that bank and partner sent.
@@ -238,14 +230,15 @@ impl Play for Trainer {
         record: Record,
     ) -> Result<(), String> {
         let (begun, cpu_before) = (now(), cpu::used().0);
+        let computed_before = cpu::computing();
         let input = lock(&self.input).take().ok_or("played twice")?;
         let table_bytes = 8 * (input.x.len() + input.rows) as u64;
         let text = |e: paripassu_protocol::abort::Abort| e.to_string();
         let source = HelperSource::new(&ctx, &seed).map_err(text)?;
         let mut engine =
             Engine::new(&ctx, source, Box::new(Written::to(record, false))).map_err(text)?;
-        let told = match self.setting.network() {
-            Some(spec) => {
+        let told = match (self.setting.network(), self.setting.sgd()) {
+            (Some(spec), _) => {
                 let input = NetworkInput {
                     x: input.x,
                     cols: input.cols,
@@ -266,7 +259,18 @@ impl Play for Trainer {
                     ..Told::default()
                 }
             }
-            None => {
+            (None, Some(spec)) => {
+                let fit = sgd::train(&mut engine, &spec, input, &mut |_, _, _| {})
+                    .await
+                    .map_err(text)?;
+                Told {
+                    coefficients: fit.coefficients,
+                    intercept: fit.intercept,
+                    passes: fit.facts.epochs as u32,
+                    ..Told::default()
+                }
+            }
+            (None, None) => {
                 let fit = train(&mut engine, &self.setting.spec(), input, &mut |_, _, _| {})
                     .await
                     .map_err(text)?;
@@ -289,6 +293,7 @@ impl Play for Trainer {
             begun,
             ended: now(),
             cpu_s: cpu::used().0 - cpu_before,
+            computing_s: cpu::computing() - computed_before,
             table_bytes,
             ..told
         });
@@ -305,6 +310,7 @@ pub async fn party(folder: PathBuf, address: &str, setting: Setting) -> Result<T
         .iter()
         .position(|p| folder.ends_with(format!("party-{p}")));
     let me = me.ok_or_else(|| BenchError::Name(folder.display().to_string()))?;
+    cpu::name_pool();
     let (x, y) = data::of_party(setting.rows, setting.cols[me], setting.seed, me);
     let input = LogisticInput {
         x,
@@ -374,6 +380,13 @@ pub async fn measure(setting: &Setting, program: &Path) -> Result<Measured, Benc
             command.args(["--model", "mlp", "--hidden", &hidden.join(",")]);
             command.args(["--batch", &batch.to_string()]);
         }
+        if setting.method == Steps::Sgd {
+            let (batch, range) = setting.sgd;
+            command.args(["--batch", &batch.to_string()]);
+            if let Some(range) = range {
+                command.args(["--range", &range.to_string()]);
+            }
+        }
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -423,7 +436,7 @@ fn logistic(
     let set = TrainingSet::from_slice(x, d, y)?;
     let before = cpu::used().0;
     let made = match setting.method {
-        Steps::Newton => bank.passes as usize,
+        Steps::Newton | Steps::Sgd => bank.passes as usize,
         Steps::Accelerated => TO_THE_END,
     };
     let run = newton_passes(&set, setting.spec().l2, made, bank.hessian_rows)?;
@@ -495,9 +508,10 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
     let sample = data::portfolio(setting.rows, setting.cols, setting.seed);
     let x = sample.side_by_side();
     let d: usize = setting.cols.iter().sum();
-    let beside = match setting.network() {
-        Some(spec) => in_the_clear(setting, &spec, told, &x, &sample.y)?,
-        None => logistic(setting, told, &x, &sample.y)?,
+    let beside = match (setting.network(), setting.sgd()) {
+        (Some(spec), _) => in_the_clear(setting, &spec, told, &x, &sample.y)?,
+        (None, Some(spec)) => batches::in_the_clear(setting, &spec, told, &x, &sample.y)?,
+        (None, None) => logistic(setting, told, &x, &sample.y)?,
     };
     let [bank, partner] = told;
     let auc = |scores: &[f64]| -> Result<f64, BenchError> {
@@ -510,9 +524,14 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
     };
     let rows = setting.rows as f64;
     let received = (bank.bytes_received + partner.bytes_received) as f64;
-    let setup = 8.0 * (d + 1) as f64 * rows;
+    let word = match setting.method {
+        Steps::Sgd => 5.0,
+        _ => 8.0,
+    };
+    let setup = word * (d + 1) as f64 * rows;
     let cpu_s_party = [bank.cpu_s, partner.cpu_s];
-    let busier = bank.cpu_s.max(partner.cpu_s);
+    let computing_s_party = [bank.computing_s, partner.computing_s];
+    let busier = |of: [f64; 2]| of[0].max(of[1]);
     let by_table = |t: &Told| t.peak_bytes as f64 / t.table_bytes as f64;
     let cpu_s_plain = beside.cpu_s_plain;
     let (coef_max_abs_diff, largest) = beside.apart;
@@ -527,7 +546,9 @@ fn compared(setting: &Setting, told: &[Told; 2], relay: f64) -> Result<Measured,
         cpu_s_party,
         cpu_s_helper_and_relay: relay,
         cpu_s_plain,
-        party_cpu_ratio: busier / cpu_s_plain,
+        computing_s_party,
+        party_cpu_ratio: busier(computing_s_party) / cpu_s_plain,
+        party_process_ratio: busier(cpu_s_party) / cpu_s_plain,
         total_cpu_ratio: (bank.cpu_s + partner.cpu_s + relay) / cpu_s_plain,
         bytes_sent: [bank.bytes_sent, partner.bytes_sent],
         bytes_received: [bank.bytes_received, partner.bytes_received],

@@ -25,6 +25,28 @@ pub fn mat_vec<T: Entry<u64>>(x: &[T], v: &[u64], y: &mut [u64]) {
         .for_each(|(y, x)| rows_by_vec(level, x, v, y));
 }
 
+/// As [`mat_vec`], on the calling thread alone: for a few thousand rows.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_vec_here<T: Entry<u64>>(x: &[T], v: &[u64], y: &mut [u64]) {
+    assert_eq!(x.len(), v.len() * y.len(), "matrix is [y, v]");
+    if !v.is_empty() {
+        rows_by_vec(Level::detect(), x, v, y);
+    }
+}
+
+/// As [`mat_t_vec`], on the calling thread alone: for a few thousand rows.
+///
+/// # Panics
+/// If the lengths do not agree.
+pub fn mat_t_vec_here<T: Entry<u64>>(x: &[T], r: &[u64], g: &mut [u64]) {
+    assert_eq!(x.len(), r.len() * g.len(), "matrix is [r, g]");
+    if !g.is_empty() {
+        columns_by_vec(Level::detect(), x, r, g);
+    }
+}
+
 multiversion! {
     fn rows_by_vec [T: Entry<u64>] [T] (x: &[T], v: &[u64], y: &mut [u64]) = mat_vec_block
 }
@@ -358,7 +380,12 @@ mod tests {
             mat_t_vecs(&x, &read(&r), &mut write(&mut g));
             for t in 0..count {
                 mat_vec(&x, &v[t], &mut one[t]);
+                let (mut a, mut b) = (r[t].clone(), v[t].clone());
+                mat_vec_here(&x, &v[t], &mut a);
+                mat_t_vec_here(&x, &r[t], &mut b);
+                assert_eq!(a, one[t]);
                 mat_t_vec(&x, &r[t], &mut other[t]);
+                assert_eq!(b, other[t]);
             }
             assert_eq!((y, g), (one, other));
         }

@@ -15,8 +15,11 @@
 //! `docs/protocols.md`. The b_k are the quarter-wave Fourier coefficients, by the midpoint rule
 //! with 2^15 points; their largest error is within 2.3 times that of the best possible fit.
 
+mod dithered;
+
 use std::f64::consts::PI;
 
+pub use dithered::DITHER;
 use rayon::prelude::*;
 
 use crate::{multiversion, simd::Level};

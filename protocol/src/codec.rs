@@ -115,3 +115,76 @@ fn wrong_length(body: &Bytes, want: usize, from: Role, step: &str) -> Abort {
         problem: format!("expected {want} bytes, got {}", body.len()),
     }
 }
+
+/// Bytes of a word of which the low [`NARROW`] bits count.
+pub(crate) const NARROW_BYTES: usize = 5;
+/// Bits of such a word.
+pub(crate) const NARROW: u32 = 40;
+
+/// Appends the low bits of words.
+pub(crate) fn append_narrow(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = u64>) {
+    let (at, len) = (out.len(), words.len());
+    // each word is written whole, and its upper bytes by the next one
+    out.resize(at + len * NARROW_BYTES + 3, 0);
+    for (i, w) in words.enumerate() {
+        let at = at + i * NARROW_BYTES;
+        if let Some(place) = out.get_mut(at..at + 8) {
+            place.copy_from_slice(&w.to_le_bytes());
+        }
+    }
+    out.truncate(at + len * NARROW_BYTES);
+}
+
+/// Reads the low bits of words, the others 0, from a part of a message that is as long as it must be.
+pub(crate) fn read_narrow(body: &[u8], out: &mut [u64]) {
+    let mask = (1u64 << NARROW) - 1;
+    for (i, out) in out.iter_mut().enumerate() {
+        let at = i * NARROW_BYTES;
+        *out = match body.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) {
+            Some(word) => u64::from_le_bytes(*word) & mask,
+            None => {
+                let mut word = [0; 8];
+                if let Some(b) = body.get(at..at + NARROW_BYTES) {
+                    word[..NARROW_BYTES].copy_from_slice(b);
+                }
+                u64::from_le_bytes(word)
+            }
+        };
+    }
+}
+
+/// A message of exactly so many bytes.
+///
+/// # Errors
+/// If it has another length, naming its sender.
+pub(crate) fn of_length(body: &Bytes, want: usize, from: Role, step: &str) -> Result<(), Abort> {
+    match body.len() == want {
+        true => Ok(()),
+        false => Err(wrong_length(body, want, from, step)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_words_come_back_with_their_low_bits() {
+        for len in [0usize, 1, 2, 3, 100] {
+            let words: Vec<u64> = (0..len as u64)
+                .map(|i| (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                .collect();
+            let mut body = vec![7; 2];
+            append_narrow(&mut body, words.iter().copied());
+            assert_eq!(body.len(), 2 + len * NARROW_BYTES);
+            let mut back = vec![0; len];
+            read_narrow(&body[2..], &mut back);
+            assert!(
+                words
+                    .iter()
+                    .zip(&back)
+                    .all(|(w, b)| w & ((1 << NARROW) - 1) == *b)
+            );
+        }
+    }
+}

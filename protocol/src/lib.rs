@@ -5,7 +5,7 @@ pub mod align;
 pub mod arith;
 pub mod channel;
 mod codec;
-mod compute;
+pub mod compute;
 pub mod correlation;
 pub mod ctx;
 mod held;

@@ -128,6 +128,7 @@ Examples:
   paripassu bench train
   paripassu bench train --rows 1000000 --passes 10 --json
   paripassu bench train --rows 20000 --cols-a 300 --cols-b 300 --method accelerated
+  paripassu bench train --method sgd --rows 1000000 --epochs 10 --batch 8192
   paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20
   paripassu bench train --model mlp --hidden 64,32 --batch 1024")]
 pub(crate) struct Train {
@@ -140,11 +141,11 @@ pub(crate) struct Train {
     /// The partner's columns, likewise
     #[arg(long, default_value_t = 50)]
     cols_b: usize,
-    /// As `solver.method` of a job: newton or accelerated
+    /// As `solver.method` of a job, newton or accelerated; or sgd, mini-batches
     #[arg(long, default_value_t = train::Steps::Newton)]
     method: train::Steps,
-    /// Passes over the rows; without it, as many as it takes to settle (of a network one)
-    #[arg(long)]
+    /// Passes over the rows; without it, as many as it takes to settle (of a network one, by mini-batches ten)
+    #[arg(long, visible_alias = "epochs")]
     passes: Option<u32>,
     /// What is trained
     #[arg(long, value_name = "KIND", default_value = "logistic", value_parser = ["logistic", "mlp"])]
@@ -157,9 +158,12 @@ pub(crate) struct Train {
         value_delimiter = ','
     )]
     hidden: Vec<usize>,
-    /// Rows of a network's batch
-    #[arg(long, default_value_t = 256)]
-    batch: usize,
+    /// Rows of a batch: of a network 256 without it, by mini-batches 4,096
+    #[arg(long)]
+    batch: Option<usize>,
+    /// The sigmoid's range by mini-batches, 8, 16 or 32; without it, the smallest that holds
+    #[arg(long)]
+    range: Option<u32>,
     /// Round trip between each party and the relay, in milliseconds
     #[arg(long)]
     rtt_ms: Option<f64>,
@@ -381,12 +385,19 @@ impl Train {
     async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let cols = [self.cols_a, self.cols_b];
         size(self.rows, cols, 1_000)?;
-        let network = (self.model == "mlp").then_some((self.hidden, self.batch));
-        let least = if network.is_some() { 1 } else { 4 };
+        let network = (self.model == "mlp").then_some((self.hidden, self.batch.unwrap_or(256)));
+        let least = match (&network, self.method) {
+            (Some(_), _) => 1,
+            (None, train::Steps::Sgd) => 2,
+            (None, _) => 4,
+        };
         let most = match self.method {
             train::Steps::Newton => 60,
-            train::Steps::Accelerated => 1_000,
+            train::Steps::Accelerated | train::Steps::Sgd => 1_000,
         };
+        if self.range.is_some_and(|r| ![8, 16, 32].contains(&r)) {
+            return Err(Failure::user("--range takes 8, 16 or 32"));
+        }
         if self.passes.is_some_and(|n| !(least..=most).contains(&n)) {
             return Err(Failure::user(format!(
                 "--passes takes a number from {least} to {most}"
@@ -399,6 +410,7 @@ impl Train {
         }
         let setting = train::Setting {
             network,
+            sgd: (self.batch.unwrap_or(4096), self.range),
             rows: self.rows,
             cols,
             method: self.method,
@@ -437,14 +449,16 @@ fn train_table(m: &train::Measured, screen: &Screen) -> String {
     ] {
         t.row([name.to_owned(), bank, partner, String::new(), String::new()]);
     }
-    let solver = match &m.hidden {
-        Some(hidden) => format!("network {hidden:?}"),
-        None => format!("{} Hessians", m.hessians),
+    let solver = match (&m.hidden, m.hessians) {
+        (Some(hidden), _) => format!("network {hidden:?}"),
+        (None, 0) => "mini-batches".to_owned(),
+        (None, hessians) => format!("{hessians} Hessians"),
     };
     format!(
         "{} rows x ({} + {}) columns, {} passes, {solver}, {} rounds, {:.2} s\n{t}\n\
          plaintext solver of as many passes, one thread: {:.2} s\n\
-         a party takes {:.1} times as long, all roles together {:.1} times; {:.0} bytes a row and pass\n\
+         a party takes {:.1} times as long, {:.2} times of it for computing, all roles together {:.1} times; \
+         {:.0} bytes a row and pass\n\
          AUC {:.6} joint, {:.6} plain; coefficients differ by {:.1e} at most, {:.1e} of the largest\n\
          peak memory of a party: {:.1} times its table",
         count(m.rows as u64),
@@ -454,6 +468,7 @@ fn train_table(m: &train::Measured, screen: &Screen) -> String {
         m.rounds,
         m.wall_s,
         m.cpu_s_plain,
+        m.party_process_ratio,
         m.party_cpu_ratio,
         m.total_cpu_ratio,
         m.bytes_per_row_and_pass,

@@ -83,6 +83,13 @@ impl<N: Number> Entry<N> for N {
     }
 }
 
+impl Entry<u64> for i16 {
+    #[inline(always)]
+    fn lift(self) -> u64 {
+        i64::from(self) as u64
+    }
+}
+
 impl Entry<u64> for i32 {
     #[inline(always)]
     fn lift(self) -> u64 {

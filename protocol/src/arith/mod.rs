@@ -7,6 +7,7 @@
 //! word used once.
 
 mod ahead;
+mod descent;
 mod engine;
 mod entrywise;
 pub(crate) mod inverse;
@@ -22,6 +23,8 @@ mod truncate;
 mod weighted;
 
 pub use ahead::Ahead;
+pub(crate) use descent::CHUNK as NARROW_CHUNK;
+pub use descent::{Batch, Entries, NarrowMatrix, Passes, Updates};
 pub use engine::Engine;
 pub use inverse::Inverted;
 pub use open::{Opening, Openings, Receivers};

@@ -18,8 +18,9 @@ use rayon::prelude::*;
 
 use super::{
     Request,
+    descent::Group,
     helper::{MAX_ASKED, part},
-    plan::{Plan, Shape, plan, shape},
+    plan::{Plan, Shape, plan, shape, sine_series},
 };
 use crate::{
     abort::Abort,
@@ -50,6 +51,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
     let parties: Vec<Role> = (0..seeds.len() as u8).map(Role::Party).collect();
     let mut matrices: Vec<Shape> = Vec::new();
     let mut series = HashMap::new();
+    let mut group: Option<Arc<Group>> = None;
     let mut done = Dealt::default();
     let mut next = 0u32;
     loop {
@@ -66,6 +68,48 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
                 Request::Done => return Ok(done),
                 Request::Matrix { owner, rows, cols } => {
                     matrices.push(shape(owner, rows, cols, seeds.len(), ctx.path())?);
+                    continue;
+                }
+                Request::Descent {
+                    matrix,
+                    batches,
+                    epochs,
+                } => {
+                    // what is left of the one before goes first
+                    drop(group.take());
+                    let of = (matrix, batches, epochs);
+                    let of = Group::plan(of, &matrices, seeds.len(), ctx.path())?;
+                    let dealer = Arc::clone(&dealer);
+                    let (made, bodies) = offload(move || dealer.descent(id, of)).await;
+                    group = Some(Arc::new(made));
+                    for (to, body) in parties.iter().zip(bodies) {
+                        done.bytes += body.len() as u64;
+                        ctx.send(*to, &format!("correct-{id}"), body).await?;
+                    }
+                    continue;
+                }
+                Request::Steps {
+                    epoch,
+                    range_log2,
+                    terms,
+                    frac,
+                } => {
+                    let of = group.as_ref().filter(|g| g.has_epoch(epoch));
+                    let of = of.ok_or_else(|| Abort::Malformed {
+                        from: parties[0],
+                        step: ctx.path().to_owned(),
+                        problem: "steps of an epoch that no descent was asked for".into(),
+                    })?;
+                    let made = sine_series(&mut series, (range_log2, terms, frac), ctx.path())?;
+                    for b in 0..of.batches() {
+                        let (dealer, of) = (Arc::clone(&dealer), Arc::clone(of));
+                        let (e, series) = (epoch as usize, Arc::clone(&made));
+                        let step = offload(move || dealer.step(id, &of, (e, b), (&series, frac)));
+                        let (to, body) = step.await;
+                        done.bytes += body.len() as u64;
+                        ctx.send(parties[to], &format!("step-{id}-{b}"), body)
+                            .await?;
+                    }
                     continue;
                 }
                 _ => {}

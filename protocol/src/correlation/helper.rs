@@ -4,15 +4,15 @@
 //! expanded from it, except at one party, to which the helper sends the correction that makes the
 //! equation hold: the matrix's owner for products, party 0 for all else.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use paripassu_crypto::prg::{Label, Prg};
 use zeroize::Zeroizing;
 
 use super::{
-    And, CorrelationSource, InverseMasks, InverseStep, Masked, MatrixId, Product, Request, Sine,
-    Triple, Truncate, Weighted, Words,
+    And, CorrelationSource, Descent, InverseMasks, InverseStep, Masked, MatrixId, Product, Request,
+    Sine, StepMasks, Steps, Triple, Truncate, Weighted, Words,
 };
 use crate::{
     abort::Abort,
@@ -37,24 +37,24 @@ pub(super) mod part {
 pub(super) const MAX_ASKED: usize = 1024;
 
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     owner: u8,
-    rows: usize,
-    cols: usize,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
 }
 
 /// A request that was sent: its number, and how many rounds had passed by then.
-#[derive(Clone, Copy)]
-struct Asked {
-    id: u32,
-    at: u64,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) id: u32,
+    pub(super) at: u64,
 }
 
 /// A [`CorrelationSource`] served by an independent helper.
 pub struct HelperSource<C> {
-    ctx: Ctx<C>,
-    me: u8,
-    prg: Prg,
+    pub(super) ctx: Ctx<C>,
+    pub(super) me: u8,
+    pub(super) prg: Arc<Prg>,
     next: u32,
     announced: VecDeque<(Request, Asked)>,
     /// Asked for before gates announce it, in the order in which they will.
@@ -84,7 +84,7 @@ impl<C: Channel> HelperSource<C> {
         Ok(Self {
             ctx: ctx.narrow("corr"),
             me,
-            prg: Prg::new(seed),
+            prg: Arc::new(Prg::new(seed)),
             next: 0,
             announced: VecDeque::new(),
             prefetched: VecDeque::new(),
@@ -119,7 +119,7 @@ impl<C: Channel> HelperSource<C> {
         self.prefetched.remove(at).map(|(_, asked)| asked)
     }
 
-    async fn ticket(&mut self, request: &Request) -> Result<Asked, Abort> {
+    pub(super) async fn ticket(&mut self, request: &Request) -> Result<Asked, Abort> {
         match self.announced.iter().position(|(r, _)| r == request) {
             Some(at) => match self.announced.remove(at) {
                 Some((_, asked)) => Ok(asked),
@@ -133,7 +133,7 @@ impl<C: Channel> HelperSource<C> {
     }
 
     /// What the helper sends to the corrected party.
-    async fn correction(&self, asked: Asked) -> Result<Bytes, Abort> {
+    pub(super) async fn correction(&self, asked: Asked) -> Result<Bytes, Abort> {
         let name = format!("correct-{}", asked.id);
         self.ctx.recv_asked(Role::Helper, &name, asked.at).await
     }
@@ -180,7 +180,7 @@ impl<C: Channel> HelperSource<C> {
         })
     }
 
-    fn shape(&self, matrix: MatrixId) -> Result<Shape, Abort> {
+    pub(super) fn shape(&self, matrix: MatrixId) -> Result<Shape, Abort> {
         self.matrices
             .get(matrix.0 as usize)
             .copied()
@@ -496,6 +496,23 @@ impl<C: Channel> CorrelationSource for HelperSource<C> {
             c: out.pop().unwrap_or_default(),
             e,
         })
+    }
+
+    async fn descent(
+        &mut self,
+        first: MatrixId,
+        batches: usize,
+        epochs: usize,
+    ) -> Result<Descent, Abort> {
+        self.masks_of_descent(first, batches, epochs).await
+    }
+
+    async fn steps(&mut self, of: (MatrixId, usize), request: &Request) -> Result<Steps, Abort> {
+        self.steps_of(of, request).await
+    }
+
+    async fn step(&mut self, of: &Steps, b: usize) -> Result<StepMasks, Abort> {
+        self.masks_of_step(of, b).await
     }
 
     async fn done(&mut self) -> Result<(), Abort> {

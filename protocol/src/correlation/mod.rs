@@ -8,6 +8,7 @@
 //! Every correlation is consumed by move and used once.
 
 mod dealer;
+pub(crate) mod descent;
 mod helper;
 mod masked;
 mod plan;
@@ -15,6 +16,7 @@ mod plan;
 use std::future::Future;
 
 pub use dealer::{Dealt, deal};
+pub use descent::{Descent, StepMasks, Steps};
 pub use helper::HelperSource;
 use zeroize::Zeroizing;
 
@@ -129,6 +131,27 @@ pub enum Request {
         /// Words.
         words: u64,
     },
+    /// [`Descent`] over as many matrices as there are parties, one of each, this one party 0's and the others after
+    /// it: masks for so many epochs of so many batches.
+    Descent {
+        /// Party 0's matrix.
+        matrix: MatrixId,
+        /// Batches of an epoch.
+        batches: u64,
+        /// Epochs.
+        epochs: u64,
+    },
+    /// [`Steps`] for one epoch of the last [`Request::Descent`].
+    Steps {
+        /// The epoch, from 0 within that request.
+        epoch: u64,
+        /// log2 of the series' range.
+        range_log2: u32,
+        /// Terms.
+        terms: u32,
+        /// Fraction bits of the dealt terms.
+        frac: u32,
+    },
     /// Nothing more will be asked for.
     Done,
 }
@@ -169,6 +192,17 @@ impl Request {
             } => [10, matrix.0.into(), transposed.into(), count, 0],
             Self::Lift { len, by } => [13, len, by.into(), 0, 0],
             Self::Entrywise { len } => [14, len, 0, 0, 0],
+            Self::Descent {
+                matrix,
+                batches,
+                epochs,
+            } => [15, matrix.0.into(), batches, epochs, 0],
+            Self::Steps {
+                epoch,
+                range_log2,
+                terms,
+                frac,
+            } => [16, epoch, range_log2.into(), terms.into(), frac.into()],
             Self::InverseStep { d, first, cuts } => {
                 [11, d, first.into(), cuts[0].into(), cuts[1].into()]
             }
@@ -249,6 +283,17 @@ impl Request {
                 by: narrow(b)?,
             },
             14 => Self::Entrywise { len: a },
+            15 => Self::Descent {
+                matrix: MatrixId(narrow(a)?),
+                batches: b,
+                epochs: c,
+            },
+            16 => Self::Steps {
+                epoch: a,
+                range_log2: narrow(b)?,
+                terms: narrow(c)?,
+                frac: narrow(d)?,
+            },
             _ => return Err(bad("an unknown kind of request")),
         };
         if got.fields()[..] != w[..] {
@@ -458,6 +503,29 @@ pub trait CorrelationSource: Send {
 
     /// Bit triples.
     fn and(&mut self, words: usize) -> impl Future<Output = Result<And, Abort>> + Send;
+
+    /// Masks for so many epochs of so many batches: what [`Request::Descent`] asks for.
+    fn descent(
+        &mut self,
+        first: MatrixId,
+        batches: usize,
+        epochs: usize,
+    ) -> impl Future<Output = Result<Descent, Abort>> + Send;
+
+    /// Asks for an epoch's sine terms and cuts, of the last descent, which was over these matrices and so many
+    /// batches: what a [`Request::Steps`] asks for.
+    fn steps(
+        &mut self,
+        of: (MatrixId, usize),
+        request: &Request,
+    ) -> impl Future<Output = Result<Steps, Abort>> + Send;
+
+    /// What batch `b` of an epoch needs; each once.
+    fn step(
+        &mut self,
+        of: &Steps,
+        b: usize,
+    ) -> impl Future<Output = Result<StepMasks, Abort>> + Send;
 
     /// Says that nothing more will be asked for.
     fn done(&mut self) -> impl Future<Output = Result<(), Abort>> + Send;

@@ -121,6 +121,21 @@ impl Plan {
 /// Series made so far, by range and terms.
 pub(super) type Series = HashMap<(u32, u32), Arc<sine::Sine>>;
 
+/// The series of this range and so many terms, whose dealt terms have so many fraction bits.
+pub(super) fn sine_series(
+    made: &mut Series,
+    (range_log2, terms, frac): (u32, u32, u32),
+    step: &str,
+) -> Result<Arc<sine::Sine>, Abort> {
+    if range_log2 > 10 || terms > 1024 || frac > 40 {
+        return Err(too_large(step, "a sine series"));
+    }
+    let series = made
+        .entry((range_log2, terms))
+        .or_insert_with(|| Arc::new(sine::Sine::logistic(range_log2, terms as usize)));
+    Ok(Arc::clone(series))
+}
+
 pub(super) fn plan(
     request: &Request,
     id: u32,
@@ -184,14 +199,9 @@ pub(super) fn plan(
         } => {
             words(&[rows], step)?;
             words(&[rows, 2, terms.into()], step)?;
-            if range_log2 > 10 || terms > 1024 || frac > 40 {
-                return Err(too_large(step, "a sine series"));
-            }
-            let series = made
-                .entry((range_log2, terms))
-                .or_insert_with(|| Arc::new(sine::Sine::logistic(range_log2, terms as usize)));
+            let series = sine_series(made, (range_log2, terms, frac), step)?;
             Plan::Sine {
-                series: Arc::clone(series),
+                series,
                 rows: rows as usize,
                 frac,
                 narrow,

@@ -61,6 +61,7 @@ mod row_weights;
 mod run;
 pub mod selection;
 mod settled;
+pub mod sgd;
 pub mod stepwise;
 pub mod tuning;
 mod whiten;

@@ -5,6 +5,7 @@ mod proximal;
 mod reject;
 mod row_weights;
 mod selection;
+mod sgd;
 mod stepwise;
 mod tuning;
 

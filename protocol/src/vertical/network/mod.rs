@@ -41,7 +41,7 @@ mod activation;
 pub mod course;
 pub mod plain;
 pub mod points;
-mod public;
+pub(in crate::vertical) mod public;
 mod range;
 mod run;
 mod step;

@@ -11,7 +11,7 @@ mod stream {
 }
 
 /// Draws that depend on the seed alone. Nothing of it is secret.
-pub(super) struct Public {
+pub(in crate::vertical) struct Public {
     prg: Prg,
 }
 
@@ -21,7 +21,7 @@ fn unit(word: u64) -> f64 {
 }
 
 impl Public {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::vertical) fn new(seed: u64) -> Self {
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
@@ -53,7 +53,7 @@ impl Public {
     }
 
     /// The order of the training rows, of which batches are cut.
-    pub(super) fn rows(&self, n: usize) -> Vec<usize> {
+    pub(in crate::vertical) fn rows(&self, n: usize) -> Vec<usize> {
         self.shuffled(Label::request(0, stream::ROWS), n)
     }
 
@@ -73,7 +73,7 @@ impl Public {
 }
 
 /// Lengths of `n` rows' batches of at most `most` rows, all about as long.
-pub(super) fn batch_sizes(n: usize, most: usize) -> Vec<usize> {
+pub(in crate::vertical) fn batch_sizes(n: usize, most: usize) -> Vec<usize> {
     let count = n.div_ceil(most.max(1)).max(1);
     (0..count)
         .map(|b| (b + 1) * n / count - b * n / count)

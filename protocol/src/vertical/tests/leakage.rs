@@ -157,13 +157,18 @@ pub(in crate::vertical) fn shape(view: &[Seen]) -> Vec<(Role, String, usize)> {
         .collect()
 }
 
-/// Words of eight or four bytes, as numbers in [-1, 1).
+/// Words of eight, five or four bytes, as numbers in [-1, 1).
 fn numbers(bytes: &[u8], width: usize) -> Vec<f64> {
     let of = |c: &[u8]| match width {
         8 => c
             .try_into()
             .map(i64::from_le_bytes)
             .map_or(0.0, |w| w as f64 / 2f64.powi(63)),
+        5 => {
+            let mut word = [0; 8];
+            word[3..].copy_from_slice(c);
+            i64::from_le_bytes(word) as f64 / 2f64.powi(63)
+        }
         _ => c
             .try_into()
             .map(i32::from_le_bytes)
@@ -182,6 +187,11 @@ pub(in crate::vertical) fn readings(seen: &Seen, width: usize) -> Vec<Vec<f64>> 
                 u64::from_le_bytes(a)
                     .wrapping_add(u64::from_le_bytes(b))
                     .to_le_bytes()
+            }),
+            5 => sums::<5>(&seen.received, sent, |a, b| {
+                let word = |c: [u8; 5]| c.iter().rev().fold(0u64, |w, b| w << 8 | u64::from(*b));
+                let sum = word(a).wrapping_add(word(b)).to_le_bytes();
+                [sum[0], sum[1], sum[2], sum[3], sum[4]]
             }),
             _ => sums::<4>(&seen.received, sent, |a, b| {
                 u32::from_le_bytes(a)
@@ -246,7 +256,7 @@ pub(in crate::vertical) fn of_a_run(view: &[Seen]) -> Vec<f64> {
     view.iter()
         .flat_map(|seen| {
             let mut out = Vec::new();
-            for width in [8, 4] {
+            for width in [8, 5, 4] {
                 for values in readings(seen, width) {
                     out.push(mean(values.iter().copied()));
                     out.push(mean(values.iter().map(|v| v.abs())));

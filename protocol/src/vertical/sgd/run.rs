@@ -1,0 +1,575 @@
+//! One training by mini-batches.
+
+use std::sync::Arc;
+
+use paripassu_crypto::{dense, fixed, share::Shares, sine::Sine};
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use super::{
+    SgdFacts, SgdFit,
+    course::{SeriesOf, SgdSpec, groups},
+    plain,
+    points::{COLUMN, DECAY, FEATURE, LARGEST, Points, checked},
+};
+#[cfg(test)]
+use crate::vertical::tests::leakage::{Spill, spill};
+use crate::{
+    abort::Abort,
+    arith::{Batch, Engine, Entries, Opening, Operand, OwnerMatrix, Passes, Receivers, Updates},
+    channel::Channel,
+    compute::offload,
+    correlation::{
+        CorrelationSource, Request, Words,
+        descent::{CUTS, first_row},
+    },
+    vertical::{
+        logistic::{LogisticInput, Progress, label_words, widths},
+        network::public::Public,
+        points::{RIDGE, SHORT},
+        whiten::{Design, Whitened, encode_matrix},
+    },
+};
+
+/// Rows that are whitened at a time.
+const BLOCK: usize = 2048;
+
+pub(super) struct Run {
+    spec: SgdSpec,
+    points: Points,
+    batches: usize,
+    rows: usize,
+    widths: Vec<usize>,
+    mine: Whitened,
+    label: Option<Arc<Zeroizing<Vec<u8>>>>,
+    passes: Passes,
+    ridges: Vec<OwnerMatrix>,
+    epochs_done: usize,
+}
+
+/// Weights and the last step, of all columns.
+struct State {
+    weights: Shares,
+    step: Shares,
+}
+
+fn not_here(what: &str) -> Abort {
+    Abort::Input(format!(
+        "training by mini-batches takes no {what}: set solver.method to \"newton\""
+    ))
+}
+
+impl Run {
+    pub(super) async fn prepare<C: Channel, S: CorrelationSource>(
+        engine: &mut Engine<C, S>,
+        spec: &SgdSpec,
+        mut input: LogisticInput,
+    ) -> Result<Self, Abort> {
+        engine.step("train/shapes");
+        let rows = input.rows;
+        if input.row_weights.is_some() {
+            return Err(not_here("weights of rows"));
+        }
+        if input.offset.is_some() {
+            return Err(not_here("offsets"));
+        }
+        if !input.signs.is_empty() {
+            return Err(not_here("signs of coefficients"));
+        }
+        if input.x.len() != rows * input.cols {
+            return Err(Abort::Input("design matrix and its sizes disagree".into()));
+        }
+        let points = spec.check(rows)?;
+        let batches = spec.batches(rows);
+        let label = label_words(engine.me(), rows, input.label.take())?;
+        let design = Design {
+            x: input.x,
+            cols: input.cols,
+            rows,
+            intercept: label.is_some(),
+        };
+        let widths = widths(engine, rows, design.width()).await?;
+        let (seed, l2) = (spec.seed, spec.l2);
+        let (mine, entries, label) = offload(move || {
+            let order = Public::new(seed).rows(rows);
+            let mut penalty = vec![l2; design.width()];
+            if design.intercept {
+                penalty[0] = 0.0;
+            }
+            let mine = Whitened::new(&design, &penalty, 0.0)?;
+            let entries = features(&mine, &design, &order)?;
+            check_columns(&entries, design.width(), (rows, batches), points)?;
+            let label = label.map(|y| {
+                let y = Zeroizing::new(y);
+                order.iter().map(|i| y[*i]).collect::<Vec<u8>>()
+            });
+            Ok::<_, Abort>((mine, entries, label))
+        })
+        .await?;
+        engine.step("train/features");
+        let mut entries = Some(entries);
+        let mut matrices = Vec::with_capacity(engine.parties());
+        for (p, d) in widths.iter().enumerate() {
+            let own = entries.take_if(|_| p == engine.me());
+            matrices.push(engine.register_narrow(p, rows, *d, own).await?);
+        }
+        let mut ridges = Vec::new();
+        for (p, d) in widths.iter().enumerate().filter(|_| l2 > 0.0) {
+            let own = match p == engine.me() {
+                true => {
+                    check_ridge(&mine, *d, spec, batches, engine.parties())?;
+                    Some(encode_matrix(mine.ridge(), RIDGE)?)
+                }
+                false => None,
+            };
+            ridges.push(engine.register(p, *d, *d, RIDGE, own).await?);
+        }
+        Ok(Self {
+            spec: spec.clone(),
+            points,
+            batches,
+            rows,
+            widths,
+            mine,
+            label: label.map(|y| Arc::new(Zeroizing::new(y))),
+            passes: Passes::new(matrices, batches),
+            ridges,
+            epochs_done: 0,
+        })
+    }
+
+    fn width(&self) -> usize {
+        self.widths.iter().sum()
+    }
+
+    fn own_columns(&self, p: usize) -> std::ops::Range<usize> {
+        let first = self.widths[..p].iter().sum();
+        first..first + self.widths[p]
+    }
+
+    /// Weights to begin with: party 0's intercept.
+    fn begin(&self, me: usize, frac: u32) -> Result<State, Abort> {
+        let mut weights = Shares::zeros(self.width(), frac);
+        if let (0, Some(y)) = (me, &self.label) {
+            let mut w = vec![0.0; self.widths[0]];
+            w[0] = plain::log_odds(y);
+            let all = weights.words_mut().iter_mut();
+            for (word, u) in all.zip(self.mine.weights(&w)) {
+                *word = fixed::encode(u, frac).map_err(|e| Abort::Input(e.to_string()))?;
+            }
+        }
+        Ok(State {
+            weights,
+            step: Shares::zeros(self.width(), self.points.gradient()),
+        })
+    }
+
+    fn batch(&self, epoch: usize, batch: usize, series: &Arc<Sine>) -> Batch {
+        Batch {
+            epoch,
+            batch,
+            series: Arc::clone(series),
+            frac: self.points.residual,
+        }
+    }
+
+    /// All that training at this range asks the source for, in the order of its use.
+    fn requests(&self, range_log2: u32, series: &mut SeriesOf) -> Vec<Request> {
+        let len = self.width() as u64;
+        let weight = Points::weight(range_log2);
+        let short = Shares::zeros(0, SHORT);
+        let mut all = Vec::new();
+        for epochs in groups(self.spec.epochs, self.rows) {
+            all.extend(self.passes.request(epochs));
+            for within in 0..epochs {
+                let series = series.of(SgdSpec::terms(range_log2));
+                all.push(Passes::steps_request(&self.batch(within, 0, &series)));
+                all.extend(CUTS.map(|by| Request::Truncate { len, by }));
+                if !self.ridges.is_empty() {
+                    all.push(Request::Truncate {
+                        len,
+                        by: weight - SHORT,
+                    });
+                    let products = self.ridges.iter();
+                    all.extend(products.map(|m| Operand::Plain(&short, 1).request(m)));
+                    all.push(Request::Truncate {
+                        len,
+                        by: RIDGE + SHORT - DECAY,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// All epochs at one range; weights at their end.
+    pub(super) async fn epochs<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        range_log2: u32,
+        progress: &mut dyn Progress,
+    ) -> Result<Shares, Abort> {
+        let mut series = SeriesOf::new(range_log2);
+        let requests = self.requests(range_log2, &mut series);
+        engine.source_mut().prefetch(&requests).await?;
+        let mut state = self.begin(engine.me(), Points::weight(range_log2))?;
+        let of = self.epochs_done + self.spec.epochs;
+        let mut e = 0;
+        for epochs in groups(self.spec.epochs, self.rows) {
+            engine.step(format_args!("train/masks-{}", self.epochs_done + 1));
+            engine.prepare_epochs(&mut self.passes, epochs).await?;
+            for within in 0..epochs {
+                self.epochs_done += 1;
+                engine.step(format_args!("train/epoch-{}", self.epochs_done));
+                let terms = SgdSpec::terms(range_log2);
+                let series = series.of(terms);
+                self.epoch(engine, &mut state, (e, within), &series).await?;
+                progress.pass(
+                    self.epochs_done as u32,
+                    of as u32,
+                    e + 1 == self.spec.epochs,
+                );
+                e += 1;
+            }
+        }
+        Ok(state.weights)
+    }
+
+    async fn epoch<C: Channel, S: CorrelationSource>(
+        &mut self,
+        engine: &mut Engine<C, S>,
+        state: &mut State,
+        (e, within): (usize, usize),
+        series: &Arc<Sine>,
+    ) -> Result<(), Abort> {
+        let of = &mut self.passes;
+        engine.begin_epoch(of, &state.weights, within).await?;
+        let at = |b| Batch {
+            epoch: within,
+            batch: b,
+            series: Arc::clone(series),
+            frac: self.points.residual,
+        };
+        let steps = engine.steps(of, &at(0)).await?;
+        let mut last: Option<Words> = None;
+        for b in 0..self.batches {
+            let at = at(b);
+            let masks = engine.source_mut().step(&steps, b).await?;
+            let cut = match (last.take(), &masks.cuts) {
+                (Some(g), Some(cuts)) => Some((pending(&g, state, &self.spec, self.points), cuts)),
+                _ => None,
+            };
+            let (theta, updates) = engine.phases(of, &at, &state.weights, cut).await?;
+            if let Some(updates) = updates {
+                let by = factor(
+                    &self.spec,
+                    e,
+                    (self.rows, self.batches),
+                    &self.widths,
+                    state,
+                );
+                take(state, updates, by);
+            }
+            let label = self.label.as_ref().map(|y| y[of.rows_of(b)].to_vec());
+            let residual = at.residuals(theta, masks, label).await;
+            #[cfg(test)]
+            spilled(engine, Spill::Residual, &residual, self.points).await?;
+            let gradient = engine.gradients(of, &at, residual, &state.weights).await?;
+            #[cfg(test)]
+            spilled(engine, Spill::Gradient, &gradient, self.points).await?;
+            last = Some(gradient);
+        }
+        if let Some(g) = last {
+            let values = pending(&g, state, &self.spec, self.points);
+            let frac = self.points.gradient();
+            let mut cut = engine.truncate(values.map(|v| (v, frac)).into()).await?;
+            if let (Some(kept), Some(gradient)) = (cut.pop(), cut.pop()) {
+                let by = factor(
+                    &self.spec,
+                    e,
+                    (self.rows, self.batches),
+                    &self.widths,
+                    state,
+                );
+                take(state, Updates { gradient, kept }, by);
+            }
+        }
+        self.decay(engine, state, e).await
+    }
+
+    /// What the ridge takes of the weights after epoch `e`.
+    async fn decay<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        state: &mut State,
+        e: usize,
+    ) -> Result<(), Abort> {
+        if self.ridges.is_empty() {
+            return Ok(());
+        }
+        let whole = state.weights.duplicate();
+        let short = engine.truncate(vec![(whole, SHORT)]).await?;
+        let short = short.into_iter().next();
+        let short = short.ok_or_else(|| Abort::Input("no weights".into()))?;
+        let short: Vec<Shares> = (0..self.widths.len())
+            .map(|p| short.slice(self.own_columns(p)))
+            .collect();
+        let jobs = self.ridges.iter().zip(&short);
+        let jobs: Vec<_> = jobs.map(|(m, w)| (m, Operand::Plain(w, 1))).collect();
+        let ridge = engine.products(&jobs).await?;
+        let words = ridge.iter().flat_map(|r| r.words().iter().copied());
+        let ridge = Shares::new(words.collect(), RIDGE + SHORT);
+        let ridge = engine.truncate(vec![(ridge, DECAY)]).await?;
+        let by = self.spec.decay(e, self.batches, self.widths.len());
+        let by = by * 2f64.powi(state.weights.frac() as i32 - DECAY as i32);
+        let by = by.round() as u64;
+        for ridge in ridge {
+            let all = state.weights.words_mut().iter_mut().zip(ridge.words());
+            all.for_each(|(w, r)| *w = w.wrapping_sub(by.wrapping_mul(*r)));
+        }
+        Ok(())
+    }
+
+    /// Whether weights, and the scores of the first rows, lie within their ranges: one bit.
+    pub(super) async fn within_range<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        weights: &Shares,
+        range_log2: u32,
+    ) -> Result<bool, Abort> {
+        engine.step(format_args!("train/range-{}", self.epochs_done));
+        engine.announce(Opening::RangeExceeded, Receivers::All, 1)?;
+        // modulo 2^40 scores up to 512 R are told apart
+        let frac = 30 - FEATURE - range_log2;
+        let cut = engine.truncate(vec![(weights.duplicate(), frac)]).await?;
+        let cut = cut.into_iter().next();
+        let cut = cut.ok_or_else(|| Abort::Input("no weights".into()))?;
+        let first: Vec<OwnerMatrix> = self
+            .passes
+            .matrices()
+            .iter()
+            .map(|m| m.first_rows(checked(self.rows), FEATURE))
+            .collect();
+        let parts: Vec<Shares> = (0..first.len())
+            .map(|p| cut.slice(self.own_columns(p)))
+            .collect();
+        let jobs = first.iter().zip(&parts);
+        let jobs: Vec<_> = jobs.map(|(m, w)| (m, Operand::Plain(w, 1))).collect();
+        let scores = engine.products(&jobs).await?;
+        let mut z = Shares::zeros(checked(self.rows), FEATURE + frac);
+        scores.iter().for_each(|part| z.add(part));
+        let words = z.words().iter().map(|z| z << CUTS[0]).collect();
+        let z = Shares::new(words, z.frac() + CUTS[0]);
+        let range = 2f64.powi(range_log2 as i32);
+        let limit = (largest_score(range) / range * 64.0) as u16;
+        let weight = LARGEST * 2f64.powi(weights.frac() as i32 - 48);
+        let groups = [(z, limit), (weights.duplicate(), weight as u16)];
+        engine
+            .all_within_each(&groups, Opening::RangeExceeded)
+            .await
+    }
+
+    /// Opens each party's weights to itself.
+    pub(super) async fn release<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        weights: &Shares,
+        range_log2: u32,
+    ) -> Result<SgdFit, Abort> {
+        engine.step("release/coefficients");
+        let of = |p: usize| Opening::Coefficients { party: p as u8 };
+        for (p, d) in self.widths.iter().enumerate() {
+            engine.announce(of(p), Receivers::One(p as u8), *d)?;
+        }
+        let mut own = Vec::new();
+        for p in 0..self.widths.len() {
+            let part = weights.slice(self.own_columns(p));
+            let opened = engine.open(part, of(p), Receivers::One(p as u8)).await?;
+            let opened = Zeroizing::new(opened);
+            if p == engine.me() {
+                let frac = weights.frac();
+                own = opened.iter().map(|w| fixed::decode(*w, frac)).collect();
+            }
+        }
+        let mut coefficients = self.mine.coefficients(own);
+        let intercept = (engine.me() == 0).then(|| coefficients.remove(0));
+        let series = Sine::logistic(range_log2, SgdSpec::terms(range_log2));
+        Ok(SgdFit {
+            coefficients,
+            intercept,
+            facts: SgdFacts {
+                epochs: self.epochs_done,
+                batches: self.batches,
+                range: series.range(),
+                terms: series.terms(),
+                sigmoid_error: series.max_error(),
+                points: self.points,
+                widths: self.widths.clone(),
+            },
+        })
+    }
+}
+
+/// Largest score for which a series of this range is a sigmoid: beyond R it is sigma(2R - z), which at five quarters
+/// of 8 is wrong by 2.5e-3, and further out by less.
+pub(super) fn largest_score(range: f64) -> f64 {
+    (1.25 * range).max(2.0 * range - 9.2)
+}
+
+/// The gradient, moved into the ring modulo 2^64, and what stays of the step, both still to be cut.
+fn pending(g: &Words, state: &State, spec: &SgdSpec, points: Points) -> [Shares; 2] {
+    let words = g.iter().map(|g| g << CUTS[0]).collect();
+    let kept = state.step.words().iter();
+    let kept = kept.map(|s| s.wrapping_mul(spec.kept())).collect();
+    let frac = points.gradient();
+    [
+        Shares::new(words, frac + CUTS[0]),
+        Shares::new(kept, frac + CUTS[1]),
+    ]
+}
+
+/// What a step is multiplied with, as an integer.
+fn factor(
+    spec: &SgdSpec,
+    e: usize,
+    (rows, batches): (usize, usize),
+    widths: &[usize],
+    state: &State,
+) -> u64 {
+    let whole = rows.max(1).next_power_of_two() as f64;
+    let rate = spec.rate_of(e) * rows as f64 / whole / widths.len() as f64;
+    let by = rate * batches as f64 / rows as f64;
+    (by * 2f64.powi(state.weights.frac() as i32 - state.step.frac() as i32)).round() as u64
+}
+
+fn take(state: &mut State, of: Updates, by: u64) {
+    state.step = of.kept;
+    state.step.add(&of.gradient);
+    let all = state.weights.words_mut().iter_mut();
+    for (w, s) in all.zip(state.step.words()) {
+        *w = w.wrapping_sub(by.wrapping_mul(*s));
+    }
+}
+
+/// `Z = X T` with rows in the order of training.
+fn features(mine: &Whitened, design: &Design, order: &[usize]) -> Result<Entries, Abort> {
+    match encoded::<i16>(mine, design, order)? {
+        Some(x) => Ok(Entries::Short(Zeroizing::new(x))),
+        None => match encoded::<i32>(mine, design, order)? {
+            Some(x) => Ok(Entries::Long(Zeroizing::new(x))),
+            None => Err(too_long()),
+        },
+    }
+}
+
+fn too_long() -> Abort {
+    Abort::OutOfRange {
+        step: "train/features".into(),
+        problem: "a combination of this party's columns has too long a tail: winsorise the column with the longest \
+                  one, or set solver.method to \"newton\""
+            .into(),
+    }
+}
+
+/// A number in [-1/2, 1/2) for each place, as good as at random (Steele, Lea and Flood, OOPSLA 2014); public.
+fn dither(place: u64) -> f64 {
+    let mut x = place.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ (x >> 31)) >> 11) as f64 * 2f64.powi(-53) - 0.5
+}
+
+/// The same in a narrower type, if all fit.
+fn encoded<T: TryFrom<i32> + Copy + Default + Send>(
+    mine: &Whitened,
+    design: &Design,
+    order: &[usize],
+) -> Result<Option<Vec<T>>, Abort> {
+    let (d, cols) = (design.width(), design.cols);
+    let mut out = vec![T::default(); order.len() * d];
+    let fits = out
+        .par_chunks_mut((BLOCK * d).max(1))
+        .zip(order.par_chunks(BLOCK))
+        .enumerate()
+        .map(|(block, (out, rows))| {
+            let mut x = Zeroizing::new(Vec::with_capacity(out.len()));
+            for i in rows {
+                x.extend(design.intercept.then_some(1.0));
+                x.extend_from_slice(&design.x[i * cols..(i + 1) * cols]);
+            }
+            let mut z = Zeroizing::new(vec![0.0; out.len()]);
+            dense::product(&x, d, mine.unwhiten(), d, &mut z);
+            for (k, z) in z.iter_mut().enumerate() {
+                *z += dither((block * BLOCK * d + k) as u64) * 2f64.powi(-(FEATURE as i32));
+            }
+            let mut words = Zeroizing::new(vec![0i32; out.len()]);
+            fixed::encode_all_i32(&z, FEATURE, &mut words).map_err(|_| too_long())?;
+            for (o, w) in out.iter_mut().zip(words.iter()) {
+                match T::try_from(*w) {
+                    Ok(w) => *o = w,
+                    Err(_) => return Ok::<_, Abort>(false),
+                }
+            }
+            Ok(true)
+        })
+        .try_reduce(|| true, |a, b| Ok(a && b))?;
+    Ok(fits.then_some(out))
+}
+
+/// Whether products of every batch with residuals stay within the ring: the owner's to know.
+fn check_columns(
+    entries: &Entries,
+    d: usize,
+    (rows, batches): (usize, usize),
+    points: Points,
+) -> Result<(), Abort> {
+    let most = COLUMN * 2f64.powi((points.batch_log2 + FEATURE) as i32);
+    let largest = (0..batches).into_par_iter().map(|b| {
+        let rows = first_row(rows, batches, b)..first_row(rows, batches, b + 1);
+        entries.largest_sum(rows, d)
+    });
+    match largest.max().unwrap_or(0) as f64 <= most {
+        true => Ok(()),
+        false => Err(Abort::OutOfRange {
+            step: "train/features".into(),
+            problem: "a combination of this party's columns is large on all rows of a batch: winsorise columns with \
+                      long tails, or raise solver.batch"
+                .into(),
+        }),
+    }
+}
+
+/// Whether an epoch's decay is a small part of the weights: the ridge's largest row sum bounds it.
+fn check_ridge(
+    mine: &Whitened,
+    d: usize,
+    spec: &SgdSpec,
+    batches: usize,
+    parties: usize,
+) -> Result<(), Abort> {
+    let rows = mine.ridge().chunks_exact(d.max(1));
+    let sums = rows.map(|row| row.iter().map(|r| r.abs()).sum::<f64>());
+    let most = sums.fold(0.0, f64::max) * spec.decay(0, batches, parties);
+    match most <= 1.0 {
+        true => Ok(()),
+        false => Err(Abort::Input(
+            "model.l2 is too large, for so many rows and columns that hardly vary or hang together, to be taken off \
+             once an epoch: lower it, or set solver.method to \"newton\""
+                .into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+async fn spilled<C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    what: Spill,
+    words: &Words,
+    points: Points,
+) -> Result<(), Abort> {
+    let shares = Shares::new(
+        words.iter().map(|w| w << CUTS[0]).collect(),
+        points.gradient() + CUTS[0],
+    );
+    spill(engine, what, &shares).await
+}
