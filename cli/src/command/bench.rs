@@ -449,10 +449,11 @@ fn train_table(m: &train::Measured, screen: &Screen) -> String {
     ] {
         t.row([name.to_owned(), bank, partner, String::new(), String::new()]);
     }
-    let solver = match (&m.hidden, m.hessians) {
+    let solver = match (&m.hidden, m.method) {
         (Some(hidden), _) => format!("network {hidden:?}"),
-        (None, 0) => "mini-batches".to_owned(),
-        (None, hessians) => format!("{hessians} Hessians"),
+        (None, Some(train::Steps::Sgd)) => "mini-batches".to_owned(),
+        (None, Some(train::Steps::Accelerated)) => "accelerated".to_owned(),
+        (None, _) => format!("{} Hessians", m.hessians),
     };
     format!(
         "{} rows x ({} + {}) columns, {} passes, {solver}, {} rounds, {:.2} s\n{t}\n\
