@@ -1,5 +1,6 @@
 //! Columns to train on: the synthetic portfolio, logarithmic and standardised.
 
+use paripassu_crypto::prg::{Label, Prg};
 use paripassu_model::synth::{Party, Portfolio};
 use rayon::prelude::*;
 
@@ -43,6 +44,11 @@ pub(crate) fn of_party(
         0 => Party::Bank,
         _ => Party::Bureau,
     };
+    let mut key = [0; 32];
+    let (at, _) = key.split_at_mut(8);
+    at.copy_from_slice(&seed.to_le_bytes());
+    let stream = (Prg::new(&key), Label::matrix(position as u32));
+    let more = WORDS * cols.saturating_sub(party.width());
     let mut x = vec![0.0; rows * cols];
     x.par_chunks_mut(cols.max(1))
         .enumerate()
@@ -57,13 +63,15 @@ pub(crate) fn of_party(
                 };
             }
             // beyond the portfolio's columns: what lies between two of them, and noise
-            let mut noise = Noise(seed ^ ((row as u64) << 8 | position as u64));
+            let mut noise = vec![0; more];
+            stream.0.fill(stream.1, (row * more) as u64, &mut noise);
+            let mut noise = noise.chunks_exact(WORDS);
+            let n = all.len();
             for (j, o) in out.iter_mut().enumerate() {
                 *o = match all.get(j) {
                     Some(v) => *v,
                     None => {
-                        let n = all.len();
-                        all[j % n] + all[(7 * j + 3) % n] + 2.0 * noise.normal()
+                        all[j % n] + all[(7 * j + 3) % n] + 2.0 * noise.next().map_or(0.0, normal)
                     }
                 };
             }
@@ -76,22 +84,13 @@ pub(crate) fn of_party(
     (x, y)
 }
 
-/// Numbers that follow from a row, by Vigna's splitmix64.
-struct Noise(u64);
+/// Words of the stream that one nearly normal number takes.
+const WORDS: usize = 6;
 
-impl Noise {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Nearly normal: a sum of twelve.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
+/// Nearly normal: a sum of twelve in [0, 1).
+fn normal(words: &[u64]) -> f64 {
+    let halves = words.iter().flat_map(|w| [*w as u32, (w >> 32) as u32]);
+    halves.map(|h| f64::from(h) * 2f64.powi(-32)).sum::<f64>() - 6.0
 }
 
 fn standardise(x: &mut [f64], cols: usize) {

@@ -1154,24 +1154,27 @@ class Verifier:
             if event.name in ("job.approved", "session.opened"):
                 links.append(event)
         if links:
-            demands.append((links[-1], links[-1].index, min((f for _, f in sent), default=end)))
+            demands.append((links[-1], links[-1].index, min((f for _, f in sent), default=end), False))
         for event, announced in self.openings(log):
             later = [f for s, f in sent if s is not None and s > event.index]
-            demands.append((event, (announced or event).index, min(later, default=end)))
+            of_parties = not event.body or event.body["shape"] == "bit"
+            demands.append((event, (announced or event).index, min(later, default=end), of_parties))
         others = [o for o in self.logs if o.node != log.node and self.is_members(o)]
-        cosigned = {other.node: set() for other in others}
+        members = {other.node: set() for other in others}
         for other in others:
             for note in log.notes():
                 for certificate in other.certificates if note.origin == log.origin else []:
                     moment = note.cosigned(other.origin, certificate.key)
                     if isinstance(moment, int) and self.counts(other.origin, certificate, moment):
-                        cosigned[other.node].add(note.size)
-        due = len(cosigned)
-        if self.trust and self.trust.quorum is not None:
-            due = min(due, self.trust.quorum)
-        for event, above, until in demands:
+                        members[other.node].add(note.size)
+        parties = {node: sizes for node, sizes in members.items() if self.contract and node in self.contract.parties}
+        for event, above, until, of_parties in demands:
             if until is None:
                 continue
+            cosigned = parties if of_parties else members
+            due = len(cosigned)
+            if self.trust and self.trust.quorum is not None:
+                due = min(due, self.trust.quorum)
             by = [node for node, sizes in cosigned.items() if any(above < size <= until for size in sizes)]
             free = event.name == "disclosure" and not (self.trust and self.trust.quorum is not None)
             if len(by) < due and not (free and self.excused(set(cosigned) - set(by), self.absent(log, until))):

@@ -54,3 +54,24 @@ fn a_measured_network_is_the_plain_one() {
     assert!((number("auc_joint") - number("auc_plain")).abs() < 5e-3);
     assert!(number("total_cpu_ratio") > 0.0 && measured["passes"] == 2);
 }
+
+#[test]
+fn a_measured_training_by_another_solver_is_the_plain_one() {
+    let small = [
+        "bench", "train", "--json", "--rows", "3000", "--cols-a", "4", "--cols-b", "5", "--method",
+    ];
+    let batches = ["sgd", "--epochs", "4", "--batch", "512"];
+    // a descent by mini-batches is compared with the same descent, whose residuals are not rounded
+    for (method, within) in [(&batches[..], 1e-2), (&["accelerated"], 1e-3)] {
+        let said = run([&small[..], method].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+        let measured = said.json();
+        let number = |name: &str| measured[name].as_f64().unwrap();
+        assert_eq!(measured["method"], method[0]);
+        assert!(number("coef_max_rel_diff") < within, "{measured:#}");
+        assert!((number("auc_joint") - number("auc_plain")).abs() < 5e-4);
+        assert!(number("auc_plain") > 0.6 && number("total_cpu_ratio") > 0.0);
+        let asked = if method[0] == "sgd" { 4.0 } else { 1.0 };
+        assert!(number("passes") >= asked && number("hessians") == 0.0);
+    }
+}

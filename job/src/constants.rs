@@ -85,6 +85,18 @@ pub const MAX_ACCELERATED_PASSES: RangeInclusive<u64> = 1..=1_000;
 pub const TOLERANCE: RangeInclusive<f64> = 1e-7..=0.1;
 /// The same of accelerated steps: what they move by is compared at 2^-28.
 pub const ACCELERATED_TOLERANCE: RangeInclusive<f64> = 1e-6..=0.1;
+/// Allowed `solver.epochs`.
+pub const EPOCHS: RangeInclusive<u64> = 2..=1_000;
+/// Allowed `solver.batch`.
+pub const BATCH: RangeInclusive<u64> = 64..=65_536;
+/// Allowed `solver.rate`.
+pub const BATCH_RATE: RangeInclusive<f64> = 0.01..=2.0;
+/// Allowed `solver.momentum`.
+pub const BATCH_MOMENTUM: RangeInclusive<f64> = 0.0..=0.95;
+/// Allowed `solver.seed`.
+pub const BATCH_SEED: RangeInclusive<u64> = 0..=1 << 53;
+/// Allowed `solver.range` of mini-batches.
+pub const BATCH_RANGES: [u32; 3] = [8, 16, 32];
 /// Allowed `solver.range`, the half width R of the sigmoid series.
 pub const RANGES: [u32; 4] = [8, 16, 32, 64];
 /// Allowed `solver.terms`.
@@ -133,6 +145,20 @@ pub const DEFAULT_JOB_DEADLINE_S: u64 = 3_600;
 
 /// Half widths R of the sigmoid series that `auto` tries, in this order.
 pub const AUTO_RANGES: [u32; 3] = [16, 32, 64];
+/// The same of mini-batches.
+pub const AUTO_BATCH_RANGES: [u32; 2] = [16, 32];
+/// Terms of the series of mini-batches: three quarters of R make it exact to 4e-4.
+pub fn batch_terms(range: u32) -> u32 {
+    3 * range / 4
+}
+/// Rows of the scores that mini-batches look at in the end: a 16th, at least 8,192.
+pub fn looked_at_of_batches(rows: u64) -> u64 {
+    rows.div_ceil(16).max(8_192).min(rows)
+}
+/// Most rows of all passes by mini-batches whose masks are made together.
+pub const BATCH_ROWS_AHEAD: u64 = 1 << 22;
+/// Steps below which a plan says that mini-batches end further from the optimum.
+pub const FEW_BATCHES: u64 = 80;
 /// Terms K of the series by half width R: five quarters of R make it exact to 3e-6; at R = 8 its own
 /// end, where sigma is not yet 1, limits it to 5e-5.
 pub const TERMS_BY_RANGE: [(u32, u32); 4] = [(8, 12), (16, 20), (32, 40), (64, 80)];
@@ -266,13 +292,17 @@ pub const ALIGN_ANNOUNCED: u64 = 4;
 pub const ALIGN_HELD: u64 = 16 * 36;
 /// A digest, or a seed.
 pub const DIGEST: u64 = 32;
-/// Epochs at most of a network's training that a party holds, and tells the others of.
-pub const EPOCHS_HELD: u64 = 3;
+/// Epochs or passes at most of a training on shares that a party holds, and tells the others of.
+pub const POINTS_HELD: u64 = 3;
 /// Agreement before an alignment by vector-OLE and comparison after it: versions, steps, least number,
 /// session and commitment; a nonce; a size; three digests and a number.
 pub const ALIGN_VOLE_FIXED: u64 = (16 + 2 * 32) + 32 + 4 + (3 * 32 + 8);
 /// A nonce, a commitment or a digest of one bucket of it.
 pub const ALIGN_VOLE_HASH: u64 = 32;
+/// A word about rows in training by mini-batches, modulo 2^40.
+pub const NARROW_WORD: u64 = 5;
+/// Of these, words of a matrix in one message.
+pub const NARROW_CHUNK: u64 = 209_712;
 /// The phase of a masked score.
 pub const PHASE: u64 = 4;
 /// Words of a dealt sine and cosine, per row and term.
@@ -310,6 +340,10 @@ pub const ALIGN_VOLE_ITEMS_PER_S: f64 = 900_000.0;
 pub const RING_MACS_PER_S: f64 = 1.5e9;
 /// Terms of the sigmoid series.
 pub const SERIES_TERMS_PER_S: f64 = 5.0e7;
+/// Terms of mini-batches, made and dealt.
+pub const BATCH_TERMS_PER_S: f64 = 1.0e8;
+/// Multiply-adds of mini-batches, in words of 40 bits.
+pub const NARROW_MACS_PER_S: f64 = 3.0e9;
 /// Bytes of expanded seeds.
 pub const PRG_BYTES_PER_S: f64 = 1.5e9;
 /// What the first step of a job takes before its first frame, in seconds: the job's keys, reading the data set, and the

@@ -515,6 +515,7 @@ pub fn disclosures(spec: &Spec) -> Vec<Disclosure> {
     if let Some(asked) = &spec.selection {
         list.extend(selection::disclosures(spec, asked, &parties, &helper));
     }
+    list.extend(overlap::held_points(spec, &parties));
     match &spec.network {
         Some(network) => list.extend(network::disclosures(spec, network, &helper)),
         None => list.extend(logistic::disclosures(spec, &parties, &helper)),

@@ -3,7 +3,7 @@
 
 use paripassu_job::{
     Assumptions, DisclosureId, Plan, Spec, State,
-    plan::{PartySize, PlanError, Series, plan},
+    plan::{PartySize, PlanError, Series, Taken, plan, plan_taken},
     spec::{AutoOr, Stop, TemplateKind, template},
 };
 
@@ -422,13 +422,19 @@ fn every_template_is_planned_and_those_by_use_choose_no_cryptography() {
 }
 
 #[test]
-fn only_a_network_that_goes_on_tells_which_epochs_are_held() {
+fn a_training_that_goes_on_tells_what_is_held_where_states_of_it_are_kept() {
     let id = "0123456789abcdef0123456789abcdef";
-    for (kind, networks) in [
-        (TemplateKind::VerticalMlp, 1),
-        (TemplateKind::VerticalLogistic, 0),
+    let of = |kind| Spec::from_toml(template(kind), "job.toml").unwrap();
+    let logistic = || of(TemplateKind::VerticalLogistic);
+    let mut stepwise = logistic();
+    stepwise.selection = Some(
+        toml::from_str("max_correlation = 0.9\n[stepwise]\nleave = 0.05\nmax_steps = 5\n").unwrap(),
+    );
+    for (mut spec, points) in [
+        (of(TemplateKind::VerticalMlp), Some("epochs")),
+        (logistic(), Some("passes")),
+        (stepwise, None),
     ] {
-        let mut spec = Spec::from_toml(template(kind), "job.toml").unwrap();
         let planned = |spec: &Spec| plan(spec, &Assumptions::usual(spec)).unwrap();
         let held = |plan: &Plan| -> Vec<_> {
             let all = plan.disclosures.iter().cloned();
@@ -439,15 +445,33 @@ fn only_a_network_that_goes_on_tells_which_epochs_are_held() {
         spec.resume(Some(id.parse().unwrap()));
         let after = planned(&spec);
         let told = held(&after);
-        assert_eq!(told.len(), networks);
-        for told in told {
-            assert!(told.what.contains(id));
+        assert_eq!(told.len(), usize::from(points.is_some()));
+        for (told, points) in told.iter().zip(points) {
+            assert!(told.what.contains(id) && told.what.contains(points));
             let to: Vec<_> = told.to.iter().map(ToString::to_string).collect();
             assert_eq!(to, ["party:bank", "party:partner"]);
             let read: DisclosureId = told.id.to_string().parse().unwrap();
             assert_eq!((read, told.at_most), (DisclosureId::TrainHeld, 1));
         }
-        // one exchange of the match, and three of a network's training
-        assert_eq!(after.rounds, before.rounds + 1 + 3 * networks as u64);
+        // one exchange of the match, and three of the training
+        let more = 3 * told.len() as u64;
+        assert_eq!(after.rounds, before.rounds + 1 + more);
+        // a training of which all had to be made anew pays for what was told alone
+        let taken = |after| Taken {
+            passes: 5,
+            after,
+            ..Taken::default()
+        };
+        let rounds = |taken| {
+            let plan = plan_taken(&spec, &Assumptions::usual(&spec), &taken).unwrap();
+            let of = |name: &str| {
+                let steps = plan.steps.iter().filter(|step| step.step == name);
+                steps.map(|step| step.rounds).sum::<u64>()
+            };
+            [of("states held"), of("training goes on")]
+        };
+        let any = u64::from(points.is_some());
+        assert_eq!(rounds(taken(0)), [any, 0]);
+        assert_eq!(rounds(taken(4)), [any, 2 * any]);
     }
 }

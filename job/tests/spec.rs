@@ -194,7 +194,7 @@ fn values_the_engine_does_not_carry_out_are_refused() {
             "false",
             "`false` is not available; available: `true`",
         ),
-        ("solver", "method", "\"sgd\"", "available: `newton`"),
+        ("solver", "method", "\"lbfgs\"", "available: `newton`"),
         ("solver", "stop", "\"bits\"", "did you mean `bit`?"),
         (
             "solver",

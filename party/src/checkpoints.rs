@@ -1,13 +1,13 @@
-//! States of horizontal jobs after their last rounds, of networks on shares after their last [epochs], and finished parts of
+//! States of horizontal jobs after their last rounds, of trainings on shares after their last [points], and finished parts of
 //! matches, kept so that another job can go on if a node is lost.
 //!
 //! One file a round or part in `checkpoints/JOB` of the state folder, sealed under a key that follows from this node's own key and
 //! a fresh salt: whoever has the disk and not the key reads nothing. What the banks know together and what this
 //! bank keeps to itself are in it, and of a match which of its own rows were found; what rows say, keys, masks and random
-//! numbers are not. Of a network on shares it is this party's shares, which say nothing without the others'. Files are gone when the job, or one that
+//! numbers are not. Of a training on shares it is this party's shares, which say nothing without the others'. Files are gone when the job, or one that
 //! went on with it, is released, and after [`KEPT_DAYS`].
 
-pub(crate) mod epochs;
+pub(crate) mod points;
 
 use std::{
     fs, io,

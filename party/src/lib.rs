@@ -18,7 +18,7 @@ pub mod store;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-pub use run::network_spec;
+pub use run::{network_spec, sgd_spec};
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -81,7 +81,7 @@ impl Book {
     }
 
     /// Asks the ledger for a disclosure of `values` values in this step and writes it down; what the
-    /// ledger refuses is written down as denied. Nothing is sent before all members have countersigned.
+    /// ledger refuses is written down as denied. Nothing is sent before its witnesses have countersigned.
     pub(crate) fn disclose(&self, id: &DisclosureId, values: u64, step: &str) -> Result<(), Abort> {
         let opening = self.declared(id, values, step)?;
         self.record

@@ -121,35 +121,54 @@ pub(crate) const NARROW_BYTES: usize = 5;
 /// Bits of such a word.
 pub(crate) const NARROW: u32 = 40;
 
+/// Words that fill a whole number of machine words.
+const TOGETHER: usize = 8;
+const LOW: u64 = (1 << NARROW) - 1;
+
 /// Appends the low bits of words.
-pub(crate) fn append_narrow(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = u64>) {
-    let (at, len) = (out.len(), words.len());
-    // each word is written whole, and its upper bytes by the next one
-    out.resize(at + len * NARROW_BYTES + 3, 0);
-    for (i, w) in words.enumerate() {
-        let at = at + i * NARROW_BYTES;
-        if let Some(place) = out.get_mut(at..at + 8) {
-            place.copy_from_slice(&w.to_le_bytes());
-        }
+pub(crate) fn append_narrow(out: &mut Vec<u8>, mut words: impl ExactSizeIterator<Item = u64>) {
+    out.reserve(words.len() * NARROW_BYTES);
+    while words.len() >= TOGETHER {
+        let w: [u64; TOGETHER] = std::array::from_fn(|_| words.next().unwrap_or(0) & LOW);
+        let packed = [
+            w[0] | w[1] << 40,
+            w[1] >> 24 | w[2] << 16 | w[3] << 56,
+            w[3] >> 8 | w[4] << 32,
+            w[4] >> 32 | w[5] << 8 | w[6] << 48,
+            w[6] >> 16 | w[7] << 24,
+        ];
+        out.extend_from_slice(packed.map(u64::to_le_bytes).as_flattened());
     }
-    out.truncate(at + len * NARROW_BYTES);
+    for w in words {
+        let [a, b, c, d, e, ..] = w.to_le_bytes();
+        out.extend_from_slice(&[a, b, c, d, e]);
+    }
 }
 
 /// Reads the low bits of words, the others 0, from a part of a message that is as long as it must be.
 pub(crate) fn read_narrow(body: &[u8], out: &mut [u64]) {
-    let mask = (1u64 << NARROW) - 1;
-    for (i, out) in out.iter_mut().enumerate() {
-        let at = i * NARROW_BYTES;
-        *out = match body.get(at..at + 8).and_then(|b| b.first_chunk::<8>()) {
-            Some(word) => u64::from_le_bytes(*word) & mask,
-            None => {
-                let mut word = [0; 8];
-                if let Some(b) = body.get(at..at + NARROW_BYTES) {
-                    word[..NARROW_BYTES].copy_from_slice(b);
-                }
-                u64::from_le_bytes(word)
-            }
-        };
+    let (packed, rest) = body.as_chunks::<{ TOGETHER * NARROW_BYTES }>();
+    let (words, last) = out.as_chunks_mut::<TOGETHER>();
+    for (out, packed) in words.iter_mut().zip(packed) {
+        let (packed, _) = packed.as_chunks::<8>();
+        let p: [u64; NARROW_BYTES] = std::array::from_fn(|i| u64::from_le_bytes(packed[i]));
+        *out = [
+            p[0],
+            p[0] >> 40 | p[1] << 24,
+            p[1] >> 16,
+            p[1] >> 56 | p[2] << 8,
+            p[2] >> 32 | p[3] << 32,
+            p[3] >> 8,
+            p[3] >> 48 | p[4] << 16,
+            p[4] >> 24,
+        ];
+        out.iter_mut().for_each(|w| *w &= LOW);
+    }
+    let (packed, _) = rest.as_chunks::<NARROW_BYTES>();
+    for (out, packed) in last.iter_mut().zip(packed) {
+        let mut word = [0; 8];
+        word[..NARROW_BYTES].copy_from_slice(packed);
+        *out = u64::from_le_bytes(word);
     }
 }
 

@@ -19,16 +19,32 @@ pub fn metered() -> u64 {
     SPENT.load(Ordering::Relaxed)
 }
 
+fn counted<T>(f: impl FnOnce() -> T) -> T {
+    let Some(clock) = CLOCK.get() else { return f() };
+    let before = clock();
+    let out = f();
+    SPENT.fetch_add(clock().saturating_sub(before), Ordering::Relaxed);
+    out
+}
+
+/// Multiplications that take a few tenths of a millisecond: no longer than a reactor may be kept, and than handing
+/// them over and back costs in all.
+const SHORT: usize = 1 << 20;
+
+/// As [`offload`], but short work, of so many multiplications, is done here.
+pub(crate) async fn offload_long<T: Send + 'static>(
+    multiplications: usize,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    match multiplications <= SHORT {
+        true => counted(f),
+        false => offload(f).await,
+    }
+}
+
 /// Runs `f` on the blocking pool and waits for it; a panic in `f` resumes here.
 pub(crate) async fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-    let counted = move || {
-        let Some(clock) = CLOCK.get() else { return f() };
-        let before = clock();
-        let out = f();
-        SPENT.fetch_add(clock().saturating_sub(before), Ordering::Relaxed);
-        out
-    };
-    match tokio::task::spawn_blocking(counted).await {
+    match tokio::task::spawn_blocking(move || counted(f)).await {
         Ok(v) => v,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         // the runtime is shutting down: this task is about to be dropped at its next await

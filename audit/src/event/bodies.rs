@@ -11,6 +11,8 @@ use super::{EventError, Flow};
 
 /// Most openings that one [`DisclosureAnnounced`] is for.
 pub const MAX_ANNOUNCED: u64 = 16;
+/// The shape of an opening of one bit, which the other data parties countersign beforehand; any other, all members do.
+pub const BIT: &str = "bit";
 
 /// Who is given a body; the envelope is given to every member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::event::{
     Body,
-    bodies::{DisclosureAnnounced, MAX_ANNOUNCED},
+    bodies::{BIT, DisclosureAnnounced, MAX_ANNOUNCED},
 };
 
 const UNSOUND: &str = "others countersigned something else than the openings that were agreed";
@@ -73,7 +73,7 @@ pub(super) fn check(contract: &ContractView, log: &Log<'_>, report: &mut Report)
             find(format!("`{id}` is not declared in the contract"));
             continue;
         };
-        if declared.shape != "bit" {
+        if declared.shape != BIT {
             find(format!(
                 "`{id}` is declared as {}: only bits are announced",
                 declared.shape

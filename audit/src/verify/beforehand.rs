@@ -1,8 +1,9 @@
 //! Check 4, beforehand: others had countersigned that a job begins, and what it opens, before it went on.
 //!
-//! A node sends nothing in a job before the other members have cosigned a head that holds its links, and
-//! nothing after an opening before they have cosigned one that holds the opening, or its announcement. So whatever
-//! step it began afterwards, and sent frames in, it finished behind such a head.
+//! A node sends nothing in a job before the other members have cosigned a head that holds its links, and nothing after
+//! an opening before its witnesses have cosigned one that holds the opening, or its announcement: of a single bit the other
+//! data parties, of anything else all other members. So whatever step it began afterwards, and sent frames in, it finished
+//! behind such a head.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use super::{
     view::{Case, Event, Log},
 };
 use crate::{
-    event::Body,
+    event::{Body, bodies::BIT},
     note::{SignatureType, SignedCheckpoint},
 };
 
@@ -32,12 +33,21 @@ pub(super) fn check(case: &Case<'_>, log: &Log<'_>, report: &mut Report) {
     if demands.is_empty() {
         return;
     }
-    let cosigned = cosigned(case, log);
-    // whose log is not here, has no key to look for: that it is not here is a matter of check 2
-    let due = trust.and_then(|trust| trust.quorum);
-    let due = due.map_or(cosigned.len(), |quorum| quorum.min(cosigned.len()));
+    let members = cosigned(case, log);
+    let parties = members.iter().filter(|(node, _)| case.is_party(node));
+    let parties: Cosigned<'_> = parties
+        .map(|(node, sizes)| (*node, sizes.clone()))
+        .collect();
     for demand in demands {
         report.examined(Check::Witness, 1);
+        let cosigned = if demand.of_parties {
+            &parties
+        } else {
+            &members
+        };
+        // whose log is not here, has no key to look for: that it is not here is a matter of check 2
+        let due = trust.and_then(|trust| trust.quorum);
+        let due = due.map_or(cosigned.len(), |quorum| quorum.min(cosigned.len()));
         let within = |size: &u64| *size > demand.above && *size <= demand.until;
         let covers = |sizes: &BTreeSet<u64>| sizes.iter().any(within);
         let by = cosigned.values().filter(|sizes| covers(sizes)).count();
@@ -77,6 +87,8 @@ struct Demand<'a> {
     what: &'static str,
     above: u64,
     until: u64,
+    /// By the data parties alone.
+    of_parties: bool,
 }
 
 /// A step in which frames were sent, by its places in the log.
@@ -99,6 +111,7 @@ fn demands<'a>(log: &'a Log<'a>) -> Vec<Demand<'a>> {
             what: "the beginning of the job",
             above: event.part.index,
             until,
+            of_parties: false,
         });
     }
     for (event, announced) in announced::openings(log) {
@@ -116,10 +129,19 @@ fn demands<'a>(log: &'a Log<'a>) -> Vec<Demand<'a>> {
                 what,
                 above,
                 until,
+                of_parties: between_parties(event),
             });
         }
     }
     demands
+}
+
+/// Whether an opening may be of a single bit, which the data parties countersign.
+fn between_parties(event: &Event<'_>) -> bool {
+    match event.body() {
+        Some(Body::Disclosure(opening)) => opening.shape == BIT,
+        _ => true,
+    }
 }
 
 /// The steps in which this log's node sent anything.

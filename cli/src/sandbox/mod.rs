@@ -1,5 +1,6 @@
 //! A job with every node as a local process: certificates, configurations, processes, results.
 
+mod batches;
 mod layout;
 mod linked;
 pub(crate) mod made_up;

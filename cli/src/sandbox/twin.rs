@@ -18,7 +18,7 @@ use paripassu_model::{
 
 use paripassu_protocol::vertical::network::plain;
 
-use super::{linked, rejects};
+use super::{batches, linked, rejects};
 use crate::failure::Failure;
 
 /// A model fitted on the pooled columns of all parties, on the rows that the job used.
@@ -63,7 +63,7 @@ pub(crate) fn fit(
     let mut rows = IdSplit::new(tenths)
         .map_err(|e| wrong(&e))?
         .rows(first.ids());
-    if spec.network.is_some() {
+    if spec.in_batches() {
         sort_by_id_hash(&mut rows.train, first.ids());
     }
     let labels = first.label().unwrap_or_default();
@@ -180,6 +180,10 @@ pub(crate) fn fit(
         false => Ok(logistic::fit(set, &options)?.model),
     };
     let model = match &spec.reject_inference {
+        _ if spec.solver.method == spec::SolverMethod::Sgd => {
+            let widths: Vec<usize> = designs.iter().map(Design::width).collect();
+            batches::fit(spec, &widths, &train, &train_y)?
+        }
         Some(asked) => {
             let of_train: Vec<bool> = rows.train.iter().map(|row| declined[*row]).collect();
             let beside = (&weights[..], &train_offset[..]);

@@ -6,6 +6,7 @@
     reason = "each test file uses a part of it; a failure is a failed test"
 )]
 
+pub mod killed;
 pub mod rig;
 
 use std::{

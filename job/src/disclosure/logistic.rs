@@ -32,6 +32,8 @@ fn settled(method: SolverMethod, stop: Stop) -> String {
         (SolverMethod::Accelerated, Stop::Fixed) => {
             ("After the last pass of each range tried", format!("{way}."))
         }
+        // it opens no such bit
+        (SolverMethod::Sgd, _) => return String::new(),
     };
     let helper = match stop {
         Stop::Bit => "whether another pass follows",
@@ -127,13 +129,16 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
     }
     let settled = settled(spec.solver.method, spec.solver.stop);
     let settled_at_most = bits.saturating_mul(ranges);
-    list.push(opening(
-        DisclosureId::TrainConverged,
-        &also(&settled),
-        Shape::Bit,
-        with_helper(),
-        settled_at_most.saturating_mul(fits),
-    ));
+    let in_batches = spec.solver.method == SolverMethod::Sgd;
+    if !in_batches {
+        list.push(opening(
+            DisclosureId::TrainConverged,
+            &also(&settled),
+            Shape::Bit,
+            with_helper(),
+            settled_at_most.saturating_mul(fits),
+        ));
+    }
     let (in_range, else_) = match spec.solver.ranges().as_slice() {
         [only] => (only.to_string(), "the job ends"),
         tried => (
@@ -145,13 +150,24 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
             "the next one is tried, and after the last the job ends",
         ),
     };
-    list.push(opening(
-        DisclosureId::TrainRangeCheck,
-        &reject::ranged(spec, also(&format!(
-            "Once training has settled with the sigmoid series of a range ({in_range}), whether \
+    let ranged = match in_batches {
+        true => format!(
+            "After all passes with the sigmoid series of a range ({in_range}), whether the weights, and the scores of a 16th of \
+                the training rows (at least 8,192, those that come first in the public order), lie within it; if not, {else_}. \
+                The helper sees from the requests it serves whether another range follows."
+        ),
+        false => reject::ranged(
+            spec,
+            also(&format!(
+                "Once training has settled with the sigmoid series of a range ({in_range}), whether \
                 the scores of all training rows lie within it; if not, {else_}. The helper sees \
                 from the requests it serves whether another range follows."
-        ))),
+            )),
+        ),
+    };
+    list.push(opening(
+        DisclosureId::TrainRangeCheck,
+        &ranged,
         Shape::Bit,
         with_helper(),
         ranges.saturating_mul(fits + again),
@@ -179,6 +195,12 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
         opening(
             DisclosureId::ReleaseCoefficients(party.id.clone()),
             &match spec.is_held() {
+                _ if in_batches => format!(
+                    "The coefficients of {0}'s own columns{intercept} after the last pass, to {0} alone. Each is near the sum over \
+                        the training rows of (label - PD) times its column, divided by l2: a column that is constant but for \
+                        a few customers tells {tells} of these.",
+                    party.id
+                ),
                 false => format!(
                     "The final coefficients of {0}'s own columns{intercept}, to {0} alone. Each equals \
                         the sum over the training rows of (label - PD) times its column{weighed}, divided by \

@@ -18,20 +18,6 @@ pub(super) fn disclosures(spec: &Spec, network: &Network, helper: &Audience) -> 
         let parties = seats.iter().map(|party| Audience::Party(party.id.clone()));
         parties.chain([helper.clone()]).collect::<Vec<_>>()
     };
-    if let Some(job) = &spec.align.resume {
-        let parties = seats.iter().map(|party| Audience::Party(party.id.clone()));
-        list.push(opening(
-            DisclosureId::TrainHeld,
-            format!(
-                "Which of the last epochs of the training of the aborted job {job} each party still holds shares of, by number and \
-                    a digest that all know. Training goes on after the last that all hold alike, on shares made anew; if there is \
-                    none, it begins anew."
-            ),
-            Shape::Summary,
-            parties.collect(),
-            1,
-        ));
-    }
     // of rectifiers nothing bounds what the test rows give
     let rectified = network.activation == Activation::Relu && spec.outputs.scores.is_some();
     let and_test = match rectified {

@@ -121,3 +121,20 @@ pub(super) fn held(spec: &Spec, parties: &[Audience]) -> Option<Disclosure> {
         at_most: 1,
     })
 }
+
+/// What parties tell one another of the training of an aborted job, where states of it are kept.
+pub(super) fn held_points(spec: &Spec, parties: &[Audience]) -> Option<Disclosure> {
+    let (job, points) = (spec.align.resume.as_ref()?, spec.kept_points()?);
+    Some(Disclosure {
+        id: DisclosureId::TrainHeld,
+        what: format!(
+            "Which of the last {} of the training of the aborted job {job} each party still holds shares of, by number and a \
+                digest that all know. Training goes on after the last that all hold alike, on shares made anew; if there is \
+                none, it begins anew.",
+            points.several()
+        ),
+        shape: Shape::Summary,
+        to: parties.to_vec(),
+        at_most: 1,
+    })
+}

@@ -78,6 +78,7 @@ impl fmt::Display for Steps {
         f.pad(match self {
             Self::Newton => "Newton's steps",
             Self::Accelerated => "accelerated steps",
+            Self::Sgd => "mini-batches",
         })
     }
 }
@@ -111,6 +112,7 @@ pub fn choose(spec: &Spec, train_rows: u64, design_columns: &[u64]) -> Chosen {
     match spec.solver.method {
         SolverMethod::Newton => return named(Steps::Newton),
         SolverMethod::Accelerated => return named(Steps::Accelerated),
+        SolverMethod::Sgd => return named(Steps::Sgd),
         SolverMethod::Auto if !spec.needs_a_hessian().is_empty() => return named(Steps::Newton),
         SolverMethod::Auto => {}
     }

@@ -3,8 +3,10 @@
 use super::{
     Assumptions, PartySize, Series, Stage, StepCost, Taken, accelerated,
     align::align,
+    batches,
     gates::{Once, Product, series_word, within},
     held::{proximal_inverse, proximal_iterations, proximal_step},
+    kept,
     passes::Passes,
     trials,
 };
@@ -41,6 +43,10 @@ pub(super) struct Facts<'a> {
     pub(super) hessian_rows: u64,
     /// Columns that left the model or entered it.
     pub(super) stepped: u64,
+    /// The epoch or pass of an aborted job behind which the others came.
+    pub(super) after: u64,
+    /// Whether all this is what a run took.
+    pub(super) is_taken: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -72,6 +78,8 @@ impl<'a> Facts<'a> {
             series: Series::first(spec),
             hessian_rows: sampled.min(train_rows),
             stepped: taken.map_or(0, |taken| taken.stepped),
+            after: taken.map_or(0, |taken| taken.after),
+            is_taken: taken.is_some(),
         }
     }
 }
@@ -127,7 +135,7 @@ impl Facts<'_> {
             true => COARSE_PASSES_PER_SAMPLED_HESSIAN,
             false => 1,
         };
-        if self.steps == Steps::Accelerated {
+        if self.steps != Steps::Newton {
             return (0, 0);
         }
         // of all rows, the last early one serves on
@@ -142,7 +150,7 @@ impl Facts<'_> {
             if since >= share {
                 *if fine { &mut last } else { &mut early } += 1;
                 // the first, of the bound or of the label party's own fit, is for one pass
-                let once = pass == 0 && !near;
+                let once = pass == 0 && !near && self.after == 0;
                 since = if once { u64::MAX / 2 } else { 0 };
             }
             since += 1;
@@ -217,12 +225,17 @@ pub(super) fn before(facts: &Facts<'_>) -> Vec<StepCost> {
 
 /// A fit, and the trials before it.
 pub(super) fn fit(facts: &Facts<'_>) -> Vec<StepCost> {
+    if facts.steps == Steps::Sgd {
+        return batches::steps(facts);
+    }
     let passes = facts.passes;
     let (coarse, fine) = (facts.series.coarse_terms, facts.series.terms);
     // the first pass of all: while steps are large, if there are such passes
-    let (first_coarse, first_fine) = match passes.coarse {
-        0 => (0, passes.fine.min(1)),
-        _ => (1, 0),
+    let (first_coarse, first_fine) = match (facts.after, passes.coarse) {
+        (0, 0) => (0, passes.fine.min(1)),
+        (0, _) => (1, 0),
+        // an aborted job has made it
+        _ => (0, 0),
     };
     let first_rows = match first_fine {
         0 => facts.coarse_hessian_rows(),
@@ -231,7 +244,10 @@ pub(super) fn fit(facts: &Facts<'_>) -> Vec<StepCost> {
     let (large, last) = facts.hessians();
     let inverse_steps = large * facts.iterations(facts.coarse_hessian_rows())
         + last * facts.iterations(facts.hessian_rows);
-    let groups = passes.all().div_ceil(passes_ahead(facts.train_rows));
+    let ahead = passes_ahead(facts.train_rows);
+    let groups = passes.all().div_ceil(ahead);
+    // a pass from the label party's own start takes no masks of scores, and leaves them to the look at the range
+    let more = u64::from(facts.after > 0 && passes.all().is_multiple_of(ahead));
     // what is masked where columns stay shared: bins
     let sizes = match &facts.spec.binning {
         Some(binning) if binning.strict() => super::bins::masked(facts, binning),
@@ -251,8 +267,10 @@ pub(super) fn fit(facts: &Facts<'_>) -> Vec<StepCost> {
         };
         steps.extend(trials::steps(&facts, tuning));
     }
+    steps.extend(kept::steps(facts));
     steps.extend([
         masks_ahead(masked).times(groups),
+        scores_ahead(masked).times(more),
         gradient(masked, "gradient, first pass", None, false).times(first_coarse + first_fine),
         gradient(masked, "gradient, early passes", Some(coarse), false)
             .times(passes.coarse - first_coarse),
@@ -346,6 +364,17 @@ pub(super) fn masks_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
     once.ahead(facts.margins().into_iter().chain(facts.gradients()), count);
     once.compute_s = (4 * count * rows * columns) as f64 / RING_MACS_PER_S
         + (2 * WORD * rows * columns) as f64 / PRG_BYTES_PER_S;
+    once
+}
+
+/// The same for the scores alone.
+fn scores_ahead<'f>(facts: &'f Facts<'f>) -> Once<'f> {
+    let mut once = Once::new(facts, State::Training, "masks for scores");
+    let (rows, columns) = (facts.train_rows, facts.columns);
+    let count = passes_ahead(rows);
+    once.ahead(facts.margins(), count);
+    once.compute_s = (2 * count * rows * columns) as f64 / RING_MACS_PER_S
+        + (WORD * rows * columns) as f64 / PRG_BYTES_PER_S;
     once
 }
 

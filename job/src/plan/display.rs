@@ -42,7 +42,7 @@ impl Plan {
                 assumed.rtt_ms,
             );
         }
-        if self.batches > 0 {
+        if self.batches > 0 && self.solver.is_none() {
             return writeln!(
                 f,
                 "  {} common: {} to train, {} to test; {} Mbit/s, {} ms\n\nChosen\n  {} epochs of {} batches at \
@@ -95,6 +95,14 @@ impl Plan {
                 false => "",
             };
             writeln!(f, "  Hessian on {} rows{all}", count(self.hessian_rows))?;
+        }
+        if self.batches > 0 {
+            return writeln!(
+                f,
+                "  {} passes of {} batches, in each range tried; they end near the optimum, not at it\n",
+                self.passes,
+                count(self.batches),
+            );
         }
         writeln!(
             f,

@@ -143,6 +143,12 @@ impl<'f> Once<'f> {
         self.add(self.ids[from].clone(), helper, bytes);
     }
 
+    /// The helper to one party, by position.
+    pub(super) fn helper_sends(&mut self, to: usize, bytes: u64) {
+        let helper = self.facts.helper().clone();
+        self.add(helper, self.ids[to].clone(), bytes);
+    }
+
     /// The helper to each party.
     pub(super) fn helper_tells(&mut self, bytes: u64) {
         let helper = self.facts.helper().clone();

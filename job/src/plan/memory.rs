@@ -1,6 +1,6 @@
 //! Memory of each node at its peak, where the job settles in the first range.
 
-use super::{Memory, StepCost, cost::Facts};
+use super::{Memory, StepCost, batches, cost::Facts};
 use crate::{
     constants::{
         ALIGN_FRAME_ITEMS, ALIGN_MEMORY, ALIGN_MEMORY_BUDGET, ALIGN_MEMORY_PER_MATCH,
@@ -66,6 +66,9 @@ pub(super) fn dealt_at(position: usize) -> u64 {
 pub(super) const DEALT_AT_HELPER: u64 = 3;
 
 pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
+    if facts.steps == Steps::Sgd {
+        return batches::memory(facts);
+    }
     let (rows, columns, sampled) = (facts.train_rows, facts.columns, facts.hessian_rows);
     let base = base();
     // The series is dealt a block of rows at a time.
@@ -78,7 +81,7 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let squares: u64 = facts.widths().iter().map(|width| width * width).sum();
     let hessian = match facts.steps {
         Steps::Newton => 3 * WORD * sampled * columns + 16 * WORD * columns * columns,
-        Steps::Accelerated => 8 * WORD * squares,
+        Steps::Accelerated | Steps::Sgd => 8 * WORD * squares,
     };
     let parties = facts
         .ids()

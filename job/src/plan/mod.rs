@@ -6,12 +6,14 @@
 
 mod accelerated;
 mod align;
+mod batches;
 mod bins;
 mod cost;
 mod display;
 mod gates;
 mod held;
 mod horizontal;
+mod kept;
 mod learn;
 mod memory;
 mod network;
@@ -24,12 +26,14 @@ mod steps;
 mod table;
 mod trials;
 mod vole;
+mod warnings;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::table::{Table, count, duration};
+use self::warnings::{warnings, warnings_of_time};
 pub use self::{
     accelerated::{Chosen, ComparedSteps, choose},
     learn::Learns,
@@ -179,6 +183,14 @@ impl Series {
     }
 
     fn of(spec: &Spec, range: u32) -> Self {
+        if spec.solver.method == spec::SolverMethod::Sgd {
+            let terms = constants::batch_terms(range);
+            return Self {
+                range,
+                terms,
+                coarse_terms: terms,
+            };
+        }
         let automatic = || constants::terms_for_range(range);
         let terms = spec.solver.terms.unwrap_or_else(automatic);
         Self {
@@ -253,7 +265,7 @@ pub struct Plan {
     /// The sigmoid series that may be tried, in this order; none in a horizontal job. Costs and memory are those of a job that
     /// settles in the first; the others take a Hessian of all training rows.
     pub series: Vec<Series>,
-    /// Rows of the Hessian's subsample in the first range; none of a network, or of accelerated steps.
+    /// Rows of the Hessian's subsample in the first range; none of a network, of accelerated steps, or of mini-batches.
     pub hessian_rows: u64,
     /// How steps of a logistic regression on columns of several parties are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +273,7 @@ pub struct Plan {
     /// Why in this way.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub solver_why: String,
-    /// Batches of a pass of a network on columns of several parties; else none.
+    /// Batches of a pass of a network on columns of several parties, or of mini-batches; else none.
     #[serde(default)]
     pub batches: u64,
     /// The steps, in order.
@@ -300,6 +312,8 @@ pub struct Taken {
     pub second: (u64, u64),
     /// Passes of all trials of penalties, beside these.
     pub trial_passes: u64,
+    /// The epoch or pass of an aborted job after which training went on: `passes` and `fine_passes` came behind it.
+    pub after: u64,
     /// Columns that left the model or entered it, one by one.
     pub stepped: u64,
     /// Columns of a horizontal job in which values are missing.
@@ -385,7 +399,7 @@ fn costs_of(
     let facts = cost::Facts::of(spec, assumptions, rows, kind, taken);
     let hessian_rows = match kind {
         spec::Steps::Newton => facts.hessian_rows,
-        spec::Steps::Accelerated => 0,
+        spec::Steps::Accelerated | spec::Steps::Sgd => 0,
     };
     let (steps, mut memory) = match &spec.network {
         Some(network) => (
@@ -423,7 +437,10 @@ fn costs_of(
             (
                 facts.passes.all() + second,
                 spec.solver.most_passes(kind) * ranges * fits,
-                0,
+                match kind {
+                    spec::Steps::Sgd => spec.solver.batches.of_rows(train_rows),
+                    _ => 0,
+                },
             )
         }
     };
@@ -522,67 +539,4 @@ fn check(spec: &Spec, assumptions: &Assumptions) -> Result<Vec<PartySize>, PlanE
             Ok(*size)
         })
         .collect()
-}
-
-fn warnings_of_time(spec: &Spec, plan: &Plan) -> Vec<String> {
-    let mut list = Vec::new();
-    if plan.seconds > spec.limits.job_deadline_s as f64 {
-        list.push(format!(
-            "the expected {} is beyond limits.job_deadline_s = {}: raise it, or the job will \
-                be aborted",
-            duration(plan.seconds),
-            spec.limits.job_deadline_s
-        ));
-    } else if let Some(extents) = plan.extents
-        && extents.most.seconds > spec.limits.job_deadline_s as f64
-    {
-        list.push(format!(
-            "where as many columns go or come as [selection] allows, the expected {} are beyond limits.job_deadline_s = {}, and \
-                the job would be aborted: raise it, or lower selection.stepwise.max_steps",
-            duration(extents.most.seconds),
-            spec.limits.job_deadline_s
-        ));
-    }
-    list
-}
-
-fn warnings(spec: &Spec, plan: &Plan) -> Vec<String> {
-    let mut list = warnings_of_time(spec, plan);
-    for series in &plan.series {
-        let wanted = constants::terms_for_range(series.range);
-        if series.terms < wanted {
-            list.push(format!(
-                "solver.terms = {} is less than the {wanted} that make the series on ±{} exact to \
-                    {error}: coefficients will be off by more",
-                series.terms,
-                series.range,
-                error = if series.range == 8 { "5e-5" } else { "3e-6" },
-            ));
-        }
-    }
-    if plan.train_rows < 10 * plan.design_columns {
-        list.push(format!(
-            "{} training rows for {} design columns: expect an overfitted model, and scores \
-                that say much about single customers",
-            plan.train_rows, plan.design_columns
-        ));
-    }
-    let kind = plan
-        .solver
-        .map_or(spec::Steps::Newton, |chosen| chosen.steps);
-    let most = spec.solver.most_passes(kind);
-    let (usual, whose) = match kind {
-        spec::Steps::Newton => (constants::USUAL_PASSES, "Newton"),
-        spec::Steps::Accelerated => {
-            let (coarse, fine) = constants::usual_accelerated_passes(plan.design_columns);
-            (coarse + fine, "so many columns' accelerated training")
-        }
-    };
-    if most < usual && plan.batches == 0 {
-        list.push(format!(
-            "{most} passes are fewer than the {usual} that {whose} usually needs: where training has not \
-                settled after them, the next range is tried or the job ends",
-        ));
-    }
-    list
 }

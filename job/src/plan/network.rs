@@ -5,13 +5,12 @@ use super::{
     align::align,
     cost::{Facts, metrics},
     gates::{Once, Product, within},
-    memory,
+    kept, memory,
 };
 use crate::{
     constants::{
-        DIGEST, EPOCHS_HELD, FEATURE_CHUNK, LOOKED_AT_ROWS, NETWORK_HIDDEN_TERMS,
-        NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S, RELU_BYTES, RING_MACS_PER_S, SCORE,
-        SERIES_TERMS_PER_S, SERIES_WORDS, STORED_FEATURE, WORD,
+        FEATURE_CHUNK, LOOKED_AT_ROWS, NETWORK_HIDDEN_TERMS, NETWORK_OUTPUT_TERMS, PRG_BYTES_PER_S,
+        RELU_BYTES, RING_MACS_PER_S, SCORE, SERIES_TERMS_PER_S, SERIES_WORDS, STORED_FEATURE, WORD,
     },
     life::State,
     spec::{Activation, Network},
@@ -28,7 +27,6 @@ struct Sizes<'f> {
 /// The steps; of so many epochs where it is known how many there were.
 pub(super) fn steps(facts: &Facts<'_>, network: &Network, made: Option<u64>) -> Vec<StepCost> {
     let epochs = made.unwrap_or(network.epochs);
-    let goes_on = facts.spec.align.resume.is_some();
     let sizes = Sizes {
         facts,
         widths: facts.widths(),
@@ -56,13 +54,11 @@ pub(super) fn steps(facts: &Facts<'_>, network: &Network, made: Option<u64>) -> 
     if watched > 0 {
         steps.push(sizes.watched(looked_at(watched)).times(epochs));
         // the first has nothing to be compared with, but where training went on
-        let first = u64::from(!goes_on || made.is_none());
+        let first = u64::from(facts.after == 0);
         steps.push(improved(facts).times(epochs.saturating_sub(first)));
     }
-    steps.push(kept(facts).times(epochs));
-    if goes_on {
-        steps.push(held(facts).times(1));
-    }
+    steps.push(kept::kept(facts).times(epochs));
+    steps.extend(kept::found(facts));
     if scored > 0 {
         steps.push(sizes.scored(looked_at(scored)).times(1));
     }
@@ -284,23 +280,6 @@ impl<'f> Sizes<'f> {
         once.ask(1);
         once
     }
-}
-
-/// The heads of all transcripts, by which the parties name the state after an epoch.
-fn kept<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, "state kept");
-    once.rounds = 1;
-    once.broadcast(DIGEST);
-    once
-}
-
-/// Which epochs of an aborted job each party holds, shares made anew, and kept once more.
-fn held<'f>(facts: &'f Facts<'f>) -> Once<'f> {
-    let mut once = Once::new(facts, State::Training, "training goes on");
-    once.opening();
-    once.rounds = 3;
-    once.broadcast(EPOCHS_HELD * (4 + DIGEST) + 2 * DIGEST);
-    once
 }
 
 /// Whether the loss fell.

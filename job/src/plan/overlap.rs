@@ -25,6 +25,8 @@ pub(super) fn plan(spec: &Spec, assumptions: &Assumptions, sizes: &[PartySize]) 
         trial_passes: None,
         series: Series::of(spec, constants::AUTO_RANGES[0]),
         stepped: 0,
+        after: 0,
+        is_taken: false,
         hessian_rows: 0,
     };
     let steps = vec![align::align(&facts).times(1)];

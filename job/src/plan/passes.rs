@@ -30,6 +30,8 @@ impl Passes {
                 let (coarse, fine) = usual_accelerated_passes(columns);
                 (coarse, coarse + fine, most.div_ceil(ACCELERATED_FINE_PART))
             }
+            // always all of them
+            Steps::Sgd => return Self::of((spec, steps), most.saturating_sub(1), 1),
         };
         match spec.solver.stop {
             Stop::Bit => {
@@ -47,7 +49,12 @@ impl Passes {
         let fits = taken.stepped + 1;
         let of = |all: u64, second: u64| all.saturating_sub(second).div_ceil(fits);
         let (coarse, fine) = (of(taken.passes, coarse), of(taken.fine_passes, fine));
-        Self::of((spec, steps), coarse, fine)
+        let of = Self::of((spec, steps), coarse, fine);
+        if taken.after == 0 || spec.solver.stop == Stop::Fixed {
+            return of;
+        }
+        let tests = steps.bits_behind(taken.after, coarse + fine);
+        Self { tests, ..of }
     }
 
     /// None at all.

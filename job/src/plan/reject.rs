@@ -47,7 +47,9 @@ pub(super) fn steps(facts: &Facts<'_>, second: Passes, groups: u64) -> Vec<StepC
         gradient(facts, "second fit: gradient, last passes", Some(fine), true).times(second.fine),
     ];
     match facts.steps {
-        Steps::Accelerated => steps.extend(accelerated::steps(facts, second.all(), second.tests)),
+        Steps::Accelerated | Steps::Sgd => {
+            steps.extend(accelerated::steps(facts, second.all(), second.tests));
+        }
         Steps::Newton => steps.extend([
             hessian(
                 facts,

@@ -50,7 +50,7 @@ pub(super) fn steps(facts: &Facts<'_>, tuning: &Tuning) -> Vec<StepCost> {
     let passes_of_near = match facts.steps {
         Steps::Newton if tuning.is_path() => PATH_PASSES,
         Steps::Newton => NEAR_PASSES,
-        Steps::Accelerated => facts.passes.coarse.div_ceil(NEAR_PART),
+        Steps::Accelerated | Steps::Sgd => facts.passes.coarse.div_ceil(NEAR_PART),
     };
     let usual = ridges_tried * facts.passes.coarse.max(1) + near * passes_of_near;
     let passes = facts.trial_passes.unwrap_or(usual).max(trials);

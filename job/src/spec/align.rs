@@ -48,7 +48,7 @@ pub struct Align {
     /// 1, 2, 5, 10, 20 ...), and nobody who they are; the helper counts them.
     pub reveal: AlignReveal,
     /// An aborted job of the same parties, columns and model whose match this one goes on with, from the last part that
-    /// all parties still hold, and whose training, where it is of a network, from the last epoch. Default: none. `paripassu job resume` fills it in.
+    /// all parties still hold, and whose training from the last epoch of a network or pass of a logistic regression, where such are kept. Default: none. `paripassu job resume` fills it in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume: Option<JobId>,
 }

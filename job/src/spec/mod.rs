@@ -5,6 +5,7 @@
 //! available: nothing is accepted and ignored.
 
 mod align;
+mod batches;
 mod binning;
 mod choice;
 mod columns;
@@ -36,6 +37,7 @@ pub use paripassu_model::schema::IdRule;
 pub(crate) use self::reject::tests::spec as of_declined;
 pub use self::{
     align::{Align, AlignMethod, AlignReveal},
+    batches::MiniBatches,
     binning::{BinColumn, BinCounts, BinMethod, BinTrend, Binning, Smoothing, WoeSign},
     choice::AutoOr,
     columns::Columns,
@@ -46,6 +48,7 @@ pub use self::{
     network::{Activation, Network},
     overlap::{Overlap, OverlapOf},
     reject::RejectInference,
+    resume::KeptPoints,
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
     selection::{Selection, SelectionCorrelations, StepBy, StepDirection, Stepwise},

@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AutoOr, Spec, error::Problem, locate::KeyPath};
+use super::{AutoOr, MiniBatches, Spec, batches, error::Problem, locate::KeyPath};
 use crate::{constants, decimal::Decimal};
 
 /// `[solver]`: how the model is fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Given")]
+#[serde(from = "Given", into = "Given")]
 pub struct Solver {
-    /// `newton` (default), `accelerated`, or `auto`.
+    /// `newton` (default), `accelerated`, `auto`, or `sgd`: mini-batches, of which alone `range` and the keys of
+    /// [`MiniBatches`] are.
     pub method: SolverMethod,
     /// Most passes over the training rows in each range tried: of Newton's steps 1 to 60, default 20, about 10 are needed; of
     /// accelerated ones 1 to 1,000, default 600, some 40 to 400 are needed. With `auto` those of accelerated steps; Newton's then take
@@ -23,7 +24,7 @@ pub struct Solver {
     pub stop: Stop,
     /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
     /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
-    /// training row's score lies outside.
+    /// training row's score lies outside. Of mini-batches 8, 16 or 32, or `auto`: 16, then 32.
     pub range: AutoOr,
     /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 12, 20, 40 or 80 by range, for a
     /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but
@@ -32,54 +33,115 @@ pub struct Solver {
     /// Rows of the Hessian's subsample, or `auto` (default): the larger of 32768 and 64 per design column,
     /// at most all training rows. Ranges after the first take all training rows.
     pub hessian_rows: AutoOr,
+    /// Of mini-batches: keys of `[solver]` beside `method` and `range`.
+    pub batches: MiniBatches,
+    /// Keys that were written and are not of the method.
+    pub(super) misplaced: Vec<&'static str>,
 }
 
-/// The same as it is written: how many passes are usual depends on the method.
-#[derive(Deserialize)]
+/// The same as it is written: how many passes are usual, and which keys there are, depends on the method.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Given {
     method: SolverMethod,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_passes: Option<u64>,
-    tolerance: Decimal,
-    stop: Stop,
-    range: AutoOr,
-    terms: AutoOr,
-    hessian_rows: AutoOr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tolerance: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<Stop>,
+    range: Option<AutoOr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<AutoOr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hessian_rows: Option<AutoOr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epochs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    momentum: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
 }
 
-impl Default for Given {
-    fn default() -> Self {
-        let Solver {
-            method,
-            tolerance,
-            stop,
-            range,
-            terms,
-            hessian_rows,
-            ..
-        } = Solver::default();
-        Self {
-            method,
-            max_passes: None,
-            tolerance,
-            stop,
-            range,
-            terms,
-            hessian_rows,
-        }
+impl Given {
+    /// Keys that were written and are not of the method.
+    fn misplaced(&self) -> Vec<&'static str> {
+        let asked = |setting: Option<AutoOr>| setting.is_some_and(|s| s != AutoOr::Auto);
+        let of_passes = [
+            (self.max_passes.is_some(), "max_passes"),
+            (self.tolerance.is_some(), "tolerance"),
+            (self.stop.is_some(), "stop"),
+            (asked(self.terms), "terms"),
+            (asked(self.hessian_rows), "hessian_rows"),
+        ];
+        let of_batches = [
+            (self.epochs.is_some(), "epochs"),
+            (self.batch.is_some(), "batch"),
+            (self.rate.is_some(), "rate"),
+            (self.momentum.is_some(), "momentum"),
+            (self.seed.is_some(), "seed"),
+        ];
+        let all = match self.method {
+            SolverMethod::Sgd => of_passes,
+            _ => of_batches,
+        };
+        let written = all.into_iter().filter(|(there, _)| *there);
+        written.map(|(_, key)| key).collect()
     }
 }
 
 impl From<Given> for Solver {
     fn from(given: Given) -> Self {
+        let (usual, batches) = (Self::default(), MiniBatches::default());
+        let misplaced = given.misplaced();
         Self {
             method: given.method,
             max_passes: given.max_passes.unwrap_or(given.method.usual_most()),
-            tolerance: given.tolerance,
-            stop: given.stop,
-            range: given.range,
-            terms: given.terms,
-            hessian_rows: given.hessian_rows,
+            tolerance: given.tolerance.unwrap_or(usual.tolerance),
+            stop: given.stop.unwrap_or(usual.stop),
+            range: given.range.unwrap_or(usual.range),
+            terms: given.terms.unwrap_or(usual.terms),
+            hessian_rows: given.hessian_rows.unwrap_or(usual.hessian_rows),
+            batches: MiniBatches {
+                epochs: given.epochs.unwrap_or(batches.epochs),
+                batch: given.batch.unwrap_or(batches.batch),
+                rate: given.rate.unwrap_or(batches.rate),
+                momentum: given.momentum.unwrap_or(batches.momentum),
+                seed: given.seed.unwrap_or(batches.seed),
+            },
+            misplaced,
+        }
+    }
+}
+
+impl From<Solver> for Given {
+    fn from(of: Solver) -> Self {
+        let (range, batches) = (Some(of.range), of.batches);
+        match of.method {
+            SolverMethod::Sgd => Self {
+                method: of.method,
+                range,
+                epochs: Some(batches.epochs),
+                batch: Some(batches.batch),
+                rate: Some(batches.rate),
+                momentum: Some(batches.momentum),
+                seed: Some(batches.seed),
+                ..Self::default()
+            },
+            _ => Self {
+                method: of.method,
+                max_passes: Some(of.max_passes),
+                tolerance: Some(of.tolerance),
+                stop: Some(of.stop),
+                range,
+                terms: Some(of.terms),
+                hessian_rows: Some(of.hessian_rows),
+                ..Self::default()
+            },
         }
     }
 }
@@ -94,6 +156,8 @@ impl Default for Solver {
             range: AutoOr::Auto,
             terms: AutoOr::Auto,
             hessian_rows: AutoOr::Auto,
+            batches: MiniBatches::default(),
+            misplaced: Vec::new(),
         }
     }
 }
@@ -101,18 +165,28 @@ impl Default for Solver {
 impl Solver {
     /// The half widths R of the sigmoid series that may be tried, in this order.
     pub fn ranges(&self) -> Vec<u32> {
-        match self.range {
-            AutoOr::Auto => constants::AUTO_RANGES.to_vec(),
-            AutoOr::Is(range) => vec![range],
+        match (self.range, self.method) {
+            (AutoOr::Auto, SolverMethod::Sgd) => constants::AUTO_BATCH_RANGES.to_vec(),
+            (AutoOr::Auto, _) => constants::AUTO_RANGES.to_vec(),
+            (AutoOr::Is(range), _) => vec![range],
         }
     }
 
-    /// Most passes of a range where these steps are taken.
+    /// Half widths that may be named.
+    pub(super) fn nameable(&self) -> &'static [u32] {
+        match self.method {
+            SolverMethod::Sgd => &constants::BATCH_RANGES,
+            _ => &constants::RANGES,
+        }
+    }
+
+    /// Most passes of a range where these steps are taken; of mini-batches all of them.
     pub fn most_passes(&self, steps: Steps) -> u64 {
         match (self.method, steps) {
             (SolverMethod::Auto, Steps::Newton) => {
                 self.max_passes.min(constants::DEFAULT_MAX_PASSES)
             }
+            (_, Steps::Sgd) => self.batches.epochs,
             _ => self.max_passes,
         }
     }
@@ -121,6 +195,7 @@ impl Solver {
     /// as each of them.
     pub fn most_bits(&self, steps: Steps, several: bool) -> u64 {
         match self.stop {
+            _ if steps == Steps::Sgd => 0,
             Stop::Bit if several => steps.bits_again(self.most_passes(steps)),
             Stop::Bit => steps.bits(self.most_passes(steps)),
             Stop::Fixed => 1,
@@ -133,6 +208,7 @@ impl Solver {
             SolverMethod::Newton => &[Steps::Newton],
             SolverMethod::Accelerated => &[Steps::Accelerated],
             SolverMethod::Auto => &[Steps::Newton, Steps::Accelerated],
+            SolverMethod::Sgd => &[Steps::Sgd],
         }
     }
 }
@@ -148,8 +224,12 @@ pub enum SolverMethod {
     /// signs, columns that enter or leave by statistics, or `counts = "strict"`.
     Accelerated,
     /// Whichever of the two is expected to take less time, by training rows and the design columns of each party
-    /// ([`choose`](crate::plan::choose)); Newton's wherever accelerated steps cannot be taken.
+    /// ([`choose`](crate::plan::choose)); Newton's wherever accelerated steps cannot be taken. Never mini-batches, which do not end at
+    /// the optimum.
     Auto,
+    /// Mini-batches, with momentum: a public number of passes, each of many steps of two rounds. For many rows, where a model near the
+    /// optimum is enough. Not with what [`Spec::beyond_batches`] names.
+    Sgd,
 }
 
 /// The steps that a fit takes, once it is known.
@@ -160,12 +240,24 @@ pub enum Steps {
     Newton,
     /// By the gradient and momentum.
     Accelerated,
+    /// By gradients of batches, and momentum.
+    Sgd,
 }
 
 impl Steps {
     /// Bits that so many passes of an attempt open, from the label party's own fit on.
     pub(crate) fn bits(self, passes: u64) -> u64 {
         self.bits_after(passes, constants::UNASKED_PASSES)
+    }
+
+    /// The same of passes behind those that an aborted job has made.
+    pub(crate) fn bits_behind(self, made: u64, passes: u64) -> u64 {
+        let asked = match self {
+            Self::Newton => made.saturating_sub(constants::UNASKED_PASSES),
+            Self::Accelerated => made / constants::ACCELERATED_PASSES_PER_BIT,
+            Self::Sgd => 0,
+        };
+        self.bits(made + passes).saturating_sub(asked)
     }
 
     /// The same of an attempt that begins where another fit has ended: nothing is asked after its first pass.
@@ -177,6 +269,7 @@ impl Steps {
         match self {
             Self::Newton => passes.saturating_sub(unasked).max(1),
             Self::Accelerated => passes.div_ceil(constants::ACCELERATED_PASSES_PER_BIT),
+            Self::Sgd => 0,
         }
     }
 }
@@ -184,7 +277,7 @@ impl Steps {
 impl SolverMethod {
     fn usual_most(self) -> u64 {
         match self {
-            Self::Newton => constants::DEFAULT_MAX_PASSES,
+            Self::Newton | Self::Sgd => constants::DEFAULT_MAX_PASSES,
             Self::Accelerated | Self::Auto => constants::DEFAULT_MAX_ACCELERATED_PASSES,
         }
     }
@@ -192,7 +285,7 @@ impl SolverMethod {
     /// How many passes may be allowed.
     fn passes(self) -> std::ops::RangeInclusive<u64> {
         match self {
-            Self::Newton => constants::MAX_PASSES,
+            Self::Newton | Self::Sgd => constants::MAX_PASSES,
             Self::Accelerated | Self::Auto => constants::MAX_ACCELERATED_PASSES,
         }
     }
@@ -272,7 +365,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
         );
     }
     let tolerances = match solver.method {
-        SolverMethod::Newton => constants::TOLERANCE,
+        SolverMethod::Newton | SolverMethod::Sgd => constants::TOLERANCE,
         SolverMethod::Accelerated | SolverMethod::Auto => constants::ACCELERATED_TOLERANCE,
     };
     if !tolerances.contains(&solver.tolerance.value()) {
@@ -287,6 +380,7 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
                 .to_owned(),
         );
     }
+    batches::check(spec, &solver.misplaced, &mut unfit);
     if solver.method == SolverMethod::Accelerated {
         for (key, why) in spec.needs_a_hessian() {
             let why = format!(

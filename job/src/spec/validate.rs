@@ -328,11 +328,10 @@ fn numbers(spec: &Spec, found: &mut Found) {
         }
     }
     if let AutoOr::Is(range) = spec.solver.range
-        && !constants::RANGES.contains(&range)
+        && !spec.solver.nameable().contains(&range)
     {
-        let available = ["auto".to_owned()]
-            .into_iter()
-            .chain(constants::RANGES.map(|r| r.to_string()));
+        let named = spec.solver.nameable().iter().map(u32::to_string);
+        let available = ["auto".to_owned()].into_iter().chain(named);
         found.push((
             KeyPath::of("solver.range"),
             Problem::NotAvailable {

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where a value is not there")]
 
 mod accelerated;
+mod batches;
 mod network;
+mod resumed;
 mod selection;
 
 use std::{
@@ -28,6 +30,7 @@ use paripassu_protocol::{
     correlation::{CorrelationSource, HelperSource, deal},
     testing::{World, dealt::seeds},
     vertical::{
+        course::{Course, Kept, State},
         logistic::{self, LogisticFit, LogisticInput, LogisticSpec},
         stepwise::{Stepwise, train_stepwise},
     },
@@ -36,6 +39,39 @@ use paripassu_protocol::{
 const ROWS: usize = 3_000;
 /// All design columns.
 const COLUMNS: usize = 11;
+
+/// Agrees on states with the others, as a node does, and keeps them in memory.
+#[derive(Clone, Default)]
+struct Keeps {
+    kept: Arc<Mutex<Vec<State>>>,
+    /// What is held of an aborted job.
+    before: Option<Vec<State>>,
+}
+
+impl Course for Keeps {
+    fn job(&self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn head(&self) -> Result<[u8; 32], Abort> {
+        Ok([8; 32])
+    }
+
+    fn keep(&mut self, state: State) -> Kept<'_> {
+        self.kept.lock().unwrap().push(state);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn held(&self) -> Option<Vec<(u32, [u8; 32])>> {
+        let before = self.before.as_ref()?.iter();
+        Some(before.map(|state| (state.point, state.name)).collect())
+    }
+
+    fn take(&mut self, point: u32) -> Option<State> {
+        let mut before = self.before.take()?.into_iter();
+        before.find(|state| state.point == point)
+    }
+}
 
 fn spec() -> Spec {
     Spec::from_toml(template(TemplateKind::VerticalLogistic), "job.toml").unwrap()
@@ -110,7 +146,7 @@ fn chooser(spec: &Spec) -> Option<(logistic::Chooser, u32)> {
             .map(|(p, width)| (width - usize::from(p == 0)) as u64)
             .collect();
         match choose(&of, rows as u64, &columns).steps {
-            Steps::Newton => logistic::Method::Newton,
+            Steps::Newton | Steps::Sgd => logistic::Method::Newton,
             Steps::Accelerated => logistic::Method::Accelerated,
         }
     };
@@ -158,6 +194,7 @@ impl Openings for Book {
         let party = |position: u8| self.1[usize::from(position)].clone();
         let id = match (opening, to) {
             (Opening::Converged { .. }, Receivers::All) => DisclosureId::TrainConverged,
+            (Opening::HeldPoints, Receivers::All) => DisclosureId::TrainHeld,
             (Opening::Correlations, Receivers::All) => DisclosureId::SelectionCorrelations,
             (Opening::Correlated, Receivers::All) => DisclosureId::SelectionPairs,
             (Opening::Inflated { .. }, Receivers::All) => DisclosureId::SelectionInflated,
@@ -202,6 +239,13 @@ impl Ran {
 }
 
 async fn run(spec: &Spec, scale: f64) -> Ran {
+    let courses = vec![Keeps::default(); spec.party.len()];
+    run_on(spec, scale, courses).await
+}
+
+/// The same with what each party keeps, where this kind of training keeps anything.
+async fn run_on(spec: &Spec, scale: f64, courses: Vec<Keeps>) -> Ran {
+    let keeps = spec.kept_points().is_some();
     let contract = Contract::new(
         spec.clone(),
         JobId::from_bytes([7; 16]),
@@ -243,12 +287,16 @@ async fn run(spec: &Spec, scale: f64) -> Ran {
                 };
                 let (solver, book) = (solver.clone(), Book(Arc::clone(&books[me]), names.clone()));
                 let count = Arc::clone(&count);
+                let mut course = courses[me].clone();
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let mut engine = Engine::new(&ctx, source, Box::new(book))?;
                     let quiet = &mut |_: u32, _: u32, _: bool| {};
                     let fit = match stepwise {
-                        None => logistic::train(&mut engine, &solver, input, quiet).await,
+                        None => {
+                            let course = keeps.then_some(&mut course as &mut dyn Course);
+                            logistic::train_on(&mut engine, &solver, input, course, quiet).await
+                        }
                         Some(rule) => {
                             let made = train_stepwise(&mut engine, &solver, &rule, input, quiet);
                             made.await.map(|(fit, steps)| {
@@ -310,7 +358,7 @@ fn of_engine(plan: &Plan) -> (BTreeMap<(String, String), u64>, Vec<u64>) {
     let mut rounds = vec![0; plan.assumptions.parties.len()];
     let outside = ["match customers", "test scores", "metrics"];
     for step in &plan.steps {
-        if outside.contains(&step.step.as_str()) && plan.batches == 0 {
+        if outside.contains(&step.step.as_str()) && (plan.batches == 0 || plan.solver.is_some()) {
             continue;
         }
         if step.step == "match customers" {

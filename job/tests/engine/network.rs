@@ -8,27 +8,9 @@ use paripassu_job::{
 use paripassu_protocol::vertical::logistic::RowWeights;
 use paripassu_protocol::vertical::network::{
     self as protocol, Hidden, NetworkInput, NetworkSpec, Schedule,
-    course::{Course, Kept, State},
 };
 
 use super::*;
-
-/// Agrees on states with the others, as a node does, and lets go of them.
-struct Keeps;
-
-impl Course for Keeps {
-    fn job(&self) -> [u8; 32] {
-        [7; 32]
-    }
-
-    fn head(&self) -> Result<[u8; 32], Abort> {
-        Ok([8; 32])
-    }
-
-    fn keep(&mut self, _: State) -> Kept<'_> {
-        Box::pin(async { Ok(()) })
-    }
-}
 
 /// Test rows beside the training rows of the sample.
 const TEST_ROWS: usize = 1_285;
@@ -121,7 +103,7 @@ async fn trained(spec: &Spec) -> (BTreeMap<(String, String), u64>, Vec<u64>, Vec
                 async move {
                     let source = HelperSource::new(&ctx, &[me as u8 + 1; 32])?;
                     let mut engine = Engine::new(&ctx, source, Box::new(book))?;
-                    let (course, quiet) = (&mut Keeps, &mut |_, _, _| {});
+                    let (course, quiet) = (&mut Keeps::default(), &mut |_, _, _| {});
                     let fit =
                         protocol::train_on(&mut engine, &asked, input, Some(course), quiet).await;
                     engine.source_mut().done().await?;

@@ -83,7 +83,7 @@ impl Book {
                 let id = DisclosureId::BinningGoods(self.party(party)?);
                 (id, format!("train/bins-{party}"))
             }
-            Opening::HeldEpochs => (DisclosureId::TrainHeld, "train/held".to_owned()),
+            Opening::HeldPoints => (DisclosureId::TrainHeld, "train/held".to_owned()),
             Opening::TrialLoss { trial } => {
                 (DisclosureId::TrainTrials, format!("train/loss-{trial}"))
             }

@@ -17,19 +17,22 @@ use paripassu_protocol::{
     arith::Engine,
     correlation::CorrelationSource,
     reasons::{self, LARGEST, Largest, MOST, Shortfall},
-    vertical::logistic::LogisticFit,
 };
 
 use paripassu_service::{node::JobState, transport::JobChannel};
 
-use super::{Prepared, Run, evaluate, own, rows::RowData, train::Fit};
+use super::{
+    Prepared, Run, evaluate, own,
+    rows::RowData,
+    train::{Fit, Regression},
+};
 
 impl Run {
     /// This party's half of the scorecard and, where the job releases them, reasons across both parties.
     pub(super) async fn points<S: CorrelationSource>(
         &self,
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Regression,
         engine: &mut Engine<JobChannel, S>,
     ) -> Result<Option<Half>, Abort> {
         let Some(asked) = &self.spec().scorecard else {
@@ -116,7 +119,7 @@ impl Half {
         scaling: Scaling,
         (job, party): (&str, &str),
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Regression,
     ) -> Result<Self, Abort> {
         let texts = spec.scorecard.as_ref().map(|card| &card.texts);
         let texts = texts.and_then(|t| t.iter().find(|(id, _)| id.as_str() == party));
@@ -179,7 +182,7 @@ impl Half {
     pub(crate) fn files(
         &self,
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Regression,
         offset: Option<&str>,
         explained: String,
     ) -> Result<Files, Abort> {

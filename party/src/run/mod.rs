@@ -1,14 +1,15 @@
 //! One job at this party: match, prepare, train, evaluate, release.
 
 mod align;
+mod batches;
 mod binning;
 mod card;
 mod common;
 mod compared;
 mod counted;
-mod epochs;
 mod evaluate;
 mod failure;
+mod going_on;
 mod horizontal;
 mod kept;
 mod keys;
@@ -66,7 +67,7 @@ use paripassu_service::{
 };
 
 pub(crate) use self::common::own;
-pub use self::network::spec as network_spec;
+pub use self::{batches::spec as sgd_spec, network::spec as network_spec};
 use self::{
     common::blocking,
     failure::{At, Failure},
@@ -121,7 +122,7 @@ struct Run {
 pub(crate) struct Prepared {
     pub(crate) table_rows: usize,
     pub(crate) matched: usize,
-    /// Names the common rows of a network, in the order in which they are trained on.
+    /// Names the common rows, in the order in which they are trained on, where states of the training are kept.
     pub(crate) common: Option<[u8; 32]>,
     pub(crate) design: Design,
     pub(crate) train: Array2<f64>,
@@ -272,6 +273,7 @@ impl Run {
         let trained = self.train(&mut prepared, &mut engine).await;
         let (fit, half, passes) = trained.at("train")?;
         (self.taken.passes, self.taken.fine_passes) = passes;
+        self.taken.after = fit.resumed();
         if let Some(tuned) = &self.tuned {
             // trials end before the last passes' precision
             self.taken.trial_passes = tuned.passes.into();
@@ -318,8 +320,8 @@ impl Run {
         let (test, mut train): (Vec<usize>, Vec<usize>) = rows
             .iter()
             .partition(|row| split.is_test(keys.get(*row).unwrap_or(&table.ids()[**row])));
-        if self.spec().network.is_some() {
-            // batches are cut of an order that does not depend on the matching
+        if self.spec().kept_points().is_some() || self.spec().in_batches() {
+            // batches, and states that another job goes on from, are of an order that does not depend on the matching
             match keys.is_empty() {
                 true => sort_by_id_hash(&mut train, table.ids()),
                 false => {
@@ -411,7 +413,8 @@ impl Run {
             Ok::<_, Abort>(Prepared {
                 table_rows: table.rows(),
                 matched: train.len() + test.len(),
-                common: (spec.network.is_some()).then(|| commit::named(&table, &train, &test)),
+                common: (spec.kept_points().is_some())
+                    .then(|| commit::named(&table, &train, &test)),
                 train: matrix(&train)?,
                 test: matrix(&test)?,
                 rows,
@@ -529,10 +532,7 @@ impl Run {
         let (compared, profile) = self.compared(&data, evaluation.as_ref());
         let mut report = page::report(self, &selection, &data, &fit, evaluation.as_ref());
         report.notes.extend(compared::note(&compared));
-        let went_on = match &fit {
-            Fit::Network(fit) => self.went_on(fit),
-            Fit::Logistic(_) => None,
-        };
+        let went_on = self.went_on(&fit);
         report.notes.extend(went_on.as_ref().map(|on| on.note()));
         report.compared = Some(compared.clone());
         let mut more = Vec::new();

@@ -9,8 +9,11 @@ use paripassu_protocol::{
     abort::Abort,
     arith::Engine,
     correlation::HelperSource,
-    vertical::network::{
-        self, Dense, EDGE, Hidden, NetworkFit, NetworkInput, NetworkSpec, hidden_series, plain,
+    vertical::{
+        course::Course,
+        network::{
+            self, Dense, EDGE, Hidden, NetworkFit, NetworkInput, NetworkSpec, hidden_series, plain,
+        },
     },
 };
 use paripassu_service::transport::JobChannel;
@@ -72,8 +75,9 @@ impl Run {
         let mut progress = move |done: u32, of: u32, _: bool| {
             reporter.progress(&timed("batches", start, done.into(), of.into()));
         };
-        let mut course = self.epochs(data).await?;
-        network::train_on(engine, spec, input, Some(&mut course), &mut progress).await
+        let mut kept = self.training(data).await?;
+        let course = kept.as_mut().map(|kept| kept as &mut dyn Course);
+        network::train_on(engine, spec, input, course, &mut progress).await
     }
 }
 

@@ -11,12 +11,18 @@ use paripassu_model::{
     report::{self, RejectReport, Report},
     validation::Compared,
 };
-use paripassu_protocol::{abort::Abort, vertical::logistic::LogisticFit};
+use paripassu_protocol::abort::Abort;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, epochs::WentOn, evaluate::Evaluation, own, train::Fit};
+use super::{
+    Prepared,
+    evaluate::Evaluation,
+    going_on::WentOn,
+    own,
+    train::{Fit, Regression},
+};
 
 /// What is written, and where.
 pub(super) struct Results {
@@ -33,7 +39,7 @@ pub(super) struct Content {
     pub(super) compared: Compared,
     /// What was made of declined applicants.
     pub(super) inferred: Option<RejectReport>,
-    /// Where a network's training went on.
+    /// Where training went on.
     pub(super) went_on: Option<WentOn>,
     /// The column added to each score, at the label party.
     pub(super) offset: Option<String>,
@@ -157,7 +163,7 @@ impl Content {
         Ok(files)
     }
 
-    fn model<'a>(&'a self, data: &Prepared, fit: &LogisticFit) -> ModelFile<'a> {
+    fn model<'a>(&'a self, data: &Prepared, fit: &Regression) -> ModelFile<'a> {
         ModelFile {
             format: 1,
             job: &self.job,

@@ -8,15 +8,15 @@ use paripassu_model::report::{
     Trial, Trials, Uplift,
 };
 use paripassu_protocol::vertical::{
-    logistic::{LogisticFit, Method},
+    logistic::{Method, SolverFacts},
     tuning::{Penalties, Tuned},
 };
 
 use super::{
-    Prepared, Run,
+    Prepared, Run, batches,
     evaluate::{ALONE, Evaluation, JOINT},
     network, select,
-    train::{Fit, design_columns},
+    train::{Fit, Reached, Regression, design_columns},
 };
 use crate::dataset::Selection;
 
@@ -43,13 +43,14 @@ const MOST_CORRELATED: usize = 120;
 /// What every report of a run says, whatever the job.
 /// The passes of a vertical logistic fit, which open no step.
 fn passes(run: &Run) -> Option<Convergence> {
+    let in_batches = run.spec().solver.method == SolverMethod::Sgd;
     (!run.course.is_empty()).then(|| Convergence {
         step: "pass".into(),
         quantity: String::new(),
         rows: run.course.clone(),
-        note: "Wall time of each pass; those at final precision are in the joint model's colour. No loss and no step is \
+        note: if in_batches { batches::NOTE } else { "Wall time of each pass; those at final precision are in the joint model's colour. No loss and no step is \
                opened: one bit a pass says whether every coefficient moved by less than the tolerance, which the \
-               last pass's does."
+               last pass's does." }
             .into(),
     })
 }
@@ -172,7 +173,14 @@ pub(super) fn report(
         parties,
         planned: run.planned(data.table_rows as u64, data.matched as u64, fit.widths()),
         solver: match (fit, &spec.network) {
-            (Fit::Logistic(fit), _) => solver(run, data, fit),
+            (Fit::Logistic(fit), _) => match &fit.reached {
+                Reached::Passes(facts) => solver(run, data, fit, facts),
+                Reached::Batches(facts) => {
+                    let train = run.ctx.meter().by_phase();
+                    let train = train.get("train").cloned().unwrap_or_default();
+                    batches::solver(spec, facts, &train)
+                }
+            },
             (Fit::Network(fit), Some(network)) => network::solver(run, network, fit),
             (Fit::Network(_), None) => Solver::default(),
         },
@@ -204,8 +212,7 @@ pub(super) fn report(
     }
 }
 
-fn solver(run: &Run, data: &Prepared, fit: &LogisticFit) -> Solver {
-    let f = &fit.facts;
+fn solver(run: &Run, data: &Prepared, fit: &Regression, f: &SolverFacts) -> Solver {
     let fact = |name: &str, value: String| Fact {
         name: name.into(),
         value,
@@ -237,7 +244,7 @@ fn solver(run: &Run, data: &Prepared, fit: &LogisticFit) -> Solver {
         facts: weighing(run.contract.spec())
             .into_iter()
             .chain(holding(run.contract.spec(), fit))
-            .chain(made(run, data, fit))
+            .chain(made(run, data, f))
             .map(|(name, value)| fact(name, value))
             .chain([
                 fact("Fraction bits of residuals", f.points.residual.to_string()),
@@ -256,8 +263,8 @@ fn solver(run: &Run, data: &Prepared, fit: &LogisticFit) -> Solver {
 }
 
 /// How steps were made, where the job left that open, and of what.
-fn made(run: &Run, data: &Prepared, fit: &LogisticFit) -> Vec<(&'static str, String)> {
-    let (f, spec) = (&fit.facts, run.contract.spec());
+fn made(run: &Run, data: &Prepared, f: &SolverFacts) -> Vec<(&'static str, String)> {
+    let spec = run.contract.spec();
     let mut list = Vec::new();
     if spec.solver.method == SolverMethod::Auto {
         let columns = design_columns(&f.widths);
@@ -273,7 +280,7 @@ fn made(run: &Run, data: &Prepared, fit: &LogisticFit) -> Vec<(&'static str, Str
 }
 
 /// What holds coefficients, where anything does.
-fn holding(spec: &paripassu_job::Spec, fit: &LogisticFit) -> Vec<(&'static str, String)> {
+fn holding(spec: &paripassu_job::Spec, fit: &Regression) -> Vec<(&'static str, String)> {
     if !spec.is_held() {
         return Vec::new();
     }
@@ -380,7 +387,7 @@ pub(super) fn uplift(s: &super::evaluate::Summary, resampled: Option<&Intervals>
     all
 }
 
-fn coefficients(me: &str, data: &Prepared, fit: &LogisticFit) -> Coefficients {
+fn coefficients(me: &str, data: &Prepared, fit: &Regression) -> Coefficients {
     Coefficients {
         owner: me.to_owned(),
         intercept: fit.intercept,
@@ -451,8 +458,9 @@ fn notes(run: &Run, data: &Prepared, fit: &Fit) -> Vec<String> {
     let selected = data.selection.iter();
     let selected = selected.flat_map(|told| select::notes(told, stepwise));
     let zeros = select::zeros(run, data, coefficients);
-    let all = constant.into_iter().chain(bins).chain(selected);
-    all.chain(zeros).collect()
+    let near = (run.spec().solver.method == SolverMethod::Sgd).then(|| batches::NEAR.to_owned());
+    let all = near.into_iter().chain(constant).chain(bins);
+    all.chain(selected).chain(zeros).collect()
 }
 
 /// RFC 3339, UTC.

@@ -23,7 +23,7 @@ use super::{
     own,
     progress::passes,
     rows::RowData,
-    train::{JobEngine, logistic_spec},
+    train::{JobEngine, Regression, logistic_spec},
 };
 
 /// Which of the training and the test rows are declined, at the label holder.
@@ -194,7 +194,7 @@ impl Run {
     pub(super) fn reject_report(
         &self,
         data: &Prepared,
-        fit: &LogisticFit,
+        fit: &Regression,
         evaluation: Option<&Evaluation>,
     ) -> Option<RejectReport> {
         let asked = self.spec().reject_inference.as_ref()?;

@@ -16,9 +16,14 @@ use paripassu_protocol::{
     correlation::{CorrelationSource, HelperSource},
     scoring,
     vertical::{
+        course::Course,
         hidden::Hidden,
-        logistic::{self, Chooser, LogisticFit, LogisticInput, LogisticSpec, Method, Stop},
+        logistic::{
+            self, Chooser, LogisticFit, LogisticInput, LogisticSpec, Method, SolverFacts,
+            StandardErrors, Stop,
+        },
         network::NetworkFit,
+        sgd::{self, SgdFacts, SgdFit},
         stepwise::{Stepwise, train_stepwise},
         tuning::{Penalties, Rule, Tuned, Tuning, stratified},
     },
@@ -26,7 +31,9 @@ use paripassu_protocol::{
 use paripassu_service::{dealing::SEED_LABEL, transport::JobChannel};
 use rand::{TryRng, rngs::SysRng};
 
-use super::{Prepared, Run, card::Half, network, own, progress::passes, rows};
+use super::{
+    Prepared, Run, batches, card::Half, going_on::AtParty, network, own, progress::passes, rows,
+};
 
 /// What computes on shares.
 pub(super) type JobEngine = Engine<JobChannel, HelperSource<JobChannel>>;
@@ -34,16 +41,72 @@ pub(super) type JobEngine = Engine<JobChannel, HelperSource<JobChannel>>;
 /// This party's part of the joint model.
 pub(super) enum Fit {
     /// A logistic regression.
-    Logistic(LogisticFit),
+    Logistic(Regression),
     /// A network.
     Network(NetworkFit),
 }
 
+/// This party's part of a logistic regression.
+pub(super) struct Regression {
+    /// Coefficients of its standardised columns.
+    pub(super) coefficients: Vec<f64>,
+    /// The intercept, at party 0.
+    pub(super) intercept: Option<f64>,
+    /// Standard errors, where asked for.
+    pub(super) errors: Option<StandardErrors>,
+    /// How it was reached.
+    pub(super) reached: Reached,
+}
+
+/// How a logistic regression was reached.
+pub(super) enum Reached {
+    /// By passes over all rows, to the optimum.
+    Passes(SolverFacts),
+    /// By mini-batches, near it.
+    Batches(SgdFacts),
+}
+
+impl From<LogisticFit> for Regression {
+    fn from(fit: LogisticFit) -> Self {
+        Self {
+            coefficients: fit.coefficients,
+            intercept: fit.intercept,
+            errors: fit.errors,
+            reached: Reached::Passes(fit.facts),
+        }
+    }
+}
+
+impl From<SgdFit> for Regression {
+    fn from(fit: SgdFit) -> Self {
+        Self {
+            coefficients: fit.coefficients,
+            intercept: fit.intercept,
+            errors: None,
+            reached: Reached::Batches(fit.facts),
+        }
+    }
+}
+
 impl Fit {
+    /// The epoch or pass of an aborted job after which training went on; 0 where it began here.
+    pub(super) fn resumed(&self) -> u64 {
+        match self {
+            Self::Logistic(fit) => match &fit.reached {
+                Reached::Passes(facts) => facts.resumed.into(),
+                Reached::Batches(_) => 0,
+            },
+            Self::Network(fit) => fit.facts.resumed as u64,
+        }
+    }
+
     /// Columns of each party; at position 0 one more.
     pub(super) fn widths(&self) -> &[usize] {
         match self {
-            Self::Logistic(fit) => &fit.facts.widths,
+            Self::Logistic(fit) => match &fit.reached {
+                Reached::Passes(facts) => &facts.widths,
+                Reached::Batches(facts) => &facts.widths,
+            },
             Self::Network(fit) => &fit.facts.widths,
         }
     }
@@ -70,7 +133,16 @@ impl Run {
         engine: &mut JobEngine,
     ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
         let (fit, half, passes) = match &self.spec().network {
+            None if self.spec().solver.method == SolverMethod::Sgd => {
+                let mut course = Vec::new();
+                let fit = self.mini_batches(engine, data, &mut course).await?;
+                let made = course.len() as u64;
+                self.course = course;
+                let half = self.points(data, &fit, engine).await?;
+                (Fit::Logistic(fit), half, (made, 0))
+            }
             None => {
+                let mut kept = self.training(data).await?;
                 let mut course = Vec::new();
                 let (fit, tuned, scored) = match self.spec().stepwise().cloned() {
                     Some(stepwise) => {
@@ -83,7 +155,10 @@ impl Run {
                             self.inferred = Some(made.1);
                             (made.0, None, None)
                         }
-                        None => self.logistic(engine, data, &mut course).await?,
+                        None => {
+                            let kept = kept.as_mut();
+                            self.logistic(engine, data, kept, &mut course).await?
+                        }
                     },
                 };
                 (self.tuned, self.scored) = (tuned, scored);
@@ -91,6 +166,7 @@ impl Run {
                 let passes = (course.len() as u64 - fine, fine);
                 self.course = course;
                 self.tell_zeros(&fit.coefficients, data);
+                let fit = Regression::from(fit);
                 let half = self.points(data, &fit, engine).await?;
                 (Fit::Logistic(fit), half, passes)
             }
@@ -105,10 +181,27 @@ impl Run {
         Ok((fit, half, passes))
     }
 
+    /// Fits by mini-batches.
+    async fn mini_batches(
+        &self,
+        engine: &mut JobEngine,
+        data: &Prepared,
+        course: &mut Vec<ConvergenceStep>,
+    ) -> Result<Regression, Abort> {
+        let spec = batches::spec(self.spec())?;
+        let input = self.input(data);
+        let mut pass = passes(self.reporter.clone(), ["passes by mini-batches"; 2], course);
+        // all are at one precision
+        let mut progress = |done: u32, of: u32, _: bool| pass(done, of, false);
+        let fit = sgd::train(engine, &spec, input, &mut progress).await?;
+        Ok(fit.into())
+    }
+
     async fn logistic(
         &self,
         engine: &mut JobEngine,
         data: &Prepared,
+        kept: Option<&mut AtParty>,
         course: &mut Vec<ConvergenceStep>,
     ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
         let input = self.input(data);
@@ -129,7 +222,8 @@ impl Run {
             return Ok((fit, None, scored));
         }
         let Some(tuning) = &self.spec().tuning else {
-            let fit = logistic::train(engine, &spec, input, &mut progress).await?;
+            let course = kept.map(|kept| kept as &mut dyn Course);
+            let fit = logistic::train_on(engine, &spec, input, course, &mut progress).await?;
             return Ok((fit, None, None));
         };
         let tuning = Tuning {
@@ -277,7 +371,8 @@ fn chooser(spec: &Spec) -> Result<Option<(Chooser, u32)>, Abort> {
     )
     .steps
     {
-        Steps::Newton => Method::Newton,
+        // mini-batches are never chosen
+        Steps::Newton | Steps::Sgd => Method::Newton,
         Steps::Accelerated => Method::Accelerated,
     };
     Ok(Some((Chooser::new(rule), newton)))
@@ -310,6 +405,7 @@ pub(super) fn logistic_spec(spec: &Spec) -> Result<LogisticSpec, Abort> {
         method: match spec.solver.method {
             SolverMethod::Newton | SolverMethod::Auto => Method::Newton,
             SolverMethod::Accelerated => Method::Accelerated,
+            SolverMethod::Sgd => return Err(own("mini-batches have parameters of their own")),
         },
         chooser: chooser(spec)?,
         stop: match spec.solver.stop {

@@ -6,7 +6,9 @@
 use paripassu_crypto::{ring64, share::Shares};
 
 use super::engine::Engine;
-use crate::{abort::Abort, channel::Channel, compute::offload, correlation::CorrelationSource};
+use crate::{
+    abort::Abort, channel::Channel, compute::offload_long, correlation::CorrelationSource,
+};
 
 impl<C: Channel, S: CorrelationSource> Engine<C, S> {
     /// `X Y` for `x: [rows, inner]` and `y: [inner, cols]`; fraction bits add up.
@@ -39,7 +41,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let opened = self.sum("multiply", opened).await?;
         let first = self.me() == 0;
         let frac = x.frac() + y.frac();
-        let words = offload(move || {
+        let words = offload_long(2 * rows * inner * cols, move || {
             let (e, f) = opened.split_at(rows * inner);
             let mut b = c.b;
             if first {

@@ -106,8 +106,8 @@ pub enum Opening {
         /// The step, from 1.
         step: u32,
     },
-    /// Which epochs of an aborted job's training each party still holds.
-    HeldEpochs,
+    /// Which epochs or passes of an aborted job's training each party still holds.
+    HeldPoints,
     /// The loss of a trial on the rows that it left out.
     TrialLoss {
         /// The trial, from 0.

@@ -27,7 +27,7 @@ use crate::{
     abort::Abort,
     channel::{Channel, Role},
     codec,
-    compute::offload,
+    compute::offload_long,
     correlation::{CorrelationSource, MatrixId, Product, Request},
 };
 
@@ -171,6 +171,16 @@ impl Operand<'_> {
 enum Kind {
     Plain(usize),
     Transposed(usize),
+}
+
+impl Kind {
+    /// Multiplications of a product with a matrix of so many columns.
+    fn work(self, cols: usize, v: &[u64], out: &[u64]) -> usize {
+        match self {
+            Self::Plain(_) => out.len() * cols,
+            Self::Transposed(_) => v.len() * cols,
+        }
+    }
 }
 
 /// `out += op(X, v)`.
@@ -349,7 +359,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
                 let mut sum = sums.next().unwrap_or_default();
                 ring64::add_assign(&mut sum, v.shares().words());
                 let (x, cols, kind) = (m.own()?, m.cols, v.kind());
-                offload(move || {
+                offload_long(kind.work(cols, &sum, &c.output), move || {
                     let mut out = c.output;
                     apply(kind, &x, cols, &sum, &mut out);
                     out
@@ -414,10 +424,12 @@ async fn other_part(
         return Err(Abort::Input(format!("{m:?} is not held masked here")));
     };
     let (d, cols) = (Arc::clone(d), m.cols);
-    Ok(offload(move || {
-        let mut out = c.output;
-        apply(kind, &d, cols, &c.operand, &mut out);
-        out
-    })
-    .await)
+    Ok(
+        offload_long(kind.work(cols, &c.operand, &c.output), move || {
+            let mut out = c.output;
+            apply(kind, &d, cols, &c.operand, &mut out);
+            out
+        })
+        .await,
+    )
 }

@@ -26,7 +26,7 @@ use crate::{
     abort::Abort,
     channel::{Channel, Role},
     codec,
-    compute::offload,
+    compute::{offload, offload_long},
     ctx::Ctx,
 };
 
@@ -115,8 +115,9 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
                 _ => {}
             }
             let plan = plan(&request, id, &matrices, &mut series, ctx.path())?;
-            let (to, dealer) = (plan.to(), Arc::clone(&dealer));
-            let body: Bytes = offload(move || codec::own_words(dealer.make(id, &plan))).await;
+            let (to, work, dealer) = (plan.to(), plan.work(), Arc::clone(&dealer));
+            let make = move || codec::own_words(dealer.make(id, &plan));
+            let body: Bytes = offload_long(work, make).await;
             done.bytes += body.len() as u64;
             ctx.send(to, &format!("correct-{id}"), body).await?;
         }

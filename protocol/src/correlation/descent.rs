@@ -14,7 +14,7 @@
 //! each batch's gradients and momentum; which party is sent the shares that make them true changes from batch to
 //! batch, so that no party is sent them all.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use paripassu_crypto::{
@@ -39,10 +39,13 @@ use crate::{
 
 /// Bits that are cut of gradients, which so enter the ring, and of what is left of the last step.
 pub(crate) const CUTS: [u32; 2] = [64 - codec::NARROW, 8];
-/// Most rows of all epochs of one request: the helper keeps a word for each.
-const MAX_ROWS: usize = 1 << 26;
+/// Most rows of all epochs of one request, and most columns of all its batches: the helper keeps a word for each.
+const MAX_KEPT: usize = 1 << 26;
 /// Rows of a mask that are made at a time: a block of them stays in the second-level cache.
 const BLOCK: usize = 1024;
+
+/// Rows whose sine terms stand together: they stay in the second-level cache.
+const TERM_ROWS: usize = 512;
 
 /// First row of batch `b` of so many batches.
 pub(crate) fn first_row(rows: usize, batches: usize, b: usize) -> usize {
@@ -105,12 +108,54 @@ pub struct Steps {
     width: usize,
 }
 
-/// What one batch needs: shares of its sine terms `[term][cos, sin][row]` modulo 2^40, and, but for the first
-/// batch, what cuts gradients and the last step.
+/// Shares of a batch's sine terms modulo 2^40, rows in blocks after one another, each `[term][cos, sin][row]`.
+pub struct Terms {
+    dealt: Dealt,
+    rows: usize,
+    per_row: usize,
+}
+
+enum Dealt {
+    /// From a word of a stream on.
+    Stream(Arc<Prg>, Label, u64),
+    Sent(Bytes),
+}
+
+impl std::fmt::Debug for Terms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Terms(<{} x {}>)", self.rows, self.per_row)
+    }
+}
+
+impl Terms {
+    /// Hands out one block after the other, with the rows that it is of.
+    pub fn each_block(&self, mut take: impl FnMut(Range<usize>, &[u64])) {
+        let mut block = Zeroizing::new(vec![0; TERM_ROWS.min(self.rows) * self.per_row]);
+        for rows in blocks(self.rows) {
+            let (at, len) = (rows.start * self.per_row, rows.len() * self.per_row);
+            let block = &mut block[..len];
+            match &self.dealt {
+                Dealt::Stream(prg, label, from) => prg.fill(*label, from + at as u64, block),
+                Dealt::Sent(body) => {
+                    let bytes = at * NARROW_BYTES..(at + len) * NARROW_BYTES;
+                    codec::read_narrow(&body[bytes], block);
+                }
+            }
+            take(rows, block);
+        }
+    }
+}
+
+fn blocks(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..rows).step_by(TERM_ROWS);
+    starts.map(move |at| at..rows.min(at + TERM_ROWS))
+}
+
+/// What one batch needs: shares of its sine terms and, but for the first batch, what cuts gradients and the last step.
 #[derive(Debug)]
 pub struct StepMasks {
     /// Terms.
-    pub terms: Words,
+    pub terms: Terms,
     /// For bringing gradients into the ring, and for the last step.
     pub cuts: Option<[Truncate; 2]>,
 }
@@ -153,8 +198,11 @@ impl Group {
             ));
         }
         let all = epochs.saturating_mul(rows as u64);
+        let width: usize = shapes.iter().map(|s| s.cols).sum();
+        let columns = epochs.saturating_mul(batches).saturating_mul(width as u64);
         let (batches, epochs) = (batches as usize, epochs as usize);
-        if all > MAX_ROWS as u64 || batches == 0 || batches > rows || epochs == 0 {
+        let most = all.max(columns) > MAX_KEPT as u64;
+        if most || batches == 0 || batches > rows || epochs == 0 {
             return Err(refused(
                 step,
                 "more epochs or batches than a helper makes at once",
@@ -318,19 +366,22 @@ impl Dealer {
         let others = || (0..n).filter(move |q| *q != to);
         let at = first_row(group.rows, group.batches, b);
         let m = first_row(group.rows, group.batches, b + 1) - at;
-        let rho = group.rho[e * group.rows + at..][..m].iter();
-        // the phase moves to the top, bits that are of no use as a mask below it
-        let rho: Vec<u64> = rho.map(|r| r.rotate_left(DITHER)).collect();
+        let rho = &group.rho[e * group.rows + at..][..m];
         let per_row = series.words_per_row();
-        let mut terms = vec![0; m * per_row];
-        let mut one = vec![0; m * per_row];
-        for q in others() {
-            self.stream(q, id, part::OUTPUT, at * per_row, &mut one);
-            ring64::sub_assign(&mut terms, &one);
+        let mut terms = vec![0; TERM_ROWS.min(m) * per_row];
+        let mut body = Vec::with_capacity(m * per_row * NARROW_BYTES);
+        for rows in blocks(m) {
+            let terms = &mut terms[..rows.len() * per_row];
+            terms.fill(0);
+            let place = ((at + rows.start) * per_row) as u64;
+            for prg in others().filter_map(|q| self.prgs.get(q)) {
+                prg.subtract(Label::request(id, part::OUTPUT), place, terms);
+            }
+            // the phase moves to the top, bits that are of no use as a mask below it
+            let rho = rho[rows].iter().map(|r| r.rotate_left(DITHER));
+            series.dithered_terms(&rho.collect::<Vec<_>>(), frac, terms);
+            codec::append_narrow(&mut body, terms.iter().copied());
         }
-        series.dithered_terms(&rho, frac, &mut terms);
-        let mut body = Vec::with_capacity(terms.len() * NARROW_BYTES + 8);
-        codec::append_narrow(&mut body, terms.into_iter());
         if b > 0 {
             let width = group.width();
             let mut one = vec![0; width];
@@ -413,7 +464,12 @@ impl<C: Channel> HelperSource<C> {
         let id = of.asked.id;
         let at = first_row(of.rows, of.batches, b);
         let m = first_row(of.rows, of.batches, b + 1) - at;
-        let (len, width) = (m * 2 * of.terms, of.width);
+        let (per_row, width) = (2 * of.terms, of.width);
+        let terms = |dealt| Terms {
+            dealt,
+            rows: m,
+            per_row,
+        };
         let stream = |part: u8, at: usize, len: usize| {
             let mut out = Zeroizing::new(vec![0; len]);
             self.prg.fill(Label::request(id, part), at as u64, &mut out);
@@ -426,8 +482,10 @@ impl<C: Channel> HelperSource<C> {
                 shifted: stream(c[1], b * width, width),
                 top: stream(c[2], b * width, width),
             };
+            let label = Label::request(id, part::OUTPUT);
+            let from = (at * per_row) as u64;
             return Ok(StepMasks {
-                terms: stream(part::OUTPUT, at * 2 * of.terms, len),
+                terms: terms(Dealt::Stream(Arc::clone(&self.prg), label, from)),
                 cuts: (b > 0).then(|| part::CUTS.map(cut)),
             });
         }
@@ -437,10 +495,8 @@ impl<C: Channel> HelperSource<C> {
             .recv_asked(Role::Helper, &name, of.asked.at)
             .await?;
         let cuts = if b > 0 { 4 * width } else { 0 };
-        let narrow = len * NARROW_BYTES;
+        let narrow = m * per_row * NARROW_BYTES;
         codec::of_length(&body, narrow + 8 * cuts, Role::Helper, self.ctx.path())?;
-        let mut terms = Zeroizing::new(vec![0; len]);
-        codec::read_narrow(&body[..narrow], &mut terms);
         let rest = codec::take_words(&body.slice(narrow..), cuts, Role::Helper, self.ctx.path())?;
         let rest = Zeroizing::new(rest);
         let cut = |(c, words): ([u8; 3], &[u64])| {
@@ -455,7 +511,10 @@ impl<C: Channel> HelperSource<C> {
             let (gradient, kept) = rest.split_at(2 * width);
             [cut((part::CUTS[0], gradient)), cut((part::CUTS[1], kept))]
         });
-        Ok(StepMasks { terms, cuts })
+        Ok(StepMasks {
+            terms: terms(Dealt::Sent(body.slice(..narrow))),
+            cuts,
+        })
     }
 }
 
@@ -477,8 +536,16 @@ mod tests {
         };
         assert!(said(0, 4, 10, &two).is_empty());
         for (batches, epochs) in [(0, 1), (101, 1), (4, 0), (4, 1 << 40), (4, u64::MAX)] {
-            assert!(said(0, batches, epochs, &two).contains("more epochs or batches"));
+            assert!(said(0, batches, epochs, &two).contains("at once"));
         }
+        // few rows of many columns, each row a batch of its own
+        let wide = [0, 1].map(|owner| Shape {
+            owner,
+            rows: 1 << 20,
+            cols: 1 << 10,
+        });
+        assert!(said(0, 1 << 20, 1, &wide).contains("more epochs or batches"));
+        assert!(said(0, 128, 1, &wide).is_empty());
         assert!(said(1, 4, 1, &two).contains("not registered"));
         assert!(said(u32::MAX, 4, 1, &two).contains("not registered"));
         for of in [

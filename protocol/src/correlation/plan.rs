@@ -116,6 +116,27 @@ impl Plan {
             _ => Role::Party(0),
         }
     }
+
+    /// About how many multiplications, and what takes as long, making it takes.
+    pub(super) fn work(&self) -> usize {
+        let product = |factors: &[usize]| {
+            let all = factors.iter();
+            all.fold(1usize, |all, f| all.saturating_mul(*f))
+        };
+        match self {
+            Self::Product { shape, k, .. } => product(&[shape.rows, shape.cols, *k, 4]),
+            Self::Vectors { shape, count, .. } => product(&[shape.rows, shape.cols, *count, 4]),
+            Self::Weighted { shape, .. } => product(&[shape.rows, shape.cols, shape.cols]),
+            Self::Sine { series, rows, .. } => product(&[*rows, series.words_per_row(), 8]),
+            Self::Truncate { len, .. } | Self::Lift { len, .. } | Self::Entrywise { len } => {
+                product(&[*len, 8])
+            }
+            Self::Matmul { rows, inner, cols } => product(&[*rows, *inner, *cols, 2]),
+            Self::InverseStep { d, .. } => product(&[*d, *d, *d, 8]),
+            Self::Bits { words, .. } => product(&[*words, 64]),
+            Self::And { words } => product(&[*words, 8]),
+        }
+    }
 }
 
 /// Series made so far, by range and terms.

@@ -34,7 +34,8 @@ use std::{collections::VecDeque, sync::Arc};
 use paripassu_crypto::{share::Shares, sine::Sine};
 
 use super::{
-    logistic::{Progress, Stop},
+    kept::{After, Along},
+    logistic::Stop,
     newton,
     pass::{How, Masks, coarse_terms, joined},
     points::{self, Points},
@@ -64,7 +65,7 @@ impl Run {
         masks: &mut Masks,
         (range_log2, passes_before): (u32, u32),
         start: Option<&Start>,
-        progress: &mut dyn Progress,
+        along: &mut Along<'_>,
     ) -> Result<Attempt, Abort> {
         let fine_terms = self.fine_terms(range_log2);
         let series = Arc::new(Sine::logistic(range_log2, fine_terms));
@@ -79,7 +80,13 @@ impl Run {
         )?;
         let start = start.filter(|start| start.range_log2 == range_log2);
         let (mut weights, mut short) = self.begun_at(engine.me(), start, &points)?;
-        let mut reached = joined(weights.iter().map(Shares::duplicate).collect());
+        let behind = start.and_then(|start| start.behind.as_ref());
+        let begun = behind.map_or(0, |behind| behind.made);
+        let before = behind.and_then(|behind| behind.reached.as_ref());
+        let mut reached = match before {
+            Some(reached) => reached.duplicate(),
+            None => joined(weights.iter().map(Shares::duplicate).collect()),
+        };
         // the points of the last passes, for how far they have gone
         let mut gone = VecDeque::from([reached.duplicate()]);
         let shorter = engine.parties().next_power_of_two().ilog2() + headroom;
@@ -88,8 +95,9 @@ impl Run {
             Stop::Bit => self.spec.max_passes,
             Stop::After(n) => n,
         };
-        let mut fine = false;
-        for t in 1..=most {
+        let mut fine = behind.is_some_and(|behind| behind.fine);
+        let (mut settled, mut passes) = (false, passes_before + most.max(begun));
+        for t in begun + 1..=most {
             let pass = passes_before + t;
             engine.step(format_args!("train/pass-{pass}"));
             if matches!(self.spec.stop, Stop::After(_)) {
@@ -111,17 +119,9 @@ impl Run {
             let mut requests = self.pass_requests(&short, &how, by_zero);
             requests.extend(moving(engine.parties(), (d, points.weight), fine, ask));
             engine.source_mut().prefetch(&requests).await?;
-            let (residual, _) = match by_zero {
-                true => self.first_residuals(engine.me(), &weights, &how).await?,
-                false => {
-                    let both = (&weights[..], &short[..]);
-                    self.residuals(engine, masks, both, &how).await?
-                }
-            };
-            let residual = self.by_row_weights(engine, residual, by_zero).await?;
-            let gradient = self
-                .gradient(engine, masks, &residual, &short, &how)
-                .await?;
+            let both = (&weights[..], &short[..]);
+            let at = self.gradient_at(engine, masks, both, &how, by_zero);
+            let gradient = at.await?.gradient;
             // a power of two moves the point
             let step = Shares::new(gradient.words().to_vec(), gradient.frac() + shorter);
             let mut next = joined(weights.iter().map(Shares::duplicate).collect());
@@ -153,30 +153,32 @@ impl Run {
             let shorter = vec![(ahead.duplicate(), points::SHORT)];
             short = self.split(&newton::one(engine.truncate(shorter).await?)?);
             weights = self.split(&ahead);
-            progress.pass(pass, passes_before + most, fine);
+            along.progress.pass(pass, passes_before + most, fine);
             if let Some(moved) = moved {
                 let at = (fine, pass);
                 let still = self.still(engine, &self.split(&moved), at).await?;
                 if still && (fine || self.rough) {
-                    return Ok(Attempt {
-                        settled: true,
-                        passes: pass,
-                        hessians: 0,
-                        series,
-                        points,
-                        weights,
-                        short,
-                        split: None,
-                        inverse: None,
-                        last: None,
-                    });
+                    (settled, passes) = (true, pass);
+                    break;
                 }
                 fine |= still;
             }
+            if t % EVERY == 0 {
+                let after = After {
+                    pass: (pass, t),
+                    range_log2,
+                    fine,
+                    weights: (&weights, &short),
+                    reached: Some(&reached),
+                    split: None,
+                };
+                self.keep(engine, along.course.as_deref_mut(), after)
+                    .await?;
+            }
         }
         Ok(Attempt {
-            settled: false,
-            passes: passes_before + most,
+            settled,
+            passes,
             hessians: 0,
             series,
             points,

@@ -3,9 +3,12 @@
 pub use paripassu_model::logistic::Sign;
 
 use super::{
+    attempts::settle_along,
+    course::Course,
     hidden::Hidden,
+    kept::Along,
     points::Points,
-    run::{Attempt, Run, Start},
+    run::Run,
     tuning::{Tuned, Tuning, with_first},
 };
 pub use super::{
@@ -238,7 +241,9 @@ pub struct SolverFacts {
     pub method: Method,
     /// Passes made, all ranges together.
     pub passes: u32,
-    /// Hessians made: none of accelerated steps.
+    /// The pass of an aborted job after which training went on; 0 where it began here.
+    pub resumed: u32,
+    /// Hessians made in this job: none of accelerated steps.
     pub hessians: u32,
     /// Rows of each Hessian.
     pub hessian_rows: usize,
@@ -281,7 +286,26 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     input: LogisticInput,
     progress: &mut dyn Progress,
 ) -> Result<LogisticFit, Abort> {
-    let (fit, ..) = train_all(engine, spec, None, input, None, progress).await?;
+    train_on(engine, spec, input, None, progress).await
+}
+
+/// The same, with its states kept after passes (Newton's steps each but the last, accelerated ones every fourth), from where an aborted
+/// job was ended; see [`course`](super::course).
+///
+/// # Leakage
+/// As of [`train()`](fn@train), and where it goes on with an aborted job the opening `HeldPoints`.
+///
+/// # Errors
+/// As of [`train()`](fn@train); the course's; a state that is of another kind than the job.
+pub async fn train_on<'a, C: Channel, S: CorrelationSource>(
+    engine: &mut Engine<C, S>,
+    spec: &LogisticSpec,
+    input: LogisticInput,
+    course: Option<&'a mut dyn Course>,
+    progress: &'a mut dyn Progress,
+) -> Result<LogisticFit, Abort> {
+    let along = Along { progress, course };
+    let (fit, ..) = train_all(engine, spec, None, input, None, along).await?;
     Ok(fit)
 }
 
@@ -300,7 +324,8 @@ pub async fn train_hidden<C: Channel, S: CorrelationSource>(
     input: LogisticInput,
     progress: &mut dyn Progress,
 ) -> Result<(LogisticFit, Option<Vec<f64>>), Abort> {
-    let (fit, _, scores) = train_all(engine, spec, None, input, Some(hidden), progress).await?;
+    let along = Along::unkept(progress);
+    let (fit, _, scores) = train_all(engine, spec, None, input, Some(hidden), along).await?;
     Ok((fit, scores))
 }
 
@@ -320,7 +345,7 @@ pub async fn train_tuned<C: Channel, S: CorrelationSource>(
     progress: &mut dyn Progress,
 ) -> Result<(LogisticFit, Tuned), Abort> {
     let tuning = Some((tuning, folds));
-    match train_all(engine, spec, tuning, input, None, progress).await? {
+    match train_all(engine, spec, tuning, input, None, Along::unkept(progress)).await? {
         (fit, Some(tuned), _) => Ok((fit, tuned)),
         (_, None, _) => Err(Abort::Input("no trials were made".into())),
     }
@@ -332,7 +357,7 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     tuning: Option<(&Tuning, Option<Vec<u8>>)>,
     input: LogisticInput,
     hidden: Option<&Hidden<'_>>,
-    progress: &mut dyn Progress,
+    mut along: Along<'_>,
 ) -> Result<(LogisticFit, Option<Tuned>, Option<Vec<f64>>), Abort> {
     engine.step("train/shapes");
     let me = engine.me();
@@ -369,14 +394,26 @@ async fn train_all<C: Channel, S: CorrelationSource>(
     let owners = hidden.map_or(&[][..], |hidden| hidden.owners);
     let mut run = Run::prepare(engine, spec, input, label, owners, "train/features").await?;
     let tuned = match tuning {
-        Some((tuning, folds)) => Some(run.tune(engine, tuning, folds, weights, progress).await?),
+        Some((tuning, folds)) => {
+            let progress = &mut *along.progress;
+            Some(run.tune(engine, tuning, folds, weights, progress).await?)
+        }
         None => None,
     };
+    let mut start = None;
+    if let Some(course) = along.course.as_deref_mut() {
+        start = run.go_on(engine, course).await?;
+    }
     let before = tuned.as_ref().map_or(0, |t| t.passes);
-    let (mut passes, mut hessians) = (before, 0);
-    let attempt = settle(&mut run, engine, (&mut passes, &mut hessians), progress).await?;
+    // passes of narrower ranges, where an aborted job has made some
+    let behind = start.as_ref().and_then(|start| start.behind.as_ref());
+    let (resumed, narrower) = behind.map_or((0, 0), |b| (b.pass, b.pass - b.made));
+    let (mut passes, mut hessians) = (before + narrower, 0);
+    let counts = (&mut passes, &mut hessians);
+    let attempt = settle_along(&mut run, engine, counts, start.as_ref(), &mut along).await?;
     let mut facts = run.facts(&attempt, hessians)?;
     facts.passes -= before;
+    facts.resumed = resumed;
     let fit = run.release(engine, &attempt, facts).await?;
     let scores = match hidden {
         Some(hidden) => {
@@ -386,65 +423,6 @@ async fn train_all<C: Channel, S: CorrelationSource>(
         None => None,
     };
     Ok((fit, tuned, scores))
-}
-
-/// Fits at the narrowest range that holds all scores; passes and Hessians add up.
-pub(super) async fn settle<C: Channel, S: CorrelationSource>(
-    run: &mut Run,
-    engine: &mut Engine<C, S>,
-    counts: (&mut u32, &mut u32),
-    progress: &mut dyn Progress,
-) -> Result<Attempt, Abort> {
-    settle_from(run, engine, counts, None, progress).await
-}
-
-/// The same, begun on shares, at the range of the start.
-pub(super) async fn settle_from<C: Channel, S: CorrelationSource>(
-    run: &mut Run,
-    engine: &mut Engine<C, S>,
-    (passes, hessians): (&mut u32, &mut u32),
-    start: Option<&Start>,
-    progress: &mut dyn Progress,
-) -> Result<Attempt, Abort> {
-    let mut problem = ("no range to try", 0);
-    let mut ranges = run.spec.ranges();
-    ranges.retain(|range| start.is_none_or(|start| *range >= start.range_log2));
-    for (i, range_log2) in ranges.into_iter().enumerate() {
-        if i > 0 {
-            run.use_all_rows();
-        }
-        let attempt = run.attempt(engine, range_log2, *passes, i > 0, start, progress);
-        let attempt = attempt.await?;
-        *passes = attempt.passes;
-        *hessians += attempt.hessians;
-        problem = match attempt.settled {
-            true if run.within_range(engine, &attempt).await? => return Ok(attempt),
-            true => ("scores leave the sigmoid's range", range_log2),
-            false => ("its steps stay above the tolerance", range_log2),
-        };
-    }
-    Err(give_up(run.spec.method, problem.0, *passes, problem.1))
-}
-
-pub(super) fn give_up(method: Method, problem: &str, passes: u32, range_log2: u32) -> Abort {
-    let advice = "winsorise or bin the columns with long tails, drop columns that two parties both \
-                  hold, or raise model.l2";
-    if problem.starts_with("scores") {
-        return Abort::OutOfRange {
-            step: "train/range".into(),
-            problem: format!("{problem} of ±{}: {advice}", 1u64 << range_log2),
-        };
-    }
-    let more = match method {
-        Method::Newton => "",
-        Method::Accelerated => {
-            ", or take solver.method = \"newton\", whose steps long tails and columns that say nearly the same slow down less"
-        }
-    };
-    Abort::NotConverged {
-        passes,
-        problem: format!("{problem}: {advice}, or raise solver.max_passes{more}"),
-    }
 }
 
 /// The label of so many rows, checked: party 0 gives it, and nobody else.

@@ -42,10 +42,13 @@
 
 mod accelerated;
 mod alone;
+mod attempts;
 pub mod bins;
+pub mod course;
 mod errors;
 pub mod evidence;
 pub mod hidden;
+mod kept;
 mod linalg;
 pub mod logistic;
 mod method;

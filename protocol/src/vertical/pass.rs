@@ -112,7 +112,41 @@ impl How<'_> {
     }
 }
 
+/// What a pass makes.
+pub(super) struct Made {
+    /// By weights of rows.
+    pub(super) residual: Shares,
+    /// Slopes of the first rows, where they were asked for.
+    pub(super) slope: Option<Shares>,
+    pub(super) gradient: Shares,
+}
+
 impl Run {
+    /// What a pass makes at these weights, only party 0's of which differ from 0 where `by_zero`.
+    pub(super) async fn gradient_at<C: Channel, S: CorrelationSource>(
+        &self,
+        engine: &mut Engine<C, S>,
+        masks: &mut Masks,
+        (weights, short): (&[Shares], &[Shares]),
+        how: &How<'_>,
+        by_zero: bool,
+    ) -> Result<Made, Abort> {
+        let (residual, slope) = match by_zero {
+            true => self.first_residuals(engine.me(), weights, how).await?,
+            false => {
+                let both = (weights, short);
+                self.residuals(engine, masks, both, how).await?
+            }
+        };
+        let residual = self.by_row_weights(engine, residual, by_zero).await?;
+        let gradient = self.gradient(engine, masks, &residual, short, how).await?;
+        Ok(Made {
+            residual,
+            slope,
+            gradient,
+        })
+    }
+
     /// Residuals where only party 0's weights differ from 0: its scores are its own, so it makes them in
     /// the clear and enters them as its share. Nothing is sent.
     pub(super) async fn first_residuals(

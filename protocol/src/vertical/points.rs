@@ -40,6 +40,11 @@ pub const HESSIAN_ROWS_MAX: usize = 1 << 17;
 /// Most bits of headroom for a Hessian of a sample.
 const HEADROOM_MAX: u32 = 4;
 
+/// Fraction bits of weights for a sigmoid of this period: scores wrap where it does.
+pub(super) const fn weight(period_log2: u32) -> u32 {
+    64 - FEATURE - period_log2
+}
+
 /// Binary points that depend on the job's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Points {
@@ -145,7 +150,7 @@ impl Points {
                 },
             });
         }
-        let weight = 64 - FEATURE - period_log2;
+        let weight = weight(period_log2);
         Ok(Self {
             rows_log2: n,
             weight,

@@ -80,6 +80,23 @@ pub(super) struct Split {
 }
 
 impl Split {
+    /// Of so many columns.
+    pub(super) fn zeros(columns: usize) -> Self {
+        let zeros = || Shares::zeros(columns, POINT);
+        Self {
+            z: zeros(),
+            q: zeros(),
+        }
+    }
+
+    pub(super) fn parts(&self) -> [&Shares; 2] {
+        [&self.z, &self.q]
+    }
+
+    pub(super) fn parts_mut(&mut self) -> [&mut Shares; 2] {
+        [&mut self.z, &mut self.q]
+    }
+
     pub(super) fn duplicate(&self) -> Self {
         Self {
             z: self.z.duplicate(),

@@ -30,9 +30,8 @@ use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 use zeroize::Zeroizing;
 
 use super::{
-    logistic::{
-        LogisticFit, LogisticInput, LogisticSpec, Progress, label_words, settle, settle_from,
-    },
+    attempts::{settle, settle_from},
+    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, label_words},
     newton::one,
     pass::How,
     points::Points,

@@ -19,6 +19,7 @@ impl Run {
         Ok(SolverFacts {
             method: self.spec.method,
             passes: attempt.passes,
+            resumed: 0,
             hessians,
             hessian_rows: self.hessian_rows,
             range: attempt.series.range(),

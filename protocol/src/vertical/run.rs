@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 use super::{
     alone, errors,
     hidden::{Basis, HiddenColumns, largest_scale},
-    logistic::{LogisticInput, LogisticSpec, Method, Progress, Stop, widths},
+    kept::{After, Along, Behind},
+    logistic::{LogisticInput, LogisticSpec, Method, Stop, widths},
     newton,
-    pass::{How, Masks, Stage, coarse_terms, joined},
+    pass::{How, Made, Masks, Stage, coarse_terms, joined},
     points::{self, Points},
     proximal::{self, Proximal, Split},
     reject::Inferred,
@@ -94,6 +95,7 @@ impl Attempt {
             short: self.short,
             split: self.split,
             near,
+            behind: None,
         }
     }
 }
@@ -102,11 +104,13 @@ impl Attempt {
 pub(super) struct Start {
     /// The range of the sigmoid that they are for.
     pub(super) range_log2: u32,
-    weights: Vec<Shares>,
-    short: Vec<Shares>,
+    pub(super) weights: Vec<Shares>,
+    pub(super) short: Vec<Shares>,
     pub(super) split: Option<Split>,
     /// Whether they are so near the end that one Hessian, made there, serves on.
-    near: bool,
+    pub(super) near: bool,
+    /// The passes of an aborted job, where they are of one that goes on.
+    pub(super) behind: Option<Behind>,
 }
 
 impl Start {
@@ -282,7 +286,7 @@ impl Run {
         passes_before: u32,
         careful: bool,
         start: Option<&Start>,
-        progress: &mut dyn Progress,
+        along: &mut Along<'_>,
     ) -> Result<Attempt, Abort> {
         let mut masks = std::mem::take(&mut self.masks);
         let made = match self.spec.method {
@@ -294,14 +298,13 @@ impl Run {
                     passes_before,
                     careful,
                     start,
-                    progress,
+                    along,
                 );
                 made.await
             }
             Method::Accelerated => {
                 let at = (range_log2, passes_before);
-                self.accelerate(engine, &mut masks, at, start, progress)
-                    .await
+                self.accelerate(engine, &mut masks, at, start, along).await
             }
         };
         self.masks = masks;
@@ -317,7 +320,7 @@ impl Run {
         passes_before: u32,
         careful: bool,
         start: Option<&Start>,
-        progress: &mut dyn Progress,
+        along: &mut Along<'_>,
     ) -> Result<Attempt, Abort> {
         let fine_terms = self.fine_terms(range_log2);
         let fine = Arc::new(Sine::logistic(range_log2, fine_terms));
@@ -332,13 +335,15 @@ impl Run {
         let start = start.filter(|start| start.range_log2 == range_log2);
         let (mut weights, mut short) = self.begun_at(engine.me(), start, &points)?;
         let near = start.is_some_and(|start| start.near);
+        let behind = start.and_then(|start| start.behind.as_ref());
+        let begun = behind.map_or(0, |behind| behind.made);
         let mut split = proximal::begun(start);
         let all_rows = self.hessian_rows == self.rows;
         // of all rows, the Hessian of the last early pass is as good as a new one; standard errors want one at
         // final precision
         let keep = all_rows && !self.spec.standard_errors;
         let mut stage = Stage {
-            fine: false,
+            fine: behind.is_some_and(|behind| behind.fine),
             large: if !near && (careful || all_rows) { 1 } else { 3 },
             since_hessian: 0,
         };
@@ -347,12 +352,15 @@ impl Run {
         let mut slopes = None;
         let mut hessians = 0;
         // from another training's end, the first step is as large as the two differ
-        let first_asked = if start.is_some() { 2 } else { FIRST_ASKED };
+        let first_asked = match (start, begun) {
+            (Some(_), 0) => 2,
+            _ => FIRST_ASKED,
+        };
         let most = match self.spec.stop {
             Stop::Bit => self.spec.max_passes,
             Stop::After(n) => n,
         };
-        for t in 1..=most {
+        for t in begun + 1..=most {
             let pass = passes_before + t;
             engine.step(format_args!("train/pass-{pass}"));
             if let Stop::After(n) = self.spec.stop
@@ -367,7 +375,7 @@ impl Run {
             }
             let refresh = stage.wants_hessian() || inverse.is_none();
             // of all rows, the first Hessian is the largest there can be: what is far out does not overshoot
-            let bound = inverse.is_none() && !stage.fine && all_rows && !near;
+            let bound = inverse.is_none() && !stage.fine && all_rows && !near && begun == 0;
             // all that is not 0 is party 0's; what is inferred is nobody's
             let by_zero = t == 1 && start.is_none() && self.inferred.is_none();
             let of = if stage.fine {
@@ -398,17 +406,13 @@ impl Run {
             if self.none_hidden() {
                 engine.source_mut().prefetch(&ask).await?;
             }
-            let (residual, mut slope) = match by_zero {
-                true => self.first_residuals(engine.me(), &weights, &how).await?,
-                false => {
-                    let both = (&weights[..], &short[..]);
-                    self.residuals(engine, masks, both, &how).await?
-                }
-            };
-            let residual = self.by_row_weights(engine, residual, by_zero).await?;
-            let gradient = self
-                .gradient(engine, masks, &residual, &short, &how)
-                .await?;
+            let both = (&weights[..], &short[..]);
+            let at = self.gradient_at(engine, masks, both, &how, by_zero);
+            let Made {
+                residual,
+                mut slope,
+                gradient,
+            } = at.await?;
             if bound {
                 slope = Some(self.largest_slopes(engine.me(), &points, of)?);
             }
@@ -425,7 +429,7 @@ impl Run {
                 slopes = self.keeps_last.then_some((slope, of));
                 hessians += 1;
                 // the first, of the bound or of party 0's own fit, is for one pass
-                let once = hessians == 1 && !near;
+                let once = hessians == 1 && !near && begun == 0;
                 stage.since_hessian = if once { u32::MAX / 2 } else { 0 };
             }
             stage.since_hessian += 1;
@@ -448,7 +452,7 @@ impl Run {
             for (w, s) in short.iter_mut().zip(&steps) {
                 w.sub(s);
             }
-            progress.pass(pass, passes_before + most, stage.fine);
+            along.progress.pass(pass, passes_before + most, stage.fine);
             let at = (stage.fine, pass);
             if tells && self.settled(engine, &steps, inv, gap, at).await? {
                 if stage.fine || self.rough {
@@ -471,10 +475,20 @@ impl Run {
                 }
                 stage = stage.last(keep);
             }
+            let after = After {
+                pass: (pass, t),
+                range_log2,
+                fine: stage.fine,
+                weights: (&weights, &short),
+                reached: None,
+                split: split.as_ref(),
+            };
+            self.keep(engine, along.course.as_deref_mut(), after)
+                .await?;
         }
         Ok(Attempt {
             settled: false,
-            passes: passes_before + most,
+            passes: passes_before + most.max(begun),
             hessians,
             series: fine,
             points,

@@ -31,7 +31,8 @@ const INVERSE_POINT: u32 = 54;
 /// A trace of small eigenvalues says that all are small where all are of one sign. Whether E is what it should be, and has not
 /// wrapped around, is seen by its projections: where an entry lies beyond the limit, each of them does with a probability of at
 /// least 1/4 (given the other signs, one of either sign of its row, and of its column, takes the sum beyond), so that all 64
-/// miss it with one of at most 1e-8; of words that have wrapped around each lies within it with one of 1/500. Comparing all `d²`
+/// miss it with one of at most 1e-8; of words that have wrapped around each lies within it with one of 1/500. A trace so large
+/// that it wraps around when it is multiplied needs entries that large (it is at most sqrt(d) times the root of their squares). Comparing all `d²`
 /// entries said the same, at the price of a training with many columns.
 fn projected(error: &Shares, d: usize) -> Vec<u64> {
     let trace = error.words().iter().step_by(d + 1);

@@ -1,8 +1,10 @@
 mod accelerated;
 mod hidden;
 pub(super) mod leakage;
+pub(super) mod memory;
 mod proximal;
 mod reject;
+mod resume;
 mod row_weights;
 mod selection;
 mod sgd;

@@ -2,7 +2,7 @@
 //!
 //! One [`Transcript`] per node holds the log and the memory of its witness. A job gets a [`Record`]: it
 //! writes events, and before an opening it shuts the gate of the job's channel until the head that holds
-//! the event is countersigned by every other member. Heads, countersignatures and, at the end, the
+//! the event is countersigned, of a single bit by every other data party, of anything else by every other member. Heads, countersignatures and, at the end, the
 //! events themselves travel over the coordinator (`Exchange`); with them the node writes the job's
 //! bundle ([`export`] reads it).
 

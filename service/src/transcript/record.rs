@@ -4,13 +4,13 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use paripassu_audit::event::{
     Body,
-    bodies::{Disclosure, DisclosureAnnounced, PeerFlow, StepFinished, StepStarted},
+    bodies::{BIT, Disclosure, DisclosureAnnounced, PeerFlow, StepFinished, StepStarted},
 };
 use paripassu_proto::{JobId, NodeId};
 use paripassu_protocol::channel::Role;
 
 use super::{Blame, Exchange, Transcript, TranscriptError, exchange::Shared, facts::cpu_seconds};
-use crate::transport::{JobChannel, JobCore, Pass, StepWatcher, Unread};
+use crate::transport::{JobChannel, JobCore, Pass, StepWatcher, Unread, Witnesses};
 
 /// An opening that stands in the transcript and that the others are asked to countersign.
 #[derive(Debug, Clone)]
@@ -35,6 +35,14 @@ struct Inner {
 struct Wire {
     exchange: Exchange,
     core: Arc<JobCore>,
+}
+
+/// Who countersigns an opening before it: of a single bit, the data parties; of anything else, all members.
+fn witnesses(opening: &Disclosure) -> Witnesses {
+    match opening.shape == BIT {
+        true => Witnesses::Parties,
+        false => Witnesses::Members,
+    }
 }
 
 impl Inner {
@@ -124,27 +132,27 @@ impl Record {
     }
 
     /// Writes an opening down before it happens. From here on this node sends nothing in the job until
-    /// every other member has countersigned a head that holds it.
+    /// its witnesses (of a single bit the other data parties, else all other members) have countersigned a head that holds it.
     ///
     /// # Errors
     /// When the log cannot be written: nothing may be opened.
     pub fn disclose(&self, opening: Disclosure) -> Result<(), TranscriptError> {
         // shut first: no frame slips out between the event and the head that is to hold it
         if let Some(wire) = self.0.as_ref().and_then(|inner| inner.wire.as_ref()) {
-            wire.core.gate().shut();
+            wire.core.gate().shut(witnesses(&opening));
         }
         let announced = self.announce(opening)?;
         self.await_witnesses(announced);
         Ok(())
     }
 
-    /// Writes down an opening that is to come, and asks the other members to countersign while this node goes
+    /// Writes down an opening that is to come, and asks its witnesses to countersign while this node goes
     /// on. Nothing may be opened before [`Self::await_witnesses`].
     ///
     /// # Errors
     /// When the log cannot be written: nothing may be opened.
     pub fn announce(&self, opening: Disclosure) -> Result<Announced, TranscriptError> {
-        self.ask_for([opening.into()])
+        self.ask_for(witnesses(&opening), [opening.into()])
     }
 
     /// The same for bits that may be opened, each of which is then written down as an event of its own.
@@ -152,11 +160,12 @@ impl Record {
     /// # Errors
     /// As [`Self::announce`].
     pub fn foresee(&self, bits: Vec<DisclosureAnnounced>) -> Result<Announced, TranscriptError> {
-        self.ask_for(bits.into_iter().map(Body::from))
+        self.ask_for(Witnesses::Parties, bits.into_iter().map(Body::from))
     }
 
     fn ask_for(
         &self,
+        by: Witnesses,
         events: impl IntoIterator<Item = Body>,
     ) -> Result<Announced, TranscriptError> {
         let Some(inner) = &self.0 else {
@@ -167,13 +176,13 @@ impl Record {
         }
         Ok(Announced(inner.wire.as_ref().map(|wire| {
             // after the events: a head that is signed for this pass holds them
-            let pass = wire.core.gate().promise();
+            let pass = wire.core.gate().promise(by);
             wire.exchange.ask(&inner.job);
             pass
         })))
     }
 
-    /// From here on this node sends nothing in the job until every other member has countersigned a head that
+    /// From here on this node sends nothing in the job until the opening's witnesses have countersigned a head that
     /// holds the opening.
     pub fn await_witnesses(&self, Announced(pass): Announced) {
         let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
@@ -186,7 +195,7 @@ impl Record {
     pub(crate) fn countersign(&self) {
         let wire = self.0.as_ref().and_then(|inner| inner.wire.as_ref());
         if let (Some(inner), Some(wire)) = (&self.0, wire) {
-            wire.core.gate().shut();
+            wire.core.gate().shut(Witnesses::Members);
             wire.exchange.ask(&inner.job);
         }
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use paripassu_audit::{
     bundle::LogPart,
+    event::bodies::MAX_ANNOUNCED,
     note::{CheckedLine, SignedCheckpoint},
 };
 use paripassu_proto::{JobId, NodeId, audit::v1 as pb, audit::v1::message::Body, limits};
@@ -17,7 +18,11 @@ use super::{
     node::Busy,
     record::failed,
 };
-use crate::{identity::Certified, signing::Vouched, transport::Pass};
+use crate::{
+    identity::Certified,
+    signing::Vouched,
+    transport::{Given, Pass, Witnesses},
+};
 
 mod absence;
 mod ending;
@@ -28,6 +33,10 @@ const COORDINATOR: &str = "";
 
 /// Most heads of one log that are judged in one job, where its contract does not say how many openings it has.
 const MAX_HEADS: u64 = 10_000;
+
+/// Heads of bits, which data parties alone have to cosign, of which helper and coordinator are shown one: as many as may
+/// be announced under one head.
+const BITS_UNSEEN: u64 = MAX_ANNOUNCED;
 
 /// Another node of the job.
 #[derive(Default)]
@@ -57,6 +66,21 @@ struct Other {
     pieces: Vec<u8>,
     next_piece: u32,
     log: Option<LogPart>,
+}
+
+impl Other {
+    /// Whether it is one of those who have to cosign.
+    fn is_of(&self, by: Witnesses) -> bool {
+        by == Witnesses::Members || matches!(self.role, Some(Role::Party(_)))
+    }
+}
+
+/// A head that must be cosigned before the gate opens.
+#[derive(Clone, Copy)]
+struct Awaited {
+    pass: Pass,
+    size: u64,
+    by: Witnesses,
 }
 
 /// How far the end of a job has come.
@@ -89,10 +113,16 @@ pub(super) struct Session {
     others: BTreeMap<String, Other>,
     /// A head is wanted.
     due: bool,
-    /// Passes that open the gate, with the size that must be cosigned for it.
-    passes: Vec<(Pass, u64)>,
+    /// What opens the gate, in the order of its passes.
+    awaited: Vec<Awaited>,
+    /// The passes that the newest head was signed for.
+    given: Given,
     /// Sizes of heads asked for in this job.
     heads: Vec<u64>,
+    /// The newest of those that all members are asked to cosign.
+    of_members: u64,
+    /// Heads of bits since one that all members have to cosign.
+    of_bits: u64,
     /// The heads that are not yet cosigned by all.
     open: BTreeMap<u64, SignedCheckpoint>,
     /// Countersignatures that are not yet on disk.
@@ -140,8 +170,11 @@ impl Session {
             others,
             most_heads,
             due: false,
-            passes: Vec::new(),
+            awaited: Vec::new(),
+            given: Given::default(),
             heads: Vec::new(),
+            of_members: 0,
+            of_bits: 0,
             open: BTreeMap::new(),
             unkept: Vec::new(),
             vouched: Vouched::default(),
@@ -346,7 +379,7 @@ impl Session {
         self.leave_out(now).await;
         self.send_heads().await;
         // nobody waits for the disk while the gate is shut
-        if self.passes.is_empty() || !matches!(self.end, End::Not) {
+        if self.awaited.is_empty() || !matches!(self.end, End::Not) {
             self.keep().await;
         }
         self.ending(now).await;

@@ -32,6 +32,7 @@ use crate::{
     pki, signing,
 };
 
+mod bits;
 mod witnessing;
 
 struct World(TempDir);

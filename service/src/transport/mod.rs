@@ -26,8 +26,8 @@ mod uplink;
 
 pub use dial::{DialError, dial, refusal};
 pub use hub::{Hub, HubEvent, Tap};
+pub(crate) use job::{Given, JobCore, Pass, StepWatcher, Unread, Witnesses};
 pub use job::{JobChannel, LinkReport, Passed, PeerFlows, StepReport};
-pub(crate) use job::{JobCore, Pass, StepWatcher, Unread};
 pub use keys::{KeyError, KeyExchange};
 pub(crate) use port::Outlet;
 pub use port::{NodePort, PortEvent};

@@ -73,6 +73,20 @@ impl Outlet {
     }
 }
 
+#[cfg(test)]
+impl super::JobCore {
+    /// A job whose frames go nowhere.
+    pub(crate) fn unconnected(
+        job: JobId,
+        me: paripassu_proto::NodeId,
+        role: paripassu_protocol::channel::Role,
+        peers: impl IntoIterator<Item = (paripassu_protocol::channel::Role, paripassu_proto::NodeId)>,
+    ) -> Self {
+        let outlet = Outlet(Arc::new(Link::new(1 << 10, 1 << 10)));
+        Self::new(job, me, role, peers, outlet, Arc::new(Settings::default()))
+    }
+}
+
 /// A node's end of its stream.
 pub struct NodePort {
     pub(crate) me: Peer,

@@ -119,7 +119,63 @@ fn announced_as(change: fn(&mut DisclosureAnnounced)) -> Bundle {
     })
 }
 
+/// The same with a head for each bit.
+fn each() -> World {
+    let mut world = world(4);
+    for script in &mut world.scripts {
+        script.asks_for = |draft| matches!(draft.body, Body::Disclosure(_));
+        let announced = |draft: &Draft| matches!(draft.body, Body::DisclosureAnnounced(_));
+        script.after.retain(|draft| !announced(draft));
+    }
+    world
+}
+
+/// A job whose bits some do not countersign, with a head for each bit or announced.
+fn unseen(mut world: World, by: &'static str, of: &[&str]) -> Bundle {
+    for script in &mut world.scripts {
+        if of.contains(&script.person.id) {
+            script.bits_unseen_by = vec![by];
+        }
+    }
+    world.bundle()
+}
+
 pub(crate) fn add_to(add: &mut Add<'_>) {
+    // data parties countersign one another's bits, the helper the rest
+    let parties = ["bank", "partner"];
+    add("bits-have-a-head-each", 0, "", each().bundle());
+    for (name, world) in [("bits", each()), ("announced-bits", world(4))] {
+        let name = format!("{name}-countersigned-by-parties").leak();
+        add(name, 0, "", unseen(world, "coordinator", &parties));
+    }
+    for (name, world) in [("bit", each()), ("announced-bit", world(4))] {
+        let name = format!("{name}-not-countersigned-by-a-party").leak();
+        let by_one = unseen(world, "bank", &["partner"]);
+        add(name, 13, "cosigned by bank", by_one);
+    }
+    // what is none cannot be called one
+    let mut called = World::new();
+    let script = called.script("partner");
+    script.unseen_by = vec!["coordinator"];
+    edit(script, |body| match body {
+        Body::Disclosure(opening) if opening.shape != "bit" => opening.shape = "bit".into(),
+        _ => {}
+    });
+    add(
+        "opening-called-a-bit",
+        17,
+        "was opened as bit",
+        called.bundle(),
+    );
+    let mut not_by_the_helper = World::new();
+    not_by_the_helper.script("partner").unseen_by = vec!["coordinator"];
+    add(
+        "opening-not-countersigned-by-the-helper",
+        13,
+        "cosigned by coordinator",
+        not_by_the_helper.bundle(),
+    );
+
     add("bits-announced", 0, "", world(4).bundle());
     add("bits-announced-and-fewer-opened", 0, "", world(16).bundle());
     add("bits-announced-twice", 0, "", second(announcement(3, 18)));

@@ -161,6 +161,16 @@ pub(crate) struct Script {
     pub(crate) asks_for: fn(&Draft) -> bool,
     /// Who cosigns none of its heads after the middle but the last.
     pub(crate) unseen_by: Vec<&'static str>,
+    /// Who cosigns none of those that hold a bit, or its announcement, as the last opening.
+    pub(crate) bits_unseen_by: Vec<&'static str>,
+}
+
+fn is_of_bits(draft: &Draft) -> bool {
+    match &draft.body {
+        Body::Disclosure(opening) => opening.shape == BIT,
+        Body::DisclosureAnnounced(_) => true,
+        _ => false,
+    }
 }
 
 /// The job, ready to be written; tests change it here to play a dishonest insider.
@@ -464,7 +474,11 @@ impl World {
                 let mut rest = log.script.after.iter().skip(number + 1);
                 let asks = log.script.asks_for;
                 if asks(draft) && !rest.next().is_some_and(asks) && log.script.asks_before {
-                    let head = log.cosigned_but(self, draft.at, &log.script.unseen_by);
+                    let mut but = log.script.unseen_by.clone();
+                    if is_of_bits(draft) {
+                        but.extend(&log.script.bits_unseen_by);
+                    }
+                    let head = log.cosigned_but(self, draft.at, &but);
                     log.earlier.push(head);
                 }
             }

@@ -374,5 +374,6 @@ pub(super) fn script(
         asks_before: true,
         asks_for: |draft| matches!(draft.body, Body::Disclosure(_)),
         unseen_by: Vec::new(),
+        bits_unseen_by: Vec::new(),
     }
 }

@@ -208,7 +208,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
                     let x = Arc::clone(&x);
                     let body = offload(move || {
                         x.masked(at, &mut d);
-                        let mut body = Vec::with_capacity(d.len() * NARROW_BYTES + 8);
+                        let mut body = Vec::with_capacity(d.len() * NARROW_BYTES);
                         codec::append_narrow(&mut body, d.into_iter());
                         bytes::Bytes::from(body)
                     })

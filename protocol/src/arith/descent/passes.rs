@@ -16,7 +16,7 @@ use crate::{
     },
     channel::{Channel, Role},
     codec::{self, NARROW, NARROW_BYTES},
-    compute::offload,
+    compute::{offload, offload_long},
     correlation::{
         CorrelationSource, Descent, Request, StepMasks, Steps, Truncate, Words,
         descent::{CUTS, first_row},
@@ -48,7 +48,8 @@ impl Batch {
         label: Option<Vec<u8>>,
     ) -> Words {
         let (series, [terms, sines]) = (Arc::clone(&self.series), self.frac);
-        offload(move || {
+        let work = theta.len() * series.words_per_row();
+        offload_long(work, move || {
             let one = 1u64 << (terms + sines);
             let mut r = Zeroizing::new(match label {
                 Some(y) => y
@@ -57,7 +58,9 @@ impl Batch {
                     .collect(),
                 None => vec![0; theta.len()],
             });
-            series.add_dithered(&theta, &masks.terms, sines, &mut r);
+            masks.terms.each_block(|rows, terms| {
+                series.add_dithered(&theta[rows.clone()], terms, sines, &mut r[rows]);
+            });
             r
         })
         .await
@@ -361,7 +364,8 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             }
         }
         let more = opened.clone();
-        let (mut theta, body) = offload(move || {
+        let work = m * w.len();
+        let (mut theta, body) = offload_long(work, move || {
             let mut z = Zeroizing::new(scores[first..first + m].to_vec());
             x.rows_by(rows, &w, &mut z);
             let theta: Vec<u32> = z.iter().map(|z| (z >> (NARROW - PHASE)) as u32).collect();
@@ -422,10 +426,10 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
         let m = rows.len();
         let masks = Arc::clone(&of.group()?.masks);
         let first = at.epoch * of.rows() + rows.start;
-        let (residual, common) = offload(move || {
+        let (residual, common) = offload_long(m, move || {
             let mut s = Zeroizing::new(vec![0; m]);
             masks.residuals(first, &mut s);
-            let mut body = Vec::with_capacity(m * NARROW_BYTES + 8);
+            let mut body = Vec::with_capacity(m * NARROW_BYTES);
             let hidden = residual.iter().zip(s.iter());
             codec::append_narrow(&mut body, hidden.map(|(r, s)| r.wrapping_sub(*s)));
             (residual, body)
@@ -455,7 +459,7 @@ impl<C: Channel, S: CorrelationSource> Engine<C, S> {
             return Err(Abort::Input("this party's matrix is missing".into()));
         };
         let x = Arc::clone(x);
-        Ok(offload(move || {
+        Ok(offload_long(m * columns.len(), move || {
             let mut r = residual;
             let mut one = Zeroizing::new(vec![0; m]);
             for (_, body) in &got {

@@ -38,7 +38,7 @@
 //! **Precision.** [`points`] has the range budget. All rounding is at random and has mean zero.
 
 mod activation;
-pub mod course;
+mod course;
 pub mod plain;
 pub mod points;
 pub(in crate::vertical) mod public;
@@ -56,7 +56,7 @@ use crate::{
     arith::Engine,
     channel::Channel,
     correlation::CorrelationSource,
-    vertical::{logistic::Progress, row_weights::RowWeights},
+    vertical::{course::Course, logistic::Progress, row_weights::RowWeights},
 };
 
 /// What hidden layers apply.
@@ -234,10 +234,10 @@ pub async fn train<C: Channel, S: CorrelationSource>(
     train_on(engine, spec, input, None, progress).await
 }
 
-/// The same, with its states kept after each epoch, from where an aborted job was ended; see [`course`].
+/// The same, with its states kept after each epoch, from where an aborted job was ended; see [`course`](super::course).
 ///
 /// # Leakage
-/// As of [`train`], and where it goes on with an aborted job the opening `HeldEpochs`.
+/// As of [`train`], and where it goes on with an aborted job the opening `HeldPoints`.
 ///
 /// # Errors
 /// As of [`train`]; the course's; a state that is of another kind than the job.
@@ -245,7 +245,7 @@ pub async fn train_on<C: Channel, S: CorrelationSource>(
     engine: &mut Engine<C, S>,
     spec: &NetworkSpec,
     input: NetworkInput,
-    course: Option<&mut dyn course::Course>,
+    course: Option<&mut dyn Course>,
     progress: &mut dyn Progress,
 ) -> Result<NetworkFit, Abort> {
     engine.step("train/shapes");

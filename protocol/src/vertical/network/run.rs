@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Dense, EDGE, Hidden, NetworkFacts, NetworkFit, NetworkInput, NetworkSpec,
-    course::{Best, Course},
+    course::Best,
     points,
     public::{Public, batch_sizes},
     range::Looked,
@@ -20,6 +20,7 @@ use crate::{
     compute::offload,
     correlation::CorrelationSource,
     vertical::{
+        course::Course,
         logistic::{Progress, label_words, widths},
         row_weights::{self, Scale, WEIGHT},
     },

@@ -1,9 +1,5 @@
 //! How training goes: batches, rates of steps, terms of the series. All of it public, and equal at all parties.
 
-use std::sync::Arc;
-
-use paripassu_crypto::sine::Sine;
-
 use super::points::{self, Points};
 use crate::abort::Abort;
 
@@ -102,30 +98,6 @@ impl SgdSpec {
             return no("the sigmoid's range is 8, 16 or 32".into());
         }
         Points::new(rows, self.batches(rows))
-    }
-}
-
-/// Both series of a range.
-pub(super) struct SeriesOf {
-    range_log2: u32,
-    made: Vec<Arc<Sine>>,
-}
-
-impl SeriesOf {
-    pub(super) fn new(range_log2: u32) -> Self {
-        Self {
-            range_log2,
-            made: Vec::new(),
-        }
-    }
-
-    pub(super) fn of(&mut self, terms: usize) -> Arc<Sine> {
-        if let Some(found) = self.made.iter().find(|s| s.terms() == terms) {
-            return Arc::clone(found);
-        }
-        let made = Arc::new(Sine::logistic(self.range_log2, terms));
-        self.made.push(Arc::clone(&made));
-        made
     }
 }
 

@@ -15,7 +15,7 @@
 //! **Method.** Each owner whitens its own columns in the clear, as for Newton's method. A batch's gradient is added to
 //! what stays of the last step (heavy ball, Polyak 1964) and taken off at a public rate ([`SgdSpec::rate_of`]). It is made
 //! at weights that lack the gradient of the batch before, because that one's cut travels with this one's phases. The
-//! ridge is taken off once an epoch. Rows are put into a public order once; so masked features are sent once. [`plain`]
+//! ridge is taken off once an epoch, by an implicit step. Rows are put into a public order once; so masked features are sent once. [`plain`]
 //! is the same in the clear.
 //!
 //! **Source.** The batch itself is in [`Passes`](crate::arith::Passes); the sine series as in Squirrel (ePrint 2023/527)
@@ -30,9 +30,11 @@
 
 pub mod cost;
 pub mod course;
+mod features;
 mod kernel;
 pub mod plain;
 pub mod points;
+mod ridge;
 mod run;
 
 pub use course::SgdSpec;

@@ -1,6 +1,6 @@
 //! The same training in the clear, with the sigmoid itself: what the joint one is compared with.
 
-use super::{course::SgdSpec, kernel};
+use super::{course::SgdSpec, kernel, ridge::damped};
 use crate::{
     abort::Abort,
     correlation::descent::first_row,
@@ -73,6 +73,21 @@ pub fn train(
     let batches = spec.batches(rows);
     let whole = rows.max(1).next_power_of_two() as f64;
     let kept = spec.kept() as f64 / 256.0;
+    // in the place of T R (I + c R)^-1 T^-1, with T R T^-1 = l2 / N' T T' but for the intercept
+    let ridges: Vec<Vec<f64>> = scales
+        .iter()
+        .enumerate()
+        .map(|(p, scale)| {
+            let wide = scale.len().isqrt();
+            let intercept = |at: usize| p == 0 && at.is_multiple_of(wide);
+            let entry = |(at, s): (usize, &f64)| match intercept(at) {
+                true => 0.0,
+                false => s * spec.l2 / whole,
+            };
+            let ridge: Vec<f64> = scale.iter().enumerate().map(entry).collect();
+            damped(&ridge, wide, spec.decay(0, batches, scales.len()))
+        })
+        .collect();
     let (mut w, mut step) = (start.to_vec(), vec![0.0; d + 1]);
     for e in 0..spec.epochs {
         // as an integer times a power of two, to a thousandth
@@ -97,10 +112,9 @@ pub fn train(
         if let Some(g) = last {
             take(&mut w, &g);
         }
-        let mut ridge = w.clone();
-        ridge[d] = 0.0;
-        let by = spec.decay(e, batches, scales.len()) * spec.l2 / whole;
-        for (w, r) in w.iter_mut().zip(scaled(scales, &ridge)) {
+        let by = spec.decay(e, batches, scales.len());
+        let taken = scaled(&ridges, &w);
+        for (w, r) in w.iter_mut().zip(taken) {
             *w -= by * r;
         }
     }

@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use paripassu_crypto::{dense, fixed, share::Shares, sine::Sine};
-use rayon::prelude::*;
+use paripassu_crypto::{fixed, share::Shares, sine::Sine};
 use zeroize::Zeroizing;
 
 use super::{
     SgdFacts, SgdFit,
-    course::{SeriesOf, SgdSpec, groups},
+    course::{SgdSpec, groups},
+    features::{check_columns, features},
     plain,
-    points::{COLUMN, DECAY, FEATURE, LARGEST, Points, checked},
+    points::{DECAY, FEATURE, LARGEST, Points, checked},
+    ridge::damped,
 };
 #[cfg(test)]
 use crate::vertical::tests::leakage::{Spill, spill};
 use crate::{
     abort::Abort,
-    arith::{Batch, Engine, Entries, Opening, Operand, OwnerMatrix, Passes, Receivers, Updates},
+    arith::{Batch, Engine, Opening, Operand, OwnerMatrix, Passes, Receivers, Updates},
     channel::Channel,
     compute::offload,
-    correlation::{
-        CorrelationSource, Request, Words,
-        descent::{CUTS, first_row},
-    },
+    correlation::{CorrelationSource, Request, Words, descent::CUTS},
     vertical::{
         logistic::{LogisticInput, Progress, label_words, widths},
         network::public::Public,
@@ -30,9 +28,6 @@ use crate::{
         whiten::{Design, Whitened, encode_matrix},
     },
 };
-
-/// Rows that are whitened at a time.
-const BLOCK: usize = 2048;
 
 pub(super) struct Run {
     spec: SgdSpec,
@@ -117,8 +112,9 @@ impl Run {
         for (p, d) in widths.iter().enumerate().filter(|_| l2 > 0.0) {
             let own = match p == engine.me() {
                 true => {
-                    check_ridge(&mine, *d, spec, batches, engine.parties())?;
-                    Some(encode_matrix(mine.ridge(), RIDGE)?)
+                    let by = spec.decay(0, batches, engine.parties());
+                    let taken = Zeroizing::new(damped(mine.ridge(), *d, by));
+                    Some(encode_matrix(&taken, RIDGE)?)
                 }
                 false => None,
             };
@@ -174,7 +170,7 @@ impl Run {
     }
 
     /// All that training at this range asks the source for, in the order of its use.
-    fn requests(&self, range_log2: u32, series: &mut SeriesOf) -> Vec<Request> {
+    fn requests(&self, range_log2: u32, series: &Arc<Sine>) -> Vec<Request> {
         let len = self.width() as u64;
         let weight = Points::weight(range_log2);
         let short = Shares::zeros(0, SHORT);
@@ -182,8 +178,7 @@ impl Run {
         for epochs in groups(self.spec.epochs, self.rows) {
             all.extend(self.passes.request(epochs));
             for within in 0..epochs {
-                let series = series.of(SgdSpec::terms(range_log2));
-                all.push(Passes::steps_request(&self.batch(within, 0, &series)));
+                all.push(Passes::steps_request(&self.batch(within, 0, series)));
                 all.extend(CUTS.map(|by| Request::Truncate { len, by }));
                 if !self.ridges.is_empty() {
                     all.push(Request::Truncate {
@@ -209,8 +204,8 @@ impl Run {
         range_log2: u32,
         progress: &mut dyn Progress,
     ) -> Result<Shares, Abort> {
-        let mut series = SeriesOf::new(range_log2);
-        let requests = self.requests(range_log2, &mut series);
+        let series = Arc::new(Sine::logistic(range_log2, SgdSpec::terms(range_log2)));
+        let requests = self.requests(range_log2, &series);
         engine.source_mut().prefetch(&requests).await?;
         let mut state = self.begin(engine.me(), Points::weight(range_log2))?;
         let of = self.epochs_done + self.spec.epochs;
@@ -221,8 +216,6 @@ impl Run {
             for within in 0..epochs {
                 self.epochs_done += 1;
                 engine.step(format_args!("train/epoch-{}", self.epochs_done));
-                let terms = SgdSpec::terms(range_log2);
-                let series = series.of(terms);
                 self.epoch(engine, &mut state, (e, within), &series).await?;
                 progress.pass(
                     self.epochs_done as u32,
@@ -242,24 +235,23 @@ impl Run {
         (e, within): (usize, usize),
         series: &Arc<Sine>,
     ) -> Result<(), Abort> {
+        let at: Vec<Batch> = (0..self.batches)
+            .map(|b| self.batch(within, b, series))
+            .collect();
+        let Some(first) = at.first() else {
+            return Err(Abort::Input("no batches".into()));
+        };
         let of = &mut self.passes;
         engine.begin_epoch(of, &state.weights, within).await?;
-        let at = |b| Batch {
-            epoch: within,
-            batch: b,
-            series: Arc::clone(series),
-            frac: self.points.residual,
-        };
-        let steps = engine.steps(of, &at(0)).await?;
+        let steps = engine.steps(of, first).await?;
         let mut last: Option<Words> = None;
-        for b in 0..self.batches {
-            let at = at(b);
+        for (b, at) in at.iter().enumerate() {
             let masks = engine.source_mut().step(&steps, b).await?;
             let cut = match (last.take(), &masks.cuts) {
                 (Some(g), Some(cuts)) => Some((pending(&g, state, &self.spec, self.points), cuts)),
                 _ => None,
             };
-            let (theta, updates) = engine.phases(of, &at, &state.weights, cut).await?;
+            let (theta, updates) = engine.phases(of, at, &state.weights, cut).await?;
             if let Some(updates) = updates {
                 let by = factor(
                     &self.spec,
@@ -274,7 +266,7 @@ impl Run {
             let residual = at.residuals(theta, masks, label).await;
             #[cfg(test)]
             spilled(engine, Spill::Residual, &residual, self.points).await?;
-            let gradient = engine.gradients(of, &at, residual, &state.weights).await?;
+            let gradient = engine.gradients(of, at, residual, &state.weights).await?;
             #[cfg(test)]
             spilled(engine, Spill::Gradient, &gradient, self.points).await?;
             last = Some(gradient);
@@ -448,115 +440,6 @@ fn take(state: &mut State, of: Updates, by: u64) {
     let all = state.weights.words_mut().iter_mut();
     for (w, s) in all.zip(state.step.words()) {
         *w = w.wrapping_sub(by.wrapping_mul(*s));
-    }
-}
-
-/// `Z = X T` with rows in the order of training.
-fn features(mine: &Whitened, design: &Design, order: &[usize]) -> Result<Entries, Abort> {
-    match encoded::<i16>(mine, design, order)? {
-        Some(x) => Ok(Entries::Short(Zeroizing::new(x))),
-        None => match encoded::<i32>(mine, design, order)? {
-            Some(x) => Ok(Entries::Long(Zeroizing::new(x))),
-            None => Err(too_long()),
-        },
-    }
-}
-
-fn too_long() -> Abort {
-    Abort::OutOfRange {
-        step: "train/features".into(),
-        problem: "a combination of this party's columns has too long a tail: winsorise the column with the longest \
-                  one, or set solver.method to \"newton\""
-            .into(),
-    }
-}
-
-/// A number in [-1/2, 1/2) for each place, as good as at random (Steele, Lea and Flood, OOPSLA 2014); public.
-fn dither(place: u64) -> f64 {
-    let mut x = place.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((x ^ (x >> 31)) >> 11) as f64 * 2f64.powi(-53) - 0.5
-}
-
-/// The same in a narrower type, if all fit.
-fn encoded<T: TryFrom<i32> + Copy + Default + Send>(
-    mine: &Whitened,
-    design: &Design,
-    order: &[usize],
-) -> Result<Option<Vec<T>>, Abort> {
-    let (d, cols) = (design.width(), design.cols);
-    let mut out = vec![T::default(); order.len() * d];
-    let fits = out
-        .par_chunks_mut((BLOCK * d).max(1))
-        .zip(order.par_chunks(BLOCK))
-        .enumerate()
-        .map(|(block, (out, rows))| {
-            let mut x = Zeroizing::new(Vec::with_capacity(out.len()));
-            for i in rows {
-                x.extend(design.intercept.then_some(1.0));
-                x.extend_from_slice(&design.x[i * cols..(i + 1) * cols]);
-            }
-            let mut z = Zeroizing::new(vec![0.0; out.len()]);
-            dense::product(&x, d, mine.unwhiten(), d, &mut z);
-            for (k, z) in z.iter_mut().enumerate() {
-                *z += dither((block * BLOCK * d + k) as u64) * 2f64.powi(-(FEATURE as i32));
-            }
-            let mut words = Zeroizing::new(vec![0i32; out.len()]);
-            fixed::encode_all_i32(&z, FEATURE, &mut words).map_err(|_| too_long())?;
-            for (o, w) in out.iter_mut().zip(words.iter()) {
-                match T::try_from(*w) {
-                    Ok(w) => *o = w,
-                    Err(_) => return Ok::<_, Abort>(false),
-                }
-            }
-            Ok(true)
-        })
-        .try_reduce(|| true, |a, b| Ok(a && b))?;
-    Ok(fits.then_some(out))
-}
-
-/// Whether products of every batch with residuals stay within the ring: the owner's to know.
-fn check_columns(
-    entries: &Entries,
-    d: usize,
-    (rows, batches): (usize, usize),
-    points: Points,
-) -> Result<(), Abort> {
-    let most = COLUMN * 2f64.powi((points.batch_log2 + FEATURE) as i32);
-    let largest = (0..batches).into_par_iter().map(|b| {
-        let rows = first_row(rows, batches, b)..first_row(rows, batches, b + 1);
-        entries.largest_sum(rows, d)
-    });
-    match largest.max().unwrap_or(0) as f64 <= most {
-        true => Ok(()),
-        false => Err(Abort::OutOfRange {
-            step: "train/features".into(),
-            problem: "a combination of this party's columns is large on all rows of a batch: winsorise columns with \
-                      long tails, or raise solver.batch"
-                .into(),
-        }),
-    }
-}
-
-/// Whether an epoch's decay is a small part of the weights: the ridge's largest row sum bounds it.
-fn check_ridge(
-    mine: &Whitened,
-    d: usize,
-    spec: &SgdSpec,
-    batches: usize,
-    parties: usize,
-) -> Result<(), Abort> {
-    let rows = mine.ridge().chunks_exact(d.max(1));
-    let sums = rows.map(|row| row.iter().map(|r| r.abs()).sum::<f64>());
-    let most = sums.fold(0.0, f64::max) * spec.decay(0, batches, parties);
-    match most <= 1.0 {
-        true => Ok(()),
-        false => Err(Abort::Input(
-            "model.l2 is too large, for so many rows and columns that hardly vary or hang together, to be taken off \
-             once an epoch: lower it, or set solver.method to \"newton\""
-                .into(),
-        )),
     }
 }
 

@@ -37,7 +37,8 @@ use paripassu_crypto::fixed;
 pub(super) use self::entering::Last;
 use self::entering::{Candidates, Model};
 use super::{
-    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, label_words, settle},
+    attempts::settle,
+    logistic::{LogisticFit, LogisticInput, LogisticSpec, Progress, label_words},
     run::Run,
 };
 use crate::{abort::Abort, arith::Engine, channel::Channel, correlation::CorrelationSource};

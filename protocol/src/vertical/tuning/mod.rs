@@ -38,7 +38,9 @@ use choice::Told;
 pub use choice::{Penalties, Rule, Tuned, Tuning};
 
 use super::{
-    logistic::{Progress, give_up},
+    attempts::give_up,
+    kept::Along,
+    logistic::Progress,
     newton,
     pass::How,
     points,
@@ -136,7 +138,8 @@ impl Run {
                 engine.step(format_args!("train/trial-{trial}"));
                 std::mem::swap(&mut self.weighting, weighting);
                 let begun = start.as_ref();
-                let attempt = self.trial(engine, &mut passes, begun, progress).await?;
+                let along = &mut Along::unkept(progress);
+                let attempt = self.trial(engine, &mut passes, begun, along).await?;
                 engine.step(format_args!("train/loss-{trial}"));
                 let path = tuning.is_path();
                 let (sum, columns) = self.loss(engine, &attempt, left_out, trial, path).await?;
@@ -223,7 +226,7 @@ impl Run {
         engine: &mut Engine<C, S>,
         passes: &mut u32,
         start: Option<&Start>,
-        progress: &mut dyn Progress,
+        along: &mut Along<'_>,
     ) -> Result<Attempt, Abort> {
         let mut ranges = self.spec.ranges();
         // what the trial before it needed, this one will need as well
@@ -231,7 +234,7 @@ impl Run {
         let mut problem = ("no range to try", 0);
         for range_log2 in ranges {
             let attempt = self
-                .attempt(engine, range_log2, *passes, false, start, progress)
+                .attempt(engine, range_log2, *passes, false, start, along)
                 .await?;
             *passes = attempt.passes;
             problem = match attempt.settled {

@@ -8,16 +8,21 @@ use paripassu_proto::NodeId;
 use paripassu_protocol::channel::Role;
 use tokio::time::Instant;
 
-use super::{End, Other, Session};
+use super::{Awaited, End, Other, Session};
+use crate::transport::Witnesses;
 
 impl Session {
-    /// Those that have not cosigned a head of this size, if the job can do without them all, and without those given
-    /// up before.
-    fn spared(&self, size: u64, given_up: impl Fn(&Other) -> bool) -> Option<Vec<String>> {
+    /// Those of its witnesses that have not cosigned a head of this size, if the job can do without them all, and
+    /// without those given up before.
+    fn spared(
+        &self,
+        (size, by): (u64, Witnesses),
+        given_up: impl Fn(&Other) -> bool,
+    ) -> Option<Vec<String>> {
         let given = self.others.values().filter(|o| given_up(o)).count();
         let behind = || {
             let others = self.others.iter();
-            others.filter(|(_, o)| !given_up(o) && o.cosigned < size)
+            others.filter(|(_, o)| o.is_of(by) && !given_up(o) && o.cosigned < size)
         };
         let parties = behind().all(|(_, o)| matches!(o.role, Some(Role::Party(_))));
         let count = behind().count();
@@ -27,7 +32,7 @@ impl Session {
 
     /// Begins to wait for countersignatures.
     pub(super) fn be_patient(&mut self) {
-        if self.seat.spare > 0 && !self.passes.is_empty() {
+        if self.seat.spare > 0 && !self.awaited.is_empty() {
             let by = Instant::now() + self.seat.patience;
             self.slow_by.get_or_insert(by);
         }
@@ -39,13 +44,18 @@ impl Session {
         if !late || !self.begun || !matches!(self.end, End::Not) {
             return;
         }
-        let Some(need) = self.passes.iter().map(|(_, need)| *need).max() else {
+        let Some(Awaited { size, .. }) = self.awaited.last().copied() else {
             self.slow_by = None;
             return;
         };
+        let of_members = self.awaited.iter().any(|a| a.by == Witnesses::Members);
+        let by = match of_members {
+            true => Witnesses::Members,
+            false => Witnesses::Parties,
+        };
         self.slow_by = Some(now + self.seat.patience);
-        if let Some(slow) = self.spared(need, |o| o.away)
-            && self.give_up(&slow, need, false)
+        if let Some(slow) = self.spared((size, by), |o| o.away)
+            && self.give_up(&slow, size, false)
         {
             self.open_gate();
         }
@@ -64,7 +74,7 @@ impl Session {
         else {
             return None;
         };
-        let slow = self.spared(*head, |o| o.left_out)?;
+        let slow = self.spared((*head, Witnesses::Members), |o| o.left_out)?;
         let away = |address: &String| self.others.get(address).is_some_and(|o| o.away);
         let known = slow.iter().all(away);
         let soon = self.slow_by.filter(|_| known).unwrap_or(*sign_by);

@@ -13,11 +13,13 @@ use paripassu_audit::{
     witness::WitnessError,
 };
 use paripassu_proto::audit::v1::{self as pb, message::Body};
+use paripassu_protocol::channel::Role;
 
-use super::{End, Other, Session};
+use super::{Awaited, BITS_UNSEEN, End, Other, Session};
 use crate::{
     identity::Certified,
     transcript::{Blame, origin},
+    transport::{Given, Pass, Witnesses},
 };
 
 impl Session {
@@ -188,36 +190,57 @@ impl Session {
     }
 
     pub(super) fn open_gate(&mut self) {
-        let size = self.cosigned_by(|o| !o.away);
         let Some(core) = &self.seat.core else { return };
-        let shut = !self.passes.is_empty();
-        self.passes.retain(|(pass, need)| {
-            let open = *need <= size;
-            if open {
-                core.gate().open(*pass);
-            }
-            !open
+        let shut = !self.awaited.is_empty();
+        let slow = |awaited: &Awaited| {
+            let mut others = self.others.values();
+            others.find(|o| !o.away && o.is_of(awaited.by) && o.cosigned < awaited.size)
+        };
+        let mut slowest = None;
+        let kept = self.awaited.iter().take_while(|awaited| {
+            slowest = slow(awaited);
+            slowest.is_none()
         });
-        let need = self.passes.first().map_or(0, |(_, need)| *need);
-        let slow = self.others.values().find(|o| !o.away && o.cosigned < need);
-        core.gate().wait_for(slow.and_then(|o| o.role));
-        if shut && self.passes.is_empty() {
+        // a pass gives back all before it: none overtakes another
+        let kept = kept
+            .inspect(|awaited| core.gate().open(awaited.pass))
+            .count();
+        core.gate().wait_for(slowest.and_then(|o| o.role));
+        self.awaited.drain(..kept);
+        if shut && self.awaited.is_empty() {
             self.begun = true;
             self.slow_by = None;
         }
     }
 
+    /// Who has to cosign a head that is signed now: data parties, where nothing but bits was asked for since the last
+    /// that all members were asked to cosign.
+    fn asked(&self, given: Option<Given>) -> Witnesses {
+        let before = self.given;
+        let bits = given.is_some_and(|now| {
+            now.by_members == before.by_members && before.last > Pass::default()
+        });
+        let party = matches!(self.seat.role, Some(Role::Party(_)));
+        match bits && party && matches!(self.end, End::Not) {
+            true => Witnesses::Parties,
+            false => Witnesses::Members,
+        }
+    }
+
     /// Signs the head of this node's log. Once the job has ended here it is the last one.
     pub(super) async fn sign_head(&mut self) {
-        let pass = self.seat.core.as_ref().map(|core| core.gate().last());
+        let given = self.seat.core.as_ref().map(|core| core.gate().given());
+        let by = self.asked(given);
         let shared = Arc::clone(&self.shared);
         // while others wait for it, a head is not brought to disk itself; what it covers is
         let signed = tokio::task::spawn_blocking(move || shared.transcript.log.head()).await;
         let size = match signed {
             Ok(Ok(head)) => {
                 let size = head.checkpoint().size();
-                // also of those that are away, who may come back
-                let cosigned = self.cosigned_by(|_| true);
+                // also of those that are away, who may come back; whoever is not asked for bits is shown newer ones
+                let of_members = self.of_members;
+                let cosigned =
+                    self.cosigned_by(|o| o.is_of(Witnesses::Parties) || o.cosigned < of_members);
                 self.open.retain(|open, _| *open > cosigned);
                 self.open.insert(size, head);
                 size
@@ -231,8 +254,19 @@ impl Session {
         if self.heads.last() != Some(&size) {
             self.heads.push(size);
         }
-        if let Some(pass) = pass {
-            self.passes.push((pass, size));
+        self.of_bits = if by == Witnesses::Parties {
+            self.of_bits + 1
+        } else {
+            0
+        };
+        // nobody waits for the others' signatures under bits, but now and then they see how the log has grown
+        if self.of_bits.is_multiple_of(BITS_UNSEEN) {
+            self.of_members = size;
+        }
+        if let Some(given) = given {
+            let pass = given.last;
+            self.awaited.push(Awaited { pass, size, by });
+            self.given = given;
         }
         self.be_patient();
         if let End::Finishing { head, .. } = &mut self.end {
@@ -241,14 +275,20 @@ impl Session {
         self.open_gate();
     }
 
-    /// Sends the newest head to those who have not got it, once it is known what they remember.
+    /// Sends the newest head to those who have not got it, or none that is for them, once it is known what they
+    /// remember.
     pub(super) async fn send_heads(&mut self) {
         let Some(mut size) = self.heads.last().copied() else {
             return;
         };
         // another job's head was cosigned in the meantime: an older one would look like a rollback
         let most = self.shared.transcript.log.size();
-        let mut known = self.others.values().filter(|o| o.sent < size);
+        let due = |o: &Other, of_members: u64, size: u64| match o.is_of(Witnesses::Parties) {
+            true => o.sent < size,
+            false => o.sent < of_members,
+        };
+        let of_members = self.of_members;
+        let mut known = self.others.values().filter(|o| due(o, of_members, size));
         if known.any(|o| o.known.is_some_and(|known| known > size && known <= most)) {
             self.sign_head().await;
             match self.heads.last() {
@@ -261,15 +301,15 @@ impl Session {
             End::Finishing { head, .. } => *head == Some(size),
             End::Over(_) => true,
         };
-        let due: Vec<(String, u64)> = self
+        let to: Vec<(String, u64)> = self
             .others
             .iter()
             .filter_map(|(address, o)| {
                 let known = o.known?;
-                (o.sent < size).then(|| (address.clone(), known.max(o.sent)))
+                due(o, self.of_members, size).then(|| (address.clone(), known.max(o.sent)))
             })
             .collect();
-        for (address, since) in due {
+        for (address, since) in to {
             let log = &self.shared.transcript.log;
             // a member may remember more than this log has: let it say so, and show both
             let proof = log.consistency(since, size).unwrap_or_default();

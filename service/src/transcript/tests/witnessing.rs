@@ -13,11 +13,11 @@ const CONTRACT: &str = include_str!("../../../../job/tests/vectors/contract.json
 /// The contract's job.
 const JOB: &str = "07070707070707070707070707070707";
 
-fn id(text: &str) -> NodeId {
+pub(super) fn id(text: &str) -> NodeId {
     text.parse().unwrap()
 }
 
-fn job() -> JobId {
+pub(super) fn job() -> JobId {
     JOB.parse().unwrap()
 }
 
@@ -51,14 +51,14 @@ fn short() -> Times {
 }
 
 /// A node that does as it should.
-struct Node {
-    transcript: Arc<Transcript>,
-    exchange: Exchange,
-    out: Letters,
+pub(super) struct Node {
+    pub(super) transcript: Arc<Transcript>,
+    pub(super) exchange: Exchange,
+    pub(super) out: Letters,
 }
 
 impl Node {
-    fn start(world: &World, identity: &Arc<Identity>, seat: Seat) -> Self {
+    pub(super) fn start(world: &World, identity: &Arc<Identity>, seat: Seat) -> Self {
         let (transcript, out) = (world.open(identity), Letters::default());
         Self::of(transcript, out, seat)
     }
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    fn witnessed(&self) -> Vec<LogWitnessed> {
+    pub(super) fn witnessed(&self) -> Vec<LogWitnessed> {
         let events = events(&self.transcript, JOB).into_iter();
         events
             .filter_map(|body| match body {
@@ -152,7 +152,7 @@ impl Puppet {
 }
 
 /// Lets what is on its way arrive.
-async fn settle() {
+pub(super) async fn settle() {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 

@@ -1,9 +1,9 @@
-//! The gate before everything a node sends in a job: it is shut while the other members have not yet
-//! countersigned what the node has written down.
+//! The gate before everything a node sends in a job: it is shut while the other members, or of a single
+//! bit the other data parties, have not yet countersigned what the node has written down.
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,14 +13,22 @@ use paripassu_protocol::channel::Role;
 use tokio::sync::watch;
 
 /// A promise that the gate opens again; given back through [`Gate::open`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pass(u64);
+
+/// Who has to countersign for a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Witnesses {
+    /// All other members.
+    Members,
+    /// All other data parties.
+    Parties,
+}
 
 /// The gate.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// Passes given.
-    given: AtomicU64,
+    given: Mutex<Given>,
     /// The gate is shut until this pass is given back.
     shut: AtomicU64,
     opened: watch::Sender<u64>,
@@ -28,10 +36,23 @@ pub(crate) struct Gate {
     waited_us: AtomicU64,
 }
 
+/// The passes given last.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Given {
+    /// Of all.
+    pub(crate) last: Pass,
+    /// Of those that all members countersign for.
+    pub(crate) by_members: Pass,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self {
-            given: AtomicU64::new(0),
+            given: Mutex::default(),
             shut: AtomicU64::new(0),
             opened: watch::Sender::new(0),
             waiting_for: Mutex::default(),
@@ -42,8 +63,13 @@ impl Default for Gate {
 
 impl Gate {
     /// Gives a pass. The gate stays as it is.
-    pub(crate) fn promise(&self) -> Pass {
-        Pass(self.given.fetch_add(1, Ordering::SeqCst) + 1)
+    pub(crate) fn promise(&self, by: Witnesses) -> Pass {
+        let mut given = lock(&self.given);
+        given.last.0 += 1;
+        if by == Witnesses::Members {
+            given.by_members = given.last;
+        }
+        given.last
     }
 
     /// Shuts the gate until this pass, or a later one, is given back; if it has been, it stays open.
@@ -52,15 +78,15 @@ impl Gate {
     }
 
     /// Shuts the gate until a new pass, or a later one, is given back.
-    pub(crate) fn shut(&self) -> Pass {
-        let pass = self.promise();
+    pub(crate) fn shut(&self, by: Witnesses) -> Pass {
+        let pass = self.promise(by);
         self.shut_until(pass);
         pass
     }
 
-    /// The pass given last.
-    pub(crate) fn last(&self) -> Pass {
-        Pass(self.given.load(Ordering::SeqCst))
+    /// The passes given last.
+    pub(crate) fn given(&self) -> Given {
+        *lock(&self.given)
     }
 
     /// Gives back this pass and all before it.
@@ -101,18 +127,12 @@ impl Gate {
 
     /// Notes who keeps the gate shut.
     pub(crate) fn wait_for(&self, role: Option<Role>) {
-        *self
-            .waiting_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = role;
+        *lock(&self.waiting_for) = role;
     }
 
     /// Who keeps the gate shut, if it is a member.
     pub(crate) fn waiting_for(&self) -> Option<Role> {
-        *self
-            .waiting_for
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.waiting_for)
     }
 }
 
@@ -124,19 +144,24 @@ mod tests {
     async fn the_last_pass_opens_for_all() {
         let gate = Gate::default();
         assert!(gate.is_open());
-        let (first, second) = (gate.shut(), gate.shut());
+        let (first, second) = (gate.shut(Witnesses::Members), gate.shut(Witnesses::Parties));
         gate.open(first);
         assert!(!gate.is_open());
         gate.open(second);
         gate.open(first);
         assert!(gate.is_open());
         gate.opened().await;
+        let given = gate.given();
+        assert_eq!((given.last, given.by_members), (second, first));
     }
 
     #[test]
     fn a_promise_shuts_the_gate_only_when_it_is_needed_and_not_kept() {
         let gate = Gate::default();
-        let (kept, late) = (gate.promise(), gate.promise());
+        let (kept, late) = (
+            gate.promise(Witnesses::Parties),
+            gate.promise(Witnesses::Parties),
+        );
         assert!(gate.is_open());
         gate.open(kept);
         gate.shut_until(kept);

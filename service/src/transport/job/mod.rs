@@ -28,7 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::tally::{LinkReport, Passed, PeerFlows, StepReport};
 use self::{gate::Gate, inbox::Inbox, sending::SendHalf};
-pub(crate) use self::{gate::Pass, inbox::Unread};
+pub(crate) use self::{
+    gate::{Given, Pass, Witnesses},
+    inbox::Unread,
+};
 use super::{Settings, port::Outlet};
 
 pub(crate) use super::hub::charge;

@@ -1,79 +1,10 @@
 //! A training that is ended after an epoch goes on in another, on other shares, and is the network of one that nobody ended.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
-
-use bytes::Bytes;
-
 use super::*;
-use crate::vertical::network::{
-    course::{Course, Kept, State},
-    public::Public,
-    train_on,
+use crate::vertical::{
+    network::{public::Public, train_on},
+    tests::memory::{Memory, after, features, sent, sums, worlds},
 };
-
-/// What a party keeps, and after which epoch it is lost: before it has kept that, or after.
-#[derive(Clone, Default)]
-struct Memory {
-    job: u8,
-    lost: Option<(u32, bool)>,
-    kept: Arc<Mutex<Vec<State>>>,
-    before: Option<Arc<Mutex<Vec<State>>>>,
-}
-
-impl Memory {
-    fn new(job: u8, before: Option<&Self>) -> Self {
-        Self {
-            job,
-            before: before.map(|of| of.kept.clone()),
-            ..Self::default()
-        }
-    }
-
-    fn epochs(&self) -> Vec<u32> {
-        self.kept.lock().unwrap().iter().map(|s| s.epoch).collect()
-    }
-
-    fn state(&self, epoch: u32) -> State {
-        let kept = self.kept.lock().unwrap();
-        kept.iter().find(|s| s.epoch == epoch).unwrap().clone()
-    }
-}
-
-impl Course for Memory {
-    fn job(&self) -> [u8; 32] {
-        [self.job; 32]
-    }
-
-    fn head(&self) -> Result<[u8; 32], Abort> {
-        Ok([self.kept.lock().unwrap().len() as u8; 32])
-    }
-
-    fn keep(&mut self, state: State) -> Kept<'_> {
-        let lost = self.lost.filter(|(epoch, _)| *epoch == state.epoch);
-        if lost.is_none_or(|(_, kept)| kept) {
-            self.kept.lock().unwrap().push(state);
-        }
-        Box::pin(async move {
-            match lost {
-                Some(_) => Err(Abort::Input("lost".into())),
-                None => Ok(()),
-            }
-        })
-    }
-
-    fn held(&self) -> Option<Vec<(u32, [u8; 32])>> {
-        let before = self.before.as_ref()?.lock().unwrap();
-        Some(before.iter().map(|s| (s.epoch, s.name)).collect())
-    }
-
-    fn take(&mut self, epoch: u32) -> Option<State> {
-        let before = self.before.as_ref()?.lock().unwrap();
-        before.iter().find(|s| s.epoch == epoch).cloned()
-    }
-}
 
 type Made = (Vec<Result<NetworkFit, Abort>>, AllowAll);
 
@@ -130,11 +61,6 @@ async fn job(
     (fits.await, ledger)
 }
 
-fn worlds(parties: usize) -> World {
-    let brief = std::time::Duration::from_secs(5);
-    World::new(parties as u8).with_deadline(brief)
-}
-
 /// Runs a job in which `lost` ends, as said, after an epoch.
 async fn ended(
     spec: &NetworkSpec,
@@ -148,31 +74,6 @@ async fn ended(
     let (fits, _) = job(&world, spec, data, cuts, (&memories, 1)).await;
     assert!(fits.iter().all(Result::is_err), "{fits:?}");
     (memories, world)
-}
-
-fn after(before: &[Memory]) -> Vec<Memory> {
-    before.iter().map(|m| Memory::new(2, Some(m))).collect()
-}
-
-/// Words of all parties' shares, added up.
-fn sums(memories: &[Memory], epoch: u32) -> Vec<u64> {
-    let words = |m: &Memory| -> Vec<u64> {
-        let state = m.state(epoch);
-        let (words, _) = state.own.as_chunks::<8>();
-        words
-            .iter()
-            .skip(3)
-            .map(|w| u64::from_le_bytes(*w))
-            .collect()
-    };
-    let mut all = memories.iter().map(words);
-    let mut sum = all.next().unwrap();
-    for other in all {
-        sum.iter_mut()
-            .zip(other)
-            .for_each(|(a, b)| *a = a.wrapping_add(b));
-    }
-    sum
 }
 
 #[tokio::test]
@@ -223,11 +124,11 @@ async fn a_training_that_is_ended_goes_on_and_is_the_network_of_one_that_is_not(
         }
         // the remaining epochs' bits and no others
         let opened: Vec<Opening> = ledger.opened().iter().map(|(o, ..)| *o).collect();
-        let mut want = vec![Opening::HeldEpochs];
+        let mut want = vec![Opening::HeldPoints];
         want.extend((on + 1..=6).map(|epoch| Opening::WithinRange { epoch }));
         assert_eq!(opened[..want.len()], want);
         // the same values on other shares, under the new job's name
-        assert_eq!(sums(&before, on), sums(&now, on));
+        assert_eq!(sums(&before, on, 3), sums(&now, on, 3));
         for (then, now) in before.iter().zip(&now) {
             let (then, kept) = (then.state(on), now.state(on));
             assert_ne!(then.name, kept.name);
@@ -236,17 +137,9 @@ async fn a_training_that_is_ended_goes_on_and_is_the_network_of_one_that_is_not(
                 same.filter(|(a, b)| a == b).count() == 0,
                 "a share is the same"
             );
-            assert_eq!(now.epochs(), (on..=6).collect::<Vec<_>>());
+            assert_eq!(now.points(), (on..=6).collect::<Vec<_>>());
         }
         // nothing that was sent in the one is sent in the other
-        let sent = |world: &World| -> HashSet<Bytes> {
-            let of_data = |(from, to, tag, body): &(Role, Role, String, Bytes)| {
-                let asks = *to == Role::Helper || *from == Role::Helper && body.len() < 64;
-                (!asks && body.len() >= 16 && !tag.contains("shape") && !tag.contains("kept"))
-                    .then(|| body.clone())
-            };
-            world.log().iter().filter_map(of_data).collect()
-        };
         let (one, two) = (sent(&first), sent(&world));
         // columns at least, where no epoch was left
         assert!(two.len() > 20, "{}", two.len());
@@ -264,13 +157,6 @@ async fn what_is_seen_twice_with_the_same_correlations_is_found() {
     let world = worlds(2);
     let (fits, _) = job(&world, &spec(), data, &cuts, (&after(&before), 1)).await;
     assert!(fits.iter().all(Result::is_ok));
-    let features = |world: &World| -> HashSet<Bytes> {
-        let log = world.log();
-        let of = log
-            .iter()
-            .filter(|m| m.2.contains("features") && m.3.len() > 1000);
-        of.map(|m| m.3.clone()).collect()
-    };
     assert!(features(&first).intersection(&features(&world)).count() > 0);
 }
 
@@ -313,15 +199,8 @@ async fn where_nothing_is_held_alike_training_begins_anew() {
     let cuts = [0, 2, 4];
     let (before, _) = ended(&spec(), data, &cuts, (1, 2, true)).await;
     // of another point, or of none; and a party that holds what nobody can read
-    let other = |m: &Memory| {
-        let mut kept = m.kept.lock().unwrap().clone();
-        kept.iter_mut().for_each(|state| state.name[0] ^= 1);
-        Memory {
-            kept: Arc::new(Mutex::new(kept)),
-            ..Memory::default()
-        }
-    };
-    for second in [other(&before[1]), Memory::default()] {
+    let other = before[1].altered(|state| state.name[0] ^= 1);
+    for second in [other, Memory::default()] {
         let now = after(&[before[0].clone(), second]);
         let (fits, _) = job(&worlds(2), &spec(), data, &cuts, (&now, 101)).await;
         let fits: Vec<_> = fits.into_iter().map(Result::unwrap).collect();
@@ -329,20 +208,13 @@ async fn where_nothing_is_held_alike_training_begins_anew() {
         let twin = plain::train(&spec(), (&x, &y), None, plain::Activation::Series).unwrap();
         let [weights, scores] = differences(&fits, &twin, &x);
         assert!(weights < 1e-2 && scores < 2e-2, "{weights} {scores}");
-        assert_eq!(now[0].epochs(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(now[0].points(), [1, 2, 3, 4, 5, 6]);
     }
-    let short = |m: &Memory| {
-        let mut kept = m.kept.lock().unwrap().clone();
-        kept.iter_mut().for_each(|state| {
-            let len = state.own.len() - 8;
-            state.own.truncate(len);
-        });
-        Memory {
-            kept: Arc::new(Mutex::new(kept)),
-            ..Memory::default()
-        }
-    };
-    let now = after(&[short(&before[0]), before[1].clone()]);
+    let short = before[0].altered(|state| {
+        let len = state.own.len() - 8;
+        state.own.truncate(len);
+    });
+    let now = after(&[short, before[1].clone()]);
     let (fits, _) = job(&worlds(2), &spec(), data, &cuts, (&now, 101)).await;
     let said = fits[0].as_ref().unwrap_err().to_string();
     assert!(said.contains("leave out align.resume"), "{said}");

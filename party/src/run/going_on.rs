@@ -1,21 +1,18 @@
-//! Keeps a network's state after each epoch, and finds the one to go on from.
+//! Keeps the state of a training on shares after each epoch or pass, and finds the one to go on from.
 
 use std::sync::Arc;
 
-use paripassu_job::JobId;
+use paripassu_job::{JobId, spec::KeptPoints};
 use paripassu_protocol::{
     abort::Abort,
-    vertical::network::{
-        NetworkFit,
-        course::{Course, Kept, State},
-    },
+    vertical::course::{Course, Kept, State},
 };
 use paripassu_service::transcript::Record;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, Run, blocking, own};
-use crate::checkpoints::{Checkpoints, epochs::Epoch, resumed};
+use super::{Prepared, Run, blocking, own, train::Fit};
+use crate::checkpoints::{Checkpoints, points::Point, resumed};
 
 /// A training at this party.
 pub(super) struct AtParty {
@@ -25,8 +22,9 @@ pub(super) struct AtParty {
     record: Record,
     data: [u8; 32],
     design: [u8; 32],
+    of: KeptPoints,
     /// What is held of the aborted job, where this one goes on with one.
-    before: Option<Vec<Epoch>>,
+    before: Option<Vec<Point>>,
 }
 
 impl Course for AtParty {
@@ -45,21 +43,22 @@ impl Course for AtParty {
     }
 
     fn keep(&mut self, state: State) -> Kept<'_> {
-        // an epoch is over, and what was held has not been taken
+        // a point is reached, and what was held has not been taken
         if self.before.take().is_some() {
-            tracing::warn!(job = %self.job, "no epoch is held by all parties: training begins anew");
+            let of = self.of.one();
+            tracing::warn!(job = %self.job, "no {of} is held by all parties: training begins anew");
         }
-        let (checkpoints, job) = (self.checkpoints.clone(), self.job.clone());
-        let epoch = Epoch {
+        let (checkpoints, job, of) = (self.checkpoints.clone(), self.job.clone(), self.of.one());
+        let point = Point {
             data: self.data,
             design: self.design,
             state,
         };
         Box::pin(async move {
-            let kept = blocking(move || checkpoints.keep_epoch(&job, &epoch)).await;
+            let kept = blocking(move || checkpoints.keep_point(&job, &point)).await;
             kept.map_err(|e| {
                 own(format!(
-                    "the state after an epoch cannot be kept in the state folder: {e}"
+                    "the state after a training's {of} cannot be kept in the state folder: {e}"
                 ))
             })
         })
@@ -67,14 +66,15 @@ impl Course for AtParty {
 
     fn held(&self) -> Option<Vec<(u32, [u8; 32])>> {
         let before = self.before.as_ref()?.iter();
-        Some(before.map(|e| (e.state.epoch, e.state.name)).collect())
+        Some(before.map(|e| (e.state.point, e.state.name)).collect())
     }
 
-    fn take(&mut self, epoch: u32) -> Option<State> {
-        tracing::info!(job = %self.job, epoch, "training goes on after this epoch");
+    fn take(&mut self, point: u32) -> Option<State> {
+        let of = self.of.one();
+        tracing::info!(job = %self.job, "training goes on after {of} {point}");
         let before = self.before.take()?.into_iter();
         let mut states = before.map(|e| e.state);
-        states.find(|state| state.epoch == epoch)
+        states.find(|state| state.point == point)
     }
 }
 
@@ -91,16 +91,26 @@ fn design(data: &Prepared) -> [u8; 32] {
     numbers(&mut label.iter().map(|y| f64::from(*y)));
     let weights = data.rows.weights.as_deref().unwrap_or_default();
     numbers(&mut weights.iter().copied());
+    let offset = data.rows.train_offset.as_deref().unwrap_or_default();
+    numbers(&mut offset.iter().copied());
     hash.finalize().into()
 }
 
 impl Run {
-    /// The training from its beginning, or from the last epoch of an aborted job that all parties hold alike.
-    pub(super) async fn epochs(&self, data: &Prepared) -> Result<AtParty, Abort> {
+    /// The training from its beginning, or from the last epoch or pass of an aborted job that all parties hold alike; nothing where no
+    /// states are kept of its kind.
+    pub(super) async fn training(&self, data: &Prepared) -> Result<Option<AtParty>, Abort> {
+        let Some(of) = self.spec().kept_points() else {
+            if let Some(before) = resumed(&self.contract) {
+                let job = self.job.job();
+                tracing::warn!(%job, %before, "of this kind of training no state is kept: it begins anew");
+            }
+            return Ok(None);
+        };
         let checkpoints = Arc::new(self.checkpoints());
         let rows = data
             .common
-            .ok_or_else(|| own("the common rows of a network were not named"))?;
+            .ok_or_else(|| own("the common rows of this training were not named"))?;
         let mut at = AtParty {
             checkpoints: checkpoints.clone(),
             job: self.job.job().to_string(),
@@ -108,30 +118,32 @@ impl Run {
             record: self.book.record().clone(),
             data: rows,
             design: design(data),
+            of,
             before: None,
         };
         let Some(before) = resumed(&self.contract).map(ToString::to_string) else {
-            return Ok(at);
+            return Ok(Some(at));
         };
         let job = before.clone();
-        let mut held = blocking(move || checkpoints.epochs(&job)).await;
-        if held.iter().any(|epoch| epoch.data != at.data) {
+        let mut held = blocking(move || checkpoints.points(&job)).await;
+        if held.iter().any(|point| point.data != at.data) {
             return Err(own(format!(
                 "the data set, or who is common, is another than when job {before} ran, so its training cannot go on: \
                  restore the file, or propose the job without align.resume"
             )));
         }
         // what is made of the same rows may differ where decisions on shares were close
-        held.retain(|epoch| epoch.design == at.design);
+        held.retain(|point| point.design == at.design);
         at.before = Some(held);
-        Ok(at)
+        Ok(Some(at))
     }
 
     /// Where the training went on, where the job is one that goes on.
-    pub(super) fn went_on(&self, fit: &NetworkFit) -> Option<WentOn> {
+    pub(super) fn went_on(&self, fit: &Fit) -> Option<WentOn> {
         let job = *resumed(&self.contract)?;
-        let after = fit.facts.resumed;
-        Some(WentOn { job, after })
+        let of = self.spec().kept_points()?;
+        let after = fit.resumed();
+        Some(WentOn { job, of, after })
     }
 }
 
@@ -139,25 +151,28 @@ impl Run {
 #[derive(Debug, Clone)]
 pub(super) struct WentOn {
     job: JobId,
-    after: usize,
+    of: KeptPoints,
+    after: u64,
 }
 
 impl WentOn {
     /// In `metrics.json`.
     pub(super) fn value(&self) -> Value {
-        json!({ "job": self.job, "after_epoch": self.after })
+        let mut value = json!({ "job": self.job });
+        value[format!("after_{}", self.of.one())] = self.after.into();
+        value
     }
 
     /// In the report.
     pub(super) fn note(&self) -> String {
-        let job = &self.job;
+        let (job, of) = (&self.job, self.of.one());
         match self.after {
             0 => format!(
-                "This job was to go on with the training of job {job}, of which no epoch was held by all parties: training \
+                "This job was to go on with the training of job {job}, of which no {of} was held by all parties: training \
                  began anew."
             ),
             after => format!(
-                "Training went on after epoch {after} of job {job}, which had been ended, on shares made anew. What that job \
+                "Training went on after {of} {after} of job {job}, which had been ended, on shares made anew. What that job \
                  opened until then stands in its own transcript; keys, masks and correlations were fresh."
             ),
         }
