@@ -69,7 +69,7 @@ impl Setting {
             epochs: self.passes.unwrap_or(10) as usize,
             batch,
             seed: self.seed,
-            range_log2: range.map(u32::ilog2),
+            range,
             ..SgdSpec::default()
         })
     }

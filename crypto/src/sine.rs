@@ -8,7 +8,8 @@
 //! A sine of a sum splits into products of sines and cosines of the summands. So if parties know
 //! a masked phase `theta = z + rho` and hold shares of `b_k cos(k w rho)` and `b_k sin(k w rho)`,
 //! they get shares of the series at z by local arithmetic. The ring's own wrap-around is the
-//! period: z has its point where 2^64 is P.
+//! period: z has its point where 2^64 is P; where P is no power of two, z is multiplied by
+//! [`Sine::stretch`] for it.
 //!
 //! Source: the Fourier idea is used for sigmoids on shares in ePrint 2023/527 (Squirrel); the odd
 //! quarter-wave extension and the one-round use with dealt correlations are set out in
@@ -67,15 +68,21 @@ const LANES: usize = 32;
 /// The series for one range and number of terms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sine {
-    range_log2: u32,
+    range: u32,
     coefs: Vec<f64>,
 }
 
 impl Sine {
     /// The series for |z| <= 2^`range_log2` with `terms` odd harmonics.
     pub fn logistic(range_log2: u32, terms: usize) -> Self {
+        Self::within(1 << range_log2, terms)
+    }
+
+    /// The series for |z| <= `range` with `terms` odd harmonics.
+    pub fn within(range: u32, terms: usize) -> Self {
         const POINTS: usize = 1 << 15;
-        let range = 2f64.powi(range_log2 as i32);
+        let whole = range;
+        let range = f64::from(range);
         let coefs = (0..terms)
             .map(|t| {
                 let k = (2 * t + 1) as f64;
@@ -88,7 +95,10 @@ impl Sine {
                 2.0 * sum / POINTS as f64
             })
             .collect();
-        Self { range_log2, coefs }
+        Self {
+            range: whole,
+            coefs,
+        }
     }
 
     /// Number of terms.
@@ -96,14 +106,19 @@ impl Sine {
         self.coefs.len()
     }
 
-    /// log2 of the period P = 4R.
+    /// log2 of the period of stretched arguments: P = 4R, rounded up to a power of two.
     pub fn period_log2(&self) -> u32 {
-        self.range_log2 + 2
+        self.range.next_power_of_two().trailing_zeros() + 2
+    }
+
+    /// What arguments are multiplied by so that their period is a power of two: from 1 to below 2.
+    pub fn stretch(&self) -> f64 {
+        f64::from(self.range.next_power_of_two()) / self.range()
     }
 
     /// The range R.
     pub fn range(&self) -> f64 {
-        2f64.powi(self.range_log2 as i32)
+        f64::from(self.range)
     }
 
     /// The coefficients b_1, b_3, ….

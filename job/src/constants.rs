@@ -96,7 +96,7 @@ pub const BATCH_MOMENTUM: RangeInclusive<f64> = 0.0..=0.95;
 /// Allowed `solver.seed`.
 pub const BATCH_SEED: RangeInclusive<u64> = 0..=1 << 53;
 /// Allowed `solver.range` of mini-batches.
-pub const BATCH_RANGES: [u32; 3] = [8, 16, 32];
+pub const BATCH_RANGES: [u32; 5] = [8, 12, 16, 24, 32];
 /// Allowed `solver.range`, the half width R of the sigmoid series.
 pub const RANGES: [u32; 4] = [8, 16, 32, 64];
 /// Allowed `solver.terms`.

@@ -161,7 +161,7 @@ pub(crate) struct Train {
     /// Rows of a batch: of a network 256 without it, by mini-batches 4,096
     #[arg(long)]
     batch: Option<usize>,
-    /// The sigmoid's range by mini-batches, 8, 16 or 32; without it, the smallest that holds
+    /// The sigmoid's range by mini-batches, 8, 12, 16, 24 or 32; without it 16, or 32 where that does not hold
     #[arg(long)]
     range: Option<u32>,
     /// Round trip between each party and the relay, in milliseconds
@@ -395,8 +395,11 @@ impl Train {
             train::Steps::Newton => 60,
             train::Steps::Accelerated | train::Steps::Sgd => 1_000,
         };
-        if self.range.is_some_and(|r| ![8, 16, 32].contains(&r)) {
-            return Err(Failure::user("--range takes 8, 16 or 32"));
+        if self
+            .range
+            .is_some_and(|r| ![8, 12, 16, 24, 32].contains(&r))
+        {
+            return Err(Failure::user("--range takes 8, 12, 16, 24 or 32"));
         }
         if self.passes.is_some_and(|n| !(least..=most).contains(&n)) {
             return Err(Failure::user(format!(

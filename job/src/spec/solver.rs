@@ -24,7 +24,7 @@ pub struct Solver {
     pub stop: Stop,
     /// Half width R of the sigmoid series, on the log-odds scale: 8, 16, 32 or 64, or `auto` (default):
     /// 16, then 32, then 64, the next one where training does not settle or a declared bit says that a
-    /// training row's score lies outside. Of mini-batches 8, 16 or 32, or `auto`: 16, then 32.
+    /// training row's score lies outside. Of mini-batches 8, 12, 16, 24 or 32, or `auto`: 16, then 32.
     pub range: AutoOr,
     /// Terms of the sigmoid series, 4 to 96, or `auto` (default): 12, 20, 40 or 80 by range, for a
     /// series exact to 3e-6 (5e-5 at 8). While steps are large three quarters of them are taken, but

@@ -27,9 +27,9 @@ fn asked(spec: &Spec) -> SgdSpec {
         rate: of.rate.value(),
         momentum: of.momentum.value(),
         seed: of.seed,
-        range_log2: match spec.solver.range {
+        range: match spec.solver.range {
             AutoOr::Auto => None,
-            AutoOr::Is(range) => Some(range.ilog2()),
+            AutoOr::Is(range) => Some(range),
         },
     }
 }

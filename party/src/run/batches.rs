@@ -23,9 +23,9 @@ pub fn spec(spec: &Spec) -> Result<SgdSpec, Abort> {
         rate: of.rate.value(),
         momentum: of.momentum.value(),
         seed: of.seed,
-        range_log2: match spec.solver.range {
+        range: match spec.solver.range {
             AutoOr::Auto => None,
-            AutoOr::Is(range) => Some(range.ilog2()),
+            AutoOr::Is(range) => Some(range),
         },
     })
 }
@@ -46,7 +46,6 @@ pub(super) fn solver(spec: &Spec, f: &SgdFacts, train: &Cost) -> Solver {
         value,
     };
     let of = &spec.solver.batches;
-    let range_log2 = (f.range as u32).max(1).ilog2();
     Solver {
         model: "logistic regression, vertical split".into(),
         method: "mini-batches on shares (gradient descent with momentum), columns whitened by their owners; ends near the \
@@ -59,7 +58,7 @@ pub(super) fn solver(spec: &Spec, f: &SgdFacts, train: &Cost) -> Solver {
         sigmoid_terms: u32::try_from(f.terms).ok(),
         sigmoid_range: Some(f.range),
         sigmoid_max_error: Some(f.sigmoid_error),
-        fixed_point_bits: Some(Points::weight(range_log2)),
+        fixed_point_bits: Some(Points::weight(f.range as u32)),
         facts: vec![
             fact("Batches of a pass", f.batches.to_string()),
             fact(

@@ -90,7 +90,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
                 }
                 Request::Steps {
                     epoch,
-                    range_log2,
+                    range,
                     terms,
                     frac,
                 } => {
@@ -100,7 +100,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
                         step: ctx.path().to_owned(),
                         problem: "steps of an epoch that no descent was asked for".into(),
                     })?;
-                    let made = sine_series(&mut series, (range_log2, terms, frac), ctx.path())?;
+                    let made = sine_series(&mut series, (range, terms, frac), ctx.path())?;
                     for b in 0..of.batches() {
                         let (dealer, of) = (Arc::clone(&dealer), Arc::clone(of));
                         let (e, series) = (epoch as usize, Arc::clone(&made));

@@ -145,8 +145,8 @@ pub enum Request {
     Steps {
         /// The epoch, from 0 within that request.
         epoch: u64,
-        /// log2 of the series' range.
-        range_log2: u32,
+        /// The series' range.
+        range: u32,
         /// Terms.
         terms: u32,
         /// Fraction bits of the dealt terms.
@@ -199,10 +199,10 @@ impl Request {
             } => [15, matrix.0.into(), batches, epochs, 0],
             Self::Steps {
                 epoch,
-                range_log2,
+                range,
                 terms,
                 frac,
-            } => [16, epoch, range_log2.into(), terms.into(), frac.into()],
+            } => [16, epoch, range.into(), terms.into(), frac.into()],
             Self::InverseStep { d, first, cuts } => {
                 [11, d, first.into(), cuts[0].into(), cuts[1].into()]
             }
@@ -290,7 +290,7 @@ impl Request {
             },
             16 => Self::Steps {
                 epoch: a,
-                range_log2: narrow(b)?,
+                range: narrow(b)?,
                 terms: narrow(c)?,
                 frac: narrow(d)?,
             },

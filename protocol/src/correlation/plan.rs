@@ -145,15 +145,15 @@ pub(super) type Series = HashMap<(u32, u32), Arc<sine::Sine>>;
 /// The series of this range and so many terms, whose dealt terms have so many fraction bits.
 pub(super) fn sine_series(
     made: &mut Series,
-    (range_log2, terms, frac): (u32, u32, u32),
+    (range, terms, frac): (u32, u32, u32),
     step: &str,
 ) -> Result<Arc<sine::Sine>, Abort> {
-    if range_log2 > 10 || terms > 1024 || frac > 40 {
+    if !(1..=1024).contains(&range) || terms > 1024 || frac > 40 {
         return Err(too_large(step, "a sine series"));
     }
     let series = made
-        .entry((range_log2, terms))
-        .or_insert_with(|| Arc::new(sine::Sine::logistic(range_log2, terms as usize)));
+        .entry((range, terms))
+        .or_insert_with(|| Arc::new(sine::Sine::within(range, terms as usize)));
     Ok(Arc::clone(series))
 }
 
@@ -220,7 +220,8 @@ pub(super) fn plan(
         } => {
             words(&[rows], step)?;
             words(&[rows, 2, terms.into()], step)?;
-            let series = sine_series(made, (range_log2, terms, frac), step)?;
+            let range = 1u32.checked_shl(range_log2).unwrap_or(0);
+            let series = sine_series(made, (range, terms, frac), step)?;
             Plan::Sine {
                 series,
                 rows: rows as usize,

@@ -157,7 +157,7 @@ impl Passes {
     pub fn steps_request(of: &Batch) -> Request {
         Request::Steps {
             epoch: of.epoch as u64,
-            range_log2: of.series.period_log2() - 2,
+            range: of.series.range() as u32,
             terms: of.series.terms() as u32,
             frac: of.frac[0],
         }

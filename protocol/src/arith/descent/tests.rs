@@ -32,7 +32,7 @@ fn matrix(p: usize) -> Vec<i32> {
 type Out = (Vec<Vec<u64>>, Vec<Vec<u64>>, Option<Updates>);
 
 /// Two epochs of two batches on fixed weights; what all parties hold after the second epoch.
-async fn run(parties: u8, weights: Vec<f64>, range_log2: u32) -> Vec<Out> {
+async fn run(parties: u8, weights: Vec<f64>, range: u32) -> Vec<Out> {
     let world = World::new(parties);
     let out = world.run(
         move |me, ctx| {
@@ -53,9 +53,10 @@ async fn run(parties: u8, weights: Vec<f64>, range_log2: u32) -> Vec<Out> {
                     all.push(e.register_narrow(p, ROWS, *cols, own).await?);
                 }
                 let mut of = Passes::new(all, BATCHES);
-                let frac = 64 - FRAC - range_log2 - 2;
+                let series = Arc::new(Sine::within(range, 6));
+                let frac = 64 - FRAC - series.period_log2();
+                let weights: Vec<f64> = weights.iter().map(|w| w * series.stretch()).collect();
                 let weights = share(&weights, frac, me, e.parties());
-                let series = Arc::new(Sine::logistic(range_log2, 6));
                 e.prepare_epochs(&mut of, 2).await?;
                 let mut out = (Vec::new(), Vec::new(), None);
                 for epoch in 0..2 {
@@ -119,11 +120,11 @@ fn sum(of: impl Iterator<Item = Vec<u64>>) -> Vec<i64> {
 
 #[tokio::test]
 async fn residuals_are_right_on_average_and_gradients_exactly_theirs() {
-    for (parties, range_log2) in [(2u8, 3), (3, 4), (5, 3)] {
+    for (parties, range) in [(2u8, 8), (3, 12), (4, 16), (5, 8)] {
         let wide: usize = COLS[..usize::from(parties)].iter().sum();
         let weights: Vec<f64> = (0..wide).map(|j| (j as f64 - 3.0) / 5.0).collect();
-        let out = run(parties, weights.clone(), range_log2).await;
-        let series = Sine::logistic(range_log2, 6);
+        let out = run(parties, weights.clone(), range).await;
+        let series = Sine::within(range, 6);
         let mut errors = Vec::new();
         for b in 0..BATCHES {
             let r = sum(out.iter().map(|o| o.0[b].clone()));

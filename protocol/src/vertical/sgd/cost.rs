@@ -29,7 +29,7 @@ pub struct Cost {
 
 /// Of the party at position `me`, for `widths` design columns of each party, party 0's intercept included, at a
 /// range of the sigmoid that holds.
-pub fn of_party(spec: &SgdSpec, rows: usize, widths: &[usize], me: usize, range_log2: u32) -> Cost {
+pub fn of_party(spec: &SgdSpec, rows: usize, widths: &[usize], me: usize, range: u32) -> Cost {
     let mut all = Cost::default();
     let bytes = |words: usize| (words * NARROW_BYTES) as u64;
     let d = widths.iter().sum::<usize>();
@@ -84,7 +84,7 @@ pub fn of_party(spec: &SgdSpec, rows: usize, widths: &[usize], me: usize, range_
                 to_owners(&mut all, NARROW_BYTES as u64);
             }
             if corrected(widths.len(), within, b) == me {
-                all.from_helper += bytes(2 * SgdSpec::terms(range_log2) * m) + 2 * cut;
+                all.from_helper += bytes(2 * SgdSpec::terms(range) * m) + 2 * cut;
             }
         }
         swap(&mut all, 16 * d as u64);

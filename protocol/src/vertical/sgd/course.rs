@@ -5,6 +5,8 @@ use crate::abort::Abort;
 
 /// What rates have come down to at the end.
 const LAST_RATE: f64 = 1.0 / 16.0;
+/// Ranges of the sigmoid that there are.
+pub const RANGES: [u32; 5] = [8, 12, 16, 24, 32];
 
 /// The public parameters of a training by mini-batches.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +23,9 @@ pub struct SgdSpec {
     pub momentum: f64,
     /// Of the order of the rows, which is public.
     pub seed: u64,
-    /// log2 of the sigmoid's range, 3 to 5; none: 4, and where that does not hold, anew with 5. In the first epochs scores
-    /// may go beyond where they end: with 3 the descent then strays, and ends elsewhere by a part of its own error.
-    pub range_log2: Option<u32>,
+    /// The sigmoid's range, one of [`RANGES`]; none: 16, and where that does not hold, anew with 32. In the first epochs scores
+    /// may go beyond where they end: with 8, and by less with 12, the descent then strays, and ends elsewhere by a part of its own error.
+    pub range: Option<u32>,
 }
 
 impl Default for SgdSpec {
@@ -35,7 +37,7 @@ impl Default for SgdSpec {
             rate: 1.0,
             momentum: 0.8,
             seed: 1,
-            range_log2: None,
+            range: None,
         }
     }
 }
@@ -58,9 +60,9 @@ impl SgdSpec {
         (self.momentum * 256.0).round() as u64
     }
 
-    /// Ranges of the sigmoid that are tried, as log2.
+    /// Ranges of the sigmoid that are tried.
     pub(crate) fn ranges(&self) -> Vec<u32> {
-        self.range_log2.map_or_else(|| vec![4, 5], |r| vec![r])
+        self.range.map_or_else(|| vec![16, 32], |r| vec![r])
     }
 
     /// First epoch whose rate falls, from 0.
@@ -70,8 +72,8 @@ impl SgdSpec {
 
     /// Terms of the series: three quarters of R, which are exact to 4e-4. Fewer in early epochs leave their error in the
     /// end: rates then are too small to mend it.
-    pub fn terms(range_log2: u32) -> usize {
-        3 << (range_log2 - 2)
+    pub fn terms(range: u32) -> usize {
+        3 * range as usize / 4
     }
 
     /// What the ridge takes of the weights after epoch `e`, by its matrix: that of the epoch's steps together.
@@ -94,8 +96,8 @@ impl SgdSpec {
         if !self.l2.is_finite() || self.l2 < 0.0 {
             return no(format!("a ridge of {}: 0 or more", self.l2));
         }
-        if self.ranges().iter().any(|r| !(3..=5).contains(r)) {
-            return no("the sigmoid's range is 8, 16 or 32".into());
+        if self.ranges().iter().any(|r| !RANGES.contains(r)) {
+            return no("the sigmoid's range is 8, 12, 16, 24 or 32".into());
         }
         Points::new(rows, self.batches(rows))
     }
@@ -135,6 +137,6 @@ mod tests {
         assert!(bad(|s| s.momentum = 1.0).contains("momentum"));
         assert!(bad(|s| s.epochs = 1).contains("epochs"));
         assert!(bad(|s| s.l2 = -1.0).contains("ridge"));
-        assert!(bad(|s| s.range_log2 = Some(2)).contains("range"));
+        assert!(bad(|s| s.range = Some(4)).contains("range"));
     }
 }

@@ -100,12 +100,12 @@ pub async fn train<C: Channel, S: CorrelationSource>(
 ) -> Result<SgdFit, Abort> {
     let mut run = Run::prepare(engine, spec, input).await?;
     let mut widest = 0;
-    for range_log2 in spec.ranges() {
-        let weights = run.epochs(engine, range_log2, progress).await?;
-        if run.within_range(engine, &weights, range_log2).await? {
-            return run.release(engine, &weights, range_log2).await;
+    for range in spec.ranges() {
+        let weights = run.epochs(engine, range, progress).await?;
+        if run.within_range(engine, &weights, range).await? {
+            return run.release(engine, &weights, range).await;
         }
-        widest = 1 << range_log2;
+        widest = range;
     }
     Err(Abort::OutOfRange {
         step: "train/range".into(),

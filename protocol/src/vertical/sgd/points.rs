@@ -21,7 +21,7 @@ const BATCH_LOG2: u32 = 16;
 pub(super) const COLUMN: f64 = 3.8;
 /// Fraction bits of what the ridge takes, before it is scaled.
 pub(super) const DECAY: u32 = 40;
-/// Largest weight, in whitened coordinates.
+/// Largest weight, in whitened coordinates and as it is kept, stretched.
 pub(super) const LARGEST: f64 = 256.0;
 /// Rows whose scores are looked at in the end: a 16th of them, at least 8,192, the first in the order of training.
 pub fn checked(rows: usize) -> usize {
@@ -69,15 +69,15 @@ impl Points {
         FEATURE + self.residual[0] + self.residual[1]
     }
 
-    /// Fraction bits of weights, for a series of this range.
-    pub fn weight(range_log2: u32) -> u32 {
-        64 - FEATURE - range_log2 - 2
+    /// Fraction bits of weights, for a series of this range, stretched to a power of two.
+    pub fn weight(range: u32) -> u32 {
+        64 - FEATURE - range.next_power_of_two().trailing_zeros() - 2
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::course::RANGES, *};
 
     #[test]
     fn the_budget_holds_up_to_its_limit() {
@@ -88,11 +88,11 @@ mod tests {
             assert!(FEATURE + bits + 2 + p.batch_log2 <= 38);
             // a step is at most 20 gradients, and is cut by 8 bits
             assert!(FEATURE + bits + 2 + p.batch_log2 + 5 + 8 < 62);
-            for range_log2 in 3..=5 {
+            for range in RANGES {
                 // rates are rounded to a 1000th at worst
-                let by = Points::weight(range_log2) - p.gradient();
+                let by = Points::weight(range) - p.gradient();
                 assert!(2f64.powi(by as i32) / batch as f64 / 16.0 / 5.0 * 0.05 > 1.0);
-                assert!(LARGEST * 2.0 <= 2f64.powi(62 - Points::weight(range_log2) as i32));
+                assert!(LARGEST * 2.0 <= 2f64.powi(62 - Points::weight(range) as i32));
             }
         }
         assert!(Points::new(131_072, 1).is_err());

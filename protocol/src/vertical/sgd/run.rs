@@ -42,9 +42,10 @@ pub(super) struct Run {
     epochs_done: usize,
 }
 
-/// Weights and the last step, of all columns.
+/// Weights, stretched to the series' period, and the last step, of all columns.
 struct State {
     weights: Shares,
+    stretch: f64,
     step: Shares,
 }
 
@@ -144,18 +145,22 @@ impl Run {
     }
 
     /// Weights to begin with: party 0's intercept.
-    fn begin(&self, me: usize, frac: u32) -> Result<State, Abort> {
+    fn begin(&self, me: usize, series: &Sine) -> Result<State, Abort> {
+        let frac = Points::weight(series.range() as u32);
+        let stretch = series.stretch();
         let mut weights = Shares::zeros(self.width(), frac);
         if let (0, Some(y)) = (me, &self.label) {
             let mut w = vec![0.0; self.widths[0]];
             w[0] = plain::log_odds(y);
             let all = weights.words_mut().iter_mut();
             for (word, u) in all.zip(self.mine.weights(&w)) {
-                *word = fixed::encode(u, frac).map_err(|e| Abort::Input(e.to_string()))?;
+                *word =
+                    fixed::encode(u * stretch, frac).map_err(|e| Abort::Input(e.to_string()))?;
             }
         }
         Ok(State {
             weights,
+            stretch,
             step: Shares::zeros(self.width(), self.points.gradient()),
         })
     }
@@ -170,9 +175,9 @@ impl Run {
     }
 
     /// All that training at this range asks the source for, in the order of its use.
-    fn requests(&self, range_log2: u32, series: &Arc<Sine>) -> Vec<Request> {
+    fn requests(&self, range: u32, series: &Arc<Sine>) -> Vec<Request> {
         let len = self.width() as u64;
-        let weight = Points::weight(range_log2);
+        let weight = Points::weight(range);
         let short = Shares::zeros(0, SHORT);
         let mut all = Vec::new();
         for epochs in groups(self.spec.epochs, self.rows) {
@@ -201,13 +206,13 @@ impl Run {
     pub(super) async fn epochs<C: Channel, S: CorrelationSource>(
         &mut self,
         engine: &mut Engine<C, S>,
-        range_log2: u32,
+        range: u32,
         progress: &mut dyn Progress,
     ) -> Result<Shares, Abort> {
-        let series = Arc::new(Sine::logistic(range_log2, SgdSpec::terms(range_log2)));
-        let requests = self.requests(range_log2, &series);
+        let series = Arc::new(Sine::within(range, SgdSpec::terms(range)));
+        let requests = self.requests(range, &series);
         engine.source_mut().prefetch(&requests).await?;
-        let mut state = self.begin(engine.me(), Points::weight(range_log2))?;
+        let mut state = self.begin(engine.me(), &series)?;
         let of = self.epochs_done + self.spec.epochs;
         let mut e = 0;
         for epochs in groups(self.spec.epochs, self.rows) {
@@ -327,12 +332,12 @@ impl Run {
         &self,
         engine: &mut Engine<C, S>,
         weights: &Shares,
-        range_log2: u32,
+        range: u32,
     ) -> Result<bool, Abort> {
         engine.step(format_args!("train/range-{}", self.epochs_done));
         engine.announce(Opening::RangeExceeded, Receivers::All, 1)?;
         // modulo 2^40 scores up to 512 R are told apart
-        let frac = 30 - FEATURE - range_log2;
+        let frac = 30 + Points::weight(range) - 62;
         let cut = engine.truncate(vec![(weights.duplicate(), frac)]).await?;
         let cut = cut.into_iter().next();
         let cut = cut.ok_or_else(|| Abort::Input("no weights".into()))?;
@@ -352,7 +357,7 @@ impl Run {
         scores.iter().for_each(|part| z.add(part));
         let words = z.words().iter().map(|z| z << CUTS[0]).collect();
         let z = Shares::new(words, z.frac() + CUTS[0]);
-        let range = 2f64.powi(range_log2 as i32);
+        let range = f64::from(range);
         let limit = (largest_score(range) / range * 64.0) as u16;
         let weight = LARGEST * 2f64.powi(weights.frac() as i32 - 48);
         let groups = [(z, limit), (weights.duplicate(), weight as u16)];
@@ -366,13 +371,14 @@ impl Run {
         &self,
         engine: &mut Engine<C, S>,
         weights: &Shares,
-        range_log2: u32,
+        range: u32,
     ) -> Result<SgdFit, Abort> {
         engine.step("release/coefficients");
         let of = |p: usize| Opening::Coefficients { party: p as u8 };
         for (p, d) in self.widths.iter().enumerate() {
             engine.announce(of(p), Receivers::One(p as u8), *d)?;
         }
+        let series = Sine::within(range, SgdSpec::terms(range));
         let mut own = Vec::new();
         for p in 0..self.widths.len() {
             let part = weights.slice(self.own_columns(p));
@@ -380,12 +386,12 @@ impl Run {
             let opened = Zeroizing::new(opened);
             if p == engine.me() {
                 let frac = weights.frac();
-                own = opened.iter().map(|w| fixed::decode(*w, frac)).collect();
+                let decoded = opened.iter().map(|w| fixed::decode(*w, frac));
+                own = decoded.map(|w| w / series.stretch()).collect();
             }
         }
         let mut coefficients = self.mine.coefficients(own);
         let intercept = (engine.me() == 0).then(|| coefficients.remove(0));
-        let series = Sine::logistic(range_log2, SgdSpec::terms(range_log2));
         Ok(SgdFit {
             coefficients,
             intercept,
@@ -430,7 +436,7 @@ fn factor(
 ) -> u64 {
     let whole = rows.max(1).next_power_of_two() as f64;
     let rate = spec.rate_of(e) * rows as f64 / whole / widths.len() as f64;
-    let by = rate * batches as f64 / rows as f64;
+    let by = state.stretch * rate * batches as f64 / rows as f64;
     (by * 2f64.powi(state.weights.frac() as i32 - state.step.frac() as i32)).round() as u64
 }
 

@@ -146,6 +146,7 @@ async fn two_to_five_parties_train_as_in_the_clear() {
         let spec = SgdSpec {
             batch: 512,
             l2,
+            range: (l2 > 2.0).then_some(24),
             ..SgdSpec::default()
         };
         let t = joint(&s, cuts, &spec, |_, _| {}).await;
@@ -214,22 +215,22 @@ async fn columns_that_hang_together_and_large_ridges_train_as_in_the_clear() {
 #[tokio::test]
 async fn it_costs_what_is_declared() {
     let s = sample(1000, 7, 3);
-    for (cuts, l2) in [
-        (&[0, 3, 7][..], 1.0),
-        (&[0, 2, 2, 7], 0.0),
-        (&[0, 1, 4, 7], 2.0),
+    for (cuts, l2, range) in [
+        (&[0, 3, 7][..], 1.0, 8),
+        (&[0, 2, 2, 7], 0.0, 12),
+        (&[0, 1, 4, 7], 2.0, 16),
     ] {
         let spec = SgdSpec {
             batch: 128,
             epochs: 4,
-            range_log2: Some(3),
+            range: Some(range),
             l2,
             ..SgdSpec::default()
         };
         let t = joint(&s, cuts, &spec, |_, _| {}).await;
         let widths = &t.fits[0].as_ref().unwrap().facts.widths;
         for (me, counted) in t.counted.iter().enumerate() {
-            let planned = cost::of_party(&spec, 1000, widths, me, 3);
+            let planned = cost::of_party(&spec, 1000, widths, me, range);
             let received = planned.from_parties + planned.from_helper;
             assert_eq!(
                 (planned.rounds, planned.bytes_sent, received),
@@ -257,7 +258,7 @@ async fn a_wider_range_is_tried_where_scores_leave_the_first() {
     let facts = t.fits[0].as_ref().unwrap().facts.clone();
     assert!(facts.range > 8.0 && facts.epochs > 10, "{facts:?}");
     let narrow = SgdSpec {
-        range_log2: Some(3),
+        range: Some(8),
         ..spec
     };
     let t = joint(&s, &[0, 2, 4], &narrow, |_, _| {}).await;

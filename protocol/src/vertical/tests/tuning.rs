@@ -177,6 +177,49 @@ async fn trials_are_those_in_the_clear_and_the_choice_is_fitted() {
     }
 }
 
+/// A level of 25 rows, all of whose bads are in one fold: the trial without that fold ends where the level has all but no slope, from
+/// where Newton's step of the next trial goes far beyond the range.
+#[tokio::test]
+async fn a_trial_that_strays_from_where_the_one_before_ended_begins_anew() {
+    let (rows, d, rare) = (700, 6, 25);
+    let mut s = sample(rows, d, 5);
+    let p = rare as f64 / rows as f64;
+    for (i, row) in s.x.chunks_exact_mut(d).enumerate() {
+        let level = f64::from(u8::from(i < rare));
+        row[d - 1] = (level - p) / (p * (1.0 - p)).sqrt();
+    }
+    for (i, y) in s.y.iter_mut().enumerate().take(rare) {
+        *y = u8::from(i < 4);
+    }
+    let tuning = Tuning {
+        folds: 3,
+        l2: vec![0.05, 1.0],
+        l1: Vec::new(),
+        rule: Rule::Least,
+    };
+    let order: Vec<usize> = (0..rows).map(|i| (i * 467) % rows).collect();
+    let mut folds = stratified(&s.y, tuning.folds, &order);
+    for i in 0..4 {
+        let same = |j: &usize| folds[*j] == 1 && s.y[*j] == 1;
+        let other = (rare..rows).find(same).unwrap();
+        if folds[i] != 1 {
+            folds.swap(i, other);
+        }
+    }
+    let want = plain(&s, &folds, &tuning);
+    let spec = LogisticSpec {
+        max_passes: 20,
+        range_log2: Some(4),
+        ..LogisticSpec::default()
+    };
+    let (got, _) = tuned_by(&spec, &s, &[0, 3, 6], (&tuning, &folds)).await;
+    let trials = &got[0].1;
+    for (joint, (plain, _)) in trials.losses.iter().flatten().zip(want.iter().flatten()) {
+        assert!((joint - plain).abs() < 1e-3, "{joint} {plain}");
+    }
+    assert!(trials.passes > 5 * 6, "{trials:?}");
+}
+
 #[tokio::test]
 async fn a_path_of_l1_penalties_is_that_in_the_clear_and_its_choice_is_fitted() {
     let s = sample(1200, 9, 3);

@@ -15,7 +15,8 @@
 //!
 //! Trials go from the strongest penalties to the weakest, L1 penalties within a ridge: a path on which columns enter. A trial begins where the
 //! one before it has ended, on shares: another fold of the same penalties, or the next penalty of the same ridge, is so near
-//! that a Hessian made there serves several passes; with another ridge Hessians are made as in training.
+//! that a Hessian made there serves several passes; with another ridge Hessians are made as in training. Where that does not settle in
+//! two fifths of the passes, the trial begins anew as training does, with what is left of them.
 //!
 //! **Adversary.** As of training: passive, up to all but one data party if the source joins none. **Learns** what the openings `TrialLoss`,
 //! `TrialColumns`, `Converged` and `RangeExceeded` declare, each for each trial. A sum over the rows of a fold is an aggregate of at least N/k rows,
@@ -40,7 +41,7 @@ pub use choice::{Penalties, Rule, Tuned, Tuning};
 use super::{
     attempts::give_up,
     kept::Along,
-    logistic::Progress,
+    logistic::{LogisticSpec, Progress, Stop},
     newton,
     pass::How,
     points,
@@ -57,8 +58,25 @@ use crate::{
 
 /// Fraction bits of residuals whose squares are summed, at most.
 const RESIDUAL: u32 = 20;
+/// Least passes that are divided between a trial's first beginning and another.
+const LEAST_TO_SPLIT: u32 = 10;
 /// Fraction bits of the sums that are opened.
 const LOSS: u32 = 10;
+
+/// Where a trial begins, and its most passes from there. A level that the trial before saw no bad of has all but no slope at that one's
+/// end; with one Newton's step then goes far beyond the range. So what does not settle in two fifths of the passes begins anew.
+fn begun_at<'a>(
+    near: Option<&'a Start>,
+    spec: &LogisticSpec,
+) -> impl Iterator<Item = (Option<&'a Start>, u32)> + use<'a> {
+    let all = spec.max_passes;
+    let first = match spec.stop {
+        Stop::Bit if near.is_some() && all >= LEAST_TO_SPLIT => all * 2 / 5,
+        _ => all,
+    };
+    let anew = (first < all).then_some((None, all - first));
+    [(near, first)].into_iter().chain(anew)
+}
 
 /// Rows of a fold: of so many rows dealt out in turn.
 fn rows_of_fold(rows: usize, folds: usize, fold: usize) -> usize {
@@ -233,15 +251,22 @@ impl Run {
         ranges.retain(|range| start.is_none_or(|start| *range >= start.range_log2));
         let mut problem = ("no range to try", 0);
         for range_log2 in ranges {
-            let attempt = self
-                .attempt(engine, range_log2, *passes, false, start, along)
-                .await?;
-            *passes = attempt.passes;
-            problem = match attempt.settled {
-                true if self.within_range(engine, &attempt).await? => return Ok(attempt),
-                true => ("scores leave the sigmoid's range", range_log2),
-                false => ("its steps stay above the tolerance", range_log2),
-            };
+            let near = start.filter(|start| start.range_log2 == range_log2);
+            for (begun, most) in begun_at(near, &self.spec) {
+                let all = std::mem::replace(&mut self.spec.max_passes, most);
+                let attempt = self.attempt(engine, range_log2, *passes, false, begun, along);
+                let attempt = attempt.await?;
+                self.spec.max_passes = all;
+                *passes = attempt.passes;
+                problem = match attempt.settled {
+                    true if self.within_range(engine, &attempt).await? => return Ok(attempt),
+                    true => ("scores leave the sigmoid's range", range_log2),
+                    false => ("its steps stay above the tolerance", range_log2),
+                };
+                if attempt.settled {
+                    break;
+                }
+            }
         }
         Err(give_up(self.spec.method, problem.0, *passes, problem.1))
     }
