@@ -87,6 +87,10 @@ pub const TOLERANCE: RangeInclusive<f64> = 1e-7..=0.1;
 pub const ACCELERATED_TOLERANCE: RangeInclusive<f64> = 1e-6..=0.1;
 /// Allowed `solver.epochs`.
 pub const EPOCHS: RangeInclusive<u64> = 2..=1_000;
+/// Allowed `solver.link.mbit_per_s`.
+pub const LINK_MBIT_PER_S: RangeInclusive<u64> = 1..=100_000;
+/// Allowed `solver.link.round_trip_ms`.
+pub const LINK_ROUND_TRIP_MS: RangeInclusive<u64> = 0..=2_000;
 /// Allowed `solver.batch`.
 pub const BATCH: RangeInclusive<u64> = 64..=65_536;
 /// Allowed `solver.rate`.
@@ -155,8 +159,10 @@ pub fn batch_terms(range: u32) -> u32 {
 pub fn looked_at_of_batches(rows: u64) -> u64 {
     rows.div_ceil(16).max(8_192).min(rows)
 }
-/// Most rows of all passes by mini-batches whose masks are made together.
-pub const BATCH_ROWS_AHEAD: u64 = 1 << 22;
+/// Most rows, and most columns of all batches, of all passes by mini-batches whose masks are made together.
+pub const BATCH_AHEAD: u64 = 1 << 22;
+/// Most columns of all batches of a pass.
+pub const MOST_BATCH_COLUMNS: u64 = 1 << 26;
 /// Steps below which a plan says that mini-batches end further from the optimum.
 pub const FEW_BATCHES: u64 = 80;
 /// Terms K of the series by half width R: five quarters of R make it exact to 3e-6; at R = 8 its own
@@ -191,7 +197,7 @@ pub const FINE_PASSES: u64 = 3;
 pub const ACCELERATED_PASSES_PER_BIT: u64 = 4;
 /// Of a fixed number of accelerated passes, the last part that is at full precision.
 pub const ACCELERATED_FINE_PART: u64 = 4;
-/// Mbit/s of the link on which methods are compared.
+/// Mbit/s of the link that is assumed where the job names none.
 pub const COMPARED_MBIT_PER_S: f64 = 1_000.0;
 /// Its round trip, in milliseconds.
 pub const COMPARED_RTT_MS: f64 = 1.0;

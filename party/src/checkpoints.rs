@@ -31,6 +31,9 @@ const KEPT: [(u32, usize); 3] = [(1, 4), (8, 6), (64, 6)];
 /// Days after which what is kept of a job is destroyed.
 pub(crate) const KEPT_DAYS: u64 = 30;
 
+/// Most jobs that went on with one another whose states are looked for.
+const MOST_BEHIND: usize = 100;
+
 /// Longest file: a network of some million numbers.
 const LONGEST: u64 = 1 << 30;
 
@@ -247,6 +250,24 @@ pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> 
 /// A job that this one goes on with, where there is one.
 pub(crate) fn resumed(contract: &Contract) -> Option<&JobId> {
     contract.spec().resumed().map(|(_, job)| job)
+}
+
+/// The jobs that this one goes on with, directly or by way of one another, the last first.
+pub(crate) fn behind(contract: &Contract, store: &Store) -> Vec<String> {
+    let mut all: Vec<String> = resumed(contract)
+        .map(ToString::to_string)
+        .into_iter()
+        .collect();
+    while let Some(last) = all.last().filter(|_| all.len() < MOST_BEHIND) {
+        let text = store.contract(last).ok().flatten();
+        let contract = text.and_then(|text| Contract::parse(&text).ok());
+        let before = contract.as_ref().and_then(resumed).map(ToString::to_string);
+        match before {
+            Some(before) if !all.contains(&before) => all.push(before),
+            _ => break,
+        }
+    }
+    all
 }
 
 /// Parts of one job's match.

@@ -172,6 +172,7 @@ pub fn serve(config: PartyConfig, shutdown: Shutdown) -> Result<Running, StartEr
         store: Arc::clone(&store),
         transcript: Arc::clone(&transcript),
         clock: clock.clone(),
+        checkpoints: checkpoints::Checkpoints::new(&config.state, &identity),
     };
     tokio::spawn(keep.run(shutdown.child()));
     let site = run::Site {

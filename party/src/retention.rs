@@ -2,7 +2,7 @@
 //!
 //! A job may say `[retention] results_days`. That counts from the release, by this node's clock; the folder of the job's
 //! results goes, with model, lists, scores and report. The transcript stays: it holds none of them. What people have
-//! copied elsewhere is the institution's own to erase.
+//! copied elsewhere is the institution's own to erase. What was kept of aborted jobs to go on with goes after its own time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use paripassu_audit::event::bodies::DataErased;
 use paripassu_job::Contract;
 use paripassu_service::{clock::Clock, shutdown::Shutdown, transcript::Transcript};
 
-use crate::{config::PartyConfig, run::outputs, store::Store};
+use crate::{checkpoints::Checkpoints, config::PartyConfig, run::outputs, store::Store};
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(600);
@@ -21,6 +21,7 @@ pub(crate) struct Keep {
     pub(crate) store: Arc<Store>,
     pub(crate) transcript: Arc<Transcript>,
     pub(crate) clock: Clock,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 /// Whether results released at `released` may no longer be kept at `now` by this contract.
@@ -77,7 +78,11 @@ impl Keep {
         loop {
             let keep = Arc::clone(&keep);
             // a panic there is that of one sweep
-            let _ = tokio::task::spawn_blocking(move || keep.sweep()).await;
+            let sweep = move || {
+                keep.checkpoints.erase_old();
+                keep.sweep()
+            };
+            let _ = tokio::task::spawn_blocking(sweep).await;
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
                 () = shutdown.asked() => return,

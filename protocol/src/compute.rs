@@ -27,8 +27,7 @@ fn counted<T>(f: impl FnOnce() -> T) -> T {
     out
 }
 
-/// Multiplications that take a few tenths of a millisecond: no longer than a reactor may be kept, and than handing
-/// them over and back costs in all.
+/// Multiplications that take at most some milliseconds: no longer than a reactor may be kept.
 const SHORT: usize = 1 << 20;
 
 /// As [`offload`], but short work, of so many multiplications, is done here.

@@ -130,7 +130,7 @@ Examples:
   paripassu bench train --rows 20000 --cols-a 300 --cols-b 300 --method accelerated
   paripassu bench train --method sgd --rows 1000000 --epochs 10 --batch 8192
   paripassu bench train --rows 20000 --cols-a 11 --cols-b 12 --rtt-ms 20 --mbit 20
-  paripassu bench train --model mlp --hidden 64,32 --batch 1024")]
+  paripassu bench train --model mlp --hidden 64,32 --batch 256")]
 pub(crate) struct Train {
     /// Training rows
     #[arg(long, default_value_t = 100_000)]
@@ -158,7 +158,7 @@ pub(crate) struct Train {
         value_delimiter = ','
     )]
     hidden: Vec<usize>,
-    /// Rows of a batch: of a network 256 without it, by mini-batches 4,096
+    /// Rows of a batch: of a network 1,024 without it, by mini-batches 4,096
     #[arg(long)]
     batch: Option<usize>,
     /// The sigmoid's range by mini-batches, 8, 12, 16, 24 or 32; without it 16, or 32 where that does not hold
@@ -385,7 +385,7 @@ impl Train {
     async fn run(self, screen: &Screen) -> Result<Outcome, Failure> {
         let cols = [self.cols_a, self.cols_b];
         size(self.rows, cols, 1_000)?;
-        let network = (self.model == "mlp").then_some((self.hidden, self.batch.unwrap_or(256)));
+        let network = (self.model == "mlp").then_some((self.hidden, self.batch.unwrap_or(1024)));
         let least = match (&network, self.method) {
             (Some(_), _) => 1,
             (None, train::Steps::Sgd) => 2,

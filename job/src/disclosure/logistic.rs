@@ -197,8 +197,9 @@ pub(super) fn disclosures(spec: &Spec, parties: &[Audience], helper: &Audience) 
             &match spec.is_held() {
                 _ if in_batches => format!(
                     "The coefficients of {0}'s own columns{intercept} after the last pass, to {0} alone. Each is near the sum over \
-                        the training rows of (label - PD) times its column, divided by l2: a column that is constant but for \
-                        a few customers tells {tells} of these.",
+                        the training rows of (label - PD) times its column, divided by l2, after few passes nearer to that of \
+                        (label - share of bads) times its column: a column that is constant but for a few customers tells {tells} \
+                        of these.",
                     party.id
                 ),
                 false => format!(

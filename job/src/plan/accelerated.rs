@@ -11,7 +11,6 @@ use super::{
     gates::Once,
 };
 use crate::{
-    constants::{COMPARED_MBIT_PER_S, COMPARED_RTT_MS},
     life::State,
     spec::{SolverMethod, Spec, Steps},
 };
@@ -63,7 +62,7 @@ pub struct Chosen {
     pub compared: Option<ComparedSteps>,
 }
 
-/// Expected seconds of a fit that settles in the first range, on a link of 1 Gbit/s and 1 ms, on which all jobs are compared: what is
+/// Expected seconds of a fit that settles in the first range, on the link that the job names, or one of 1 Gbit/s and 1 ms: what is
 /// chosen follows from the job and the sizes of its data alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparedSteps {
@@ -95,9 +94,10 @@ impl Chosen {
             return format!("by solver.method = \"auto\", since {why}");
         };
         format!(
-            "by solver.method = \"auto\": training by accelerated steps is expected to take {}, by Newton's {}, at 1 Gbit/s and 1 ms",
+            "by solver.method = \"auto\": training by accelerated steps is expected to take {}, by Newton's {}, at {}",
             duration(compared.accelerated),
-            duration(compared.newton)
+            duration(compared.newton),
+            Assumptions::usual(spec).link()
         )
     }
 }
@@ -124,8 +124,6 @@ pub fn choose(spec: &Spec, train_rows: u64, design_columns: &[u64]) -> Chosen {
         })
         .collect();
     let assumptions = Assumptions {
-        mbit_per_s: COMPARED_MBIT_PER_S,
-        rtt_ms: COMPARED_RTT_MS,
         matched: train_rows,
         ..Assumptions::usual(spec)
     };

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     constants::{
-        BATCH_ROWS_AHEAD, BATCH_TERMS_PER_S, FEATURE_CHUNK, FEW_BATCHES, NARROW_CHUNK,
-        NARROW_MACS_PER_S, NARROW_WORD, PHASE, PRG_BYTES_PER_S, WORD, batch_terms,
+        BATCH_AHEAD, BATCH_TERMS_PER_S, FEATURE_CHUNK, FEW_BATCHES, MOST_BATCH_COLUMNS,
+        NARROW_CHUNK, NARROW_MACS_PER_S, NARROW_WORD, PHASE, PRG_BYTES_PER_S, WORD, batch_terms,
         looked_at_of_batches,
     },
     life::State,
-    spec::Spec,
+    spec::{SolverMethod, Spec},
 };
 
 /// Bytes of a whitened feature as its owner holds it.
@@ -57,6 +57,21 @@ pub(super) fn steps(facts: &Facts<'_>) -> Vec<StepCost> {
     steps
 }
 
+/// Passes whose masks are made together, of so many rows and, in all batches of a pass, so many columns.
+fn ahead(rows: u64, columns: u64) -> u64 {
+    (BATCH_AHEAD / rows.max(columns).max(1)).max(1)
+}
+
+/// Columns of all batches of a pass, if they are more than masks are made of at once.
+pub(super) fn too_many(spec: &Spec, train_rows: u64, columns: u64) -> Option<u64> {
+    let all = spec
+        .solver
+        .batches
+        .of_rows(train_rows)
+        .saturating_mul(columns);
+    (spec.solver.method == SolverMethod::Sgd && all > MOST_BATCH_COLUMNS).then_some(all)
+}
+
 impl<'f> Sizes<'f> {
     fn columns(&self) -> u64 {
         self.facts.columns
@@ -64,7 +79,7 @@ impl<'f> Sizes<'f> {
 
     /// Lengths of the groups of passes whose masks are made together.
     fn groups(&self) -> Vec<u64> {
-        let most = (BATCH_ROWS_AHEAD / self.facts.train_rows.max(1)).max(1);
+        let most = ahead(self.facts.train_rows, self.batches * self.columns());
         let mut left = self.epochs;
         let mut groups = Vec::new();
         while left > 0 {
@@ -201,7 +216,7 @@ pub(super) fn memory(facts: &Facts<'_>) -> Vec<Memory> {
     let of = &facts.spec.solver.batches;
     let batches = of.of_rows(rows);
     let longest = rows.div_ceil(batches);
-    let ahead = (BATCH_ROWS_AHEAD / rows.max(1)).clamp(1, of.epochs);
+    let ahead = ahead(rows, batches * columns).min(of.epochs);
     let dealt = 2 * WORD * u64::from(facts.series.terms) * longest;
     // masks of the scores of some passes; of their gradients
     let work = WORD * (ahead * rows + 2 * ahead * batches * columns);

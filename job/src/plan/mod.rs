@@ -74,7 +74,7 @@ pub struct PartySize {
 
 impl Assumptions {
     /// Assumptions to start from where nothing is known: 100,000 customers a party, half of them common,
-    /// listed columns (a category counts six) or 20 for `"all"`, 1 Gbit/s and 1 ms.
+    /// listed columns (a category counts six) or 20 for `"all"`, the link that the job names or 1 Gbit/s and 1 ms.
     pub fn usual(spec: &Spec) -> Self {
         let of_category = if spec.binning.is_some() { 1 } else { 6 };
         let size = |columns: &Columns| match columns {
@@ -96,15 +96,25 @@ impl Assumptions {
                 },
             )
         });
+        let link = spec.solver.link;
         Self {
             parties: parties.collect(),
             matched: match spec.horizontal {
                 Some(_) => 0,
                 None => 50_000,
             },
-            mbit_per_s: 1_000.0,
-            rtt_ms: 1.0,
+            mbit_per_s: link.map_or(constants::COMPARED_MBIT_PER_S, |of| of.mbit_per_s as f64),
+            rtt_ms: link.map_or(constants::COMPARED_RTT_MS, |of| of.round_trip_ms as f64),
         }
+    }
+
+    /// The link in words.
+    pub fn link(&self) -> String {
+        let rate = match self.mbit_per_s {
+            rate if rate >= 1_000.0 => format!("{} Gbit/s", rate / 1_000.0),
+            rate => format!("{rate} Mbit/s"),
+        };
+        format!("{rate} and {} ms", self.rtt_ms)
     }
 }
 
@@ -383,6 +393,13 @@ fn costs_of(
             what: "a number of training rows",
             got: train_rows as f64,
             want: "at most 2^25",
+        });
+    }
+    if let Some(got) = batches::too_many(spec, train_rows, columns) {
+        return Err(PlanError::Assumption {
+            what: "a number of columns in all batches",
+            got: got as f64,
+            want: "at most 2^26: raise solver.batch",
         });
     }
     let series = match spec.network {

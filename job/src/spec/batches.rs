@@ -116,6 +116,9 @@ fn instead(key: &str) -> String {
             "mini-batches end after solver.epochs passes, and nothing is opened that says whether they have settled: leave this out"
         }
         "terms" => "the series of mini-batches follows from solver.range: leave this out",
+        "link" => {
+            "the link decides between Newton's and accelerated steps: leave this out, or take solver.method = \"auto\""
+        }
         "hessian_rows" => {
             "mini-batches make no Hessian: leave this out, or take solver.method = \"newton\""
         }

@@ -52,7 +52,7 @@ pub use self::{
     rows::{ClassWeight, RowWeight},
     scorecard::{Preset, Scorecard},
     selection::{Selection, SelectionCorrelations, StepBy, StepDirection, Stepwise},
-    solver::{Solver, SolverMethod, Steps, Stop},
+    solver::{Link, Solver, SolverMethod, Steps, Stop},
     template::{TemplateKind, template},
     training::{LocalOptimiser, Method, Privacy, Robust, Schedule, Training, Weights},
     tuning::{Tuning, TuningRule},

@@ -33,10 +33,22 @@ pub struct Solver {
     /// Rows of the Hessian's subsample, or `auto` (default): the larger of 32768 and 64 per design column,
     /// at most all training rows. Ranges after the first take all training rows.
     pub hessian_rows: AutoOr,
+    /// Of `auto`: the link on which methods are compared. Without it 1 Gbit/s and 1 ms.
+    pub link: Option<Link>,
     /// Of mini-batches: keys of `[solver]` beside `method` and `range`.
     pub batches: MiniBatches,
     /// Keys that were written and are not of the method.
     pub(super) misplaced: Vec<&'static str>,
+}
+
+/// A link between a node and the coordinator, as the slowest party has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Mbit/s each way, 1 to 100,000.
+    pub mbit_per_s: u64,
+    /// Round trip in milliseconds, 0 to 2,000.
+    pub round_trip_ms: u64,
 }
 
 /// The same as it is written: how many passes are usual, and which keys there are, depends on the method.
@@ -55,6 +67,8 @@ struct Given {
     terms: Option<AutoOr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hessian_rows: Option<AutoOr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<Link>,
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +103,9 @@ impl Given {
             SolverMethod::Sgd => of_passes,
             _ => of_batches,
         };
-        let written = all.into_iter().filter(|(there, _)| *there);
+        let compared = self.method == SolverMethod::Auto;
+        let link = (self.link.is_some() && !compared, "link");
+        let written = all.into_iter().chain([link]).filter(|(there, _)| *there);
         written.map(|(_, key)| key).collect()
     }
 }
@@ -106,6 +122,7 @@ impl From<Given> for Solver {
             range: given.range.unwrap_or(usual.range),
             terms: given.terms.unwrap_or(usual.terms),
             hessian_rows: given.hessian_rows.unwrap_or(usual.hessian_rows),
+            link: given.link,
             batches: MiniBatches {
                 epochs: given.epochs.unwrap_or(batches.epochs),
                 batch: given.batch.unwrap_or(batches.batch),
@@ -140,6 +157,7 @@ impl From<Solver> for Given {
                 range,
                 terms: Some(of.terms),
                 hessian_rows: Some(of.hessian_rows),
+                link: of.link,
                 ..Self::default()
             },
         }
@@ -156,6 +174,7 @@ impl Default for Solver {
             range: AutoOr::Auto,
             terms: AutoOr::Auto,
             hessian_rows: AutoOr::Auto,
+            link: None,
             batches: MiniBatches::default(),
             misplaced: Vec::new(),
         }
@@ -363,6 +382,25 @@ pub(super) fn check(spec: &Spec, found: &mut Vec<(KeyPath, Problem)>) {
             low,
             high,
         );
+    }
+    if let Some(link) = solver.link {
+        for (key, got, range) in [
+            (
+                "solver.link.mbit_per_s",
+                link.mbit_per_s,
+                constants::LINK_MBIT_PER_S,
+            ),
+            (
+                "solver.link.round_trip_ms",
+                link.round_trip_ms,
+                constants::LINK_ROUND_TRIP_MS,
+            ),
+        ] {
+            if !range.contains(&got) {
+                let (low, high) = (range.start().to_string(), range.end().to_string());
+                within(key, got.to_string(), low, high);
+            }
+        }
     }
     let tolerances = match solver.method {
         SolverMethod::Newton | SolverMethod::Sgd => constants::TOLERANCE,

@@ -1,6 +1,6 @@
 //! Accelerated steps against their plan, their contract, and the choice between them and Newton's.
 
-use paripassu_job::spec::SpecErrors;
+use paripassu_job::spec::{Link, SpecErrors};
 
 use super::*;
 
@@ -134,6 +134,27 @@ fn wide_jobs_are_chosen_for_accelerated_steps_and_those_that_need_a_hessian_are_
     let narrow = steps(&spec, 100_000, [12, 11]);
     assert_eq!(narrow.steps, Steps::Newton);
     assert!(narrow.compared.is_some());
+    // where a round trip is long, Newton's few rounds win; where bytes count, accelerated steps
+    let linked = |mbit_per_s, round_trip_ms| {
+        let mut spec = spec.clone();
+        spec.solver.link = Some(Link {
+            mbit_per_s,
+            round_trip_ms,
+        });
+        assert!(spec.check().is_ok());
+        let chosen = steps(&spec, 20_000, [200, 200]);
+        (chosen.steps, chosen.why(&spec))
+    };
+    let (far, why) = linked(10_000, 300);
+    assert!(
+        far == Steps::Newton && why.contains("10 Gbit/s and 300 ms"),
+        "{why}"
+    );
+    let (thin, why) = linked(5, 1);
+    assert!(
+        thin == Steps::Accelerated && why.contains("5 Mbit/s and 1 ms"),
+        "{why}"
+    );
     spec.outputs.standard_errors = true;
     let needed = steps(&spec, 20_000, [600, 600]);
     assert_eq!((needed.steps, needed.compared), (Steps::Newton, None));

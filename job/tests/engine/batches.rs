@@ -222,7 +222,7 @@ fn large_trainings_are_planned_as_the_protocol_declares() {
             .map(|p| columns(p) + usize::from(p == 0))
             .collect();
         for (me, party) in spec.party.iter().enumerate() {
-            let declared = sgd::cost::of_party(&asked(&spec), rows, &widths, me, 4);
+            let declared = sgd::cost::of_party(&asked(&spec), rows, &widths, me, 16);
             let names = [
                 "masked features",
                 "masks for some passes",
@@ -302,6 +302,16 @@ fn keys_of_another_method_are_refused_with_what_to_do() {
             "\"sgd\"",
         ),
         ("method = \"auto\"\nseed = 3", "solver.seed", "\"sgd\""),
+        (
+            "method = \"newton\"\nlink = { mbit_per_s = 20, round_trip_ms = 40 }",
+            "solver.link",
+            "\"auto\"",
+        ),
+        (
+            "method = \"auto\"\nlink = { mbit_per_s = 0, round_trip_ms = 40 }",
+            "solver.link.mbit_per_s",
+            "outside 1 to 100000",
+        ),
         (
             "method = \"accelerated\"\nepochs = 10",
             "solver.epochs",

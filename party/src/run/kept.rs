@@ -10,7 +10,7 @@ use paripassu_protocol::{
 };
 
 use super::{Run, blocking};
-use crate::checkpoints::{Checkpoints, OfMatch, resumed};
+use crate::checkpoints::{Checkpoints, OfMatch, behind, resumed};
 
 impl Run {
     pub(super) fn checkpoints(&self) -> Checkpoints {
@@ -54,7 +54,7 @@ impl Run {
         allowed
     }
 
-    /// The job is released: what was kept of it, and of the one that it went on with, is destroyed.
+    /// The job is released: what was kept of it, and of those that it went on with, is destroyed.
     pub(super) async fn forget(&self) -> Result<(), Abort> {
         let count = self.erase_checkpoints().await;
         self.book.event(DataErased {
@@ -66,12 +66,9 @@ impl Run {
 
     async fn erase_checkpoints(&self) -> u64 {
         let checkpoints = self.checkpoints();
-        let before = resumed(&self.contract).map(ToString::to_string);
-        let jobs = [Some(self.job.job().to_string()), before];
-        let erase = move || {
-            let each = jobs.iter().flatten();
-            each.map(|job| checkpoints.erase(job)).sum()
-        };
+        let mut jobs = behind(&self.contract, &self.site.store);
+        jobs.push(self.job.job().to_string());
+        let erase = move || jobs.iter().map(|job| checkpoints.erase(job)).sum();
         blocking(erase).await
     }
 }

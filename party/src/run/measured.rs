@@ -196,12 +196,12 @@ impl Run {
 
 /// What to know of the numbers.
 fn notes(spec: &Spec) -> Vec<String> {
-    let mut notes = vec![
+    let mut notes = vec![format!(
         "Planned from the sizes that the run found; bytes are those of messages before they are sealed and cut \
-         into frames. Time is expected for 1 Gbit/s and 1 ms on two cores. Memory is the node's own before the job \
-         and what the job adds to it."
-            .to_owned(),
-    ];
+         into frames. Time is expected for {} on two cores. Memory is the node's own before the job \
+         and what the job adds to it.",
+        Assumptions::usual(spec).link()
+    )];
     if spec.binning.is_some() {
         notes.push(
             "How many fine bins a column has is found out by its owner: bytes of preparing are planned for as \

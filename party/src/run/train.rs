@@ -134,6 +134,8 @@ impl Run {
     ) -> Result<(Fit, Option<Half>, (u64, u64)), Abort> {
         let (fit, half, passes) = match &self.spec().network {
             None if self.spec().solver.method == SolverMethod::Sgd => {
+                // nothing is kept of it, which a job that goes on is told
+                self.training(data).await?;
                 let mut course = Vec::new();
                 let fit = self.mini_batches(engine, data, &mut course).await?;
                 let made = course.len() as u64;

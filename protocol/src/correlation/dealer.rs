@@ -20,7 +20,7 @@ use super::{
     Request,
     descent::Group,
     helper::{MAX_ASKED, part},
-    plan::{Plan, Shape, plan, shape, sine_series},
+    plan::{Plan, Shape, plan, shape, sine_series, words},
 };
 use crate::{
     abort::Abort,
@@ -100,6 +100,7 @@ pub async fn deal<C: Channel>(ctx: &Ctx<C>, seeds: &[[u8; 32]]) -> Result<Dealt,
                         step: ctx.path().to_owned(),
                         problem: "steps of an epoch that no descent was asked for".into(),
                     })?;
+                    words(&[of.largest_batch(), 2, terms.into()], ctx.path())?;
                     let made = sine_series(&mut series, (range, terms, frac), ctx.path())?;
                     for b in 0..of.batches() {
                         let (dealer, of) = (Arc::clone(&dealer), Arc::clone(of));

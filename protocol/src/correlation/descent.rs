@@ -40,7 +40,7 @@ use crate::{
 /// Bits that are cut of gradients, which so enter the ring, and of what is left of the last step.
 pub(crate) const CUTS: [u32; 2] = [64 - codec::NARROW, 8];
 /// Most rows of all epochs of one request, and most columns of all its batches: the helper keeps a word for each.
-const MAX_KEPT: usize = 1 << 26;
+pub(crate) const MAX_KEPT: usize = 1 << 26;
 /// Rows of a mask that are made at a time: a block of them stays in the second-level cache.
 const BLOCK: usize = 1024;
 
@@ -198,7 +198,9 @@ impl Group {
             ));
         }
         let all = epochs.saturating_mul(rows as u64);
-        let width: usize = shapes.iter().map(|s| s.cols).sum();
+        let width = shapes
+            .iter()
+            .fold(0usize, |sum, s| sum.saturating_add(s.cols));
         let columns = epochs.saturating_mul(batches).saturating_mul(width as u64);
         let (batches, epochs) = (batches as usize, epochs as usize);
         let most = all.max(columns) > MAX_KEPT as u64;
@@ -220,6 +222,11 @@ impl Group {
 
     pub(super) fn batches(&self) -> usize {
         self.batches
+    }
+
+    /// Rows of the largest batch.
+    pub(super) fn largest_batch(&self) -> u64 {
+        self.rows.div_ceil(self.batches.max(1)) as u64
     }
 
     pub(super) fn has_epoch(&self, e: u64) -> bool {

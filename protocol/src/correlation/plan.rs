@@ -25,7 +25,7 @@ fn too_large(step: &str, what: &str) -> Abort {
     }
 }
 
-fn words(factors: &[u64], step: &str) -> Result<usize, Abort> {
+pub(super) fn words(factors: &[u64], step: &str) -> Result<usize, Abort> {
     factors
         .iter()
         .try_fold(1u64, |a, b| a.checked_mul(*b))

@@ -45,10 +45,11 @@ impl Batch {
         &self,
         theta: Vec<u32>,
         masks: StepMasks,
-        label: Option<Vec<u8>>,
+        label: Option<Zeroizing<Vec<u8>>>,
     ) -> Words {
         let (series, [terms, sines]) = (Arc::clone(&self.series), self.frac);
-        let work = theta.len() * series.words_per_row();
+        // a term takes as long as some multiplications
+        let work = 4 * theta.len() * series.words_per_row();
         offload_long(work, move || {
             let one = 1u64 << (terms + sines);
             let mut r = Zeroizing::new(match label {
@@ -170,14 +171,15 @@ fn ahead(
     matrices: &[(usize, Option<Arc<Vec<u64>>>)],
     (rows, batches, epochs): (usize, usize, usize),
     b: usize,
-) -> (Vec<Vec<u64>>, Vec<Vec<u64>>) {
+) -> (Vec<Words>, Vec<Words>) {
     let at = first_row(rows, batches, b);
     let m = first_row(rows, batches, b + 1) - at;
     let width: usize = matrices.iter().map(|(cols, _)| cols).sum();
     let (mut scores, mut gradients, mut by) = (Vec::new(), Vec::new(), Vec::new());
     for e in 0..epochs {
-        let (mut z, mut s) = (vec![0; m], Zeroizing::new(vec![0; m]));
-        let (mut v, mut g) = (Zeroizing::new(vec![0; width]), vec![0; width]);
+        let zeros = |len| Zeroizing::new(vec![0; len]);
+        let (mut z, mut s) = (zeros(m), zeros(m));
+        let (mut v, mut g) = (zeros(width), zeros(width));
         masks.phases(e * rows + at, &mut z);
         masks.residuals(e * rows + at, &mut s);
         masks.operands((e * batches + b) * width, &mut v);

@@ -91,7 +91,9 @@ async fn run(parties: u8, weights: Vec<f64>, range: u32) -> Vec<Out> {
                             out.2 = updates;
                         }
                         let label = (me == 0).then(|| vec![1; theta.len()]);
-                        let r = at(b).residuals(theta, masks, label).await;
+                        let r = at(b)
+                            .residuals(theta, masks, label.map(Zeroizing::new))
+                            .await;
                         out.0.push(r.to_vec());
                         let g = e.gradients(&mut of, &at(b), r, &weights).await?;
                         out.1.push(g.to_vec());

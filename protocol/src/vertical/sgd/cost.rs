@@ -64,11 +64,11 @@ pub fn of_party(spec: &SgdSpec, rows: usize, widths: &[usize], me: usize, range:
     }
     // the first masks are waited for, all others come along
     all.rounds += 1;
-    for epochs in groups(spec.epochs, rows) {
+    for epochs in groups(spec.epochs, rows, batches * d) {
         all.bytes_sent += REQUEST;
         all.from_helper += bytes(epochs * batches * own);
     }
-    let within = groups(spec.epochs, rows)
+    let within = groups(spec.epochs, rows, batches * d)
         .into_iter()
         .flat_map(|epochs| 0..epochs);
     for within in within {

@@ -103,14 +103,14 @@ impl SgdSpec {
     }
 }
 
-/// Epochs whose masks are made together.
-pub(crate) fn epochs_ahead(rows: usize) -> usize {
-    (points::ROWS_AHEAD / rows.max(1)).max(1)
+/// Epochs whose masks are made together, of so many rows and, in all batches of an epoch, so many columns.
+fn epochs_ahead(rows: usize, columns: usize) -> usize {
+    (points::AHEAD / rows.max(columns).max(1)).max(1)
 }
 
 /// Lengths of the groups of epochs whose masks are made together.
-pub(crate) fn groups(epochs: usize, rows: usize) -> Vec<usize> {
-    let most = epochs_ahead(rows);
+pub(crate) fn groups(epochs: usize, rows: usize, columns: usize) -> Vec<usize> {
+    let most = epochs_ahead(rows, columns);
     let starts = (0..epochs).step_by(most);
     starts.map(|at| most.min(epochs - at)).collect()
 }
@@ -126,8 +126,10 @@ mod tests {
         assert!(rates[..5].iter().all(|r| *r == 1.0));
         assert!(rates[4..].windows(2).all(|r| r[1] < r[0]));
         assert!((rates[9] - 1.0 / 16.0).abs() < 1e-12);
-        assert_eq!(groups(10, 1_000_000), [4, 4, 2]);
-        assert_eq!(groups(10, 30_000), [10]);
+        assert_eq!(groups(10, 1_000_000, 12_000), [4, 4, 2]);
+        assert_eq!(groups(10, 30_000, 800), [10]);
+        // 400,000 rows in batches of 64, 1,201 columns
+        assert_eq!(groups(3, 400_000, 6_250 * 1_201), [1; 3]);
         let bad = |f: fn(&mut SgdSpec)| {
             let mut spec = SgdSpec::default();
             f(&mut spec);

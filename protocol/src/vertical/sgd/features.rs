@@ -2,7 +2,7 @@
 
 use paripassu_crypto::{dense, fixed, multiversion, simd::Level};
 use rayon::prelude::*;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::points::{COLUMN, FEATURE, Points};
 use crate::{
@@ -24,9 +24,9 @@ pub(super) fn features(
     order: &[usize],
 ) -> Result<Entries, Abort> {
     match encoded::<i16>(mine, design, order)? {
-        Some(x) => Ok(Entries::Short(Zeroizing::new(x))),
+        Some(x) => Ok(Entries::Short(x)),
         None => match encoded::<i32>(mine, design, order)? {
-            Some(x) => Ok(Entries::Long(Zeroizing::new(x))),
+            Some(x) => Ok(Entries::Long(x)),
             None => Err(too_long()),
         },
     }
@@ -61,13 +61,13 @@ fn dither_body(z: &mut [f64], place: u64, unit: f64) {
 }
 
 /// The same in a narrower type, if all fit.
-fn encoded<T: TryFrom<i32> + Copy + Default + Send>(
+fn encoded<T: TryFrom<i32> + Copy + Default + Send + Zeroize>(
     mine: &Whitened,
     design: &Design,
     order: &[usize],
-) -> Result<Option<Vec<T>>, Abort> {
+) -> Result<Option<Zeroizing<Vec<T>>>, Abort> {
     let (d, cols) = (design.width(), design.cols);
-    let mut out = vec![T::default(); order.len() * d];
+    let mut out = Zeroizing::new(vec![T::default(); order.len() * d]);
     let fits = out
         .par_chunks_mut((BLOCK * d).max(1))
         .zip(order.par_chunks(BLOCK))

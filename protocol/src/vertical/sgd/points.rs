@@ -27,8 +27,8 @@ pub(super) const LARGEST: f64 = 256.0;
 pub fn checked(rows: usize) -> usize {
     rows.div_ceil(16).max(8192).min(rows)
 }
-/// Most rows of all epochs whose masks are made together.
-pub(super) const ROWS_AHEAD: usize = 1 << 22;
+/// Most rows, and most columns of all batches, of all epochs whose masks are made together.
+pub(super) const AHEAD: usize = 1 << 22;
 
 /// Binary points that depend on the size of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

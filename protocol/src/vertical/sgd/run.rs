@@ -20,7 +20,10 @@ use crate::{
     arith::{Batch, Engine, Opening, Operand, OwnerMatrix, Passes, Receivers, Updates},
     channel::Channel,
     compute::offload,
-    correlation::{CorrelationSource, Request, Words, descent::CUTS},
+    correlation::{
+        CorrelationSource, Request, Words,
+        descent::{CUTS, MAX_KEPT},
+    },
     vertical::{
         logistic::{LogisticInput, Progress, label_words, widths},
         network::public::Public,
@@ -85,8 +88,15 @@ impl Run {
             intercept: label.is_some(),
         };
         let widths = widths(engine, rows, design.width()).await?;
+        let columns = widths.iter().sum::<usize>();
+        if batches.saturating_mul(columns) > MAX_KEPT {
+            return Err(Abort::Input(format!(
+                "{batches} batches of {columns} columns are more than the {MAX_KEPT} columns whose masks are made at once: raise solver.batch"
+            )));
+        }
         let (seed, l2) = (spec.seed, spec.l2);
-        let (mine, entries, label) = offload(move || {
+        let by = spec.decay(0, batches, engine.parties());
+        let (mine, entries, label, ridge) = offload(move || {
             let order = Public::new(seed).rows(rows);
             let mut penalty = vec![l2; design.width()];
             if design.intercept {
@@ -99,7 +109,9 @@ impl Run {
                 let y = Zeroizing::new(y);
                 order.iter().map(|i| y[*i]).collect::<Vec<u8>>()
             });
-            Ok::<_, Abort>((mine, entries, label))
+            let ridge = (l2 > 0.0).then(|| damped(mine.ridge(), design.width(), by));
+            let ridge = ridge.map(|taken| encode_matrix(&Zeroizing::new(taken), RIDGE));
+            Ok::<_, Abort>((mine, entries, label, ridge.transpose()?))
         })
         .await?;
         engine.step("train/features");
@@ -109,16 +121,9 @@ impl Run {
             let own = entries.take_if(|_| p == engine.me());
             matrices.push(engine.register_narrow(p, rows, *d, own).await?);
         }
-        let mut ridges = Vec::new();
+        let (mut ridge, mut ridges) = (ridge, Vec::new());
         for (p, d) in widths.iter().enumerate().filter(|_| l2 > 0.0) {
-            let own = match p == engine.me() {
-                true => {
-                    let by = spec.decay(0, batches, engine.parties());
-                    let taken = Zeroizing::new(damped(mine.ridge(), *d, by));
-                    Some(encode_matrix(&taken, RIDGE)?)
-                }
-                false => None,
-            };
+            let own = ridge.take_if(|_| p == engine.me());
             ridges.push(engine.register(p, *d, *d, RIDGE, own).await?);
         }
         Ok(Self {
@@ -180,7 +185,7 @@ impl Run {
         let weight = Points::weight(range);
         let short = Shares::zeros(0, SHORT);
         let mut all = Vec::new();
-        for epochs in groups(self.spec.epochs, self.rows) {
+        for epochs in groups(self.spec.epochs, self.rows, self.batches * self.width()) {
             all.extend(self.passes.request(epochs));
             for within in 0..epochs {
                 all.push(Passes::steps_request(&self.batch(within, 0, series)));
@@ -215,7 +220,7 @@ impl Run {
         let mut state = self.begin(engine.me(), &series)?;
         let of = self.epochs_done + self.spec.epochs;
         let mut e = 0;
-        for epochs in groups(self.spec.epochs, self.rows) {
+        for epochs in groups(self.spec.epochs, self.rows, self.batches * self.width()) {
             engine.step(format_args!("train/masks-{}", self.epochs_done + 1));
             engine.prepare_epochs(&mut self.passes, epochs).await?;
             for within in 0..epochs {
@@ -267,7 +272,8 @@ impl Run {
                 );
                 take(state, updates, by);
             }
-            let label = self.label.as_ref().map(|y| y[of.rows_of(b)].to_vec());
+            let label = self.label.as_ref();
+            let label = label.map(|y| Zeroizing::new(y[of.rows_of(b)].to_vec()));
             let residual = at.residuals(theta, masks, label).await;
             #[cfg(test)]
             spilled(engine, Spill::Residual, &residual, self.points).await?;

@@ -44,14 +44,11 @@ impl Session {
         if !late || !self.begun || !matches!(self.end, End::Not) {
             return;
         }
-        let Some(Awaited { size, .. }) = self.awaited.last().copied() else {
+        // the last that all are to sign, or else the last at all: of a bit's head the helper was not asked
+        let of_members = self.awaited.iter().rfind(|a| a.by == Witnesses::Members);
+        let Some(Awaited { size, by, .. }) = of_members.or(self.awaited.last()).copied() else {
             self.slow_by = None;
             return;
-        };
-        let of_members = self.awaited.iter().any(|a| a.by == Witnesses::Members);
-        let by = match of_members {
-            true => Witnesses::Members,
-            false => Witnesses::Parties,
         };
         self.slow_by = Some(now + self.seat.patience);
         if let Some(slow) = self.spared((size, by), |o| o.away)
