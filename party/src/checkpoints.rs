@@ -220,8 +220,13 @@ fn rounds(folder: &Path) -> io::Result<Vec<u32>> {
 /// # Errors
 /// A sentence for the modeler.
 pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> {
+    before(store, contract).map(drop)
+}
+
+/// The job that this one goes on with, if it names one and may go on with it.
+fn before(store: &Store, contract: &Contract) -> Result<Option<(String, Contract)>, String> {
     let Some((key, job)) = contract.spec().resumed() else {
-        return Ok(());
+        return Ok(None);
     };
     let text = |e: crate::store::Failed| e.to_string();
     let kept = store.contract(&job.to_string()).map_err(text)?;
@@ -239,7 +244,7 @@ pub(crate) fn goes_on(store: &Store, contract: &Contract) -> Result<(), String> 
     let same =
         contract.spec().goes_on_from(aborted.spec()) && contract.parties() == aborted.parties();
     match same {
-        true => Ok(()),
+        true => Ok(Some((job.to_string(), aborted))),
         false => Err(format!(
             "{key}: job {job} was of other parties, columns or model; only name, last day, limits, \
              solver.max_passes and the helper may differ (`paripassu job resume` makes such a job)"
@@ -252,20 +257,17 @@ pub(crate) fn resumed(contract: &Contract) -> Option<&JobId> {
     contract.spec().resumed().map(|(_, job)| job)
 }
 
-/// The jobs that this one goes on with, directly or by way of one another, the last first.
+/// The jobs that this one goes on with, directly or by way of one another, the last first: each as [`goes_on`] asks. A contract
+/// that was stored and never begun may name any job.
 pub(crate) fn behind(contract: &Contract, store: &Store) -> Vec<String> {
-    let mut all: Vec<String> = resumed(contract)
-        .map(ToString::to_string)
-        .into_iter()
-        .collect();
-    while let Some(last) = all.last().filter(|_| all.len() < MOST_BEHIND) {
-        let text = store.contract(last).ok().flatten();
-        let contract = text.and_then(|text| Contract::parse(&text).ok());
-        let before = contract.as_ref().and_then(resumed).map(ToString::to_string);
-        match before {
-            Some(before) if !all.contains(&before) => all.push(before),
-            _ => break,
-        }
+    let mut all = Vec::new();
+    let mut next = before(store, contract);
+    while let Ok(Some((job, aborted))) = next
+        && all.len() < MOST_BEHIND
+        && !all.contains(&job)
+    {
+        all.push(job);
+        next = before(store, &aborted);
     }
     all
 }
@@ -336,6 +338,52 @@ mod tests {
                 "{round}: {all:?}"
             );
         }
+    }
+
+    #[test]
+    fn jobs_are_behind_one_another_where_each_could_be_gone_on_with() {
+        use paripassu_job::{
+            Spec, Submitter, Timestamp,
+            spec::{TemplateKind, template},
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let known = |number: u8, before: Option<u8>, l2: &str, state: &str| {
+            let id = |number| JobId::from_bytes([number; 16]);
+            let text = template(TemplateKind::VerticalLogistic);
+            let mut spec = Spec::from_toml(&text.replace("l2 = 1.0", l2), "job.toml").unwrap();
+            spec.resume(before.map(id));
+            let user = Submitter::user("modeler".parse().unwrap());
+            let at = Timestamp::from_unix(1_772_323_200).unwrap();
+            let contract = Contract::new(spec, id(number), at, user).unwrap();
+            let (job, text) = (id(number).to_string(), contract.canonical().as_bytes());
+            let digest = contract.digest();
+            let kept = store.proposed(&job, digest.as_bytes(), text, "modeler", 1);
+            kept.unwrap();
+            store.state(&job, state, "", "", 2).unwrap();
+            contract
+        };
+        let jobs = |numbers: &[u8]| -> Vec<String> {
+            let all = numbers.iter().map(|n| JobId::from_bytes([*n; 16]));
+            all.map(|job| job.to_string()).collect()
+        };
+        known(1, None, "l2 = 1.0", "aborted");
+        known(2, Some(1), "l2 = 1.0", "aborted");
+        let third = known(3, Some(2), "l2 = 1.0", "proposed");
+        assert_eq!(behind(&third, &store), jobs(&[2, 1]));
+        // one that still runs, and one of another model, are nothing to go on with
+        known(4, None, "l2 = 1.0", "training");
+        known(5, Some(4), "l2 = 1.0", "aborted");
+        let after = known(6, Some(5), "l2 = 1.0", "proposed");
+        assert_eq!(behind(&after, &store), jobs(&[5]));
+        known(7, None, "l2 = 2.0", "aborted");
+        known(8, Some(7), "l2 = 1.0", "aborted");
+        let after = known(9, Some(8), "l2 = 1.0", "proposed");
+        assert_eq!(behind(&after, &store), jobs(&[8]));
+        // nor do two that name each other make a circle
+        known(10, Some(11), "l2 = 1.0", "aborted");
+        let circle = known(11, Some(10), "l2 = 1.0", "aborted");
+        assert_eq!(behind(&circle, &store), jobs(&[10, 11]));
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         let z = network(training, spec, &x, &y, &test_x)?;
         let pd: Vec<f64> = z.iter().map(|z| sigmoid(*z)).collect();
         return Ok(Twin {
+            held_out: None,
             matched: all.rows(),
             train: train.len(),
             test: test_of_first.len() + tests,
@@ -148,6 +149,7 @@ pub(super) fn fit(spec: &Spec, horizontal: &Horizontal, tables: &[Table]) -> Res
         .zip(params.iter().copied())
         .collect();
     Ok(Twin {
+        held_out: None,
         matched: all.rows(),
         train: train.len(),
         test: test_of_first.len() + tests,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ndarray::ArrayView1;
 use paripassu_job::Decimal;
 use paripassu_model::{
     metrics::{self, AucDelta},
@@ -36,6 +37,9 @@ pub(crate) struct Metrics {
     pub(crate) uplift: Option<Uplift>,
     /// Largest distance of a coefficient, intercept included, between joint and pooled; none of a network.
     pub(crate) coef_max_abs_diff: Option<f64>,
+    /// Largest distance of a held-out customer's log-odds of bad between joint and pooled, by these coefficients; only where each
+    /// party learns its own.
+    pub(crate) score_max_abs_diff: Option<f64>,
     /// Most points by which the parties' scorecards and those of the pooled model differ for any customer in one
     /// characteristic; only where the job makes scorecards.
     pub(crate) points_max_diff: Option<u64>,
@@ -223,6 +227,7 @@ pub(crate) async fn collect(
             .await
             .map_err(|e| Failure::ours(format!("the plaintext twin failed: {e}")))??;
 
+    let apart = distances(setup, layout, &twin)?;
     let summary = read_summary(&label)?;
     let pooled = Figures::from(&twin.metrics);
     let joint = summary
@@ -238,7 +243,8 @@ pub(crate) async fn collect(
         uplift: summary
             .as_ref()
             .map(|summary| uplift(&summary.uplift, &content)),
-        coef_max_abs_diff: distance(setup, layout, &twin)?,
+        coef_max_abs_diff: apart.as_ref().map(Distances::largest),
+        score_max_abs_diff: apart.as_ref().and_then(|apart| apart.of_scores(&twin)),
         points_max_diff: points_apart(setup, layout, &twin)?,
         auc_abs_diff: joint.map(|joint| (joint.auc - pooled.auc).abs()),
         ks_abs_diff: joint.map(|joint| (joint.ks - pooled.ks).abs()),
@@ -315,16 +321,61 @@ fn hidden(setup: &Setup, party: &str) -> bool {
     strict && label.is_none_or(|label| label.id.as_str() != party)
 }
 
-/// The largest difference between the parties' coefficients and the twin's.
-fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<f64>, Failure> {
+/// By how much the parties' coefficients differ from the twin's.
+#[derive(Default)]
+struct Distances {
+    intercepts: Vec<f64>,
+    /// Of all parties' columns, in their order.
+    columns: Vec<f64>,
+    /// Whether some columns' coefficients are nobody's to know.
+    hidden: bool,
+}
+
+impl Distances {
+    fn largest(&self) -> f64 {
+        largest(self.intercepts.iter().chain(&self.columns).copied())
+    }
+
+    /// What they make of a held-out customer's log-odds.
+    fn of_scores(&self, twin: &twin::Twin) -> Option<f64> {
+        let x = twin.held_out.as_ref().filter(|_| !self.hidden)?;
+        let [intercept] = self.intercepts[..] else {
+            return None;
+        };
+        let score = |row: ArrayView1<'_, f64>| {
+            row.iter()
+                .zip(&self.columns)
+                .map(|(x, c)| x * c)
+                .sum::<f64>()
+                + intercept
+        };
+        (x.ncols() == self.columns.len()).then(|| largest(x.outer_iter().map(score)))
+    }
+}
+
+/// The largest magnitude; NaN is none, and must not pass for nothing.
+fn largest(of: impl Iterator<Item = f64>) -> f64 {
+    of.fold(0.0, |most, off| match off.abs() {
+        off if off.is_nan() => f64::INFINITY,
+        off => most.max(off),
+    })
+}
+
+/// The differences between the parties' coefficients and the twin's.
+fn distances(
+    setup: &Setup,
+    layout: &Layout,
+    twin: &twin::Twin,
+) -> Result<Option<Distances>, Failure> {
     if twin.coefficients.is_empty() {
         return Ok(None);
     }
-    let mut largest: f64 = 0.0;
+    let mut all = Distances::default();
     let expected = twin.coefficients.iter().zip(&twin.intercepts);
     for (source, (expected, pooled)) in setup.parties.iter().zip(expected) {
         let party = source.party.id.as_str();
         if hidden(setup, party) {
+            all.hidden = true;
             continue;
         }
         let model = ModelFile::load(&layout.party(party).join("model.json"))?;
@@ -342,19 +393,12 @@ fn distance(setup: &Setup, layout: &Layout, twin: &twin::Twin) -> Result<Option<
                 wanted.join(", ")
             )));
         }
-        for (column, (_, coefficient)) in model.columns.iter().zip(expected) {
-            let coef = column.coef.unwrap_or(f64::NAN);
-            // NaN is no distance: it must not pass for none
-            largest = match (coef - coefficient).abs() {
-                off if off.is_nan() => f64::INFINITY,
-                off => largest.max(off),
-            };
-        }
-        if let Some(intercept) = model.intercept {
-            largest = largest.max((intercept - pooled).abs());
-        }
+        let columns = model.columns.iter().zip(expected);
+        let apart = columns.map(|(c, (_, expected))| c.coef.unwrap_or(f64::NAN) - expected);
+        all.columns.extend(apart);
+        all.intercepts.extend(model.intercept.map(|b| b - pooled));
     }
-    Ok(Some(largest))
+    Ok(Some(all))
 }
 
 /// The most points by which a party's card differs from the twin's.

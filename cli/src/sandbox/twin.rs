@@ -36,6 +36,9 @@ pub(crate) struct Twin {
     pub(crate) intercepts: Vec<f64>,
     /// By party, in the order of the design: column and coefficient; of a network none.
     pub(crate) coefficients: Vec<Vec<(String, f64)>>,
+    /// Design columns of the held-out rows, of all parties side by side in the order of their coefficients; only of a logistic
+    /// regression on columns of several parties.
+    pub(crate) held_out: Option<Array2<f64>>,
     /// By party, where the job makes points: its half of the card, and its rows.
     pub(crate) cards: Vec<(Card, Table)>,
 }
@@ -127,6 +130,7 @@ pub(crate) fn fit(
         let scores = plain.log_odds(&test).map_err(|e| wrong(&e))?;
         let pd: Vec<f64> = scores.iter().map(|z| logistic::sigmoid(*z)).collect();
         return Ok(Twin {
+            held_out: None,
             matched: first.rows(),
             train: rows.train.len(),
             test: rows.test.len(),
@@ -209,6 +213,7 @@ pub(crate) fn fit(
         intercepts: vec![model.intercept; designs.len()],
         cards: cards(spec, &designs, &coefficients, model.intercept, tables)?,
         coefficients,
+        held_out: Some(test),
     })
 }
 

@@ -66,9 +66,12 @@ impl Run {
 
     async fn erase_checkpoints(&self) -> u64 {
         let checkpoints = self.checkpoints();
-        let mut jobs = behind(&self.contract, &self.site.store);
-        jobs.push(self.job.job().to_string());
-        let erase = move || jobs.iter().map(|job| checkpoints.erase(job)).sum();
+        let (store, contract) = (Arc::clone(&self.site.store), self.contract.clone());
+        let own = self.job.job().to_string();
+        let erase = move || {
+            let jobs = behind(&contract, &store).into_iter().chain([own]);
+            jobs.map(|job| checkpoints.erase(&job)).sum()
+        };
         blocking(erase).await
     }
 }

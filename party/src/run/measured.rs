@@ -225,7 +225,9 @@ fn notes(spec: &Spec) -> Vec<String> {
     }
     if spec.tuning.is_some() {
         notes.push(
-            "Trials of penalties are planned for a Hessian each, and for this run for the passes that all took.".into(),
+            "Trials of penalties are planned for a Hessian each, and for this run for the passes that all took; one that begins anew \
+             makes more Hessians."
+                .into(),
         );
     }
     notes

@@ -41,7 +41,7 @@ pub use choice::{Penalties, Rule, Tuned, Tuning};
 use super::{
     attempts::give_up,
     kept::Along,
-    logistic::{LogisticSpec, Progress, Stop},
+    logistic::{LogisticSpec, Method, Progress, Stop},
     newton,
     pass::How,
     points,
@@ -59,19 +59,20 @@ use crate::{
 /// Fraction bits of residuals whose squares are summed, at most.
 const RESIDUAL: u32 = 20;
 /// Least passes that are divided between a trial's first beginning and another.
-const LEAST_TO_SPLIT: u32 = 10;
+const LEAST_TO_SPLIT: u32 = 15;
 /// Fraction bits of the sums that are opened.
 const LOSS: u32 = 10;
 
 /// Where a trial begins, and its most passes from there. A level that the trial before saw no bad of has all but no slope at that one's
-/// end; with one Newton's step then goes far beyond the range. So what does not settle in two fifths of the passes begins anew.
+/// end; with one Newton's step then goes far beyond the range. So what does not settle in two fifths of Newton's passes begins anew.
 fn begun_at<'a>(
     near: Option<&'a Start>,
     spec: &LogisticSpec,
 ) -> impl Iterator<Item = (Option<&'a Start>, u32)> + use<'a> {
+    let newton = spec.method == Method::Newton;
     let all = spec.max_passes;
     let first = match spec.stop {
-        Stop::Bit if near.is_some() && all >= LEAST_TO_SPLIT => all * 2 / 5,
+        Stop::Bit if newton && near.is_some() && all >= LEAST_TO_SPLIT => all * 2 / 5,
         _ => all,
     };
     let anew = (first < all).then_some((None, all - first));
