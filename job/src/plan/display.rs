@@ -128,7 +128,7 @@ impl Plan {
             "helper",
             "time",
         ]);
-        for step in &self.steps {
+        for step in self.steps.iter().filter(|step| step.times > 0) {
             let [parties, with_helper] = split(&step.links);
             let (phase, name) = (step.phase.to_string(), step.step.clone());
             let (times, rounds) = (count(step.times), count(step.rounds));

@@ -142,7 +142,7 @@ fn wide_jobs_are_chosen_for_accelerated_steps_and_those_that_need_a_hessian_are_
             round_trip_ms,
         });
         assert!(spec.check().is_ok());
-        let chosen = steps(&spec, 20_000, [200, 200]);
+        let chosen = steps(&spec, 20_000, [300; 2]);
         (chosen.steps, chosen.why(&spec))
     };
     let (far, why) = linked(10_000, 300);
